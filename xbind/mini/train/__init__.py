@@ -1,0 +1,1 @@
+"""Training of the mini bundle from scratch: `python -m xbind.mini.train --help`."""

@@ -1,0 +1,1 @@
+"""The procedural world that the mini bundle was trained on; for training and evaluation only."""

@@ -1,0 +1,79 @@
+"""The seventeen categories, and how an object of one of them is drawn."""
+
+from collections.abc import Callable
+
+import torch
+
+from xbind.errors import XBindError
+from xbind.mini.world import household, outdoors, vehicles
+from xbind.mini.world.draw import Draw
+from xbind.mini.world.palette import COLOURS, Paint, mix_paint
+from xbind.mini.world.shapes import Part
+from xbind.mini.world.world_mesh import WorldMesh, assemble
+
+_MAKERS: dict[str, Callable[[Draw, Paint], list[Part]]] = {
+    "mug": household.mug,
+    "chair": household.chair,
+    "table": household.table,
+    "house": outdoors.house,
+    "tree": outdoors.tree,
+    "mushroom": outdoors.mushroom,
+    "snowman": outdoors.snowman,
+    "rocket": vehicles.rocket,
+    "car": vehicles.car,
+    "bell": household.bell,
+    "drum": household.drum,
+    "lamp": household.lamp,
+    "teapot": household.teapot,
+    "airplane": vehicles.airplane,
+    "duck": outdoors.duck,
+    "robot": outdoors.robot,
+    "boat": vehicles.boat,
+}
+
+CATEGORIES: tuple[str, ...] = tuple(_MAKERS)
+"""Names of the categories; a label is an index into this tuple."""
+COLOUR_NAMES: tuple[str, ...] = tuple(COLOURS)
+"""Names of the main colours; a label is an index into this tuple."""
+ADJECTIVES: tuple[str, ...] = ("", "tall", "short")
+"""Words of proportion; a label is an index into this tuple."""
+WITHOUT_ADJECTIVE = frozenset({"car", "airplane", "duck"})
+"""Categories whose height says nothing: they are stretched too little for a word."""
+
+
+class UnknownWorldNameError(XBindError):
+    """A category or colour that the world does not have."""
+
+
+def build(category: str, colour: str, generator: torch.Generator) -> WorldMesh:
+    """Draw one object: proportions, optional parts, size (radius 0.72 to 0.80).
+
+    Raises:
+        UnknownWorldNameError: if the category or the colour does not exist.
+    """
+    draw = Draw(generator)
+    parts = draw_parts(category, colour, draw)
+    return finish(parts, category, colour, draw)
+
+
+def draw_parts(category: str, colour: str, draw: Draw) -> list[Part]:
+    """The parts of one object before they are stretched, centred and lit.
+
+    Raises:
+        UnknownWorldNameError: if the category or the colour does not exist.
+    """
+    for name, known in ((category, CATEGORIES), (colour, COLOUR_NAMES)):
+        if name not in known:
+            raise UnknownWorldNameError(f"no {name!r} in the world; choose from {', '.join(known)}")
+    return _MAKERS[category](draw, mix_paint(colour, draw))
+
+
+def finish(parts: list[Part], category: str, colour: str, draw: Draw) -> WorldMesh:
+    """Stretch, centre, scale and light the parts of one object."""
+    if category in WITHOUT_ADJECTIVE:
+        z_scale, adjective = draw.uniform(0.94, 1.08), ""
+    else:
+        z_scale = draw.uniform(0.82, 1.22)
+        adjective = "tall" if z_scale > 1.10 else "short" if z_scale < 0.92 else ""
+    radius = draw.uniform(0.72, 0.80)
+    return assemble(parts, radius=radius, z_scale=z_scale, names=(category, colour, adjective))

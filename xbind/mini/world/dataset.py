@@ -1,0 +1,178 @@
+"""Splits of the world as arrays: `python -m xbind.mini.world.dataset --out FOLDER`.
+
+Object i of a seed has category i mod 17 and depends on (seed, i) only, so splits can be made in
+pieces. Seeds from `HELD_OUT_SEED` on are for evaluation and are never trained on.
+"""
+
+import argparse
+import json
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from xbind.cameras import Cameras
+from xbind.mini.world.categories import ADJECTIVES, CATEGORIES, COLOUR_NAMES, build
+from xbind.mini.world.draw import Draw, draw_from_seed
+from xbind.mini.world.render import render
+from xbind.mini.world.world_mesh import WorldMesh
+
+HELD_OUT_SEED = 1_000_000
+"""Training uses smaller seeds; held-out objects use this seed and larger ones."""
+CHUNK = 64
+"""Objects that one worker renders at a time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitConfig:
+    """What to render."""
+
+    views: int = 10
+    """Views of each object."""
+    seed: int = 0
+    """Seed of the split; at least `HELD_OUT_SEED` for evaluation."""
+    size: int = 64
+    """Side of the images, in pixels."""
+    normals: bool = True
+    """Whether to keep normal maps."""
+    depth: bool = True
+    """Whether to keep depth maps."""
+    close_fraction: float = 0.2
+    """Share of views from the closer, cropping cameras of the paper's Phase II."""
+
+
+def make_object(index: int, seed: int) -> WorldMesh:
+    """Object `index` of a seed: category index mod 17, everything else random."""
+    draw = draw_from_seed(seed, index, 0)
+    colour = COLOUR_NAMES[draw.integer(0, len(COLOUR_NAMES))]
+    return build(CATEGORIES[index % len(CATEGORIES)], colour, draw.generator)
+
+
+def make_objects(count: int, seed: int) -> list[WorldMesh]:
+    """Objects 0 … count − 1 of a seed."""
+    return [make_object(index, seed) for index in range(count)]
+
+
+def draw_cameras(draw: Draw, views: int, close_fraction: float) -> Cameras:
+    """Far views (2.5, 40°, elevation ±45°) and close ones (1.5–2, 30–45°, elevation −10…45°)."""
+    rows = []
+    for _ in range(views):
+        azimuth = draw.uniform(-180, 180)
+        if draw.bernoulli(close_fraction):
+            row = (draw.uniform(-10, 45), azimuth, draw.uniform(1.5, 2.0), draw.uniform(30, 45))
+        else:
+            row = (draw.uniform(-45, 45), azimuth, 2.5, 40.0)
+        rows.append(row)
+    return Cameras(*torch.tensor(rows).T.contiguous())
+
+
+def render_split(
+    count: int,
+    views: int = 10,
+    seed: int = 0,
+    size: int = 64,
+    normals: bool = True,
+    depth: bool = True,
+    workers: int = 1,
+    close_fraction: float = 0.2,
+) -> dict[str, NDArray[np.generic]]:
+    """Render objects 0 … count − 1 of a seed.
+
+    Returns:
+        rgba uint8 [o, v, h, w, 4] (premultiplied), normals uint8 [o, v, h, w, 3] (on black),
+        depth float16 [o, v, h, w] (along the ray, infinite outside), pose float32 [o, v, 4]
+        (elevation and azimuth in degrees, distance, vertical field of view in degrees), labels
+        int64 [o, 2] (category, colour), adjective int8 [o] (index into `ADJECTIVES`).
+    """
+    config = SplitConfig(
+        views=views, seed=seed, size=size, normals=normals, depth=depth,
+        close_fraction=close_fraction,
+    )  # fmt: skip
+    starts = range(0, count, CHUNK)
+    ranges = [(start, min(start + CHUNK, count)) for start in starts]
+    configs = [config] * len(ranges)
+    if workers == 1:
+        chunks = [_render_range(*job) for job in zip(ranges, configs, strict=True)]
+    else:
+        # Forking a process that has used torch's threads can hang; spawning cannot.
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            chunks = list(pool.map(_render_range, ranges, configs))
+    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+
+
+def _render_range(
+    bounds: tuple[int, int], config: SplitConfig
+) -> dict[str, NDArray[np.generic]]:
+    """The arrays of objects bounds[0] … bounds[1] − 1."""
+    torch.set_num_threads(1)
+    rows = [_render_object(index, config) for index in range(*bounds)]
+    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+
+
+def _render_object(index: int, config: SplitConfig) -> dict[str, NDArray[np.generic]]:
+    mesh = make_object(index, config.seed)
+    # Cameras have their own stream, so that they do not change with the look of the objects.
+    draw = draw_from_seed(config.seed, index, 1)
+    cameras = draw_cameras(draw, config.views, config.close_fraction)
+    seen = render(mesh, cameras, config.size)
+    pose = (cameras.elevation_deg, cameras.azimuth_deg, cameras.distance, cameras.fov_y_deg)
+    labels = CATEGORIES.index(mesh.category), COLOUR_NAMES.index(mesh.colour)
+    row: dict[str, NDArray[np.generic]] = {
+        "rgba": seen.rgba,
+        "pose": torch.stack(pose, -1).numpy(),
+        "labels": np.array(labels, np.int64),
+        "adjective": np.array(ADJECTIVES.index(mesh.adjective), np.int8),
+    }
+    if config.normals:
+        row["normals"] = seen.normals
+    if config.depth:
+        row["depth"] = seen.depth.astype(np.float16)
+    return row
+
+
+def save_split(folder: Path, arrays: dict[str, NDArray[np.generic]], seed: int) -> None:
+    """Write one .npy file for each array (they can be memory-mapped) and manifest.json."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array, allow_pickle=False)
+    manifest = {
+        "seed": seed,
+        "held_out": seed >= HELD_OUT_SEED,
+        "categories": CATEGORIES,
+        "colours": COLOUR_NAMES,
+        "adjectives": ADJECTIVES,
+        "arrays": {k: {"shape": v.shape, "dtype": str(v.dtype)} for k, v in arrays.items()},
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
+
+
+def load_split(folder: Path) -> dict[str, NDArray[np.generic]]:
+    """Memory-map what `save_split` wrote."""
+    names = json.loads((folder / "manifest.json").read_text())["arrays"]
+    return {
+        name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in names
+    }
+
+
+def main() -> None:
+    """Render one split into a folder."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="folder for the arrays")
+    parser.add_argument("--objects", type=int, default=3000)
+    parser.add_argument("--views", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=0, help=f">= {HELD_OUT_SEED}: held out")
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--workers", type=int, default=1)
+    given = parser.parse_args()
+    arrays = render_split(
+        given.objects, given.views, given.seed, given.size, workers=given.workers
+    )
+    save_split(given.out, arrays, given.seed)
+
+
+if __name__ == "__main__":
+    main()
