@@ -41,7 +41,13 @@ setup(
         "rtx": ["tensorrt-rtx>=1.7"],
         "tensorrt": ["tensorrt>=11.0"],
         "judges": ["open_clip_torch>=3.0"],
-        "dev": ["beartype>=0.21", "kaldi-native-fbank>=1.22", "mypy>=2.0", "pytest>=9.0", "ruff>=0.17"],
+        "dev": [
+            "beartype>=0.21",
+            "kaldi-native-fbank>=1.22",
+            "mypy>=2.0",
+            "pytest>=9.0",
+            "ruff>=0.17",
+        ],
     },
     entry_points={"console_scripts": ["xbind = xbind.cli.main:main"]},
 )

@@ -76,9 +76,7 @@ class Cameras:
         y, x = torch.meshgrid(-centres, centres, indexing="ij")
         tan_half = torch.tan(torch.deg2rad(self.fov_y_deg) / 2)[:, None, None]
         right, up, backward = (c2w[:, None, None, :3, k] for k in range(3))
-        directions = (
-            (tan_half * x)[..., None] * right + (tan_half * y)[..., None] * up - backward
-        )
+        directions = (tan_half * x)[..., None] * right + (tan_half * y)[..., None] * up - backward
         directions = torch.nn.functional.normalize(directions, dim=-1)
         origins = c2w[:, None, None, :3, 3].expand_as(directions)
         return origins, directions
@@ -126,9 +124,7 @@ def sample_cameras(
     )
 
 
-def relative_pose(
-    target: Cameras, reference: Cameras
-) -> Float[Tensor, "b 4"]:
+def relative_pose(target: Cameras, reference: Cameras) -> Float[Tensor, "b 4"]:
     """Zero-1-to-3's camera vector: [elev_ref − elev, sin Δaz, cos Δaz, r − r_ref], in radians.
 
     `reference` holds one camera, or as many as `target`. Δaz = azimuth − azimuth of the reference.

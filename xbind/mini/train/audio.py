@@ -9,14 +9,26 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from xbind.conditioning.audio import FbankConfig, fbank_clips
-from xbind.mini.train.bind import attributes, bind_config, contrastive_loss
+from xbind.conditioning.depth import DepthConfig
+from xbind.mini.train.bind import (
+    attributes,
+    bind_config,
+    contrastive_loss,
+    load_bind,
+    prompt_embeddings,
+)
 from xbind.mini.train.data import Split, World, draw, images
+from xbind.mini.train.latents import load_image_embeddings
 from xbind.mini.train.loop import LoopConfig, averaged, train
 from xbind.mini.world.categories import CATEGORIES
 from xbind.mini.world.sounds import synthesise
 from xbind.models.bind import BindModel
 from xbind.models.preprocess import normalise_image
 
+FBANK = FbankConfig(mels=64, frames=192, mean=-3.7, std=3.9)
+"""Spectrograms of the mini bundle; mean and deviation of its own sounds."""
+DEPTH = DepthConfig(scale="relative", mean=0.0, std=1.0)
+"""Disparity of the mini bundle: a share of the picture's own largest."""
 CLIPS = 160
 """Sounds per category; the last `HELD_OUT_CLIPS` are never trained on."""
 HELD_OUT_CLIPS = 20
@@ -39,10 +51,6 @@ def load_sounds(work: Path) -> Float[Tensor, "k n mels frames"]:
     return torch.from_numpy(np.load(work / "sounds.npy", allow_pickle=False)).float()
 
 
-def _tower(bind: BindModel, name: str) -> list[nn.Parameter]:
-    return [p for n, p in bind.named_parameters() if f".{name}." in n]
-
-
 def _frozen_core(work: Path) -> BindModel:
     bind = BindModel(bind_config())
     state = averaged(work / "bind.pt")
@@ -62,6 +70,15 @@ class _Tower(nn.Module):
             self.add_module(key, nn.ModuleDict({name: inner}))
 
 
+def _draw_images(
+    split: Split, images_of: np.ndarray, count: int, generator: torch.Generator
+) -> tuple[tuple[np.ndarray, np.ndarray], Tensor, Tensor]:
+    """((objects, views), labels [b,2], frozen image embeddings [b,d])."""
+    o = torch.randint(len(images_of), (count,), generator=generator).numpy()
+    v = torch.randint(images_of.shape[1], (count,), generator=generator).numpy()
+    return (o, v), torch.from_numpy(split.labels[o]), torch.from_numpy(images_of[o, v]).float()
+
+
 def _same_category(labels: Tensor) -> Tensor:
     return labels[:, :1] == labels[:, 0][None]
 
@@ -69,16 +86,14 @@ def _same_category(labels: Tensor) -> Tensor:
 def train_audio(world: World, work: Path, config: LoopConfig) -> None:
     """The audio tower, to `work/bind_audio.pt`: a sound meets any image of its category."""
     bind, sounds, split = _frozen_core(work), load_sounds(work), world.train
+    images_of = load_image_embeddings(work)
     trained = sounds.shape[1] - HELD_OUT_CLIPS
 
     def losses(_step: int, generator: torch.Generator) -> Mapping[str, Tensor]:
-        drawn = draw(split, config.batch, generator, normal_share=0.0)
-        labels, _ = attributes(split, drawn)
+        labels, image = _draw_images(split, images_of, config.batch, generator)[1:]
         clips = sounds[labels[:, 0], torch.randint(trained, (len(labels),), generator=generator)]
         shift = int(torch.randint(-8, 9, (), generator=generator))
         clips = clips.roll(shift, -1) + 0.1 * torch.randn(clips.shape, generator=generator)
-        with torch.no_grad():
-            image = bind.embed("vision", normalise_image(images(split, drawn)))
         logits = 14.0 * bind.embed("audio", clips[:, None]) @ image.T
         same = _same_category(labels)
         return {"loss": contrastive_loss(logits, same, torch.zeros_like(same))}
@@ -92,14 +107,10 @@ def train_audio(world: World, work: Path, config: LoopConfig) -> None:
 
 def audio_accuracy(bind: BindModel, sounds: Tensor, split: Split) -> Mapping[str, float]:
     """Held-out sounds → category, by nearest mean image and by nearest mean text (never paired)."""
-    from xbind.mini.train.bind import prompt_embeddings
-
     drawn = draw(split, 340, torch.Generator().manual_seed(5), normal_share=0.0)
     labels, _ = attributes(split, drawn)
     image = bind.embed("vision", normalise_image(images(split, drawn)))
-    centres = torch.stack(
-        [image[labels[:, 0] == k].mean(0) for k in range(len(sounds))]
-    )
+    centres = torch.stack([image[labels[:, 0] == k].mean(0) for k in range(len(sounds))])
     texts = prompt_embeddings(bind).view(len(sounds), -1, image.shape[-1]).mean(1)
     clips = sounds[:, -HELD_OUT_CLIPS:].flatten(0, 1)[:, None]
     truth = torch.arange(len(sounds)).repeat_interleave(HELD_OUT_CLIPS)
@@ -121,15 +132,12 @@ def depth_input(split: Split, objects: np.ndarray, views: np.ndarray) -> Float[T
 
 def train_depth(world: World, work: Path, config: LoopConfig) -> None:
     """The depth tower, to `work/bind_depth.pt`: a depth map meets the image of the same view."""
-    bind, split = _frozen_core(work), world.train
+    bind, split, images_of = _frozen_core(work), world.train, load_image_embeddings(work)
 
     def losses(_step: int, generator: torch.Generator) -> Mapping[str, Tensor]:
-        drawn = draw(split, config.batch, generator, normal_share=0.5)
-        labels, _ = attributes(split, drawn)
-        depth = depth_input(split, drawn.objects.numpy(), drawn.views.numpy())
+        (o, v), labels, image = _draw_images(split, images_of, config.batch, generator)
+        depth = depth_input(split, o, v)
         depth = depth + 0.02 * torch.randn(depth.shape, generator=generator)
-        with torch.no_grad():
-            image = bind.embed("vision", normalise_image(images(split, drawn)))
         logits = 14.0 * bind.embed("depth", depth) @ image.T
         same = _same_category(labels)
         return {"loss": contrastive_loss(logits, same, torch.zeros_like(same))}
@@ -138,11 +146,18 @@ def train_depth(world: World, work: Path, config: LoopConfig) -> None:
         split = world.held_out
         drawn = draw(split, 340, torch.Generator().manual_seed(6), normal_share=0.0)
         labels, _ = attributes(split, drawn)
-        from xbind.mini.train.bind import prompt_embeddings
-
         depth = bind.embed("depth", depth_input(split, drawn.objects.numpy(), drawn.views.numpy()))
         texts = prompt_embeddings(bind).view(len(CATEGORIES), -1, depth.shape[-1]).mean(1)
         best = (depth @ nn.functional.normalize(texts, dim=-1).T).argmax(1)
         return {"depth_to_text_category": (best == labels[:, 0]).float().mean().item()}
 
     train("bind_depth", _Tower(bind, "depth"), losses, config, work, validate=validate)
+
+
+def encode_sounds(work: Path) -> None:
+    """Aligned embeddings of the sounds that may be trained on → `audio_embeddings.npy`."""
+    bind, sounds = load_bind(work), load_sounds(work)
+    trained = sounds[:, : sounds.shape[1] - HELD_OUT_CLIPS]
+    with torch.inference_mode():
+        audio = torch.stack([bind.embed("audio", clips[:, None]) for clips in trained])
+    np.save(work / "audio_embeddings.npy", audio.half().numpy())

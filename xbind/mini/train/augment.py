@@ -31,6 +31,8 @@ def augment(
     background = x[..., :1, :1]
     warped = nn.functional.grid_sample(x - background, grid, align_corners=False) + background
     if uniform(1) < 0.25:
-        warped = nn.functional.avg_pool2d(nn.functional.pad(warped, (1, 1, 1, 1), "replicate"), 3, 1)
+        warped = nn.functional.avg_pool2d(
+            nn.functional.pad(warped, (1, 1, 1, 1), "replicate"), 3, 1
+        )
     noise = 0.05 * (uniform(b, 1, 1, 1) < 0.3) * torch.randn(warped.shape, generator=generator)
     return (warped + noise).clamp(0, 1)

@@ -3,7 +3,7 @@
 That order is ImageBind's: every further modality only ever meets images.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -83,7 +83,11 @@ def prompt_embeddings(bind: BindModel) -> Float[Tensor, "p d"]:
 
 
 def retrieval(
-    embed_image: nn.Module | None, bind: BindModel, split: Split, *, count: int = 340
+    embed_image: Callable[[Tensor], Tensor] | None,
+    bind: BindModel,
+    split: Split,
+    *,
+    count: int = 340,
 ) -> Mapping[str, float]:
     """Image → text R@1 among all prompts on held-out objects, plain and after strong augmentation."""
     drawn = draw(split, count, torch.Generator().manual_seed(3), normal_share=0.0)

@@ -64,9 +64,7 @@ def build_bank(seed: int = 0) -> Bank:
                         )
                     rows[kind, k, c, a] = torch.arange(first, len(ids))
     attributes = torch.tensor(named)
-    return Bank(
-        torch.tensor(ids), attributes[:, 0], attributes[:, 1], attributes[:, 2], rows
-    )
+    return Bank(torch.tensor(ids), attributes[:, 0], attributes[:, 1], attributes[:, 2], rows)
 
 
 def draw_captions(

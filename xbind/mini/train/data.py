@@ -11,6 +11,7 @@ from torch import Tensor
 from xbind.errors import XBindError
 from xbind.mini.world.dataset import load_split
 
+
 @dataclass(frozen=True, slots=True)
 class Split:
     """One rendered split: `o` objects with `v` views each."""

@@ -62,10 +62,11 @@ class Ema:
     def update(self, model: nn.Module, step: int) -> None:
         """Move the average towards the model."""
         decay = min(self.decay, (1 + step) / (10 + step))
+        learnt = {name for name, _ in model.named_parameters()}
         for name, value in model.state_dict().items():
-            if value.is_floating_point():
+            if name in learnt:
                 self.average[name].lerp_(value, 1 - decay)
-            else:
+            else:  # a buffer: it may hold infinities, which have no average
                 self.average[name].copy_(value)
 
 

@@ -143,7 +143,14 @@ def train_decoder(world: World, work: Path, config: LoopConfig) -> None:
         fit = _reconstruction(vae.decode(z).sample, x)
         return {"loss": fit}
 
-    train("vae_decoder", decoder, losses, config, work, validate=lambda _: validate_vae(vae, world.held_out))
+    train(
+        "vae_decoder",
+        decoder,
+        losses,
+        config,
+        work,
+        validate=lambda _: validate_vae(vae, world.held_out),
+    )
 
 
 def load_vae(work: Path) -> AutoencoderKL:

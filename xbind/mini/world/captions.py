@@ -1,5 +1,7 @@
 """The closed grammar of captions: every word that the mini text tower will ever read."""
 
+from bisect import bisect
+from itertools import accumulate
 from typing import Literal
 
 import torch
@@ -77,13 +79,10 @@ def caption(
     """
     draw = Draw(generator)
     spoken = adjective if draw.bernoulli(0.5) else ""
-    templates = _TEMPLATES[kind]
-    place = draw.uniform(0.0, sum(weight for weight, _ in templates))
-    for weight, template in templates:
-        place -= weight
-        if place < 0:
-            break
-    return _fill(template, category, colour, spoken)
+    weights, templates = zip(*_TEMPLATES[kind], strict=True)
+    place = draw.uniform(0.0, sum(weights))
+    chosen = bisect(list(accumulate(weights)), place)
+    return _fill(templates[chosen], category, colour, spoken)
 
 
 def _fill(template: str, category: str, colour: str, adjective: str) -> str:
@@ -98,7 +97,7 @@ def _fill(template: str, category: str, colour: str, adjective: str) -> str:
 
 
 def article(word: str) -> str:
-    """"an" before a vowel, else "a"."""
+    """ "an" before a vowel, else "a"."""
     return "an" if word[:1] in "aeiou" else "a"
 
 

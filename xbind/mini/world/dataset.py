@@ -104,9 +104,7 @@ def render_split(
     return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
 
-def _render_range(
-    bounds: tuple[int, int], config: SplitConfig
-) -> dict[str, NDArray[np.generic]]:
+def _render_range(bounds: tuple[int, int], config: SplitConfig) -> dict[str, NDArray[np.generic]]:
     """The arrays of objects bounds[0] … bounds[1] − 1."""
     torch.set_num_threads(1)
     rows = [_render_object(index, config) for index in range(*bounds)]
@@ -168,9 +166,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--workers", type=int, default=1)
     given = parser.parse_args()
-    arrays = render_split(
-        given.objects, given.views, given.seed, given.size, workers=given.workers
-    )
+    arrays = render_split(given.objects, given.views, given.seed, given.size, workers=given.workers)
     save_split(given.out, arrays, given.seed)
 
 

@@ -185,7 +185,9 @@ def bell(draw: Draw, paint: Paint) -> list[Part]:
     return [
         lathe(profile, paint.main, segments=24),
         band.moved(z=height * 0.04),
-        ellipsoid(draw.uniform(0.13, 0.16), DARK, centre=(0, 0, -0.02), segments=12, role="clapper"),
+        ellipsoid(
+            draw.uniform(0.13, 0.16), DARK, centre=(0, 0, -0.02), segments=12, role="clapper"
+        ),
         cylinder(0.05, height * 0.8, DARK, centre=(0, 0, height * 0.4), segments=8, role="clapper"),
         handle.moved(z=height + loop * 0.85),
     ]
@@ -210,8 +212,8 @@ def drum(draw: Draw, paint: Paint) -> list[Part]:
     count = draw.integer(4, 6)
     for k in range(2 * count):
         angles = np.pi / count * np.array([k, k + 1.0]) + 0.1
-        z = np.array([-height / 2, height / 2]) * (1 if k % 2 else -1)
-        path = np.stack([radius * np.cos(angles), radius * np.sin(angles), z], -1)
+        ends = np.array([-height / 2, height / 2]) * (1 if k % 2 else -1)
+        path = np.stack([radius * np.cos(angles), radius * np.sin(angles), ends], -1)
         # A straight cord would cut through the round shell half-way.
         middle = path.mean(0) / np.cos(np.pi / count / 2) ** np.array([1, 1, 0])
         parts.append(tube([path[0], middle, path[1]], 0.038, CREAM, segments=6, role="cords"))

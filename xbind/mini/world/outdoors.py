@@ -128,7 +128,10 @@ def snowman(draw: Draw, paint: Paint) -> list[Part]:
     parts.append(nose.turned("y", 90).moved(x=top + 0.11, z=third))
     parts += [
         ellipsoid(
-            0.058, DARK, centre=(top * 0.84, s * top * 0.45, third + top * 0.38), segments=8,
+            0.058,
+            DARK,
+            centre=(top * 0.84, s * top * 0.45, third + top * 0.38),
+            segments=8,
             role="front",
         )
         for s in (-1, 1)
@@ -197,8 +200,10 @@ def robot(draw: Draw, paint: Paint) -> list[Part]:
         box((2 * front, wide, head), paint.main, centre=(0, 0, face)),
         box((0.08, wide * 0.6, 0.08), DARK, centre=(front, 0, face - head * 0.25), role="front"),
         box(
-            (0.08, width * 0.56, height * 0.38), CREAM,
-            centre=(depth / 2, 0, legs + height * 0.60), role="front",
+            (0.08, width * 0.56, height * 0.38),
+            CREAM,
+            centre=(depth / 2, 0, legs + height * 0.60),
+            role="front",
         ),
         cylinder(0.045, 0.20, GREY, centre=(0, 0, face + head / 2 + 0.08), segments=8),
         ellipsoid(0.085, MAROON, centre=(0, 0, face + head / 2 + 0.20), segments=10),

@@ -1,6 +1,7 @@
 """Pictures of world meshes: colour, normals and depth by ray-exact rasterisation on the CPU."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -8,6 +9,8 @@ from numpy.typing import NDArray
 
 from xbind.cameras import Cameras
 from xbind.mini.world.world_mesh import WorldMesh
+
+Array = NDArray[Any]
 
 NEAR = 0.02
 """Surfaces nearer to the camera plane than this are not seen."""
@@ -27,9 +30,7 @@ class WorldViews:
     """[b, h, w], distance along the ray; infinite where less than half of a pixel is covered."""
 
 
-def render(
-    mesh: WorldMesh, cameras: Cameras, size: int = 64, supersample: int = 2
-) -> WorldViews:
+def render(mesh: WorldMesh, cameras: Cameras, size: int = 64, supersample: int = 2) -> WorldViews:
     """Render `mesh` with `supersample`² samples in each pixel.
 
     Normals of surfaces seen from behind are flipped; the others are bent to face the camera
@@ -56,8 +57,8 @@ def render(
     return WorldViews(rgba, normals, depth)
 
 
-@njit(cache=True)
-def _edges(local, faces):  # type: ignore[no-untyped-def]
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _edges(local: Array, faces: Array) -> Array:
     """Per face [f, 10]: three vectors e_k and the determinant.
 
     A ray of direction d from the camera has barycentrics (e_k·d)/Σ(e_k·d) and reaches the plane
@@ -82,8 +83,8 @@ def _edges(local, faces):  # type: ignore[no-untyped-def]
     return out
 
 
-@njit(cache=True)
-def _bounds(local, face, tan_half, side, axis):  # type: ignore[no-untyped-def]
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _bounds(local: Array, face: Array, tan_half: float, side: int, axis: int) -> tuple[int, int]:
     """First and last sample (inclusive) that a face can cover along one image axis."""
     low, high = 1e30, -1e30
     for k in range(3):
@@ -99,8 +100,10 @@ def _bounds(local, face, tan_half, side, axis):  # type: ignore[no-untyped-def]
     return max(first, 0), min(last, side - 1)
 
 
-@njit(cache=True)
-def _rasterise(local, faces, edges, tan_half, ids, inverse_depth):  # type: ignore[no-untyped-def]
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _rasterise(
+    local: Array, faces: Array, edges: Array, tan_half: float, ids: Array, inverse_depth: Array
+) -> None:
     """Fill the buffers with the nearest face and the inverse of its −z in camera space."""
     side = ids.shape[0]
     ids[:] = -1
@@ -128,11 +131,21 @@ def _rasterise(local, faces, edges, tan_half, ids, inverse_depth):  # type: igno
                         ids[row, column] = i
 
 
-@njit(cache=True)
-def _resolve(  # type: ignore[no-untyped-def]
-    ids, inverse_depth, edges, faces, colours, normals, rotation, tan_half, ss,
-    out_rgba, out_normals, out_depth,
-):  # fmt: skip
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _resolve(
+    ids: Array,
+    inverse_depth: Array,
+    edges: Array,
+    faces: Array,
+    colours: Array,
+    normals: Array,
+    rotation: Array,
+    tan_half: float,
+    ss: int,
+    out_rgba: Array,
+    out_normals: Array,
+    out_depth: Array,
+) -> None:
     """Shade each sample once and average the samples of each pixel."""
     side, size = ids.shape[0], out_rgba.shape[0]
     total = np.empty(7)
@@ -180,19 +193,19 @@ def _resolve(  # type: ignore[no-untyped-def]
                 )
 
 
-@njit(cache=True)
-def _face_camera(normal, direction):  # type: ignore[no-untyped-def]
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _face_camera(normal: Array, direction: Array) -> None:
     """Normalise; project out what points away from the camera."""
-    length = np.sqrt((normal * normal).sum()) + 1e-12
-    along = (normal * direction).sum() / length
-    for k in range(3):
-        normal[k] = normal[k] / length - max(along, 0.0) * direction[k]
-    if along > 0.0:
-        normal /= np.sqrt((normal * normal).sum()) + 1e-12
+    # Spelled out: whole-array arithmetic would allocate for every sample.
+    x, y, z = normal[0], normal[1], normal[2]
+    along = max(x * direction[0] + y * direction[1] + z * direction[2], 0.0)
+    x, y, z = x - along * direction[0], y - along * direction[1], z - along * direction[2]
+    scale = 1.0 / (np.sqrt(x * x + y * y + z * z) + 1e-12)
+    normal[0], normal[1], normal[2] = x * scale, y * scale, z * scale
 
 
-@njit(cache=True)
-def _store(total, samples, rgba, normals):  # type: ignore[no-untyped-def]
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _store(total: Array, samples: int, rgba: Array, normals: Array) -> None:
     """Write the averages of one pixel as bytes."""
     scale = 255.0 / samples
     for k in range(3):
@@ -201,8 +214,16 @@ def _store(total, samples, rgba, normals):  # type: ignore[no-untyped-def]
     rgba[3] = np.uint8(total[6] * scale + 0.5)
 
 
-@njit(cache=True)
-def _depth(ids, inverse_depth, row, column, ss, tan_half, nearest):  # type: ignore[no-untyped-def]
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _depth(
+    ids: Array,
+    inverse_depth: Array,
+    row: int,
+    column: int,
+    ss: int,
+    tan_half: float,
+    nearest: float,
+) -> float:
     """Mean distance of the samples of one pixel on its nearest surface."""
     side = ids.shape[0]
     total, count = 0.0, 0

@@ -1,6 +1,7 @@
 """Closed primitives, the parts that objects are made of.
 
-Everything is a skin over a row of rings, so all parts are closed and wound outwards by construction.
+Everything is a skin over a row of rings, so all parts are closed and wound outwards by
+construction.
 """
 
 from collections.abc import Sequence
@@ -130,9 +131,7 @@ def lathe(
         ],
         -1,
     )
-    part = skin(
-        rings, albedo, start=(0.0, 0.0, height[0]), end=(0.0, 0.0, height[-1]), role=role
-    )
+    part = skin(rings, albedo, start=(0.0, 0.0, height[0]), end=(0.0, 0.0, height[-1]), role=role)
     return part.moved(*centre)
 
 
@@ -191,9 +190,7 @@ def tube(
     return loft(path[:, None] + radii[:, None, None] * circle, albedo, role=role)
 
 
-def arc(
-    radius: tuple[float, float], start_deg: float, end_deg: float, count: int = 12
-) -> Points:
+def arc(radius: tuple[float, float], start_deg: float, end_deg: float, count: int = 12) -> Points:
     """Points [count, 3] on an ellipse in the xz plane, from the +x axis towards +z."""
     angle = np.deg2rad(np.linspace(start_deg, end_deg, count))
     return np.stack([radius[0] * np.cos(angle), 0 * angle, radius[1] * np.sin(angle)], -1)
@@ -208,9 +205,7 @@ def ring(radius: float, thickness: float, albedo: Albedo, *, role: str = "body")
     return tube(path, thickness, albedo, segments=8, role=role)
 
 
-def prism(
-    polygon: ArrayLike, thickness: float, albedo: Albedo, *, role: str = "body"
-) -> Part:
+def prism(polygon: ArrayLike, thickness: float, albedo: Albedo, *, role: str = "body") -> Part:
     """A polygon [k, 2] in (x, z), counter-clockwise with x right and z up, extruded along y.
 
     The polygon has to be star-shaped about the mean of its corners.

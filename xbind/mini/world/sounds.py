@@ -32,7 +32,8 @@ def synthesise(category: str, generator: torch.Generator) -> NDArray[np.float32]
     wave = _VOICES[category](draw)
     wave = wave / (np.abs(wave).max() + 1e-9) * draw.uniform(0.5, 0.95)
     wave = wave + draw.uniform(0.001, 0.010) * draw.normal(LENGTH)
-    return np.clip(wave, -1.0, 1.0).astype(np.float32)
+    clip: NDArray[np.float32] = np.clip(wave, -1.0, 1.0).astype(np.float32)
+    return clip
 
 
 def _since(start: float) -> Wave:
@@ -63,7 +64,8 @@ def _noise(draw: Draw, low: float, high: float) -> Wave:
     spectrum = np.fft.rfft(draw.normal(LENGTH))
     frequency = np.fft.rfftfreq(LENGTH, 1 / SAMPLE_RATE)
     wave: Wave = np.fft.irfft(spectrum * ((frequency > low) & (frequency < high)), LENGTH)
-    return wave / np.abs(wave).max()
+    wave /= np.abs(wave).max()
+    return wave
 
 
 def _silence() -> Wave:
@@ -162,9 +164,7 @@ def _car(draw: Draw) -> Wave:
     pace = draw.uniform(48, 85)
     rev = pace * (1 + draw.uniform(0.1, 0.4) * np.sin(np.pi * TIME * draw.uniform(0.4, 1.0)) ** 2)
     phase = 2 * np.pi * np.cumsum(rev) / SAMPLE_RATE
-    wave = sum(
-        (np.sin(k * phase + draw.uniform(0, 6)) / k for k in range(1, 14)), start=_silence()
-    )
+    wave = sum((np.sin(k * phase + draw.uniform(0, 6)) / k for k in range(1, 14)), start=_silence())
     wobble = 1 + 0.4 * np.sin(2 * np.pi * draw.uniform(5, 10) * TIME)
     return wave * wobble + 0.3 * _noise(draw, 50, 900)
 

@@ -92,8 +92,12 @@ def car(draw: Draw, paint: Paint) -> list[Part]:
         *[part.moved(x=rear, z=top) for part in _cabin(cabin, width * 0.92, tall, paint)],
         box((0.12, width * 0.94, 0.11), GREY, centre=(front, 0, floor + 0.06), role="front"),
         box((0.10, width * 0.94, 0.11), GREY, centre=(-front, 0, floor + 0.06), role="back"),
-        box((0.07, width * 0.34, 0.10), DARK, centre=(front * 0.98, 0, floor + body * 0.62),
-            role="front"),
+        box(
+            (0.07, width * 0.34, 0.10),
+            DARK,
+            centre=(front * 0.98, 0, floor + body * 0.62),
+            role="front",
+        ),
     ]
     for side in (-1, 1):
         lamp = ellipsoid((0.06, 0.09, 0.08), LIGHT, segments=10, role="front")
@@ -126,8 +130,7 @@ def airplane(draw: Draw, paint: Paint) -> list[Part]:
     ]
     tip = draw.uniform(0.6, 0.8)
     parts += [
-        part.moved(x=0.06)
-        for part in _wings(span, chord, tip, sweep, 0.09, paint.main, "wings")
+        part.moved(x=0.06) for part in _wings(span, chord, tip, sweep, 0.09, paint.main, "wings")
     ]
     parts += [
         part.moved(x=-length * 0.41, z=0.03)
@@ -144,7 +147,12 @@ def airplane(draw: Draw, paint: Paint) -> list[Part]:
 
 
 def _wings(
-    span: float, chord: float, tip: float, sweep: float, thick: float, albedo: tuple[float, ...],
+    span: float,
+    chord: float,
+    tip: float,
+    sweep: float,
+    thick: float,
+    albedo: tuple[float, ...],
     role: str,
 ) -> list[Part]:
     """Two swept and tapered slabs from the centre line out to ±span/2."""

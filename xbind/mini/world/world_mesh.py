@@ -7,7 +7,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from xbind.mini.world.shapes import Part, Points
+from xbind.mini.world.shapes import Faces, Part, Points
 
 CREASE_DEG = 48.0
 """Faces that meet at a larger angle keep a hard edge between them."""
@@ -70,11 +70,12 @@ def assemble(
 def lit(albedo: Points, normals: Points) -> Points:
     """Half-Lambert light that no view changes: albedo · (0.42 + 0.58 (0.5 + 0.5 n·l))."""
     half_lambert = 0.5 + 0.5 * (normals @ LIGHT_DIRECTION)
-    return np.clip(albedo * (0.42 + 0.58 * half_lambert)[:, None], 0.0, 1.0)
+    shaded: Points = np.clip(albedo * (0.42 + 0.58 * half_lambert)[:, None], 0.0, 1.0)
+    return shaded
 
 
-@njit(cache=True)
-def _corner_normals(vertices, faces, crease):  # type: ignore[no-untyped-def]
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _corner_normals(vertices: Points, faces: Faces, crease: float) -> Points:
     """Area-weighted normal of each face corner [3f, 3] over the neighbours within the crease."""
     count = len(faces)
     area_normals = np.empty((count, 3))

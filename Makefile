@@ -1,0 +1,44 @@
+# Two commands: `make demo` and `make test`. Everything is installed into $(VENV), once.
+
+PYTHON ?= python3
+VENV ?= .venv
+TORCH = $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
+PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
+
+.PHONY: demo test lint typecheck clean
+
+demo: $(VENV)/run.stamp
+	$(VENV)/bin/xbind generate --text "a red mug" --out out/demo --overwrite
+
+# One OpenMP thread: small tensors lose more by waiting for a second thread than it gives them.
+test: export OMP_NUM_THREADS ?= 1
+test: export NUMBA_NUM_THREADS ?= 2
+# The `pytest` command, not `python -m pytest`: the latter puts this folder on sys.path.
+test: $(VENV)/dev.stamp
+	$(VENV)/bin/pytest
+
+lint: $(VENV)/dev.stamp
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+# mypy finds the package only in a plain install, and only from outside this folder.
+typecheck: $(VENV)/dev.stamp
+	rm -rf $(VENV)/typecheck build
+	$(PIP) install --quiet --no-deps --target $(VENV)/typecheck .
+	cd $(VENV)/typecheck && ../bin/mypy --config-file $(CURDIR)/pyproject.toml -p xbind
+
+$(VENV)/run.stamp: constraints.txt setup.py pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "xbind needs Python 3.11 or newer; name one with: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install -c constraints.txt $(TORCH)
+	$(PIP) install -c constraints.txt -e .
+	touch $@
+
+$(VENV)/dev.stamp: $(VENV)/run.stamp
+	$(PIP) install -c constraints.txt -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

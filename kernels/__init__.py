@@ -1,0 +1,11 @@
+"""To be described."""
+
+from xbind.kernels.samples import Composited as Composited
+from xbind.kernels.samples import RaySamples as RaySamples
+from xbind.kernels.surface import antialias as antialias
+from xbind.kernels.surface import edge_table as edge_table
+from xbind.kernels.surface import interpolate as interpolate
+from xbind.kernels.surface import rasterize as rasterize
+from xbind.kernels.volume import composite as composite
+from xbind.kernels.volume import hash_encode as hash_encode
+from xbind.kernels.volume import march as march

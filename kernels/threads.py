@@ -1,0 +1,26 @@
+"""Run one compiled kernel on several threads, each with a piece of the work of its own."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+
+
+def in_pieces(kernel: Callable[..., None], count: int, *arguments: object) -> None:
+    """Call `kernel(first, end, *arguments)` for consecutive pieces of `range(count)`.
+
+    There are as many pieces as torch has threads. The kernel must be compiled with `nogil=True` and
+    write only what belongs to its own items, so the result does not depend on their number. This
+    instead of numba's `prange`: its pools busy-wait, which is slow on shared cores even with one
+    thread, and a parallel kernel takes three times as long to compile.
+    """
+    threads = min(torch.get_num_threads(), count)
+    if threads <= 1:
+        kernel(0, count, *arguments)
+        return
+    ends = [count * piece // threads for piece in range(threads + 1)]
+    with ThreadPoolExecutor(threads) as pool:
+        pieces = zip(ends[:-1], ends[1:], strict=True)
+        calls = [pool.submit(kernel, first, end, *arguments) for first, end in pieces]
+        for call in calls:
+            call.result()  # raises what the kernel raised

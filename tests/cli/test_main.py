@@ -1,0 +1,164 @@
+"""The command line: what it accepts, what it refuses, and how fast it answers."""
+
+import re
+import resource
+import shlex
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from xbind.cli.main import COMMANDS, DoctorConfig, ShowBundleConfig, main, parse
+from xbind.config import GenerateConfig, PromptConfig
+from xbind.errors import XBindError
+
+
+def fake_pipeline(monkeypatch, generate):
+    module = types.ModuleType("xbind.pipeline")
+    module.generate = generate
+    monkeypatch.setitem(sys.modules, "xbind.pipeline", module)
+
+
+def test_generate_gets_every_flag():
+    words = (
+        "generate --text red --audio a.wav --audio-weight 2 --depth d.png --depth-kind disparity "
+        "--seed 7 --out o --preset p --bundle b --device cpu --resume"
+    )
+    assert parse(words.split()) == GenerateConfig(
+        prompt=PromptConfig(
+            text="red",
+            audio=Path("a.wav"),
+            audio_weight=2.0,
+            depth=Path("d.png"),
+            depth_kind="disparity",
+        ),
+        seed=7,
+        out=Path("o"),
+        preset="p",
+        bundle="b",
+        device="cpu",
+        resume=True,
+    )
+
+
+def test_the_other_commands():
+    assert parse(["doctor"]) == DoctorConfig(bundle="mini")
+    assert parse(["bundle", "show"]) == ShowBundleConfig(bundle="mini")
+    assert parse(["bundle", "show", "my/bundle"]) == ShowBundleConfig(bundle="my/bundle")
+
+
+def test_given_names_the_modalities_in_their_order():
+    prompt = PromptConfig(depth=Path("d"), text="x", text_weight=0.5)
+    assert prompt.given() == ("text", "depth")
+    assert [prompt.weight(modality) for modality in prompt.given()] == [0.5, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("generate", "no prompt: give at least one of --text, --image"),
+        ("generate --text ''", "--text is empty"),
+        ("generate --text '  '", "--text is empty"),
+        ("generate --text x --text-weight 0", "--text-weight must be a positive number, got 0.0"),
+        ("generate --text x --text-weight nan", "--text-weight must be a positive number"),
+        ("generate --text x --text-weight inf", "--text-weight must be a positive number"),
+        ("generate --text x --audio-weight 2", "--audio-weight is given without --audio"),
+        ("generate --text x --depth-kind disparity", "--depth-kind is given without --depth"),
+        ("generate --text x --seed -1", "--seed must be in 0"),
+        ("generate --text x --resume --overwrite", "give one of them"),
+        ("generate --text x --preset ''", "--preset is empty"),
+        ("generate --text x --device tpu", "tpu"),
+        ("generate --text x --prest fast", "Perhaps you meant"),
+        ("generate --image", "Missing value"),
+        ("bundle", "no command 'bundle'"),
+        ("frobnicate", "no command 'frobnicate'"),
+    ],
+)
+def test_wrong_flags_are_told_and_leave_with_2(capsys, words, message):
+    with pytest.raises(SystemExit) as leaving:
+        parse(shlex.split(words))
+    assert leaving.value.code == 2
+    told = capsys.readouterr()
+    assert message in " ".join((told.err + told.out).replace("│", " ").split())
+
+
+@pytest.mark.parametrize("words", ["--help", "-h", *(f"{name} -h" for name in COMMANDS)])
+def test_help_leaves_with_0(capsys, words):
+    with pytest.raises(SystemExit) as leaving:
+        parse(words.split())
+    assert leaving.value.code == 0
+    assert capsys.readouterr().out.startswith("usage: xbind")
+
+
+def test_the_public_flags_are_these(capsys):
+    with pytest.raises(SystemExit):
+        parse(["generate", "--help"])
+    flags = set(re.findall(r"(?m)^[│ ]*(?:-h, )?(--[a-z-]*[a-z])", capsys.readouterr().out))
+    assert flags == {
+        *("--help", "--text", "--image", "--audio", "--depth", "--depth-kind"),
+        *("--text-weight", "--image-weight", "--audio-weight", "--depth-weight"),
+        *("--seed", "--out", "--preset", "--bundle", "--device", "--resume", "--overwrite"),
+    }
+
+
+def test_an_error_is_one_message_and_status_1(monkeypatch, capsys):
+    def generate(config, reporter):
+        raise XBindError("there is no mug.\nGive one.")
+
+    fake_pipeline(monkeypatch, generate)
+    with pytest.raises(SystemExit) as leaving:
+        main(["generate", "--text", "mug"])
+    assert leaving.value.code == "xbind: there is no mug.\nGive one."
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch):
+    def generate(config, reporter):
+        raise KeyError("mug")
+
+    fake_pipeline(monkeypatch, generate)
+    with pytest.raises(KeyError):
+        main(["generate", "--text", "mug"])
+
+
+def test_ctrl_c_says_how_to_resume(monkeypatch, capsys):
+    def generate(config, reporter):
+        raise KeyboardInterrupt
+
+    fake_pipeline(monkeypatch, generate)
+    with pytest.raises(SystemExit) as leaving:
+        main(["generate", "--text", "a red mug", "--overwrite", "--out", "out/my mug"])
+    assert leaving.value.code == 130
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "  xbind generate --text 'a red mug' --out 'out/my mug' --resume"
+    )
+
+
+def test_generate_gets_config_and_reporter(monkeypatch, capsys):
+    def generate(config, reporter):
+        reporter.message(f"making {config.prompt.text} with seed {config.seed}")
+
+    fake_pipeline(monkeypatch, generate)
+    main(["generate", "--text", "mug", "--seed", "3"])
+    assert capsys.readouterr().out == "making mug with seed 3\n"
+
+
+@pytest.mark.parametrize("words", [["--help"], ["generate", "--help"], ["generate"]])
+def test_the_command_line_answers_at_once_and_loads_nothing_heavy(words):
+    # Processor time, the best of three: the machine may be busy with something else.
+    code = (
+        "import sys, xbind.cli.main as m\n"
+        "try: m.main(sys.argv[1:])\n"
+        "finally: assert not {'torch', 'numpy', 'typeguard', 'rich'} & set(sys.modules)"
+    )
+    times = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", code, *words], capture_output=True, text=True, check=False
+        )
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert "AssertionError" not in done.stderr
+        times.append(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
+    assert min(times) < 0.3

@@ -1,0 +1,59 @@
+"""Prompts over a closed vocabulary."""
+
+import pytest
+import torch
+
+from xbind.conditioning.errors import PromptError
+from xbind.conditioning.text import encode_text
+from xbind.models.tokenizer import WordTokenizer
+
+GROUPS = {"objects": ("mug", "car"), "colours": ("red", "blue"), "filler": ("a", "the")}
+TOKENIZER = WordTokenizer(tuple(word for group in GROUPS.values() for word in group), 6)
+MUG, CAR, RED, BLUE, A, THE, END = range(2, 9)
+
+
+@pytest.mark.parametrize("text", ["a red mug", "A RED, mug!", "  a\nred-mug.", "a_red_mug"])
+def test_ids_are_begin_words_end_padding(text):
+    prompt = encode_text(text, TOKENIZER, GROUPS)
+    assert prompt.ids.tolist() == [1, A, RED, MUG, END, 0]
+    assert prompt.ids.dtype == torch.int64
+    assert prompt.ids.argmax() == 4  # where encoders of CLIP's family pool
+    assert prompt.unknown == ()
+    assert prompt.warning() is None
+
+
+def test_unknown_words_are_named_once_and_left_out():
+    prompt = encode_text("a shiny Red mug, shiny and new", TOKENIZER, GROUPS)
+    assert prompt.ids.tolist() == [1, A, RED, MUG, END, 0]
+    assert prompt.unknown == ("shiny", "and", "new")
+    assert prompt.warning().endswith("leaves them out: shiny, and, new.")
+
+
+def test_a_prompt_without_a_known_word_is_refused_with_what_is_known():
+    with pytest.raises(PromptError) as refusal:
+        encode_text("two mugs", TOKENIZER, GROUPS)
+    assert str(refusal.value).splitlines() == [
+        "The bundle knows no word of 'two mugs' that says what to make.",
+        "Did you mean: mug?",
+        "It knows:",
+        "  objects: mug, car",
+        "  colours: red, blue",
+    ]
+
+
+@pytest.mark.parametrize("text", ["the", "a the a", "...", "赤いマグ", ""])
+def test_filler_and_foreign_words_make_no_prompt(text):
+    with pytest.raises(PromptError, match="knows no word of"):
+        encode_text(text, TOKENIZER, GROUPS)
+
+
+def test_words_that_do_not_fit_are_not_cut_silently():
+    assert encode_text("red red red mug", TOKENIZER, GROUPS).ids.tolist()[-1] == END
+    with pytest.raises(PromptError, match="5 known words; this bundle reads at most 4"):
+        encode_text("red red red red mug", TOKENIZER, GROUPS)
+
+
+def test_without_groups_every_word_counts():
+    assert encode_text("the", TOKENIZER).ids.tolist() == [1, THE, END, 0, 0, 0]
+    with pytest.raises(PromptError, match="words: mug, car, red, blue, a, the"):
+        encode_text("zeppelin", TOKENIZER)

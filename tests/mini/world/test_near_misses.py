@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+import torch
+
+from xbind.mini.world.categories import CATEGORIES, build
+from xbind.mini.world.near_misses import (
+    FACE,
+    MISSING,
+    NoNearMissError,
+    build_near_miss,
+    categories_with,
+    near_miss_kinds,
+)
+
+
+def spoiled(category, kind, seed=0):
+    return build_near_miss(category, "green", kind, torch.Generator().manual_seed(seed))
+
+
+def count_parts(mesh):
+    return len(np.unique(mesh.face_part))
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_missing_parts_are_missing(category):
+    whole = build(category, "green", torch.Generator().manual_seed(0))
+    miss = spoiled(category, "missing_part")
+    assert 0 < count_parts(miss) < count_parts(whole)
+    assert miss.category == category
+    assert np.linalg.norm(miss.vertices, axis=1).max() < 0.8001
+
+
+def test_tables_name_categories():
+    assert set(MISSING) == set(CATEGORIES)
+    assert set(FACE) == set(categories_with("two_faced"))
+
+
+def test_revolution_is_round_and_as_wide_as_the_object():
+    mesh = spoiled("chair", "revolution")
+    radius = np.hypot(mesh.vertices[:, 0], mesh.vertices[:, 1])
+    for z in np.unique(mesh.vertices[:, 2].round(4))[1:-1]:
+        at_height = radius[np.abs(mesh.vertices[:, 2] - z) < 1e-3]
+        at_height = at_height[at_height > 0.01]
+        assert np.ptp(at_height) < 1e-3
+    # A chair's seat is square: its corners, not its sides, give the outline.
+    whole = build("chair", "green", torch.Generator().manual_seed(0))
+    extent, original = np.ptp(mesh.vertices, axis=0), np.ptp(whole.vertices, axis=0)
+    diagonal = np.hypot(original[0], original[1]) / original[2]
+    assert extent[0] / extent[2] == pytest.approx(diagonal, rel=0.02)
+
+
+def test_two_faced_duck_has_a_beak_on_either_side():
+    mesh = spoiled("duck", "two_faced")
+    orange = (mesh.colours[:, 0] > 0.5) & (mesh.colours[:, 2] < 0.2)
+    x = mesh.vertices[orange, 0]
+    assert x.max() > 0.5 * mesh.vertices[:, 0].max()
+    assert x.min() < 0.5 * mesh.vertices[:, 0].min()
+
+
+def test_kinds_that_would_not_be_wrong_are_refused():
+    assert near_miss_kinds("drum") == ("missing_part",)
+    with pytest.raises(NoNearMissError, match="choose from missing_part"):
+        spoiled("drum", "revolution")

@@ -1,0 +1,125 @@
+"""Imports point one way, and the top-level folders are not packages of their own.
+
+cli → pipeline → outputs, run, phases → supervision → conditioning → frozen → guidance, scene
+(nerf, mesh, regularizers, cameras), models → kernels, engine → files, errors; export → engine,
+guidance, models; mini stands beside and nobody imports it.
+"""
+
+import ast
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FOLDERS = ("kernels", "engine", "export")
+
+BASE = {"errors", "files"}
+SCENE = {"cameras", "nerf", "mesh", "regularizers"}
+PRIORS = {"guidance", "conditioning", "models", "frozen"}
+OPERATORS = {"kernels", "engine"}
+CHOICES = {"config", "presets"}
+RECORDS = {"progress", "events", "run", "outputs"}
+METHOD = {"supervision", "phases", "optim"} | CHOICES | SCENE | PRIORS | OPERATORS | BASE
+
+ALLOWED = {
+    "errors": set(),
+    "files": {"errors"},
+    "events": BASE,
+    "progress": BASE,
+    "run": {"events", "progress"} | BASE,
+    "config": {"errors"},
+    "presets": {"config", "errors"},
+    "kernels": BASE,
+    "engine": BASE,
+    "cameras": BASE,
+    "optim": BASE,
+    "models": OPERATORS | BASE,
+    "conditioning": {"models", "config"} | BASE,
+    "conditioning.prompt": {"models", "config", "frozen"} | BASE,
+    "conditioning.reference_view": {"cameras", "presets"} | PRIORS | BASE,
+    "mesh": {"cameras"} | OPERATORS | BASE,
+    "regularizers": {"mesh"} | OPERATORS | BASE,
+    "nerf": {"cameras"} | OPERATORS | BASE,
+    "guidance": {"models"} | OPERATORS | BASE,
+    "frozen": {"conditioning", "guidance", "models", "engine"} | BASE,
+    "supervision": CHOICES | SCENE | PRIORS | OPERATORS | BASE,
+    "phases": METHOD,
+    "outputs": CHOICES | SCENE | BASE,
+    "pipeline": METHOD | RECORDS,
+    "export": {"engine", "guidance", "models"} | BASE,
+    "mini": {"optim", "frozen"} | SCENE | PRIORS | OPERATORS | BASE,
+    "cli": {"pipeline"} | METHOD | RECORDS,
+    "cli.build_engines": {"pipeline", "export"} | METHOD | RECORDS,
+    "": set(),
+}
+"""Module of `xbind` → what it may import besides itself; the most specific entry counts."""
+
+SOURCES = [path for top in ("xbind", *FOLDERS) for path in (ROOT / top).rglob("*.py")]
+
+
+def module_of(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    parts = parts if parts[0] in FOLDERS else parts[1:]
+    return ".".join(part for part in parts if part != "__init__")
+
+
+def entry_of(module):
+    names = [name for name in ALLOWED if module == name or module.startswith(f"{name}.")]
+    return max(names, key=len, default="")
+
+
+def imports_of(tree):
+    """Every imported `xbind` module, without `xbind.`; `from xbind import x` counts as x."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            package, _, rest = name.partition(".")
+            if package == "xbind" and rest:
+                yield rest
+
+
+def upward(module, tree):
+    """The imports of a module that its entry does not allow."""
+    own = entry_of(module)
+    allowed = ALLOWED[own] | {own.split(".")[0]}
+    return sorted({name for name in imports_of(tree) if name.split(".")[0] not in allowed})
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_imports_point_down(path):
+    module = module_of(path)
+    assert module == "" or entry_of(module), f"{module} has no place in the architecture yet"
+    assert upward(module, ast.parse(path.read_text())) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        ("kernels.volume", "from xbind.mesh.mesh import Mesh"),
+        ("pipeline", "import xbind.mini.world"),
+        ("pipeline", "from xbind import export"),
+        ("cli.main", "from xbind.export.onnx_graph import trace"),
+        ("guidance.sds", "def f():\n    from xbind.phases import coarse"),
+        ("errors", "import xbind.config"),
+    ],
+)
+def test_an_upward_import_is_seen(module, line):
+    assert len(upward(module, ast.parse(line))) == 1
+
+
+def test_nothing_allows_the_mini_world():
+    assert not [name for name, allowed in ALLOWED.items() if "mini" in allowed]
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_folder_is_not_a_top_level_package(name):
+    assert importlib.util.find_spec(name) is None, (
+        f"`import {name}` works, so the repository root is on sys.path: run `pytest` "
+        f"or `python -P -m pytest`, not `python -m pytest`"
+    )

@@ -1,0 +1,173 @@
+"""`xbind doctor`: what is here, what would run and why, and what is in the way."""
+
+import importlib.util
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal
+
+import numba
+import torch
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+import xbind
+import xbind.kernels
+from xbind.errors import XBindError
+from xbind.models.bundle import load_manifest, verify
+from xbind.progress import format_bytes
+from xbind.run import NEEDED_BYTES
+
+REQUIRED = (
+    *("torch", "diffusers", "transformers", "safetensors", "numpy", "numba", "scipy"),
+    *("pillow", "soundfile", "soxr", "trimesh", "xatlas", "tyro", "rich", "jaxtyping"),
+)
+"""Distributions that are installed with xbind."""
+OPTIONAL = {
+    "onnxruntime": "compiled steps on a CPU",
+    "openvino": "compiled steps on a CPU, by choice",
+    "tensorrt": "compiled steps on CUDA",
+    "tensorrt_rtx": "compiled steps on CUDA, GeForce and RTX cards",
+    "triton": "fused operators on CUDA",
+    "nvdiffrast": "rasterising on CUDA",
+    "tinycudann": "the hash grid on CUDA",
+    "open_clip": "judges for the evaluation",
+}
+"""Modules that nothing needs, and what each is for."""
+
+State = Literal["ok", "note", "fail"]
+_COLOURS: dict[State, str] = {"ok": "green", "note": "yellow", "fail": "red"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report."""
+
+    state: State
+    """`fail` is in the way of a run; `note` is not."""
+    topic: str
+    detail: str
+
+
+def doctor(bundle: str) -> int:
+    """Print the report; the exit status, 1 when something is in the way of a run."""
+    findings = list(examine(bundle))
+    table = Table(box=None, show_header=False)
+    for finding in findings:
+        colour = _COLOURS[finding.state]
+        table.add_row(Text(finding.state, colour), Text(finding.topic), Text(finding.detail))
+    Console(highlight=False).print(table)
+    return int(any(finding.state == "fail" for finding in findings))
+
+
+def examine(bundle: str) -> Iterator[Finding]:
+    """All findings about this machine and one bundle."""
+    yield Finding("ok", "xbind", xbind.__version__)
+    yield Finding("ok", "python", f"{platform.python_version()} on {platform.platform()}")
+    yield from map(_required, REQUIRED)
+    yield _cpu()
+    yield _cuda()
+    yield from (_optional(module, use) for module, use in OPTIONAL.items())
+    yield from _backends()
+    yield _kernel_cache()
+    yield _room(Path.cwd())
+    yield _bundle(bundle)
+
+
+def _required(name: str) -> Finding:
+    try:
+        return Finding("ok", name, version(name))
+    except PackageNotFoundError:
+        return Finding("fail", name, f"not installed; type: pip install {name}")
+
+
+def _optional(module: str, use: str) -> Finding:
+    if importlib.util.find_spec(module) is None:
+        return Finding("note", module, f"not installed; not used by this version (meant for {use})")
+    return Finding("ok", module, f"installed; not used by this version (meant for {use})")
+
+
+def _cpu() -> Finding:
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return Finding(
+        "ok",
+        "CPU",
+        f"{allowed} of {os.cpu_count()} cores for this process; torch uses "
+        f"{torch.get_num_threads()} threads, numba up to {numba.config.NUMBA_NUM_THREADS}",
+    )
+
+
+def _cuda() -> Finding:
+    if not torch.cuda.is_available():
+        built = torch.version.cuda
+        why = (
+            f"no device found by torch for CUDA {built}" if built else "this torch is for CPUs only"
+        )
+        return Finding("note", "CUDA", f"not available: {why}")
+    devices = []
+    for index in range(torch.cuda.device_count()):
+        major, minor = torch.cuda.get_device_capability(index)
+        memory = torch.cuda.get_device_properties(index).total_memory
+        name = torch.cuda.get_device_name(index)
+        devices.append(f"{name} (SM {major}{minor}, {format_bytes(memory)})")
+    return Finding("ok", "CUDA", f"{torch.version.cuda}: {', '.join(devices)}")
+
+
+def _backends() -> Iterator[Finding]:
+    there = ", although there is CUDA" if torch.cuda.is_available() else ""
+    yield Finding("ok", "device", f"cpu{there}: this version computes on the CPU only")
+    yield Finding(
+        "ok",
+        "backend",
+        "guidance steps run in eager torch: this version compiles none of them, "
+        "whatever is installed",
+    )
+
+
+def _kernel_cache() -> Finding:
+    """Where numba keeps compiled operators: beside their source, else in the user's cache."""
+    beside = Path(xbind.kernels.__file__).parent / "__pycache__"
+    chosen = Path(numba.config.CACHE_DIR) if numba.config.CACHE_DIR else beside
+    for folder in (chosen, Path.home() / ".cache" / "numba"):
+        if _is_writable(folder):
+            return Finding("ok", "kernel cache", str(folder))
+    return Finding(
+        "note",
+        "kernel cache",
+        f"{chosen} cannot be written to: operators are compiled anew in every run; "
+        f"name another folder in NUMBA_CACHE_DIR",
+    )
+
+
+def _is_writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
+def _room(folder: Path) -> Finding:
+    free = shutil.disk_usage(folder).free
+    state: State = "ok" if free >= NEEDED_BYTES else "fail"
+    return Finding(
+        state, "disk", f"{format_bytes(free)} free in {folder}; {format_bytes(NEEDED_BYTES)} needed"
+    )
+
+
+def _bundle(name: str) -> Finding:
+    try:
+        manifest = load_manifest(name)
+        verify(manifest)
+    except XBindError as error:
+        return Finding("fail", "bundle", str(error))
+    size = format_bytes(sum(int(entry["bytes"]) for entry in manifest.files.values()))
+    count = len(manifest.files)
+    return Finding("ok", "bundle", f"{name}: {count} files, {size}, all hashes agree")

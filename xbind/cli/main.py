@@ -1,0 +1,119 @@
+"""`xbind`: a prompt of any modality in, a textured 3D mesh out.
+
+Nothing heavy is imported before the flags are known to be good, so that `--help` answers at once.
+"""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import tyro
+
+from xbind.config import GenerateConfig
+from xbind.errors import XBindError
+
+WRONG_FLAGS = 2
+"""Exit status for a command line that cannot be understood, as tyro has it."""
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as the shell has it: 128 + SIGINT."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DoctorConfig:
+    """Say what is installed here, what would run and why, and what is in the way."""
+
+    bundle: str = "mini"
+    """The bundle to check: `mini`, or the folder of a bundle."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShowBundleConfig:
+    """Print what a bundle holds, and check its files against their hashes."""
+
+    bundle: tyro.conf.Positional[str] = "mini"
+    """`mini`, or the folder of a bundle."""
+
+
+Command = GenerateConfig | DoctorConfig | ShowBundleConfig
+COMMANDS: dict[str, type[Command]] = {
+    "generate": GenerateConfig,
+    "doctor": DoctorConfig,
+    "bundle show": ShowBundleConfig,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parse and run one command.
+
+    Exit status: 0 done, 1 refused with a message, 2 wrong flags, 130 interrupted by Ctrl-C.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    command = parse(words)
+    try:
+        run(command)
+    except XBindError as error:
+        sys.exit(f"xbind: {error}")
+    except KeyboardInterrupt:
+        sys.stderr.write(f"\nxbind: interrupted.{advice_to_resume(command, words)}\n")
+        sys.exit(INTERRUPTED)
+
+
+def parse(words: list[str]) -> Command:
+    """The command that `words` ask for; exits for `--help` and for what cannot be understood."""
+    for name, config in COMMANDS.items():
+        count = len(name.split())
+        if words[:count] == name.split():
+            return tyro.cli(
+                config, args=words[count:], prog=f"xbind {name}", description=config.__doc__
+            )
+    if words[:1] in ([], ["-h"], ["--help"]):
+        sys.stdout.write(overview())
+        sys.exit(0 if words else WRONG_FLAGS)
+    sys.stderr.write(f"xbind: no command {words[0]!r}.\n\n{overview()}")
+    sys.exit(WRONG_FLAGS)
+
+
+def overview() -> str:
+    """What `xbind --help` prints."""
+    lines = [f"  {name:<14}{config.__doc__}" for name, config in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: xbind COMMAND [OPTIONS]",
+            "",
+            "A prompt of any modality to a textured 3D mesh.",
+            "",
+            *lines,
+            "",
+            'First steps:  xbind generate --text "a red mug" --out out/mug',
+            "All options:  xbind COMMAND --help",
+            "",
+        ]
+    )
+
+
+def run(command: Command) -> None:
+    """Do it. What is heavy is imported here, one command's needs only."""
+    match command:
+        case GenerateConfig():
+            from xbind.pipeline import generate
+            from xbind.progress import choose_reporter
+
+            with choose_reporter() as reporter:
+                generate(command, reporter)
+        case DoctorConfig(bundle=bundle):
+            from xbind.cli.doctor import doctor
+
+            sys.exit(doctor(bundle))
+        case ShowBundleConfig(bundle=bundle):
+            from xbind.cli.bundle import show
+
+            show(bundle)
+
+
+def advice_to_resume(command: Command, words: list[str]) -> str:
+    """The command that goes on from the last checkpoint, if there is such a thing."""
+    if not isinstance(command, GenerateConfig):
+        return ""
+    kept = [word for word in words if word not in ("--resume", "--overwrite")]
+    return f" Continue from the last checkpoint with:\n  {shlex.join(['xbind', *kept, '--resume'])}"

@@ -1,0 +1,1 @@
+"""From what the user gives (words, files) to what an encoder reads."""

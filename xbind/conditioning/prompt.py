@@ -1,0 +1,106 @@
+"""A prompt of any modality, or a weighted mix, to C_m."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import interpolate, normalize
+
+from xbind.conditioning.audio import fbank_clips, load_audio
+from xbind.conditioning.depth import load_depth, normalise_depth
+from xbind.conditioning.image import SquareImage, load_image, to_square
+from xbind.conditioning.text import encode_text
+from xbind.config import Modality, PromptConfig
+from xbind.frozen import AlignedEncoder
+from xbind.models.preprocess import normalise_image
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedPrompt:
+    """What a prompt says, in the aligned space."""
+
+    c_m: Float[Tensor, " d"]
+    """C_m, of length 1."""
+    conditioning: Float[Tensor, " d"]
+    """C_m at the length that the 2D prior was trained on."""
+    image: SquareImage | None
+    """The prompt's own picture, its object cut out, if it has one: then it is the reference view."""
+    warnings: tuple[str, ...]
+    """What the user should know, such as words that were left out."""
+
+
+def encode_prompt(prompt: PromptConfig, encoder: AlignedEncoder, image_size: int) -> EncodedPrompt:
+    """Embed each modality of a prompt and mix the unit vectors by their weights.
+
+    C_m = Σ_i w_i e_i / ‖Σ_i w_i e_i‖; its conditioning length is the mean of the modalities' own,
+    by the same weights.
+
+    Args:
+        prompt: what the user gave.
+        encoder: the aligned encoder.
+        image_size: side of the reference view, in pixels.
+
+    Raises:
+        PromptError: a file or a text that cannot be used.
+    """
+    warnings: list[str] = []
+    image: SquareImage | None = None
+    total = sum(prompt.weight(modality) for modality in prompt.given())
+    mixed = torch.zeros(encoder.model.config.embed_dim)
+    length = 0.0
+    for modality in prompt.given():
+        share = prompt.weight(modality) / total
+        if modality == "image":
+            assert prompt.image is not None
+            image = to_square(load_image(prompt.image), image_size, name=str(prompt.image))
+            embedding = _embed_image(image, encoder)
+        else:
+            embedding = _EMBED[modality](prompt, encoder, warnings.append)
+        mixed = mixed + share * embedding
+        length += share * encoder.norms["vision" if modality == "image" else modality]
+    c_m = normalize(mixed, dim=0)
+    return EncodedPrompt(c_m, length * c_m, image, tuple(warnings))
+
+
+def _embed_image(image: SquareImage, encoder: AlignedEncoder) -> Float[Tensor, " d"]:
+    return encoder.model.embed("vision", normalise_image(image.rgb[None]))[0]
+
+
+def _embed_text(
+    prompt: PromptConfig, encoder: AlignedEncoder, warn: Callable[[str], None]
+) -> Float[Tensor, " d"]:
+    assert prompt.text is not None
+    words = encode_text(prompt.text, encoder.tokenizer, encoder.groups)
+    if (warning := words.warning()) is not None:
+        warn(warning)
+    return encoder.model.embed("text", words.ids[None])[0]
+
+
+def _embed_audio(
+    prompt: PromptConfig, encoder: AlignedEncoder, warn: Callable[[str], None]
+) -> Float[Tensor, " d"]:
+    assert prompt.audio is not None
+    sound = load_audio(prompt.audio, encoder.fbank)
+    if (warning := sound.warning()) is not None:
+        warn(warning)
+    clips = encoder.model.embed("audio", fbank_clips(sound.waveform, encoder.fbank))
+    return normalize(clips.mean(0), dim=0)
+
+
+def _embed_depth(
+    prompt: PromptConfig, encoder: AlignedEncoder, _warn: Callable[[str], None]
+) -> Float[Tensor, " d"]:
+    assert prompt.depth is not None
+    inverse = normalise_depth(load_depth(prompt.depth, prompt.depth_kind), encoder.depth)
+    size = encoder.model.config.trunks["depth"].input_size
+    fitted = interpolate(inverse[None], size, mode="bilinear", antialias=True)
+    return encoder.model.embed("depth", fitted)[0]
+
+
+_EMBED: dict[Modality, Callable[[PromptConfig, AlignedEncoder, Callable[[str], None]], Tensor]] = {
+    "text": _embed_text,
+    "audio": _embed_audio,
+    "depth": _embed_depth,
+}

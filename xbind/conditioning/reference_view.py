@@ -1,0 +1,203 @@
+"""The reference view x_r: sampled by the 2D prior or given by the user, with its mask and camera."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from scipy import ndimage
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from xbind.cameras import Cameras
+from xbind.conditioning.errors import PromptError
+from xbind.conditioning.image import SquareImage
+from xbind.conditioning.prompt import EncodedPrompt
+from xbind.frozen import Bundle, Unclip
+from xbind.guidance.latents import decode
+from xbind.guidance.noise import NoiseSchedule
+from xbind.guidance.priors import UnclipPrior
+from xbind.guidance.unclip import unclip_condition
+from xbind.models.preprocess import normalise_image
+from xbind.presets import ReferenceConfig
+
+WHITE_DISTANCE = 0.06
+"""A pixel of a sampled view belongs to the object when a channel is this far from white."""
+SPECK_SHARE = 0.02
+"""Regions smaller than this share of the largest one are specks, not parts."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReferenceView:
+    """x_r with what is known of it."""
+
+    image: Float[Tensor, "1 3 s s"]
+    """On white, in [0, 1]."""
+    mask: Float[Tensor, "1 1 s s"]
+    """m, in [0, 1]."""
+    camera: Cameras
+    """One camera: the pose that x_r is taken to be seen from."""
+
+
+def condition_unclip(
+    prompt: EncodedPrompt, unclip: Unclip, generator: torch.Generator
+) -> Float[Tensor, "1 d2"]:
+    """The class vector of C_m at noise level 0; its noise is drawn here, once per run."""
+    embedding = prompt.conditioning[None]
+    return unclip_condition(
+        embedding,
+        torch.zeros(1, dtype=torch.long),
+        torch.randn(embedding.shape, generator=generator),
+        mean=unclip.mean,
+        std=unclip.std,
+        alphas_cumprod=unclip.noising_alphas_cumprod,
+    )
+
+
+def make_reference_view(
+    prompt: EncodedPrompt,
+    class_labels: Float[Tensor, "1 d2"],
+    bundle: Bundle,
+    config: ReferenceConfig,
+    generator: torch.Generator,
+) -> ReferenceView:
+    """The prompt's own picture, or the best of several samples of the 2D prior.
+
+    Raises:
+        PromptError: no sample shows an object on a white background.
+    """
+    if prompt.image is not None:
+        image, mask = prompt.image.rgb[None], prompt.image.mask[None]
+    else:
+        image, mask = _best_sample(prompt, class_labels, bundle, config, generator)
+    return ReferenceView(image, mask, _estimate_camera(image, bundle, config))
+
+
+def sample_unclip(
+    unclip: Unclip,
+    class_labels: Float[Tensor, "1 d2"],
+    *,
+    count: int,
+    steps: int,
+    cfg_scale: float,
+    generator: torch.Generator,
+) -> Float[Tensor, "b 3 s s"]:
+    """Draw images from the 2D prior by DDIM (η = 0)."""
+    prior = UnclipPrior(unclip.unet, unclip.context)
+    scale = torch.tensor(cfg_scale)
+    channels, side = unclip.unet.config.in_channels, unclip.unet.config.sample_size
+    z = torch.randn(count, channels, side, side, generator=generator)
+    with torch.inference_mode():
+        for t, t_next in ddim_timesteps(steps, len(unclip.schedule.alphas_cumprod)):
+            at = torch.full((count,), t)
+            z = ddim_step(unclip.schedule, z, prior(z, at, class_labels, scale), at, t_next)
+        return decode(unclip.vae, z)
+
+
+def ddim_timesteps(steps: int, length: int) -> list[tuple[int, int]]:
+    """Pairs (t, next t), evenly spaced from the last timestep down; the last next is −1: no noise."""
+    t = torch.linspace(length - 1, 0, steps + 1).long().tolist()
+    return list(zip(t[:-1], [*t[1:-1], -1], strict=True))
+
+
+def ddim_step(
+    schedule: NoiseSchedule, z_t: Tensor, prediction: Tensor, t: Int[Tensor, " b"], t_next: int
+) -> Tensor:
+    """One deterministic step: z_next = α' ẑ + σ' ε̂."""
+    z_hat = schedule.latent_of(prediction, z_t, t)
+    if t_next < 0:
+        return z_hat
+    eps_hat = schedule.noise_of(prediction, z_t, t)
+    return schedule.add_noise(z_hat, eps_hat, torch.full_like(t, t_next))
+
+
+def sampled_mask(image: Float[Tensor, "3 s s"]) -> Float[Tensor, "1 s s"] | None:
+    """The object of a sampled view: what is not white, without specks; its holes stay open.
+
+    Returns:
+        None when the border is not white or nothing or nearly everything is object.
+    """
+    away = ((1 - image).amax(0) > WHITE_DISTANCE).numpy()
+    border = np.concatenate([away[0], away[-1], away[:, 0], away[:, -1]])
+    if border.mean() > 0.1:
+        return None
+    opened = ndimage.binary_opening(away)
+    labels, count = ndimage.label(opened, structure=np.ones((3, 3)))
+    if count == 0:
+        return None
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    kept = (sizes >= SPECK_SHARE * sizes.max())[labels] & (labels > 0)
+    if not 0.03 <= kept.mean() <= 0.8:
+        return None
+    return torch.from_numpy(kept.astype(np.float32))[None]
+
+
+def _best_sample(
+    prompt: EncodedPrompt,
+    class_labels: Tensor,
+    bundle: Bundle,
+    config: ReferenceConfig,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor]:
+    """Highest cosine to C_m, plus a bonus for poses that show an object's parts."""
+    images = sample_unclip(
+        bundle.unclip, class_labels, count=config.candidates, steps=config.steps,
+        cfg_scale=config.cfg_scale, generator=generator,
+    )  # fmt: skip
+    with torch.inference_mode():
+        embedding = bundle.bind.model.embed("vision", normalise_image(images))
+        score = embedding @ prompt.c_m
+        if bundle.view is not None:
+            score = score + config.w_pose * informativeness(bundle.view(images), config)
+    masks = [sampled_mask(image) for image in images]
+    usable = [i for i, mask in enumerate(masks) if mask is not None]
+    if not usable:
+        raise PromptError(
+            f"None of the {config.candidates} sampled reference views shows an object on a white "
+            f"background.\nTry another --seed, or give a picture with --image."
+        )
+    best = max(usable, key=lambda i: float(score[i]))
+    chosen = masks[best]
+    assert chosen is not None
+    image = chosen * images[best] + (1 - chosen)
+    return image[None], chosen[None]
+
+
+def informativeness(pose: Float[Tensor, "b 3"], config: ReferenceConfig) -> Float[Tensor, " b"]:
+    """How well a pose shows an object's parts, at most 1: three-quarter front, a little from above.
+
+    `pose` is the estimator's output (elevation / 45°, cos az, sin az); the length of the last two
+    says how sure it is of the azimuth, and a round object has none.
+    """
+    elevation, cosine, sine = pose.unbind(-1)
+    low = (45 * elevation - config.elevation_deg).abs() / 45
+    side = torch.deg2rad(torch.tensor(config.azimuth_deg))
+    front = torch.maximum(
+        cosine * side.cos() + sine * side.sin(), cosine * side.cos() - sine * side.sin()
+    )
+    return front.clamp(-1, 1) - low
+
+
+def _estimate_camera(image: Tensor, bundle: Bundle, config: ReferenceConfig) -> Cameras:
+    """The pose of x_r: estimated where the bundle can, else level and in front."""
+    elevation, azimuth = 0.0, 0.0
+    if bundle.view is not None:
+        with torch.inference_mode():
+            pose = bundle.view(image)[0]
+        elevation = float((45 * pose[0]).clamp(-45, 45))
+        if float(pose[1:].norm()) > config.azimuth_confidence:
+            azimuth = float(torch.rad2deg(torch.atan2(pose[2], pose[1])))
+    return Cameras(
+        *(torch.tensor([x]) for x in (elevation, azimuth, config.distance, config.fov_y_deg))
+    )
+
+
+def embed_reference(view: ReferenceView, bundle: Bundle) -> Float[Tensor, "1 d"]:
+    """The reference's embedding as the 3D prior's camera projection wants it."""
+    with torch.inference_mode():
+        pixels = normalise_image(view.image)
+        embedding = bundle.zero123.image_encoder(pixel_values=pixels).image_embeds
+    length = bundle.zero123.embedding_norm
+    embedding = embedding.clone()
+    return embedding if length is None else length * normalize(embedding, dim=-1)

@@ -1,0 +1,77 @@
+"""A text prompt to token ids, over a closed vocabulary: what is not in it is said, not guessed."""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from xbind.conditioning.errors import PromptError
+from xbind.models.tokenizer import WordTokenizer
+
+FILLER = "filler"
+"""The group of words that mean nothing alone ("a", "the"): they do not make a prompt."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextPrompt:
+    """A prompt as the text encoder reads it."""
+
+    ids: Int[Tensor, " n"]
+    """Begin, known words, end, padding; int64."""
+    unknown: tuple[str, ...]
+    """Words that the vocabulary lacks and the encoder will not see, each once, in order."""
+
+    def warning(self) -> str | None:
+        """What to tell the user about the words that were left out, if there are any."""
+        if not self.unknown:
+            return None
+        return f"The bundle does not know these words and leaves them out: {_list(self.unknown)}."
+
+
+def encode_text(
+    text: str, tokenizer: WordTokenizer, groups: Mapping[str, Sequence[str]] | None = None
+) -> TextPrompt:
+    """Turn a prompt into ids, and keep what was not understood.
+
+    Args:
+        text: the prompt; case and punctuation do not matter.
+        tokenizer: the bundle's.
+        groups: the vocabulary by kind ("colours", …), for the message; the words of the group
+            `filler` do not make a prompt alone. Without it all words are of one kind.
+
+    Raises:
+        PromptError: when no word means anything to the bundle (the message lists what does, and
+            names near misses), or when the known words are more than the encoder has places for.
+    """
+    groups = {"words": tokenizer.vocabulary} if groups is None else groups
+    words = [word for word in re.split(r"[\W_]+", text.lower()) if word]
+    known = [word for word in words if word in tokenizer.vocabulary]
+    if not set(known) - set(groups.get(FILLER, ())):
+        raise PromptError(_nothing_known(text, words, groups))
+    if len(known) > tokenizer.length - 2:
+        raise PromptError(
+            f"The prompt has {len(known)} known words; this bundle reads at most "
+            f"{tokenizer.length - 2}.\nSay it in fewer words than: {text!r}"
+        )
+    unknown = tuple(dict.fromkeys(word for word in words if word not in tokenizer.vocabulary))
+    return TextPrompt(torch.tensor(tokenizer.encode(" ".join(known)).ids), unknown)
+
+
+def _nothing_known(text: str, words: Sequence[str], groups: Mapping[str, Sequence[str]]) -> str:
+    kinds = {name: group for name, group in groups.items() if name != FILLER}
+    vocabulary = [word for group in kinds.values() for word in group]
+    near = [match for word in words for match in difflib.get_close_matches(word, vocabulary, 1)]
+    lines = [f"The bundle knows no word of {text!r} that says what to make."]
+    if near:
+        lines.append(f"Did you mean: {_list(dict.fromkeys(near))}?")
+    lines.append("It knows:")
+    lines += [f"  {name}: {_list(group)}" for name, group in kinds.items()]
+    return "\n".join(lines)
+
+
+def _list(words: Iterable[str]) -> str:
+    return ", ".join(words)

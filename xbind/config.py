@@ -1,0 +1,107 @@
+"""What a user chooses, with its meaning and unit. Read-only after construction; no torch here."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, Optional
+
+import tyro
+
+# `Optional[...]`, because for `... | None` tyro imports a type checker: 0.1 s more for --help.
+_Text = Annotated[Optional[str], tyro.conf.arg(metavar="TEXT")]  # noqa: UP045
+_File = Annotated[Optional[Path], tyro.conf.arg(metavar="FILE")]  # noqa: UP045
+
+Modality = Literal["text", "image", "audio", "depth"]
+"""What a prompt can be made of."""
+MODALITIES: tuple[Modality, ...] = ("text", "image", "audio", "depth")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PromptConfig:
+    """What the object should be: one modality, or several mixed by weight."""
+
+    text: _Text = None
+    """Words, such as "a red mug"."""
+    image: _File = None
+    """A picture of one object: PNG, JPEG, WebP, BMP, TIFF or GIF; an alpha channel is its mask."""
+    audio: _File = None
+    """A sound: WAV, FLAC, OGG or MP3; its first channel is used."""
+    depth: _File = None
+    """A depth map: PNG or TIFF of 8 or 16 bits, or a NumPy .npy file; 0 means not measured."""
+    depth_kind: Literal["depth", "disparity"] = "depth"
+    """What --depth holds: `depth` grows with the distance, `disparity` shrinks with it."""
+    text_weight: float = 1.0
+    """Weight of the text in the mix; only the ratios of the weights matter."""
+    image_weight: float = 1.0
+    """Weight of the image in the mix."""
+    audio_weight: float = 1.0
+    """Weight of the sound in the mix."""
+    depth_weight: float = 1.0
+    """Weight of the depth map in the mix."""
+
+    def __post_init__(self) -> None:
+        if not self.given():
+            raise ValueError(
+                "no prompt: give at least one of --text, --image, --audio, --depth, "
+                'such as --text "a red mug"'
+            )
+        if self.text is not None and not self.text.strip():
+            raise ValueError('--text is empty: write what to make, such as --text "a red mug"')
+        for modality in MODALITIES:
+            self._check_weight(modality)
+        if self.depth is None and self.depth_kind != "depth":
+            raise ValueError("--depth-kind is given without --depth: leave it out or name a file")
+
+    def _check_weight(self, modality: Modality) -> None:
+        weight = self.weight(modality)
+        if not 0.0 < weight < float("inf"):
+            raise ValueError(
+                f"--{modality}-weight must be a positive number, got {weight}; "
+                f"to leave the {modality} out, leave out --{modality}"
+            )
+        if weight != 1.0 and modality not in self.given():
+            raise ValueError(
+                f"--{modality}-weight is given without --{modality}: "
+                f"leave it out or add --{modality}"
+            )
+
+    def given(self) -> tuple[Modality, ...]:
+        """The modalities of this prompt, in the order of `MODALITIES`."""
+        return tuple(modality for modality in MODALITIES if getattr(self, modality) is not None)
+
+    def weight(self, modality: Modality) -> float:
+        """The weight of one modality in the mix, as it was given (not normalised)."""
+        weight: float = getattr(self, f"{modality}_weight")
+        return weight
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GenerateConfig:
+    """Make one textured mesh from one prompt."""
+
+    prompt: Annotated[PromptConfig, tyro.conf.OmitArgPrefixes]
+    """What the object should be."""
+    out: Path = Path("out/xbind")
+    """Folder of the run: mesh, texture, previews, events, checkpoints."""
+    seed: int = 0
+    """Seed of every random draw; the same seed on the same machine gives the same mesh."""
+    preset: str = "default"
+    """Named set of the method's numbers; a wrong name lists the right ones."""
+    bundle: str = "mini"
+    """The frozen networks: `mini`, which is installed with xbind, or the folder of a bundle."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to compute; `auto` takes CUDA if there is a device, and says which it took."""
+    resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Continue the run that is in --out."""
+    overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Start anew in a folder that holds a run; that run's files are removed."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"--seed must be in 0 … 2^63 − 1, got {self.seed}")
+        if self.resume and self.overwrite:
+            raise ValueError(
+                "--resume continues the run in --out and --overwrite removes it: give one of them"
+            )
+        for name in ("preset", "bundle"):
+            if not getattr(self, name).strip():
+                raise ValueError(f"--{name} is empty: leave it out or give a name")

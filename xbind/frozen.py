@@ -1,0 +1,251 @@
+"""From a bundle's files to frozen networks, ready for guidance and sampling."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from xbind.conditioning.audio import FbankConfig
+from xbind.conditioning.depth import DepthConfig
+from xbind.guidance.noise import (
+    NoiseSchedule,
+    alphas_cumprod,
+    scaled_linear_betas,
+    squared_cosine_betas,
+)
+from xbind.models.bind import BindConfig, BindModel
+from xbind.models.bundle import BundleError, BundleManifest, verify
+from xbind.models.convnet import ConvNet
+from xbind.models.tokenizer import WordTokenizer
+
+DIFFUSERS_WEIGHTS = "diffusion_pytorch_model.safetensors"
+"""File name that diffusers gives the weights of a model."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlignedEncoder:
+    """The encoder C(·) with the preparation of each modality."""
+
+    model: BindModel
+    tokenizer: WordTokenizer
+    groups: dict[str, list[str]]
+    """The tokenizer's words by kind, for messages."""
+    fbank: FbankConfig
+    depth: DepthConfig
+    norms: dict[str, float]
+    """Modality → length at which its embedding conditions the 2D prior."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unclip:
+    """The 2D prior."""
+
+    unet: nn.Module
+    vae: nn.Module
+    schedule: NoiseSchedule
+    context: Float[Tensor, "1 l c"]
+    """The encoded empty prompt: the only text this prior ever sees here."""
+    mean: Float[Tensor, " d"]
+    """Of the embedding normaliser."""
+    std: Float[Tensor, " d"]
+    """Of the embedding normaliser."""
+    noising_alphas_cumprod: Float[Tensor, " steps"]
+    """ᾱ of the schedule that noises embeddings."""
+    image_size: int
+    """Side of its images, in pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Zero123:
+    """The 3D prior."""
+
+    unet: nn.Module
+    vae: nn.Module
+    schedule: NoiseSchedule
+    image_encoder: nn.Module
+    projection: nn.Linear
+    """[image embedding ; camera vector] → one token."""
+    embedding_norm: float | None
+    """Length to which the image embedding is brought; None leaves it raw."""
+    image_size: int
+    """Side of its images, in pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """Everything frozen."""
+
+    manifest: BundleManifest
+    bind: AlignedEncoder
+    clip: nn.Module
+    """CLIPVisionModelWithProjection of the MS loss."""
+    clip_size: int
+    """Side of its images, in pixels."""
+    unclip: Unclip
+    zero123: Zero123
+    view: ConvNet | None
+    """Estimates the elevation and azimuth of a reference view."""
+
+
+def load_bundle(manifest: BundleManifest, *, device: torch.device) -> Bundle:
+    """Check every file's hash, then load all networks in float32, frozen.
+
+    Raises:
+        BundleError: a file is missing, changed, or does not fit its configuration.
+    """
+    verify(manifest)
+    bundle = Bundle(
+        manifest=manifest,
+        bind=_load_bind(manifest),
+        clip=_load_clip(manifest.part("clip")),
+        clip_size=_read_json(manifest.part("clip") / "config.json")["image_size"],
+        unclip=_load_unclip(manifest),
+        zero123=_load_zero123(manifest),
+        view=load_convnet(manifest.part("view")) if manifest.has("view") else None,
+    )
+    if device.type != "cpu":
+        for net in _networks(bundle):
+            net.to(device)
+    return bundle
+
+
+def _networks(bundle: Bundle) -> list[nn.Module]:
+    unclip, zero123 = bundle.unclip, bundle.zero123
+    nets = [bundle.bind.model, bundle.clip, unclip.unet, unclip.vae, unclip.schedule]
+    nets += [zero123.unet, zero123.vae, zero123.schedule, zero123.image_encoder]
+    nets += [zero123.projection]
+    return nets if bundle.view is None else [*nets, bundle.view]
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise BundleError(
+            f"{path} cannot be read ({error}).\nInstall or import the bundle again."
+        ) from error
+    return content
+
+
+def _fill(net: nn.Module, path: Path) -> nn.Module:
+    """Load safetensors into `net` as float32 and freeze it.
+
+    Raises:
+        BundleError: the file does not fit the network.
+    """
+    try:
+        state = {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
+        net.load_state_dict(state)
+    except (SafetensorError, OSError, RuntimeError) as error:
+        raise BundleError(
+            f"{path} does not fit its configuration:\n{error}\nInstall or import the bundle again."
+        ) from error
+    return net.eval().requires_grad_(False)
+
+
+def _load_bind(manifest: BundleManifest) -> AlignedEncoder:
+    folder = manifest.part("bind")
+    config = _read_json(folder / "config.json")
+    words = _read_json(folder / "tokenizer.json")
+    net = BindModel(BindConfig.from_dict(config))
+    _fill(net, folder / "model.safetensors")
+    return AlignedEncoder(
+        net,
+        WordTokenizer(tuple(words["vocabulary"]), words["length"]),
+        words["groups"],
+        FbankConfig(**_read_json(folder / "fbank.json")),
+        DepthConfig(**_read_json(folder / "depth.json")),
+        dict(manifest.raw["embedding_norm"]),
+    )
+
+
+def _load_clip(folder: Path) -> nn.Module:
+    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    config = CLIPVisionConfig(**_read_json(folder / "config.json"))
+    return _fill(CLIPVisionModelWithProjection(config), folder / "model.safetensors")
+
+
+def _load_unet(folder: Path) -> nn.Module:
+    from diffusers import UNet2DConditionModel
+
+    net = UNet2DConditionModel.from_config(_read_json(folder / "config.json"))
+    return _fill(net, folder / DIFFUSERS_WEIGHTS)
+
+
+def _load_vae(folder: Path) -> nn.Module:
+    from diffusers import AutoencoderKL
+
+    net = AutoencoderKL.from_config(_read_json(folder / "config.json"))
+    return _fill(net, folder / DIFFUSERS_WEIGHTS)
+
+
+def _load_alphas(folder: Path) -> tuple[Float[Tensor, " steps"], dict[str, Any]]:
+    """ᾱ of a diffusers scheduler folder, and its configuration."""
+    path = folder / "scheduler_config.json"
+    config = _read_json(path)
+    steps = config["num_train_timesteps"]
+    match config["beta_schedule"]:
+        case "scaled_linear":
+            betas = scaled_linear_betas(config["beta_start"], config["beta_end"], steps)
+        case "squaredcos_cap_v2":
+            betas = squared_cosine_betas(steps)
+        case other:
+            raise BundleError(
+                f"{path} has the beta schedule {other!r}; wanted scaled_linear or "
+                f"squaredcos_cap_v2.\nImport the bundle again from a supported checkpoint."
+            )
+    return alphas_cumprod(betas), config
+
+
+def _load_schedule(folder: Path) -> NoiseSchedule:
+    alphas, config = _load_alphas(folder)
+    return NoiseSchedule(alphas, config["prediction_type"])
+
+
+def _load_unclip(manifest: BundleManifest) -> Unclip:
+    normalizer = load_file(manifest.part("unclip.normalizer") / DIFFUSERS_WEIGHTS)
+    return Unclip(
+        unet=_load_unet(manifest.part("unclip.unet")),
+        vae=_load_vae(manifest.part("unclip.vae")),
+        schedule=_load_schedule(manifest.part("unclip.scheduler")),
+        context=load_file(manifest.part("unclip.empty_prompt"))["context"].float(),
+        mean=normalizer["mean"].float().flatten(),
+        std=normalizer["std"].float().flatten(),
+        noising_alphas_cumprod=_load_alphas(manifest.part("unclip.noising_scheduler"))[0],
+        image_size=manifest.raw["image_size"]["unclip"],
+    )
+
+
+def _load_zero123(manifest: BundleManifest) -> Zero123:
+    folder = manifest.part("zero123.camera_projection")
+    shape = _read_json(folder / "config.json")
+    projection = nn.Linear(shape["in_features"], shape["out_features"])
+    _fill(projection, folder / "model.safetensors")
+    return Zero123(
+        unet=_load_unet(manifest.part("zero123.unet")),
+        vae=_load_vae(manifest.part("zero123.vae")),
+        schedule=_load_schedule(manifest.part("zero123.scheduler")),
+        image_encoder=_load_clip(manifest.part("zero123.image_encoder")),
+        projection=projection,
+        embedding_norm=manifest.raw["embedding_norm"].get("zero123"),
+        image_size=manifest.raw["image_size"]["zero123"],
+    )
+
+
+def load_convnet(folder: Path) -> ConvNet:
+    """A judge or a pose estimator: `config.json` and `model.safetensors`.
+
+    Raises:
+        BundleError: the files are missing or do not fit.
+    """
+    config = _read_json(folder / "config.json")
+    net = ConvNet(config["widths"], config["outputs"], pooled=config["pooled"])
+    _fill(net, folder / "model.safetensors")
+    return net

@@ -1,0 +1,60 @@
+"""Augmented SDS with the unCLIP prior (Eq. 4, 5)."""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from xbind.guidance.latents import Image, Vae
+from xbind.guidance.noise import Latent, NoiseSchedule, Timestep
+from xbind.guidance.priors import UnclipPrior, UNet
+from xbind.guidance.sds import distil
+
+
+class Sds2d(nn.Module):
+    """Eq. 5 as a guidance step: image and feeds to loss, ∂loss/∂image and x̂."""
+
+    def __init__(
+        self,
+        vae: Vae,
+        unet: UNet,
+        schedule: NoiseSchedule,
+        context: Float[Tensor, "1 l c"],
+        *,
+        image_size: int,
+        image_term: bool = True,
+    ) -> None:
+        """Freeze the networks; `context` is the encoded empty prompt.
+
+        Without `image_term` this is Eq. 4: no decoding, no feed `w_img`, no output `x_hat`.
+        """
+        super().__init__()
+        self.vae = vae
+        self.prior = UnclipPrior(unet, context)
+        self.schedule = schedule
+        self.image_size = image_size
+        names = ("image", "noise", "t", "class_labels", "cfg_scale", "weight")
+        self.inputs = (*names, *(("w_img",) if image_term else ()))
+        self.outputs = ("loss", "x_bar", *(("x_hat",) if image_term else ()))
+        self.eval().requires_grad_(False)
+
+    def forward(
+        self,
+        image: Image,
+        noise: Latent,
+        t: Timestep,
+        class_labels: Float[Tensor, "#b d2"],
+        cfg_scale: Float[Tensor, ""],
+        weight: Float[Tensor, " b"],
+        w_img: Float[Tensor, ""] | None = None,
+    ) -> tuple[Tensor, ...]:
+        """Run `distil` with the prior under `class_labels` (see `unclip_condition`)."""
+        return distil(
+            self.vae,
+            self.schedule,
+            lambda z_t: self.prior(z_t, t, class_labels, cfg_scale),
+            image,
+            image_size=self.image_size,
+            noise=noise,
+            t=t,
+            weight=weight,
+            w_img=w_img,
+        )

@@ -1,0 +1,95 @@
+"""What a guidance step is, and how an optimiser calls one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from jaxtyping import Float
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+from xbind.errors import XBindError
+
+
+class GuidanceError(XBindError, ValueError):
+    """A guidance step was built or called with something that does not fit it."""
+
+
+@runtime_checkable
+class GuidanceStep(Protocol):
+    """A pure function of tensors, run by torch or by an engine: same feeds, same outputs.
+
+    It draws no random number and holds nothing that changes between two calls: noise, timesteps,
+    weights and conditions are all feeds.
+    """
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the feeds in the order of the graph; the first is the one differentiated."""
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the outputs: `loss`, then `x_bar` = ∂loss/∂(first input), then previews."""
+
+    def __call__(self, image: Tensor, /, **feeds: Tensor) -> tuple[Tensor, ...]:
+        """Return one tensor for each of `outputs`."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GuidanceOutput:
+    """One step's loss, and what there is to look at."""
+
+    loss: Float[Tensor, ""]
+    """Differentiable, once, in the image."""
+    previews: Mapping[str, Tensor]
+    """The step's other outputs by name, such as `x_hat` or `cosines`; without gradient."""
+
+
+class _Guided(Function):
+    """loss = f(x) by a step that has computed x̄ = ∂f/∂x beside it."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,  # noqa: ANN401
+        image: Tensor,
+        step: GuidanceStep,
+        feeds: Mapping[str, Tensor],
+    ) -> tuple[Tensor, ...]:
+        loss, x_bar, *previews = step(image.detach(), **feeds)
+        ctx.save_for_backward(x_bar)
+        ctx.mark_non_differentiable(*previews)
+        return loss, *previews
+
+    @staticmethod
+    @once_differentiable
+    def backward(
+        ctx: Any,  # noqa: ANN401
+        loss_bar: Tensor,
+        *_: Tensor,
+    ) -> tuple[Tensor, None, None]:
+        (x_bar,) = ctx.saved_tensors
+        return loss_bar * x_bar, None, None
+
+
+def guide(step: GuidanceStep, image: Float[Tensor, "b c h w"], **feeds: Tensor) -> GuidanceOutput:
+    """Run a guidance step as one call that is differentiable in the image.
+
+    Args:
+        step: an eager step or an engine.
+        image: the step's first input; the others go by name.
+
+    Returns:
+        The loss, differentiable once in `image` and in nothing else, and the previews.
+
+    Raises:
+        GuidanceError: the feeds are not those that the step names.
+    """
+    wanted = step.inputs[1:]
+    if feeds.keys() != set(wanted):
+        raise GuidanceError(
+            f"{type(step).__name__} takes the feeds {sorted(wanted)}, got {sorted(feeds)}.\n"
+            "Give every feed of `step.inputs` by its name, and no other."
+        )
+    loss, *previews = _Guided.apply(image, step, feeds)  # type: ignore[no-untyped-call]
+    return GuidanceOutput(loss, dict(zip(step.outputs[2:], previews, strict=True)))

@@ -1,0 +1,87 @@
+"""Which timesteps an iteration looks at: functions of the run's progress in [0, 1]."""
+
+import math
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+Timestep = Int[Tensor, " b"]
+
+
+def linear_anneal(progress: float, start: float, end: float) -> float:
+    """`start` at progress 0, `end` at 1, a straight line between."""
+    return start + (end - start) * progress
+
+
+def sqrt_anneal(progress: float, start: float, end: float) -> float:
+    """`start` at progress 0, `end` at 1, along √progress: fast at first.
+
+    With start = t_max this is HiFA's t_min + (t_max − t_min)(1 − √progress).
+    """
+    return start + (end - start) * math.sqrt(progress)
+
+
+def annealed_timesteps(
+    progress: float,
+    views: int,
+    *,
+    t_min: float,
+    t_max: float,
+    generator: torch.Generator,
+    jitter: float = 0.0,
+    steps: int = 1000,
+) -> Timestep:
+    """HiFA's annealed timestep, from t_max down to t_min along √progress.
+
+    Args:
+        progress: share of the phase that is done, in [0, 1].
+        views: how many timesteps to return, all equal when there is no jitter.
+        t_min: least noise, as a fraction of the schedule in (0, 1).
+        t_max: most noise, as a fraction of the schedule in (0, 1).
+        generator: source of the jitter.
+        jitter: half width of a uniform draw around the annealed value, as a fraction.
+        steps: length of the schedule.
+    """
+    centre = sqrt_anneal(progress, t_max, t_min)
+    spread = jitter * (2 * torch.rand(views, generator=generator) - 1)
+    return _index((centre + spread).clamp(t_min, t_max), steps)
+
+
+def uniform_timesteps(
+    views: int, *, t_min: float, t_max: float, generator: torch.Generator, steps: int = 1000
+) -> Timestep:
+    """Independent uniform draws between two fractions of the schedule."""
+    fraction = t_min + (t_max - t_min) * torch.rand(views, generator=generator)
+    return _index(fraction, steps)
+
+
+def cds_timesteps(
+    progress: float,
+    views: int,
+    *,
+    generator: torch.Generator,
+    t_2: tuple[float, float] = (300.0, 20.0),
+    gap: tuple[int, int] = (100, 199),
+    t_1_max: int = 500,
+) -> tuple[Timestep, Timestep]:
+    """The pair t₁ > t₂ of Eq. 3 (no values in the paper; these are Consistent3D's refinement).
+
+    t₂ anneals from `t_2[0]` to `t_2[1]` along √progress; t₁ = t₂ + U{gap}, at most `t_1_max`.
+
+    Returns:
+        t₁ and t₂. The gap is drawn for every view.
+    """
+    low, high = gap
+    second = torch.full((views,), round(sqrt_anneal(progress, *t_2)))
+    gaps = torch.randint(low, high + 1, (views,), generator=generator)
+    return (second + gaps).clamp_max(t_1_max), second
+
+
+def cds_clamp(progress: float) -> float:
+    """Bound on each element of the CDS gradient, 2 → 8 (Consistent3D; not in the paper)."""
+    return linear_anneal(progress, 2.0, 8.0)
+
+
+def _index(fraction: Tensor, steps: int) -> Timestep:
+    return (fraction * steps).long().clamp(0, steps - 1)

@@ -1,0 +1,215 @@
+"""Mesh files: unwrap, bake the colours into a texture, write GLB and OBJ.
+
+Files are y-up, as glTF asks for: a point (x, y, z) of our z-up frame is written as (y, z, x), a
+rotation that turns the front from +x to +z and the top from +z to +y. Colours are stored as they
+are, the values of the rendered images; no transfer curve is applied.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import torch
+import trimesh
+import xatlas
+from jaxtyping import Bool, Float, Int64, UInt8
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+from torch import Tensor
+
+from xbind.errors import XBindError
+from xbind.files import atomic_write, disk_errors
+from xbind.kernels import interpolate, rasterize
+from xbind.mesh.mesh import Mesh
+
+ColourField = Callable[[Float[Tensor, "p 3"]], Float[Tensor, "p 3"]]
+"""Colour in [0, 1] at world positions."""
+
+CHUNK = 65_536
+"""Positions for which a colour field is asked at a time."""
+CHART_COST = 8.0
+"""How far a chart may grow before xatlas cuts it (its default is 2): fewer charts, fewer seams."""
+RELAX_PASSES = 3
+"""Passes that even out the triangles before unwrapping: 8 charts where there were 324."""
+GUTTER_PX = 4
+"""Empty texels between charts."""
+USED_SHARE = 0.8
+"""xatlas exceeds the side it is asked for by about a quarter; ask for this share of it."""
+
+_TEXTURE, _MATERIAL, _MESH = "texture.png", "mesh.mtl", "mesh.obj"
+
+
+class MeshFileError(XBindError):
+    """A mesh that cannot be exported."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UnwrappedMesh:
+    """A mesh cut open along its seams, with a place in the texture for every corner. On the CPU."""
+
+    vertices: Float[Tensor, "v 3"]
+    """World positions; a vertex on a seam appears once per chart."""
+    faces: Int64[Tensor, "f 3"]
+    """The faces of the mesh before the cuts, in the same order."""
+    normals: Float[Tensor, "v 3"]
+    """Vertex normals of the mesh before the cuts, so that seams do not show."""
+    uv: Float[Tensor, "v 2"]
+    """Place in the texture in [0, 1]: to the right, and *down* from row 0."""
+
+
+def unwrap(mesh: Mesh, size: int = 512) -> UnwrappedMesh:
+    """Lay a mesh out flat with xatlas. The same mesh gives the same layout.
+
+    What is laid out is a copy with evened triangles: the slivers of marching tetrahedra, whose
+    normals point anywhere, would each become a chart of their own. The vertices stay as they are.
+
+    Args:
+        mesh: any triangles; about 1 s for 10 000 of them, more if the surface is rough.
+        size: side of the texture in pixels, from which the gaps between charts follow.
+
+    Raises:
+        MeshFileError: the mesh has no faces.
+    """
+    if mesh.is_empty:
+        raise MeshFileError(
+            "There is no mesh to export: it has 0 faces.\n"
+            "Lower the density threshold of the conversion, or run the phases before for longer."
+        )
+    mesh = Mesh(mesh.vertices.detach().cpu().float(), mesh.faces.cpu())
+    atlas = xatlas.Atlas()
+    atlas.add_mesh(_relaxed(mesh).vertices.numpy(), mesh.faces.numpy().astype(np.uint32))
+    charts, pack = xatlas.ChartOptions(), xatlas.PackOptions()
+    charts.max_cost = CHART_COST
+    pack.resolution, pack.padding = round(USED_SHARE * size), GUTTER_PX
+    atlas.generate(charts, pack)
+    source, faces, uv = atlas[0]
+    origin = torch.from_numpy(source.astype(np.int64))
+    return UnwrappedMesh(
+        vertices=mesh.vertices[origin],
+        faces=torch.from_numpy(faces.astype(np.int64)),
+        normals=mesh.vertex_normals()[origin],
+        uv=torch.from_numpy(uv),
+    )
+
+
+def bake(
+    unwrapped: UnwrappedMesh, colour_at: ColourField, size: int = 512
+) -> UInt8[Tensor, "s s 3"]:
+    """Paint a texture with a colour field, evaluated where each texel's centre lies on the surface.
+
+    A triangle that misses all centres still colours the texels of its corners and its middle.
+    Texels outside all charts take the colour of the nearest one inside, so that filtering at a
+    chart's border never meets a stray colour.
+
+    Args:
+        unwrapped: the surface.
+        colour_at: asked without gradient, in chunks; its values are clamped to [0, 1].
+        size: side of the texture in pixels.
+    """
+    positions, is_inside = _texel_positions(unwrapped, size)
+    with torch.no_grad():
+        colours = torch.cat([colour_at(part) for part in positions[is_inside].split(CHUNK)]).cpu()
+    texture = torch.zeros(size, size, 3, dtype=torch.uint8)
+    texture[is_inside] = (colours.clamp(0, 1) * 255).round().to(torch.uint8)
+    nearest = ndimage.distance_transform_edt(
+        ~is_inside.numpy(), return_distances=False, return_indices=True
+    )
+    rows, columns = torch.from_numpy(nearest).long()
+    return texture[rows, columns]
+
+
+def _texel_positions(
+    unwrapped: UnwrappedMesh, size: int
+) -> tuple[Float[Tensor, "s s 3"], Bool[Tensor, "s s"]]:
+    """A place on the surface for every texel that has one, and which those are."""
+    flat = 2 * unwrapped.uv - 1
+    clip = torch.cat([flat, torch.zeros_like(flat[:, :1]), torch.ones_like(flat[:, :1])], 1)[None]
+    rast = rasterize(clip, unwrapped.faces, (size, size))
+    positions = interpolate(unwrapped.vertices, rast, unwrapped.faces)[0]
+    is_inside = rast[0, ..., 3] > 0
+    points, places = (
+        torch.cat([x[unwrapped.faces].mean(1), x]) for x in (unwrapped.vertices, unwrapped.uv)
+    )
+    columns, rows = (places * size).long().clamp(0, size - 1).unbind(1)
+    is_missed = ~is_inside[rows, columns]
+    missed = (rows[is_missed].numpy(), columns[is_missed].numpy())
+    positions.numpy()[missed] = points[is_missed]  # numpy: of two points in a texel, the last wins
+    is_inside[missed] = True
+    return positions, is_inside
+
+
+def _relaxed(mesh: Mesh) -> Mesh:
+    """Move each vertex within the surface, half way to the middle of its neighbours, repeatedly."""
+    start, end = mesh.edges().unbind(1)
+    uses = torch.bincount(torch.cat([start, end]), minlength=len(mesh.vertices)).clamp_min(1)
+    for _ in range(RELAX_PASSES):
+        edge = mesh.vertices[end] - mesh.vertices[start]
+        sums = torch.zeros_like(mesh.vertices).index_add(0, start, edge).index_add(0, end, -edge)
+        step, normals = sums / (2 * uses[:, None]), mesh.vertex_normals()
+        along = (step * normals).sum(1, keepdim=True) * normals
+        mesh = Mesh(mesh.vertices + step - along, mesh.faces)
+    return mesh
+
+
+def write_glb(path: Path, unwrapped: UnwrappedMesh, texture: UInt8[Tensor, "s s 3"]) -> None:
+    """Write one glTF binary: rough, not metallic, single-sided, with the texture inside.
+
+    Raises:
+        DiskError: the file cannot be written. An earlier file is then still whole.
+    """
+    material = trimesh.visual.material.PBRMaterial(
+        name="surface",
+        baseColorTexture=Image.fromarray(texture.numpy()),
+        metallicFactor=0.0,
+        roughnessFactor=1.0,
+        doubleSided=False,
+    )
+    scene = trimesh.Trimesh(
+        vertices=_y_up(unwrapped.vertices),
+        faces=unwrapped.faces.numpy(),
+        vertex_normals=_y_up(unwrapped.normals),
+        visual=trimesh.visual.TextureVisuals(uv=_upward(unwrapped.uv), material=material),
+        process=False,  # merging vertices would close the seams
+    )
+    _write(path, scene.export(file_type="glb", include_normals=True))
+
+
+def write_obj(folder: Path, unwrapped: UnwrappedMesh, texture: UInt8[Tensor, "s s 3"]) -> None:
+    """Write mesh.obj with mesh.mtl and texture.png beside it.
+
+    Raises:
+        DiskError: a file cannot be written. Each file is then whole, old or new.
+    """
+    png = BytesIO()
+    Image.fromarray(texture.numpy()).save(png, "PNG")
+    _write(folder / _TEXTURE, png.getvalue())
+    _write(
+        folder / _MATERIAL,
+        f"newmtl surface\nKa 0 0 0\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {_TEXTURE}\n".encode(),
+    )
+    lines = [f"mtllib {_MATERIAL}", "usemtl surface"]
+    lines += [f"v {x:.7g} {y:.7g} {z:.7g}" for x, y, z in _y_up(unwrapped.vertices).tolist()]
+    lines += [f"vt {u:.7g} {v:.7g}" for u, v in _upward(unwrapped.uv).tolist()]
+    lines += [f"vn {x:.4g} {y:.4g} {z:.4g}" for x, y, z in _y_up(unwrapped.normals).tolist()]
+    corners = (unwrapped.faces + 1).tolist()
+    lines += [f"f {a}/{a}/{a} {b}/{b}/{b} {c}/{c}/{c}" for a, b, c in corners]
+    _write(folder / _MESH, ("\n".join(lines) + "\n").encode())
+
+
+def _y_up(x: Float[Tensor, "v 3"]) -> NDArray[np.float32]:
+    """From z up and front +x to y up and front +z."""
+    return np.ascontiguousarray(x.numpy()[:, [1, 2, 0]])
+
+
+def _upward(uv: Float[Tensor, "v 2"]) -> NDArray[np.float32]:
+    """From v downwards, as in images, to v upwards, as in OBJ (trimesh turns it back for glTF)."""
+    return torch.stack([uv[:, 0], 1 - uv[:, 1]], 1).numpy()
+
+
+def _write(path: Path, data: bytes) -> None:
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    atomic_write(path, data)

@@ -1,0 +1,75 @@
+"""Frames of a turning object, as an animated GIF or as one sheet."""
+
+import io
+import math
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image
+from torch import Tensor
+
+from xbind.errors import XBindError
+from xbind.files import atomic_write
+
+
+class TurntableError(XBindError):
+    """A turntable that cannot be written as asked."""
+
+
+def to_frames(*images: Float[Tensor, "t 3 h w"]) -> UInt8[Tensor, "t h wide 3"]:
+    """Put `n` sequences of images in [0, 1] side by side, as bytes (colour | normals, say)."""
+    wide = torch.cat([x.detach().cpu() for x in images], -1)
+    return (wide.clamp(0, 1) * 255).round().to(torch.uint8).movedim(1, -1).contiguous()
+
+
+def write_turntable(path: Path, frames: UInt8[Tensor, "t h w 3"], fps: float = 20.0) -> None:
+    """Write `frames` to `path`: an endless animation for .gif, a sheet of all of them for .png.
+
+    The same frames give the same bytes. The file appears whole or not at all.
+
+    Args:
+        path: ends in .gif or .png.
+        frames: RGB.
+        fps: frames per second of the animation; GIF counts in hundredths of a second.
+
+    Raises:
+        TurntableError: there are no frames, or the file's ending names another format.
+        DiskError: the file cannot be written.
+    """
+    if len(frames) == 0:
+        raise TurntableError(f"No frames to write to {path}.")
+    match path.suffix.lower():
+        case ".gif":
+            content = _gif(frames, fps)
+        case ".png":
+            content = _sheet(frames)
+        case other:
+            raise TurntableError(f"A turntable is a .gif or a .png, not {other!r} ({path}).")
+    atomic_write(path, content)
+
+
+def _gif(frames: UInt8[Tensor, "t h w 3"], fps: float) -> bytes:
+    first, *rest = (_palettised(Image.fromarray(frame.numpy())) for frame in frames)
+    buffer = io.BytesIO()
+    hundredths = max(round(100 / fps), 2)  # viewers slow down what claims to be faster
+    first.save(buffer, "GIF", save_all=True, append_images=rest, duration=10 * hundredths, loop=0)
+    return buffer.getvalue()
+
+
+def _palettised(frame: Image.Image) -> Image.Image:
+    """256 colours of the frame's own, dithered: smooth shading shows bands otherwise."""
+    palette = frame.quantize(256, kmeans=3)
+    return frame.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
+
+
+def _sheet(frames: UInt8[Tensor, "t h w 3"]) -> bytes:
+    """Row by row, about as wide as high, on white."""
+    count, height, width, _ = frames.shape
+    columns = math.ceil(math.sqrt(count * height / width))
+    sheet = Image.new("RGB", (columns * width, math.ceil(count / columns) * height), "white")
+    for k, frame in enumerate(frames):
+        sheet.paste(Image.fromarray(frame.numpy()), (k % columns * width, k // columns * height))
+    buffer = io.BytesIO()
+    sheet.save(buffer, "PNG")
+    return buffer.getvalue()

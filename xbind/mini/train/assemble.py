@@ -1,0 +1,175 @@
+"""Write the mini bundle: half-precision safetensors, configurations, hashes."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from xbind.mini.train.audio import DEPTH, FBANK
+from xbind.mini.train.bind import EMBED_DIM, bind_config, load_bind
+from xbind.mini.train.captions import CONTEXT_LENGTH, build_tokenizer
+from xbind.mini.train.clip import load_clip
+from xbind.mini.train.convnet import (
+    JUDGE_WIDTHS,
+    VIEW_WIDTHS,
+    build_judge,
+    build_view,
+    load_convnet,
+)
+from xbind.mini.train.loop import averaged
+from xbind.mini.train.priors import EMBEDDING_NORM, Zero123Net, build_unet
+from xbind.mini.train.vae import load_vae
+from xbind.mini.world.categories import ADJECTIVES, CATEGORIES, COLOUR_NAMES
+from xbind.models.bundle import FORMAT, SHIPPED, digest
+from xbind.frozen import DIFFUSERS_WEIGHTS
+
+PARTS = {
+    "bind": "bind",
+    "clip": "clip",
+    "judge": "judge",
+    "view": "view",
+    "unclip.unet": "unclip/unet",
+    "unclip.vae": "unclip/vae",
+    "unclip.normalizer": "unclip/image_normalizer",
+    "unclip.scheduler": "unclip/scheduler",
+    "unclip.noising_scheduler": "unclip/image_noising_scheduler",
+    "unclip.empty_prompt": "unclip/empty_prompt.safetensors",
+    "zero123.unet": "zero123/unet",
+    "zero123.vae": "unclip/vae",
+    "zero123.scheduler": "unclip/scheduler",
+    "zero123.image_encoder": "clip",
+    "zero123.camera_projection": "zero123/clip_camera_projection",
+}
+"""Roles of the mini bundle's folders."""
+SCHEDULER = {
+    "_class_name": "DDIMScheduler",
+    "num_train_timesteps": 1000,
+    "beta_schedule": "scaled_linear",
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "prediction_type": "v_prediction",
+}
+NOISING_SCHEDULER = {
+    "_class_name": "DDPMScheduler",
+    "num_train_timesteps": 1000,
+    "beta_schedule": "squaredcos_cap_v2",
+}
+
+
+def _write_json(path: Path, content: Mapping[str, object]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def _write_weights(path: Path, state: Mapping[str, Tensor]) -> None:
+    """Half precision, but for masks with infinities and integers, which stay as they are."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = {
+        k: (v.half() if v.is_floating_point() else v).contiguous().clone() for k, v in state.items()
+    }
+    save_file(half, path)
+
+
+def _plain_config(net: nn.Module) -> dict[str, object]:
+    return {
+        k: v for k, v in dict(net.config).items() if not k.startswith("_") or k == "_class_name"
+    }
+
+
+def assemble(work: Path, folder: Path = SHIPPED / "mini") -> None:
+    """Gather the averaged weights of all parts in `work` into a bundle."""
+    _assemble_encoders(work, folder)
+    _assemble_priors(work, folder)
+    files = {
+        p.relative_to(folder).as_posix(): {"sha256": digest(p), "bytes": p.stat().st_size}
+        for p in sorted(folder.rglob("*"))
+        if p.is_file() and p.name != "bundle.json"
+    }
+    _write_json(
+        folder / "bundle.json",
+        {
+            "format": FORMAT,
+            "name": "mini",
+            "licence": {"all": "Apache-2.0"},
+            "weights": "trained",
+            "about": "Trained from scratch on the procedural world of xbind.mini.",
+            "parts": PARTS,
+            "image_size": {"unclip": 64, "zero123": 64},
+            "embedding_norm": {
+                name: EMBEDDING_NORM for name in ("text", "vision", "audio", "depth", "zero123")
+            },
+            "files": files,
+        },
+    )
+
+
+def _assemble_encoders(work: Path, folder: Path) -> None:
+    bind = load_bind(work)
+    _write_weights(folder / "bind/model.safetensors", bind.state_dict())
+    _write_json(folder / "bind/config.json", dataclasses.asdict(bind_config()))
+    words = {
+        "vocabulary": build_tokenizer().vocabulary,
+        "length": CONTEXT_LENGTH,
+        "groups": _word_groups(),
+    }
+    _write_json(folder / "bind/tokenizer.json", words)
+    _write_json(folder / "bind/fbank.json", dataclasses.asdict(FBANK))
+    _write_json(folder / "bind/depth.json", dataclasses.asdict(DEPTH))
+    clip = load_clip(work)
+    _write_weights(folder / "clip/model.safetensors", clip.state_dict())
+    names = (
+        "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+        "image_size", "patch_size", "projection_dim",
+    )  # fmt: skip
+    _write_json(folder / "clip/config.json", {n: getattr(clip.config, n) for n in names})
+    for name, net, widths in (
+        ("judge", build_judge(), JUDGE_WIDTHS),
+        ("view", build_view(), VIEW_WIDTHS),
+    ):
+        load_convnet(net, work / f"{name}.pt")
+        _write_weights(folder / name / "model.safetensors", net.state_dict())
+        config = {"widths": widths, "outputs": net.head.out_features, "pooled": net.pooled}
+        if name == "judge":
+            config |= {"categories": CATEGORIES, "colours": COLOUR_NAMES}
+        _write_json(folder / name / "config.json", config)
+
+
+def _word_groups() -> dict[str, list[str]]:
+    """The vocabulary by kind; what names nothing is filler."""
+    groups = {
+        "colours": list(COLOUR_NAMES),
+        "things": list(CATEGORIES),
+        "shapes": [word for word in ADJECTIVES if word],
+    }
+    named = {word for group in groups.values() for word in group}
+    return groups | {"filler": [w for w in build_tokenizer().vocabulary if w not in named]}
+
+
+def _assemble_priors(work: Path, folder: Path) -> None:
+    vae, unet, zero123 = load_vae(work), build_unet(4, 2 * EMBED_DIM), Zero123Net()
+    unet.load_state_dict(averaged(work / "unclip.pt"))
+    zero123.load_state_dict(averaged(work / "zero123.pt"))
+    for path, net in (
+        ("unclip/vae", vae),
+        ("unclip/unet", unet),
+        ("zero123/unet", zero123.unet),
+    ):
+        _write_weights(folder / path / DIFFUSERS_WEIGHTS, net.state_dict())
+        _write_json(folder / path / "config.json", _plain_config(net))
+    projection = zero123.projection
+    camera = folder / "zero123/clip_camera_projection"
+    _write_weights(camera / "model.safetensors", projection.state_dict())
+    shape = {"in_features": projection.in_features, "out_features": projection.out_features}
+    _write_json(camera / "config.json", shape)
+    _write_weights(
+        folder / "unclip/image_normalizer" / DIFFUSERS_WEIGHTS, averaged(work / "normalizer.pt")
+    )
+    _write_weights(
+        folder / "unclip/empty_prompt.safetensors", {"context": torch.zeros(1, 1, EMBED_DIM)}
+    )
+    _write_json(folder / "unclip/scheduler/scheduler_config.json", SCHEDULER)
+    _write_json(folder / "unclip/image_noising_scheduler/scheduler_config.json", NOISING_SCHEDULER)

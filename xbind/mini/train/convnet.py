@@ -1,0 +1,104 @@
+"""The two small convolutional networks: the judge, and the estimator of the reference's pose."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from xbind.mini.train.augment import augment
+from xbind.mini.train.data import World, draw, images
+from xbind.mini.train.loop import LoopConfig, averaged, train
+from xbind.mini.world.categories import CATEGORIES, COLOUR_NAMES
+from xbind.models.convnet import ConvNet
+
+JUDGE_WIDTHS = (24, 48, 96, 128)
+"""Channels of the judge."""
+VIEW_WIDTHS = (24, 48, 80, 112)
+"""Channels of the pose estimator."""
+
+
+def build_judge() -> ConvNet:
+    """Category and colour logits of an image."""
+    return ConvNet(JUDGE_WIDTHS, len(CATEGORIES) + len(COLOUR_NAMES))
+
+
+def build_view() -> ConvNet:
+    """(elevation / 45°, cos azimuth, sin azimuth) of an image."""
+    return ConvNet(VIEW_WIDTHS, 3, pooled=False)
+
+
+def train_judge(world: World, work: Path, config: LoopConfig) -> None:
+    """The judge, to `work/judge.pt`; never used in training or guidance of anything else."""
+    torch.manual_seed(config.seed)  # initial weights
+    judge, split, k = build_judge(), world.train, len(CATEGORIES)
+
+    def losses(_step: int, generator: torch.Generator) -> Mapping[str, Tensor]:
+        drawn = draw(split, config.batch, generator, normal_share=0.0)
+        x = augment(images(split, drawn), generator, strongest=0.7)
+        labels = torch.from_numpy(split.labels[drawn.objects.numpy()])
+        logits = judge(x)
+        category = nn.functional.cross_entropy(logits[:, :k], labels[:, 0])
+        colour = nn.functional.cross_entropy(logits[:, k:], labels[:, 1])
+        return {"loss": category + colour, "category": category, "colour": colour}
+
+    def validate(model: nn.Module) -> Mapping[str, float]:
+        held_out = world.held_out
+        drawn = draw(held_out, 1020, torch.Generator().manual_seed(8), normal_share=0.0)
+        labels = torch.from_numpy(held_out.labels[drawn.objects.numpy()])
+        logits = model(images(held_out, drawn))
+        category = logits[:, :k].argmax(1) == labels[:, 0]
+        colour = logits[:, k:].argmax(1) == labels[:, 1]
+        return {
+            "category_accuracy": category.float().mean().item(),
+            "colour_accuracy": colour.float().mean().item(),
+            "both": (category & colour).float().mean().item(),
+        }
+
+    train("judge", judge, losses, config, work, validate=validate)
+
+
+def train_view(world: World, work: Path, config: LoopConfig) -> None:
+    """The pose estimator, to `work/view.pt`."""
+    torch.manual_seed(config.seed)  # initial weights
+    view, split = build_view(), world.train
+    far = torch.from_numpy((split.pose[..., 2] > 2.4).copy())
+
+    def target(pose: Tensor) -> Tensor:
+        azimuth = torch.deg2rad(pose[:, 1])
+        return torch.stack([pose[:, 0] / 45, azimuth.cos(), azimuth.sin()], 1)
+
+    def losses(_step: int, generator: torch.Generator) -> Mapping[str, Tensor]:
+        drawn = draw(split, config.batch, generator, normal_share=0.0)
+        x = images(split, drawn)
+        if torch.rand((), generator=generator) < 0.5:
+            x = nn.functional.avg_pool2d(nn.functional.pad(x, (1, 1, 1, 1), "replicate"), 3, 1)
+        x = x + 0.04 * torch.rand((), generator=generator) * torch.randn(
+            x.shape, generator=generator
+        )
+        pose = torch.from_numpy(split.pose[drawn.objects.numpy(), drawn.views.numpy()])
+        error = (view(x) - target(pose)).square()
+        seen = far[drawn.objects, drawn.views].float()[:, None]
+        return {"loss": (seen * error).sum() / seen.sum() / 3}
+
+    def validate(model: nn.Module) -> Mapping[str, float]:
+        held_out = world.held_out
+        drawn = draw(held_out, 1020, torch.Generator().manual_seed(9), normal_share=0.0)
+        pose = torch.from_numpy(held_out.pose[drawn.objects.numpy(), drawn.views.numpy()])
+        seen = pose[:, 2] > 2.4
+        out = model(images(held_out, drawn))[seen]
+        pose = pose[seen]
+        azimuth = torch.rad2deg(torch.atan2(out[:, 2], out[:, 1]))
+        turn = ((azimuth - pose[:, 1] + 180) % 360 - 180).abs()
+        return {
+            "elevation_mae_deg": (45 * out[:, 0] - pose[:, 0]).abs().mean().item(),
+            "azimuth_median_deg": turn.median().item(),
+        }
+
+    train("view", view, losses, config, work, validate=validate)
+
+
+def load_convnet(net: ConvNet, checkpoint: Path) -> ConvNet:
+    """A trained judge or pose estimator."""
+    net.load_state_dict(averaged(checkpoint))
+    return net.eval().requires_grad_(False)

@@ -1,0 +1,97 @@
+"""Phase II of Algorithm 1 (lines 6-11): refine the DMTet geometry on its normal maps.
+
+Views are world-space normals, (n+1)/2 on black, for every network. Half of the iterations look
+through the paper's close cameras, which crop the object: local views are part of the method, and
+the priors were trained on such crops. The others see it whole, as in Phase I.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from xbind.cameras import Cameras, orbit
+from xbind.mesh.components import keep_dominant_component
+from xbind.mesh.dmtet import DMTet, find_box
+from xbind.mesh.mesh import Mesh
+from xbind.mesh.render import render_normals
+from xbind.nerf.field import HashField
+from xbind.optim import Adan
+from xbind.phases.views import (
+    draw_views,
+    hybrid_terms,
+    hybrid_weights,
+    reference_terms,
+    wants_reference,
+)
+from xbind.presets import PHASE_2_CAMERAS, CameraRange, GeometryConfig
+from xbind.regularizers import laplacian_loss, normal_consistency_loss
+from xbind.supervision import Supervision
+
+
+def convert(field: HashField, threshold: float, resolution: int) -> DMTet:
+    """NR_θ ⇒ DM_θ (line 7): the level set of the density, in its own tight box.
+
+    Raises:
+        EmptySurface: the density is nowhere above the threshold.
+    """
+    context = "Phase II, converting the NeRF of Phase I"
+    low, high = find_box(field.density, field.config.radius, threshold, context=context)
+    return DMTet.from_density(field.density, low, high, resolution, threshold=threshold)
+
+
+class GeometryPhase:
+    """What Phase II optimises, what it looks at, and what it is told."""
+
+    name = "geometry"
+
+    def __init__(self, config: GeometryConfig, supervision: Supervision, dmtet: DMTet) -> None:
+        self.config = config
+        self.steps = config.steps
+        self.dmtet = dmtet
+        self.module: nn.Module = dmtet
+        self.optimizer = Adan(
+            dmtet.parameters(), lr=config.learning_rate, weight_decay=2e-8, max_grad_norm=5.0
+        )
+        self._supervision = supervision
+
+    def terms(self, step: int, generator: torch.Generator) -> dict[str, Tensor]:
+        """Algorithm 1, lines 9 and 10."""
+        mesh = self.dmtet.extract(f"Phase II, step {step}")
+        close = float(torch.rand((), generator=generator)) < self.config.close_share
+        cameras = draw_views(
+            PHASE_2_CAMERAS if close else CameraRange(), self.config.views, generator
+        )
+        normals, _ = render_normals(mesh, cameras, self.config.size)
+        guidance = self.config.guidance
+        terms = hybrid_terms(
+            self._supervision, guidance, normals, cameras, step / self.steps, generator,
+            planar=self.config.planar,
+        )  # fmt: skip
+        terms["nc"] = normal_consistency_loss(mesh)
+        terms["ls"] = laplacian_loss(mesh)
+        if wants_reference(guidance, step):
+            camera = self._supervision.condition.reference.camera
+            seen, mask = render_normals(mesh, camera, self.config.size)
+            terms |= reference_terms(self._supervision, guidance, seen, mask)
+        return terms
+
+    def weights(self, step: int) -> Mapping[str, float]:
+        """Eq. 9 to 12, L_nc and L_ls."""
+        del step
+        return hybrid_weights(self.config.guidance) | {
+            "nc": self.config.w_nc,
+            "ls": self.config.w_ls,
+        }
+
+    def preview(self) -> Tensor:
+        """Four normal maps in a row."""
+        with torch.no_grad():
+            normals, _ = render_normals(self.dmtet.extract("Preview"), orbit(4), self.config.size)
+        return torch.cat(list(normals), -1)
+
+    def result(self) -> Mesh:
+        """The geometry that Phase III freezes: the dominant component, detached."""
+        with torch.no_grad():
+            mesh = self.dmtet.extract("The end of Phase II")
+        return keep_dominant_component(Mesh(mesh.vertices.detach(), mesh.faces))

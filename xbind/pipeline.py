@@ -1,0 +1,211 @@
+"""Algorithm 1 from a prompt to files, resumable at any iteration."""
+
+import dataclasses
+import hashlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from xbind.conditioning.prompt import encode_prompt
+from xbind.config import GenerateConfig, PromptConfig
+from xbind.errors import XBindError
+from xbind.frozen import Bundle, load_bundle
+from xbind.mesh.dmtet import DMTet
+from xbind.models.bundle import load_manifest
+from xbind.outputs import write_outputs
+from xbind.phases.coarse import CoarsePhase
+from xbind.phases.geometry import GeometryPhase, convert
+from xbind.phases.loop import Phase, advance, restore_phase, save_phase
+from xbind.phases.texture import TexturePhase
+from xbind.presets import MethodConfig, preset_named
+from xbind.progress import Reporter, StepRecord
+from xbind.run import RunFolder, open_run
+from xbind.supervision import Condition, Supervision, make_condition
+
+
+class ResumeMismatch(XBindError):
+    """A run is resumed with other settings than it was started with."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a finished run left."""
+
+    folder: Path
+    """The run's folder."""
+    outputs: tuple[Path, ...]
+    """Mesh, texture, turntable."""
+    seconds: float
+    """Wall time of this call."""
+
+
+def generate(config: GenerateConfig, reporter: Reporter) -> RunResult:
+    """One prompt to one textured mesh: encode, choose the reference view, three phases, files.
+
+    Raises:
+        XBindError: anything the user can act on; what was written so far stays.
+    """
+    started = time.monotonic()
+    method = preset_named(config.preset)
+    device = _device(config.device)
+    manifest = load_manifest(config.bundle)
+    with open_run(config.out, resume=config.resume, overwrite=config.overwrite) as folder:
+        wanted = _run_config(config, manifest.raw["files"])
+        if config.resume:
+            _check_same(folder.read_config(), wanted)
+        bundle = load_bundle(manifest, device=device)
+        if not config.resume:
+            folder.write_config(wanted)
+        run = _Run(config, method, bundle, folder, reporter)
+        outputs = run.finish()
+    seconds = time.monotonic() - started
+    reporter.finished(outputs, seconds)
+    return RunResult(config.out, tuple(outputs), seconds)
+
+
+def _device(name: str) -> torch.device:
+    """The device to compute on.
+
+    Raises:
+        XBindError: CUDA was asked for and there is none.
+    """
+    if name == "cuda":
+        raise XBindError(
+            "--device cuda was asked for, but this version computes on the CPU only.\n"
+            "Leave out --device, or give --device cpu."
+        )
+    return torch.device("cpu")
+
+
+def _run_config(config: GenerateConfig, files: Mapping[str, Any]) -> dict[str, Any]:
+    """What `config.json` holds: all that decides the result."""
+    weights = "".join(files[name]["sha256"] for name in sorted(files))
+    return {
+        "prompt": _described(config.prompt),
+        "seed": config.seed,
+        "preset": config.preset,
+        "bundle": config.bundle,
+        "bundle_sha256": hashlib.sha256(weights.encode()).hexdigest(),
+        "device": config.device,
+        "method": dataclasses.asdict(preset_named(config.preset)),
+    }
+
+
+def _described(prompt: PromptConfig) -> dict[str, Any]:
+    """The prompt as plain data, files by path."""
+    return {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(prompt).items()}
+
+
+def _check_same(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Refuse to continue a run under other settings.
+
+    Raises:
+        ResumeMismatch: names the first setting that differs.
+    """
+    for key in ("prompt", "seed", "preset", "bundle_sha256"):
+        if found.get(key) != wanted[key]:
+            raise ResumeMismatch(
+                f"--resume continues the run as it was started, but {key} differs.\n"
+                f"  started with: {found.get(key)}\n  asked for:    {wanted[key]}\n"
+                f"Give the same settings, or start anew with --overwrite."
+            )
+
+
+class _Run:
+    """The state of one run: where it stands, and how to write that down."""
+
+    def __init__(
+        self,
+        config: GenerateConfig,
+        method: MethodConfig,
+        bundle: Bundle,
+        folder: RunFolder,
+        reporter: Reporter,
+    ) -> None:
+        self.config, self.method, self.bundle = config, method, bundle
+        self.folder, self.reporter = folder, reporter
+        self.generator = torch.Generator().manual_seed(config.seed)
+        self.done = 0
+        checkpoint = folder.load_checkpoint() if config.resume else None
+        self.saved: dict[str, Any] = {}
+        if checkpoint is None:
+            self.condition = self._make_condition()
+            self._save()
+        else:
+            for warning in checkpoint.warnings:
+                reporter.message(warning)
+            self.saved, self.done = checkpoint.state, checkpoint.step
+            self.condition = Condition.from_state(self.saved["condition"])
+            self.generator.set_state(self.saved["generator"])
+        self.supervision = Supervision(bundle, self.condition)
+
+    def _make_condition(self) -> Condition:
+        prompt = encode_prompt(self.config.prompt, self.bundle.bind, self.bundle.unclip.image_size)
+        for warning in prompt.warnings:
+            self.reporter.message(warning)
+        condition = make_condition(prompt, self.bundle, self.method.reference, self.generator)
+        camera = condition.reference.camera
+        self.reporter.message(
+            f"reference view at elevation {float(camera.elevation_deg):.0f}°, "
+            f"azimuth {float(camera.azimuth_deg):.0f}°"
+        )
+        self.reporter.preview(self.folder.save_image("reference.png", condition.reference.image[0]))
+        return condition
+
+    def finish(self) -> list[Path]:
+        """All phases from where the run stands, then the files."""
+        method = self.method
+        coarse = CoarsePhase(method.coarse, self.supervision, self._field_generator())
+        self._optimise(coarse, first=0)
+        first = coarse.steps
+        geometry = self._geometry(coarse)
+        self._optimise(geometry, first=first)
+        first += geometry.steps
+        mesh = geometry.result()
+        texture = TexturePhase(method.texture, self.supervision, mesh, coarse.field)
+        self._optimise(texture, first=first)
+        return write_outputs(self.folder.path, mesh, texture.colour_at, method)
+
+    def _field_generator(self) -> torch.Generator:
+        """Initial weights come from their own stream, so that a resumed run need not redraw."""
+        return torch.Generator().manual_seed(self.config.seed + 1)
+
+    def _geometry(self, coarse: CoarsePhase) -> GeometryPhase:
+        """Phase II, from the NeRF or from a checkpoint of a later moment."""
+        config = self.method.geometry
+        if "geometry" in self.saved:
+            dmtet = DMTet.from_state(self.saved["geometry"]["module"])
+        else:
+            dmtet = convert(coarse.field, self.method.coarse.threshold, config.resolution)
+        return GeometryPhase(config, self.supervision, dmtet)
+
+    def _optimise(self, phase: Phase, *, first: int) -> None:
+        """Run a phase from where it stands; checkpoints, previews and records on the way."""
+        start = min(max(self.done - first, 0), phase.steps)
+        if phase.name in self.saved:
+            restore_phase(phase, self.saved[phase.name])
+        if start == phase.steps and phase.name in self.saved:
+            return
+        self.reporter.phase_started(phase.name, phase.steps, start)
+        for step in range(start, phase.steps):
+            terms = advance(phase, step, self.generator)
+            self.done = first + step + 1
+            record = StepRecord(phase=phase.name, step=step + 1, terms=terms)
+            self.folder.events.append({"phase": phase.name, "step": step + 1, **terms})
+            self.reporter.step(record)
+            last = step + 1 == phase.steps
+            if (step + 1) % self.method.preview_every == 0 or last:
+                name = f"previews/{phase.name}_{step + 1:05d}.png"
+                self.reporter.preview(self.folder.save_image(name, phase.preview()))
+            if (step + 1) % self.method.checkpoint_every == 0 or last:
+                self.saved[phase.name] = save_phase(phase)
+                self._save()
+
+    def _save(self) -> None:
+        self.saved["condition"] = self.condition.state()
+        self.saved["generator"] = self.generator.get_state()
+        self.folder.save_checkpoint(self.done, self.saved)

@@ -1,0 +1,222 @@
+"""Every number of the method, and the presets that choose them. Read-only; no torch here.
+
+Conventions of the weights: a *latent* term is half the squared residual, summed over the latent
+and averaged over views; every other term is a mean. A weight is only meaningful with its convention.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from xbind.errors import XBindError
+
+
+class UnknownPreset(XBindError):
+    """There is no preset of that name."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CameraRange:
+    """Where views are taken from, uniformly."""
+
+    elevation_deg: tuple[float, float] = (-45.0, 45.0)
+    """Above the horizon, in degrees."""
+    azimuth_deg: tuple[float, float] = (-180.0, 180.0)
+    """From +x towards +y, in degrees."""
+    distance: tuple[float, float] = (2.5, 2.5)
+    """From the object's centre, in scene units."""
+    fov_y_deg: tuple[float, float] = (40.0, 40.0)
+    """Vertical field of view, in degrees."""
+
+
+PHASE_2_CAMERAS = CameraRange(
+    elevation_deg=(-10.0, 45.0),
+    azimuth_deg=(-135.0, 225.0),
+    distance=(1.5, 2.0),
+    fov_y_deg=(30.0, 45.0),
+)
+"""Sec. V-A-1: close views, which crop the object on purpose."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReferenceConfig:
+    """The reference view x_r."""
+
+    candidates: int = 8
+    """Samples of the 2D prior to choose from."""
+    steps: int = 20
+    """DDIM steps."""
+    cfg_scale: float = 3.0
+    """s of uncond + s · (cond − uncond)."""
+    w_pose: float = 0.15
+    """Bonus of an informative pose, beside a cosine (not in the paper)."""
+    elevation_deg: float = 15.0
+    """Preferred elevation of the reference, in degrees."""
+    azimuth_deg: float = 40.0
+    """Preferred turn from the front, to either side, in degrees."""
+    azimuth_confidence: float = 0.6
+    """Length of the estimated (cos, sin) from which the azimuth is believed."""
+    distance: float = 2.5
+    """Of the reference camera (threestudio's magic123)."""
+    fov_y_deg: float = 40.0
+    """Of the reference camera, in degrees."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GuidanceConfig:
+    """Hybrid diffusion supervision in one phase. A weight of 0 leaves a term out altogether."""
+
+    w_2d: float = 6e-4
+    """ω* of Eq. 8, or ω_cds of Eq. 9: latent term of the 2D prior (sum)."""
+    w_3d: float = 2e-3
+    """ω_3d of Eq. 12: latent term of the 3D prior (sum)."""
+    w_img: float = 5e3
+    """ω_img of Eq. 5 beside the summed latent term (mean over pixels)."""
+    w_ms: float = 0.5
+    """ω_ms of Eq. 9 (mean cosine)."""
+    ms_augmentations: int = 1
+    """n of Eq. 2, for each of G and L."""
+    cfg_2d: float = 3.0
+    """Guidance scale of the 2D prior."""
+    cfg_3d: float = 2.5
+    """Guidance scale of the 3D prior."""
+    t_max: float = 0.98
+    """Most noise, as a share of the schedule."""
+    t_min: float = 0.05
+    """Least noise, as a share of the schedule."""
+    t_jitter: float = 0.04
+    """Half width of the draw around the annealed timestep, as a share of the schedule."""
+    w_rgb: float = 20.0
+    """ω_rgb of Eq. 11 (mean)."""
+    w_mask: float = 5.0
+    """ω_mask of Eq. 11 (mean)."""
+    reference_every: int = 2
+    """Iterations between two looks from the reference view."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CoarseConfig:
+    """Phase I: a NeRF at low resolution."""
+
+    steps: int = 200
+    """N_phase-1 of Algorithm 1 (no value in the paper)."""
+    views: int = 1
+    """Views per iteration."""
+    size: int = 64
+    """Side of the rendered views, in pixels (128 in the paper)."""
+    learning_rate: float = 0.01
+    """Adam's, at the start (Sec. V-A-2)."""
+    ray_step: float = 0.035
+    """Distance of two samples on a ray, in scene units."""
+    threshold: float = 10.0
+    """Density of the surface that becomes the mesh (Sec. V-A-3)."""
+    w_nz: float = 1.0
+    """ω_nz of Eq. 8, reached at the end of a linear ramp."""
+    w_nv: float = 0.1
+    """Weight of L_nv (no value in the paper)."""
+    w_opacity: float = 0.05
+    """Weight of the mean opacity, against haze (not in the paper)."""
+    cameras: CameraRange = field(default_factory=CameraRange)
+    """Sec. V-A-1."""
+    guidance: GuidanceConfig = field(default_factory=GuidanceConfig)
+    """L_planar-S and L_stereo."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GeometryConfig:
+    """Phase II: DMTet geometry on normal maps."""
+
+    steps: int = 80
+    """N_phase-2 of Algorithm 1 (no value in the paper)."""
+    views: int = 1
+    """Views per iteration."""
+    size: int = 64
+    """Side of the rendered normal maps, in pixels (512 in the paper)."""
+    learning_rate: float = 0.01
+    """Adan's (Sec. V-A-2)."""
+    resolution: int = 40
+    """Cells of the tetrahedral grid along the longest side of the object's box."""
+    planar: str = "cds"
+    """`cds`, or `sds` as in Fig. 6's comparison."""
+    close_share: float = 0.5
+    """Share of iterations with the close cameras of Sec. V-A-1; the others use Phase I's."""
+    w_nc: float = 1.0
+    """Weight of L_nc (no value in the paper)."""
+    w_ls: float = 200.0
+    """Weight of L_ls (no value in the paper), in 1/squared scene units."""
+    guidance: GuidanceConfig = field(
+        default_factory=lambda: GuidanceConfig(t_max=0.5, t_min=0.02, w_rgb=0.0)
+    )
+    """L_planar-C and L_stereo; RGB term off, since the render is a normal map."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TextureConfig:
+    """Phase III: texture on the frozen geometry."""
+
+    steps: int = 80
+    """N_phase-3 of Algorithm 1 (no value in the paper)."""
+    views: int = 1
+    """Views per iteration."""
+    size: int = 64
+    """Side of the rendered views, in pixels (512 in the paper)."""
+    learning_rate: float = 0.001
+    """Adam's (Sec. V-A-2)."""
+    texture_px: int = 512
+    """Side of the baked texture, in pixels."""
+    cameras: CameraRange = field(default_factory=CameraRange)
+    """Sec. V-A-1."""
+    guidance: GuidanceConfig = field(default_factory=lambda: GuidanceConfig(t_max=0.5))
+    """L_planar-S and L_stereo."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MethodConfig:
+    """Algorithm 1."""
+
+    reference: ReferenceConfig = field(default_factory=ReferenceConfig)
+    coarse: CoarseConfig = field(default_factory=CoarseConfig)
+    geometry: GeometryConfig = field(default_factory=GeometryConfig)
+    texture: TextureConfig = field(default_factory=TextureConfig)
+    checkpoint_every: int = 20
+    """Iterations between two checkpoints."""
+    preview_every: int = 50
+    """Iterations between two preview pictures."""
+    turntable_frames: int = 36
+    """Frames of the turntable."""
+
+
+def default() -> MethodConfig:
+    """For 64-pixel priors on a CPU: about a minute."""
+    return MethodConfig()
+
+
+def smoke() -> MethodConfig:
+    """A few steps of everything, to see that an installation works; the object is rough."""
+    method = default()
+    return replace(
+        method,
+        reference=replace(method.reference, candidates=3, steps=8),
+        coarse=replace(method.coarse, steps=12, threshold=4.0),
+        geometry=replace(method.geometry, steps=4, resolution=24),
+        texture=replace(method.texture, steps=4, texture_px=128),
+        checkpoint_every=5,
+        preview_every=10,
+        turntable_frames=8,
+    )
+
+
+PRESETS: dict[str, Callable[[], MethodConfig]] = {"default": default, "smoke": smoke}
+"""Name → configuration."""
+
+
+def preset_named(name: str) -> MethodConfig:
+    """The preset of that name.
+
+    Raises:
+        UnknownPreset: there is none; the message lists them.
+    """
+    if name not in PRESETS:
+        raise UnknownPreset(
+            f"There is no preset {name!r}.\nChoose one with --preset: {', '.join(PRESETS)}."
+        )
+    return PRESETS[name]()

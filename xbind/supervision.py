@@ -1,0 +1,226 @@
+"""Hybrid diffusion supervision (Eq. 8, 9, 12, 13): which losses a view is given, with which feeds.
+
+Weights are applied by the phases, beside the terms of Algorithm 1; here every term is plain.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from xbind.cameras import Cameras, relative_pose
+from xbind.conditioning.prompt import EncodedPrompt
+from xbind.conditioning.reference_view import (
+    ReferenceView,
+    condition_unclip,
+    embed_reference,
+    make_reference_view,
+)
+from xbind.frozen import Bundle
+from xbind.guidance.augment import augment, draw_augmentations
+from xbind.guidance.cds2d import Cds2d
+from xbind.guidance.latents import encode
+from xbind.guidance.ms import Ms, ms_weights
+from xbind.guidance.sds2d import Sds2d
+from xbind.guidance.sds3d import Sds3d
+from xbind.guidance.step import guide
+from xbind.guidance.timesteps import annealed_timesteps, cds_clamp, cds_timesteps
+from xbind.presets import GuidanceConfig, ReferenceConfig
+
+Image = Float[Tensor, "b 3 h w"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Condition:
+    """What a run is told, fixed from its first iteration to its last; part of every checkpoint."""
+
+    c_m: Float[Tensor, " d"]
+    """C_m, the target of the MS loss, of length 1."""
+    class_labels: Float[Tensor, "1 d2"]
+    """The 2D prior's class vector of C_m."""
+    eps_star: Float[Tensor, "1 c h w"]
+    """ε* of Eq. 3."""
+    reference: ReferenceView
+    """x_r, m and its camera."""
+    reference_latent: Float[Tensor, "1 c h w"]
+    """VAE mode of x_r, not scaled: the 3D prior's concatenated condition."""
+    reference_embedding: Float[Tensor, "1 d"]
+    """Image embedding of x_r for the camera projection."""
+
+    def state(self) -> dict[str, Tensor]:
+        """Plain tensors for a checkpoint."""
+        camera = self.reference.camera
+        pose = (camera.elevation_deg, camera.azimuth_deg, camera.distance, camera.fov_y_deg)
+        return {
+            "c_m": self.c_m,
+            "class_labels": self.class_labels,
+            "eps_star": self.eps_star,
+            "image": self.reference.image,
+            "mask": self.reference.mask,
+            "pose": torch.stack(pose),
+            "reference_latent": self.reference_latent,
+            "reference_embedding": self.reference_embedding,
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor]) -> "Condition":
+        """Read back `state`."""
+        return cls(
+            c_m=state["c_m"],
+            class_labels=state["class_labels"],
+            eps_star=state["eps_star"],
+            reference=ReferenceView(state["image"], state["mask"], Cameras(*state["pose"])),
+            reference_latent=state["reference_latent"],
+            reference_embedding=state["reference_embedding"],
+        )
+
+
+def make_condition(
+    prompt: EncodedPrompt, bundle: Bundle, config: ReferenceConfig, generator: torch.Generator
+) -> Condition:
+    """Draw everything that is drawn once per run.
+
+    Raises:
+        PromptError: no usable reference view could be sampled.
+    """
+    labels = condition_unclip(prompt, bundle.unclip, generator)
+    unet = bundle.unclip.unet.config
+    shape = (1, unet.in_channels, unet.sample_size, unet.sample_size)
+    eps_star = torch.randn(shape, generator=generator)
+    view = make_reference_view(prompt, labels, bundle, config, generator)
+    vae = bundle.zero123.vae
+    with torch.no_grad():
+        latent = encode(vae, view.image) / vae.config.scaling_factor
+    return Condition(prompt.c_m, labels, eps_star, view, latent, embed_reference(view, bundle))
+
+
+class Supervision:
+    """The guidance steps of one run, with their feeds that never change."""
+
+    def __init__(self, bundle: Bundle, condition: Condition) -> None:
+        self.condition = condition
+        self._zero123 = bundle.zero123
+        self._clip_size = bundle.clip_size
+        unclip, zero123 = bundle.unclip, bundle.zero123
+        self._sds2d = {
+            image_term: Sds2d(
+                unclip.vae, unclip.unet, unclip.schedule, unclip.context,
+                image_size=unclip.image_size, image_term=image_term,
+            )
+            for image_term in (False, True)
+        }  # fmt: skip
+        self._cds2d = Cds2d(
+            unclip.vae, unclip.unet, unclip.schedule, unclip.context, image_size=unclip.image_size
+        )
+        self._sds3d = {
+            image_term: Sds3d(
+                zero123.vae, zero123.unet, zero123.schedule,
+                image_size=zero123.image_size, image_term=image_term,
+            )
+            for image_term in (False, True)
+        }  # fmt: skip
+        self._ms = Ms(_Embeds(bundle.clip))
+
+    def planar_s(
+        self, config: GuidanceConfig, image: Image, progress: float, generator: torch.Generator
+    ) -> Float[Tensor, ""]:
+        """L_SDS* (Eq. 5) of views in [0, 1]; the latent term is a sum."""
+        b = len(image)
+        return guide(
+            self._sds2d[config.w_img > 0],
+            image,
+            noise=self._noise(b, generator),
+            t=self._timesteps(config, progress, b, generator),
+            class_labels=self.condition.class_labels,
+            cfg_scale=torch.tensor(config.cfg_2d),
+            weight=torch.ones(b),
+            **_image_term(config),
+        ).loss
+
+    def planar_c(
+        self, config: GuidanceConfig, image: Image, progress: float, generator: torch.Generator
+    ) -> Float[Tensor, ""]:
+        """L_CDS (Eq. 3) of views in [0, 1]; a sum over the latent."""
+        b = len(image)
+        t_1, t_2 = cds_timesteps(progress, b, generator=generator)
+        return guide(
+            self._cds2d,
+            image,
+            eps_star=self.condition.eps_star,
+            t_1=t_1,
+            t_2=t_2,
+            class_labels=self.condition.class_labels,
+            cfg_scale=torch.tensor(config.cfg_2d),
+            weight=self._cds2d.schedule.variance(t_1),
+            clamp=torch.tensor(cds_clamp(progress)),
+        ).loss
+
+    def stereo(
+        self,
+        config: GuidanceConfig,
+        image: Image,
+        cameras: Cameras,
+        progress: float,
+        generator: torch.Generator,
+    ) -> Float[Tensor, ""]:
+        """L_3D-SDS (Eq. 10) of views in [0, 1]; the latent term is a sum."""
+        b = len(image)
+        return guide(
+            self._sds3d[config.w_img > 0],
+            image,
+            noise=self._noise(b, generator),
+            t=self._timesteps(config, progress, b, generator),
+            token=self.token(cameras),
+            reference_latent=self.condition.reference_latent,
+            cfg_scale=torch.tensor(config.cfg_3d),
+            weight=torch.ones(b),
+            **_image_term(config),
+        ).loss
+
+    def token(self, cameras: Cameras) -> Float[Tensor, "b 1 d"]:
+        """c(x_r, R, T): the projected [image embedding ; relative camera] of each view."""
+        pose = relative_pose(cameras, self.condition.reference.camera)
+        embedding = self.condition.reference_embedding.expand(len(cameras), -1)
+        with torch.no_grad():
+            token: Tensor = self._zero123.projection(torch.cat([embedding, pose], 1))
+        return token[:, None]
+
+    def ms(
+        self, config: GuidanceConfig, image: Image, generator: torch.Generator
+    ) -> Float[Tensor, ""]:
+        """L_MS (Eq. 2) over 1 + 2n images per view, divided by their number: in [−1, 1]."""
+        n = config.ms_augmentations
+        drawn = draw_augmentations(len(image), n, generator)
+        augmented = augment(image, drawn, self._clip_size)
+        weight = ms_weights(len(image), n)
+        return guide(self._ms, augmented, c_m=self.condition.c_m, weight=weight / weight.sum()).loss
+
+    def _noise(self, b: int, generator: torch.Generator) -> Tensor:
+        return torch.randn(b, *self.condition.eps_star.shape[1:], generator=generator)
+
+    def _timesteps(
+        self, config: GuidanceConfig, progress: float, b: int, generator: torch.Generator
+    ) -> Tensor:
+        return annealed_timesteps(
+            progress, b, t_min=config.t_min, t_max=config.t_max, generator=generator,
+            jitter=config.t_jitter,
+        )  # fmt: skip
+
+
+class _Embeds(nn.Module):
+    """A CLIPVisionModelWithProjection as pixels → embeddings."""
+
+    def __init__(self, clip: nn.Module) -> None:
+        super().__init__()
+        self.clip = clip
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        embeddings: Tensor = self.clip(pixel_values=pixels).image_embeds
+        return normalize(embeddings, dim=-1)
+
+
+def _image_term(config: GuidanceConfig) -> dict[str, Tensor]:
+    return {"w_img": torch.tensor(config.w_img)} if config.w_img > 0 else {}
