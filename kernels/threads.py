@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import torch
 
@@ -20,7 +21,7 @@ def in_pieces(kernel: Callable[..., None], count: int, *arguments: object) -> No
         return
     ends = [count * piece // threads for piece in range(threads + 1)]
     with ThreadPoolExecutor(threads) as pool:
-        pieces = zip(ends[:-1], ends[1:], strict=True)
+        pieces = pairwise(ends)
         calls = [pool.submit(kernel, first, end, *arguments) for first, end in pieces]
         for call in calls:
             call.result()  # raises what the kernel raised

@@ -1,7 +1,8 @@
 """Cameras: the one module that knows the frame.
 
-World: right-handed, z up, objects centred at the origin. Azimuth turns from +x towards +y; azimuth 0
-sees the object's front from +x. A camera looks at the origin along its own −z (OpenGL camera-to-world).
+World: right-handed, z up, objects centred at the origin. Azimuth turns from +x towards +y; azimuth
+0 sees the object's front from +x. A camera looks at the origin along its own −z (OpenGL
+camera-to-world).
 Images: row 0 is the top, column 0 the left; pixel (i, j) is sampled at its centre.
 """
 

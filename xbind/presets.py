@@ -1,7 +1,8 @@
 """Every number of the method, and the presets that choose them. Read-only; no torch here.
 
 Conventions of the weights: a *latent* term is half the squared residual, summed over the latent
-and averaged over views; every other term is a mean. A weight is only meaningful with its convention.
+and averaged over views; every other term is a mean. A weight only means something with its
+convention.
 """
 
 from collections.abc import Callable

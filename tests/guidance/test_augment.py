@@ -125,6 +125,8 @@ def test_corners_move_up_to_a_quarter_of_the_image(rng):
     assert inward.min() > -1e-6
     assert 0.49 < inward.max() < 0.5 + 1e-6
     assert (inward.mean(0) - 0.25).abs().max() < 0.02
+    correlation = torch.corrcoef(inward.flatten(1).T) - torch.eye(8)
+    assert correlation.abs().max() < 0.12
 
 
 def test_the_most_extreme_warps_draw_their_quadrilateral():

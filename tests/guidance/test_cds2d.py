@@ -49,19 +49,21 @@ def eps_star(rng):
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction", "sample"])
 @pytest.mark.parametrize("clamp", [float("inf"), 0.2])
 def test_gradient_matches_closed_form(rng, eps_star, prediction_type, clamp):
-    """ε̂₁ − ε̂₂ = y S² (σ̃₁ − σ̃₂) / ((S² + σ̃₁²)(S² + σ̃₂²)),  y = z_t₁ − s·MEAN."""
+    """ε̂₁ − ε̂₂ = y S² (σ̃₁ − σ̃₂) / ((S² + σ̃₁²)(S² + σ̃₂²)),  y = z_t₁ − s·mean."""
     image = torch.randn(3, 3, 2, 2, generator=rng, dtype=torch.float64)
     given = feeds(3, eps_star, clamp=clamp, cfg_scale=3.0)
+    given["class_labels"] = torch.full((1, 1), 0.1, dtype=torch.float64)
     given["t_1"], given["t_2"] = torch.tensor([2, 3, 3]), torch.tensor([1, 2, 0])
     given["weight"] = torch.tensor([1.0, 0.5, 2.0], dtype=torch.float64)
     loss, x_bar = step(prediction_type)(image, **given)
 
     s1, s2 = (LEVELS[given[k]].view(-1, 1, 1, 1) for k in ("t_1", "t_2"))
-    y = latent(image) + s1 * eps_star - 3 * MEAN
+    y = latent(image) + s1 * eps_star - 3 * 0.1
     z_bar = y * S**2 * (s1 - s2) / ((S**2 + s1**2) * (S**2 + s2**2))
     z_bar = (given["weight"].view(-1, 1, 1, 1) * z_bar).clamp(-clamp, clamp)
     torch.testing.assert_close(x_bar, LinearVae(0.5).decode(z_bar / 3).sample)
     torch.testing.assert_close(loss, (z_bar**2).sum() / 2 / 3)
+    assert not loss.requires_grad
 
 
 def descend(eps_at, *, steps, views=1, sign=1.0):

@@ -140,6 +140,7 @@ def test_smaller_renders_are_seen_at_the_prior_s_size(feeds):
 def test_a_step_ignores_the_caller_s_autograd_state(feeds):
     step = step_2d()
     want = step(**feeds)
+    assert not feeds["image"].requires_grad
     with torch.no_grad():
         got = step(**{**feeds, "image": feeds["image"].clone().requires_grad_()})
     for a, b in zip(got, want, strict=True):

@@ -99,7 +99,7 @@ def _cpu() -> Finding:
         "ok",
         "CPU",
         f"{allowed} of {os.cpu_count()} cores for this process; torch uses "
-        f"{torch.get_num_threads()} threads, numba up to {numba.config.NUMBA_NUM_THREADS}",
+        f"{torch.get_num_threads()} threads, numba up to {numba.get_num_threads()}",
     )
 
 

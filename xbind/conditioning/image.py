@@ -93,10 +93,10 @@ def read_picture(path: Path, flag: str) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
-            with Image.open(path, formats=_FORMATS) as picture:
-                _check_size(picture.size, path, flag)
-                picture.load()
-                picture = ImageOps.exif_transpose(picture)
+            with Image.open(path, formats=_FORMATS) as file:
+                _check_size(file.size, path, flag)
+                file.load()
+                return ImageOps.exif_transpose(file)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise _too_large(path, flag, "more pixels than can be decoded safely") from error
     except _BROKEN as error:
@@ -104,7 +104,6 @@ def read_picture(path: Path, flag: str) -> Image.Image:
             f"{flag} {path} cannot be read as a picture ({str(error) or type(error).__name__}).\n"
             f"Give a PNG, JPEG, WebP, BMP, TIFF or GIF file."
         ) from error
-    return picture
 
 
 def _check_size(size: tuple[int, int], path: Path, flag: str) -> None:
@@ -237,10 +236,10 @@ def _window(
     whole = round(side)
     first_y, first_x = round(top), round(left)
     height, width = layers.shape[1:]
-    pads = (max(0, -first_x), max(0, first_x + whole - width))
-    pads += (max(0, -first_y), max(0, first_y + whole - height))
-    padded = torch.nn.functional.pad(layers, pads)
-    y, x = first_y + pads[2], first_x + pads[0]
+    left_pad, top_pad = max(0, -first_x), max(0, -first_y)
+    right_pad, bottom_pad = max(0, first_x + whole - width), max(0, first_y + whole - height)
+    padded = torch.nn.functional.pad(layers, (left_pad, right_pad, top_pad, bottom_pad))
+    y, x = first_y + top_pad, first_x + left_pad
     return torch.nn.functional.interpolate(
         padded[None, :, y : y + whole, x : x + whole],
         (size, size),

@@ -26,7 +26,7 @@ class EncodedPrompt:
     conditioning: Float[Tensor, " d"]
     """C_m at the length that the 2D prior was trained on."""
     image: SquareImage | None
-    """The prompt's own picture, its object cut out, if it has one: then it is the reference view."""
+    """The prompt's own picture, its object cut out: then it is the reference view."""
     warnings: tuple[str, ...]
     """What the user should know, such as words that were left out."""
 

@@ -1,4 +1,4 @@
-"""The reference view x_r: sampled by the 2D prior or given by the user, with its mask and camera."""
+"""The reference view x_r, sampled by the 2D prior or given by the user; its mask and camera."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,6 @@ from torch.nn.functional import normalize
 
 from xbind.cameras import Cameras
 from xbind.conditioning.errors import PromptError
-from xbind.conditioning.image import SquareImage
 from xbind.conditioning.prompt import EncodedPrompt
 from xbind.frozen import Bundle, Unclip
 from xbind.guidance.latents import decode
@@ -95,7 +94,7 @@ def sample_unclip(
 
 
 def ddim_timesteps(steps: int, length: int) -> list[tuple[int, int]]:
-    """Pairs (t, next t), evenly spaced from the last timestep down; the last next is −1: no noise."""
+    """Pairs (t, next t), evenly spaced from the last step down; the last next is −1: no noise."""
     t = torch.linspace(length - 1, 0, steps + 1).long().tolist()
     return list(zip(t[:-1], [*t[1:-1], -1], strict=True))
 

@@ -53,9 +53,7 @@ class DMTet(nn.Module):
             resolution: cells along the longest side (12 tetrahedra each), or along each axis.
         """
         super().__init__()
-        cells = (
-            cells_of(box_min, box_max, resolution) if isinstance(resolution, int) else resolution
-        )
+        cells = cells_of(box_min, box_max, resolution)
         self.register_buffer("box", torch.stack([box_min, box_max]))
         self.register_buffer("cells", torch.tensor(cells, device=box_min.device))
         for name in ("vertices", "tets", "reach", "is_boundary"):  # these follow from the two above
@@ -63,13 +61,13 @@ class DMTet(nn.Module):
         self._build_grid()
         self.sdf = nn.Parameter(self.vertices.new_ones(len(self.vertices)))
         self.deformation = nn.Parameter(torch.zeros_like(self.vertices))
-        self.register_load_state_dict_post_hook(lambda module, _: module._build_grid())
+        self.register_load_state_dict_post_hook(_rebuild_grid)  # type: ignore[no-untyped-call]
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor]) -> "DMTet":
         """Rebuild from a `state_dict`, whatever its box and resolution."""
         x, y, z = state["cells"].tolist()
-        module = cls(*state["box"], (x, y, z))
+        module = cls(state["box"][0], state["box"][1], (x, y, z))
         module.load_state_dict(state)
         return module
 
@@ -145,6 +143,12 @@ class DMTet(nn.Module):
         return smooth_sdf(sdf, self.vertices, self.tets, cell.item(), passes)
 
 
+def _rebuild_grid(module: nn.Module, _: object) -> None:
+    """After a state was loaded: its box may be another one."""
+    assert isinstance(module, DMTet)
+    module._build_grid()
+
+
 def smooth_sdf(
     sdf: Float[Tensor, " v"],
     vertices: Float[Tensor, "v 3"],
@@ -180,7 +184,7 @@ def smooth_sdf(
     if not is_cut.any():
         return sdf
     sides, rise = (x[is_cut, 1:] - x[is_cut, :1] for x in (corners, values[..., None]))
-    slope = torch.linalg.solve(sides, rise).norm(dim=1).median()
+    slope: Tensor = torch.linalg.solve(sides, rise).norm(dim=1).median()
     return (sdf / (slope * cell)).clamp(-1, 1)
 
 
@@ -230,4 +234,4 @@ def find_box(
 
 
 def _in_chunks(field: DensityField, positions: Float[Tensor, "n 3"]) -> Float[Tensor, " n"]:
-    return torch.cat([field(part) for part in positions.split(CHUNK)])
+    return torch.cat([field(part) for part in torch.split(positions, CHUNK)])

@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 from torch import Tensor
+from trimesh.exchange.gltf import export_glb
+from trimesh.visual import TextureVisuals
+from trimesh.visual.material import PBRMaterial
 
 from xbind.errors import XBindError
 from xbind.files import atomic_write, disk_errors
@@ -111,7 +114,9 @@ def bake(
     """
     positions, is_inside = _texel_positions(unwrapped, size)
     with torch.no_grad():
-        colours = torch.cat([colour_at(part) for part in positions[is_inside].split(CHUNK)]).cpu()
+        colours = torch.cat(
+            [colour_at(part) for part in torch.split(positions[is_inside], CHUNK)]
+        ).cpu()
     texture = torch.zeros(size, size, 3, dtype=torch.uint8)
     texture[is_inside] = (colours.clamp(0, 1) * 255).round().to(torch.uint8)
     nearest = ndimage.distance_transform_edt(
@@ -160,21 +165,24 @@ def write_glb(path: Path, unwrapped: UnwrappedMesh, texture: UInt8[Tensor, "s s 
     Raises:
         DiskError: the file cannot be written. An earlier file is then still whole.
     """
-    material = trimesh.visual.material.PBRMaterial(
+    material = PBRMaterial(  # type: ignore[no-untyped-call]
         name="surface",
         baseColorTexture=Image.fromarray(texture.numpy()),
         metallicFactor=0.0,
         roughnessFactor=1.0,
         doubleSided=False,
     )
-    scene = trimesh.Trimesh(
+    uv = _upward(unwrapped.uv)
+    surface = trimesh.Trimesh(
         vertices=_y_up(unwrapped.vertices),
         faces=unwrapped.faces.numpy(),
         vertex_normals=_y_up(unwrapped.normals),
-        visual=trimesh.visual.TextureVisuals(uv=_upward(unwrapped.uv), material=material),
+        visual=TextureVisuals(uv=uv, material=material),  # type: ignore[no-untyped-call]
         process=False,  # merging vertices would close the seams
     )
-    _write(path, scene.export(file_type="glb", include_normals=True))
+    scene = trimesh.Scene(surface)
+    glb: bytes = export_glb(scene, include_normals=True)  # type: ignore[no-untyped-call]
+    _write(path, glb)
 
 
 def write_obj(folder: Path, unwrapped: UnwrappedMesh, texture: UInt8[Tensor, "s s 3"]) -> None:

@@ -1,5 +1,6 @@
 """Tetrahedral grids, generated for any box at any resolution."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,12 +35,21 @@ class TetrahedralGrid:
 
 
 def cells_of(
-    box_min: Float[Tensor, " 3"], box_max: Float[Tensor, " 3"], resolution: int
+    box_min: Float[Tensor, " 3"],
+    box_max: Float[Tensor, " 3"],
+    resolution: int | tuple[int, int, int],
 ) -> tuple[int, int, int]:
-    """Cells along each axis: `resolution` along the longest side, nearly cubes along the others."""
+    """Cells along each axis: `resolution` along the longest side, nearly cubes along the others.
+
+    Raises:
+        ValueError: the box is empty or a resolution is below 1.
+    """
     extent = (box_max - box_min).double()
-    if resolution < 1 or not bool((extent > 0).all()):
+    per_axis = resolution if isinstance(resolution, tuple) else (resolution,) * 3
+    if min(per_axis) < 1 or not bool((extent > 0).all()):
         raise ValueError(f"no grid of resolution {resolution} in a box of sides {extent.tolist()}")
+    if isinstance(resolution, tuple):
+        return resolution
     x, y, z = (extent / extent.max() * resolution).round().clamp_min(1).long().tolist()
     return x, y, z
 
@@ -66,8 +76,7 @@ def tetrahedral_grid(
     Raises:
         ValueError: the box is empty or the resolution below 1.
     """
-    given = isinstance(resolution, tuple)
-    cells = resolution if given else cells_of(box_min, box_max, resolution)  # type: ignore[arg-type]
+    cells = cells_of(box_min, box_max, resolution)
     unit, is_boundary = _unit_vertices(cells)
     low, extent = box_min.double().cpu(), (box_max - box_min).double().cpu()
     return TetrahedralGrid(
@@ -82,8 +91,8 @@ def _unit_vertices(
     cells: tuple[int, int, int],
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Corners, then centres, of the cells of the unit cube [v, 3]; and which lie on its surface."""
-    corners = np.stack(np.indices([n + 1 for n in cells]), -1).reshape(-1, 3)
-    centres = np.stack(np.indices(cells), -1).reshape(-1, 3) + 0.5
+    corners = np.indices([n + 1 for n in cells]).reshape(3, -1).T
+    centres = np.indices(cells).reshape(3, -1).T + 0.5
     vertices = np.concatenate([corners, centres])
     is_boundary = ((vertices == 0) | (vertices == cells)).any(-1)
     return vertices / cells, is_boundary
@@ -92,23 +101,21 @@ def _unit_vertices(
 def _tets_across(axis: int, cells: tuple[int, int, int]) -> NDArray[np.int64]:
     """All tetrahedra that touch the cell faces perpendicular to `axis`."""
     order = [axis, (axis + 1) % 3, (axis + 2) % 3]
-    to_xyz = np.argsort(order)
-    corner_shape = [n + 1 for n in cells]
-    faces = np.indices([cells[axis] + 1, cells[order[1]], cells[order[2]]]).reshape(3, -1)
+    corners = (cells[0] + 1, cells[1] + 1, cells[2] + 1)
+    corner_step, centre_step = _strides(corners)[order], _strides(cells)[order]
+    faces = np.indices([cells[axis] + 1, *(cells[k] for k in order[1:])]).reshape(3, -1)
+    quad = [corner_step @ faces + corner_step[1:] @ offset for offset in _QUAD]
+    high = math.prod(corners) + centre_step @ faces
+    low = high - centre_step[0]
 
-    def corner(u: int, w: int) -> NDArray[np.int64]:
-        return np.ravel_multi_index(np.add(faces, [[0], [u], [w]])[to_xyz], corner_shape)
-
-    def centre(below: int) -> NDArray[np.int64]:  # indices beyond the box are masked off later
-        index = np.ravel_multi_index(
-            np.subtract(faces, [[below], [0], [0]])[to_xyz], cells, mode="clip"
-        )
-        return index + np.prod(corner_shape)
-
-    quad, low, high = [corner(u, w) for u, w in _QUAD], centre(1), centre(0)
-    first, last = faces[0] == 0, faces[0] == cells[axis]
+    first, last = faces[0] == 0, faces[0] == cells[axis]  # no `low`, no `high` there
     inner = ~(first | last)
     rings = [np.stack([low, high, quad[k], quad[(k + 1) % 4]], -1)[inner] for k in range(4)]
     bottom = [np.stack([quad[0], quad[k], quad[k + 1], high], -1)[first] for k in (1, 2)]
     top = [np.stack([quad[0], quad[k + 1], quad[k], low], -1)[last] for k in (1, 2)]
     return np.concatenate(rings + bottom + top)
+
+
+def _strides(shape: tuple[int, int, int]) -> NDArray[np.int64]:
+    """How far apart neighbours along each axis are in the flattened array."""
+    return np.array([shape[1] * shape[2], shape[2], 1])

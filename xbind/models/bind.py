@@ -48,7 +48,7 @@ class TrunkConfig:
     channels: int = 1
     """Input channels."""
     frames: int = 1
-    """Temporal kernel of the first convolution; ImageBind's vision stem has 2 (a repeated image)."""
+    """Temporal kernel of the first convolution; ImageBind's vision stem repeats its image: 2."""
     bias_kv: bool = False
     """A learnt extra key and value per block, as in ImageBind's audio, depth, thermal and IMU."""
     pre_norm: bool = False
@@ -329,8 +329,9 @@ class BindModel(nn.Module):
 
         Args:
             modality: which trunk.
-            x: vision: normalised images [b,3,h,w]; audio: normalised log-mel clips [b,1,mels,frames];
-                depth: normalised disparity [b,1,h,w]; text: token ids [b,n] ending in the highest id.
+            x: vision: normalised images [b,3,h,w]; audio: normalised log-mel clips
+                [b,1,mels,frames]; depth: normalised disparity [b,1,h,w]; text: token ids [b,n],
+                of which the highest ends the text.
 
         Returns:
             Unit vectors, differentiable in `x` for all modalities but text.

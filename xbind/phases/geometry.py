@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from xbind.cameras import Cameras, orbit
+from xbind.cameras import orbit
 from xbind.mesh.components import keep_dominant_component
 from xbind.mesh.dmtet import DMTet, find_box
 from xbind.mesh.mesh import Mesh

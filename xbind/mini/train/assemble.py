@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from xbind.frozen import DIFFUSERS_WEIGHTS
 from xbind.mini.train.audio import DEPTH, FBANK
 from xbind.mini.train.bind import EMBED_DIM, bind_config, load_bind
 from xbind.mini.train.captions import CONTEXT_LENGTH, build_tokenizer
@@ -25,7 +26,6 @@ from xbind.mini.train.priors import EMBEDDING_NORM, Zero123Net, build_unet
 from xbind.mini.train.vae import load_vae
 from xbind.mini.world.categories import ADJECTIVES, CATEGORIES, COLOUR_NAMES
 from xbind.models.bundle import FORMAT, SHIPPED, digest
-from xbind.frozen import DIFFUSERS_WEIGHTS
 
 PARTS = {
     "bind": "bind",
@@ -99,9 +99,9 @@ def assemble(work: Path, folder: Path = SHIPPED / "mini") -> None:
             "about": "Trained from scratch on the procedural world of xbind.mini.",
             "parts": PARTS,
             "image_size": {"unclip": 64, "zero123": 64},
-            "embedding_norm": {
-                name: EMBEDDING_NORM for name in ("text", "vision", "audio", "depth", "zero123")
-            },
+            "embedding_norm": dict.fromkeys(
+                ("text", "vision", "audio", "depth", "zero123"), EMBEDDING_NORM
+            ),
             "files": files,
         },
     )

@@ -89,7 +89,7 @@ def retrieval(
     *,
     count: int = 340,
 ) -> Mapping[str, float]:
-    """Image → text R@1 among all prompts on held-out objects, plain and after strong augmentation."""
+    """Image → text R@1 among all prompts on held-out objects, plain and augmented."""
     drawn = draw(split, count, torch.Generator().manual_seed(3), normal_share=0.0)
     labels, _ = attributes(split, drawn)
     pool = prompt_embeddings(bind)

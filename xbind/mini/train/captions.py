@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from xbind.models.tokenizer import WordTokenizer
 from xbind.mini.world.captions import VOCABULARY, caption
 from xbind.mini.world.categories import CATEGORIES, COLOURS
+from xbind.models.tokenizer import WordTokenizer
 
 CONTEXT_LENGTH = 16
 """Text positions of the mini encoder."""
@@ -98,7 +98,8 @@ def matches(
 ) -> tuple[Bool[Tensor, "b n"], Bool[Tensor, "b n"]]:
     """(true, undecided): does caption j describe image i; undecided pairs are left out of the loss.
 
-    A normal map shows no colour, so a caption that names one is undecided for it when the category fits.
+    A normal map shows no colour, so a caption that names one is undecided for it when the
+    category fits.
     """
     category, colour, tall = bank.category[rows], bank.colour[rows], bank.adjective[rows]
     fits_category = (category[None] < 0) | (category[None] == labels[:, :1])

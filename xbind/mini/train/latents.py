@@ -12,8 +12,8 @@ from torch import Tensor
 from xbind.mini.train.bind import load_bind
 from xbind.mini.train.captions import build_bank
 from xbind.mini.train.data import Split, World, as_image, on_white
-from xbind.mini.train.vae import build_vae
 from xbind.mini.train.loop import averaged
+from xbind.mini.train.vae import build_vae
 from xbind.models.preprocess import normalise_image
 
 COLOUR_VIEWS = 6
@@ -23,7 +23,7 @@ NORMAL_VIEWS = 2
 
 
 def encode_latents(world: World, work: Path) -> None:
-    """VAE means of all colour views and of some normal maps → `latents.npy`, `normal_latents.npy`."""
+    """VAE means of colour views and normal maps → `latents.npy`, `normal_latents.npy`."""
     vae = build_vae()
     vae.load_state_dict(averaged(work / "vae_folded.pt"))
     vae.eval().requires_grad_(False)

@@ -29,4 +29,4 @@ def export_glb(mesh: WorldMesh, path: Path) -> None:
         vertex_colors=np.round(255 * np.concatenate([linear, alpha], -1)).astype(np.uint8),
         process=False,
     )
-    path.write_bytes(shape.export(file_type="glb"))
+    shape.export(path, file_type="glb")

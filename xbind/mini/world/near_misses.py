@@ -133,4 +133,5 @@ def _surface_samples(part: Part, count: int = 20) -> Points:
     """Points on a regular barycentric grid of `count` steps in every triangle."""
     i, j = np.triu_indices(count + 1)
     weights = np.stack([i, j - i, count - j], -1) / count
-    return np.einsum("gk,fkc->fgc", weights, part.vertices[part.faces]).reshape(-1, 3)
+    samples: Points = np.einsum("gk,fkc->fgc", weights, part.vertices[part.faces])
+    return samples.reshape(-1, 3)

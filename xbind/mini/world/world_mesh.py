@@ -74,7 +74,7 @@ def lit(albedo: Points, normals: Points) -> Points:
     return shaded
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _corner_normals(vertices: Points, faces: Faces, crease: float) -> Points:
     """Area-weighted normal of each face corner [3f, 3] over the neighbours within the crease."""
     count = len(faces)

@@ -1,0 +1,87 @@
+"""Training pieces against definitions written out with loops."""
+
+import math
+
+import torch
+
+from xbind.mini.train.bind import contrastive_loss
+from xbind.mini.train.loop import Ema, LoopConfig, train
+from xbind.mini.train.priors import Zero123Net, build_unet, start_from_unclip
+
+
+def test_contrastive_loss_by_loops():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(4, 5, generator=generator, dtype=torch.float64)
+    true = torch.rand(4, 5, generator=generator) < 0.4
+    true[1] = False  # an image without any true caption is left out
+    undecided = (torch.rand(4, 5, generator=generator) < 0.2) & ~true
+
+    def one_way(at, positive, skipped, rows, columns):
+        totals = []
+        for i in range(rows):
+            kept = [j for j in range(columns) if not skipped(i, j)]
+            norm = math.log(sum(math.exp(at(i, j)) for j in kept))
+            terms = [norm - at(i, j) for j in kept if positive(i, j)]
+            if terms:
+                totals.append(sum(terms) / len(terms))
+        return sum(totals) / len(totals)
+
+    there = one_way(
+        lambda i, j: logits[i, j].item(),
+        lambda i, j: true[i, j],
+        lambda i, j: undecided[i, j],
+        4,
+        5,
+    )
+    back = one_way(
+        lambda j, i: logits[i, j].item(),
+        lambda j, i: true[i, j],
+        lambda j, i: undecided[i, j],
+        5,
+        4,
+    )
+    torch.testing.assert_close(
+        contrastive_loss(logits, true, undecided).item(), (there + back) / 2, rtol=1e-9, atol=0
+    )
+
+
+def test_ema_copies_buffers_with_infinities():
+    net = torch.nn.Linear(2, 2)
+    net.register_buffer("mask", torch.full((2,), -torch.inf))
+    ema = Ema(net, 0.9)
+    ema.update(net, 1)
+    assert torch.equal(ema.average["mask"], net.mask)
+
+
+def _fit(work, samples):
+    net = torch.nn.Linear(3, 1)
+    torch.nn.init.zeros_(net.weight)
+    torch.nn.init.zeros_(net.bias)
+
+    def losses(_step, generator):
+        x = torch.randn(4, 3, generator=generator)
+        return {"loss": (net(x).squeeze(-1) - x.sum(-1)).square().mean()}
+
+    config = LoopConfig(samples=samples, batch=4, warmup_steps=1, decay_fraction=1e-9)
+    train("fit", net, losses, config, work)
+    return net.weight.detach().clone()
+
+
+def test_training_resumes_where_it_stopped(tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    whole.mkdir()
+    parts.mkdir()
+    want = _fit(whole, 80)
+    _fit(parts, 40)
+    torch.testing.assert_close(_fit(parts, 80), want, rtol=0, atol=0)
+    assert want.abs().max() > 0
+
+
+def test_zero123_starts_as_the_2d_prior():
+    torch.manual_seed(0)
+    unclip, net = build_unet(4, 256), Zero123Net()
+    start_from_unclip(net, unclip.state_dict())
+    weight = net.unet.conv_in.weight
+    torch.testing.assert_close(weight[:, :4], unclip.conv_in.weight)
+    assert not weight[:, 4:].any()
+    torch.testing.assert_close(net.unet.conv_out.weight, unclip.conv_out.weight)

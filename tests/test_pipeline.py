@@ -1,0 +1,160 @@
+"""Whole runs with the shipped bundle: what comes out, and that an interruption changes nothing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+
+from xbind.config import GenerateConfig, PromptConfig
+from xbind.pipeline import ResumeMismatch, generate
+from xbind.run import RunError
+
+PROMPT = PromptConfig(text="a red mug")
+
+
+class Watcher:
+    """A reporter that counts, and can stop a run like Ctrl-C."""
+
+    def __init__(self, stop_at=None):
+        self.steps, self.stop_at, self.messages = [], stop_at, []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def phase_started(self, name, steps, done=0):
+        pass
+
+    def step(self, record):
+        self.steps.append((record.phase, record.step))
+        if self.steps[-1] == self.stop_at:
+            raise KeyboardInterrupt
+
+    def preview(self, path):
+        assert path.is_file()
+
+    def message(self, text):
+        self.messages.append(text)
+
+    def finished(self, outputs, seconds):
+        pass
+
+
+def config(out, **changes):
+    return GenerateConfig(prompt=PROMPT, out=out, preset="smoke", **changes)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    out = tmp_path_factory.mktemp("whole") / "run"
+    watcher = Watcher()
+    return out, generate(config(out), watcher), watcher
+
+
+def mesh_bytes(out):
+    return (out / "mesh.glb").read_bytes()
+
+
+def test_leaves_every_file(finished):
+    out, result, watcher = finished
+    names = {p.name for p in out.iterdir()}
+    assert {"config.json", "events.jsonl", "reference.png", "checkpoints", "previews"} <= names
+    assert {"mesh.glb", "mesh.obj", "mesh.mtl", "mesh.png", "turntable.gif"} <= names
+    assert all(path.stat().st_size > 0 for path in result.outputs)
+    assert [s for s in watcher.steps if s[1] == 1] == [
+        ("coarse", 1),
+        ("geometry", 1),
+        ("texture", 1),
+    ]
+
+
+def test_every_step_is_recorded_with_finite_terms(finished):
+    out, _, watcher = finished
+    rows = [json.loads(line) for line in (out / "events.jsonl").read_text().splitlines()]
+    assert [(row["phase"], row["step"]) for row in rows] == watcher.steps
+    for row in rows:
+        terms = {k: v for k, v in row.items() if k not in ("phase", "step")}
+        assert terms
+        assert all(np.isfinite(v) for v in terms.values()), row
+
+
+def test_mesh_is_one_closed_textured_solid(finished):
+    out, _, _ = finished
+    loaded = trimesh.load(out / "mesh.glb", force="mesh", process=False)
+    assert loaded.visual.material.baseColorTexture.size == (128, 128)
+    solid = trimesh.Trimesh(loaded.vertices, loaded.faces, process=True)
+    assert solid.is_watertight
+    assert solid.is_winding_consistent
+    assert solid.volume > 0
+    assert solid.body_count == 1
+
+
+def test_config_holds_what_decides_the_result(finished):
+    held = json.loads((finished[0] / "config.json").read_text())
+    assert held["prompt"]["text"] == "a red mug"
+    assert held["seed"] == 0
+    assert held["method"]["coarse"]["steps"] == 12
+
+
+@pytest.mark.parametrize("stop_at", [("coarse", 7), ("geometry", 3), ("texture", 2)])
+def test_interrupted_and_resumed_is_the_same_mesh(finished, tmp_path, stop_at):
+    out = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        generate(config(out), Watcher(stop_at))
+    assert not (out / "mesh.glb").exists()
+    watcher = Watcher()
+    generate(config(out, resume=True), watcher)
+    assert mesh_bytes(out) == mesh_bytes(finished[0])
+    assert len(watcher.steps) < len(finished[2].steps)
+    events = (out / "events.jsonl").read_text().splitlines()
+    assert len(events) == len(finished[2].steps)  # no step twice, none missing
+
+
+def test_killed_and_resumed_is_the_same_mesh(finished, tmp_path):
+    out = tmp_path / "run"
+    words = ["generate", "--text", "a red mug", "--preset", "smoke", "--out", str(out)]
+    program = "import sys; from xbind.cli.main import main; main(sys.argv[1:])"
+    command = [sys.executable, "-P", "-c", program, *words]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        while process.poll() is None and not list(out.glob("checkpoints/00000005.*")):
+            time.sleep(0.02)
+        os.kill(process.pid, signal.SIGKILL)
+    assert not (out / "mesh.glb").exists()
+    generate(config(out, resume=True), Watcher())
+    assert mesh_bytes(out) == mesh_bytes(finished[0])
+
+
+def test_resume_refuses_other_settings(finished):
+    with pytest.raises(ResumeMismatch, match="seed differs"):
+        generate(config(finished[0], seed=1, resume=True), Watcher())
+
+
+def test_a_finished_run_is_not_overwritten_unasked(finished):
+    before = mesh_bytes(finished[0])
+    with pytest.raises(RunError, match="--overwrite"):
+        generate(config(finished[0]), Watcher())
+    assert mesh_bytes(finished[0]) == before
+
+
+def test_resuming_a_finished_run_only_writes_its_files_again(finished):
+    before = mesh_bytes(finished[0])
+    watcher = Watcher()
+    generate(config(finished[0], resume=True), watcher)
+    assert watcher.steps == []
+    assert mesh_bytes(finished[0]) == before
+
+
+def test_torch_threads_are_left_alone(finished):
+    del finished
+    assert torch.get_num_threads() == int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
+    assert Path.cwd().exists()
