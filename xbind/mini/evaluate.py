@@ -1,9 +1,9 @@
 """Generate from a list of prompts and judge what came out: `python -m xbind.mini.evaluate`.
 
 The judge is a network that took no part in training or guidance. R-precision does not see a
-two-faced object, so two figures of shape stand beside it: how much silhouette and colour change over
-a quarter turn, next to real objects of the category, and the silhouette overlap with the nearest
-real object after the best turn about z.
+two-faced object, so two figures of shape stand beside it: how much silhouette and colour change
+over a quarter turn, next to real objects of the category, and the silhouette overlap with the
+nearest real object after the best turn about z.
 """
 
 import argparse
@@ -99,10 +99,10 @@ def views_of_glb(path: Path) -> tuple[Float[Tensor, "n 3 s s"], Float[Tensor, "n
 
     The GLB is read back with trimesh: what is judged is the file, not the state that made it.
     """
-    from xbind.mesh.mesh import Mesh
-    from xbind.mesh.components import component_report
-    from xbind.mesh.render import render_mask, surface_points
     from xbind.kernels import interpolate
+    from xbind.mesh.components import component_report
+    from xbind.mesh.mesh import Mesh
+    from xbind.mesh.render import render_mask, surface_points
 
     loaded = trimesh.load(path, force="mesh", process=False)
     y_up = np.asarray(loaded.vertices, np.float32)

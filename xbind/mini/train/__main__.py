@@ -1,7 +1,8 @@
 """Train the mini bundle: `python -m xbind.mini.train PART --work FOLDER [--samples N]`.
 
-Parts, in the order of their needs: world → vae, bind → fold, clip, audio, depth → latents →
-unclip, zero123, view, judge, decoder → assemble. Each part resumes from its checkpoint in FOLDER.
+From nothing, in this order: world, vae, bind, encode, audio, depth, clip, unclip, zero123, view,
+judge, decoder, assemble. Each part resumes from its checkpoint in FOLDER. To go on from the shipped
+weights instead: world, unpack, encode, then any of the others, then assemble.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from xbind.mini.train.parts import PARTS
 def main() -> None:
     """Parse the part and its length, train it."""
     parser = argparse.ArgumentParser(prog="python -m xbind.mini.train", description=__doc__)
-    parser.add_argument("part", choices=sorted(PARTS))
+    parser.add_argument("part", choices=PARTS)
     parser.add_argument("--work", type=Path, required=True, help="folder of data and checkpoints")
     parser.add_argument("--samples", type=int, help="training samples in all, over all sittings")
     parser.add_argument("--decay", type=float, help="last part of the run with a falling rate")

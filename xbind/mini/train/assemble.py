@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from xbind.frozen import DIFFUSERS_WEIGHTS
@@ -21,7 +21,8 @@ from xbind.mini.train.convnet import (
     build_view,
     load_convnet,
 )
-from xbind.mini.train.loop import averaged
+from xbind.mini.train.lengths import BATCHES
+from xbind.mini.train.loop import averaged, save_atomic
 from xbind.mini.train.priors import EMBEDDING_NORM, Zero123Net, build_unet
 from xbind.mini.train.vae import load_vae
 from xbind.mini.world.categories import ADJECTIVES, CATEGORIES, COLOUR_NAMES
@@ -99,12 +100,50 @@ def assemble(work: Path, folder: Path = SHIPPED / "mini") -> None:
             "about": "Trained from scratch on the procedural world of xbind.mini.",
             "parts": PARTS,
             "image_size": {"unclip": 64, "zero123": 64},
+            "training_samples": _samples_seen(work),
             "embedding_norm": dict.fromkeys(
                 ("text", "vision", "audio", "depth", "zero123"), EMBEDDING_NORM
             ),
             "files": files,
         },
     )
+
+
+def _samples_seen(work: Path) -> dict[str, int]:
+    """Samples that each part was trained on, over all sittings."""
+    seen = {}
+    for name, batch in BATCHES.items():
+        if (work / f"{name}.pt").exists():
+            seen[name] = batch * torch.load(work / f"{name}.pt", weights_only=True)["step"]
+    return seen
+
+
+def unpack(work: Path, folder: Path = SHIPPED / "mini") -> None:
+    """Turn a bundle back into checkpoints, so that training can go on from its weights.
+
+    The optimisers start anew; the priors still need `world` and `encode`.
+    """
+    seen = json.loads((folder / "bundle.json").read_text())["training_samples"]
+
+    def read(path: str) -> dict[str, Tensor]:
+        return {k: v.float() for k, v in load_file(folder / path).items()}
+
+    zero123 = {f"unet.{k}": v for k, v in read(f"zero123/unet/{DIFFUSERS_WEIGHTS}").items()}
+    camera = read("zero123/clip_camera_projection/model.safetensors")
+    zero123 |= {f"projection.{k}": v for k, v in camera.items()}
+    parts = {
+        "bind": read("bind/model.safetensors"),
+        "clip": read("clip/model.safetensors"),
+        "judge": read("judge/model.safetensors"),
+        "view": read("view/model.safetensors"),
+        "unclip": read(f"unclip/unet/{DIFFUSERS_WEIGHTS}"),
+        "zero123": zero123,
+        "vae_folded": read(f"unclip/vae/{DIFFUSERS_WEIGHTS}"),
+        "normalizer": read(f"unclip/image_normalizer/{DIFFUSERS_WEIGHTS}"),
+    }
+    for name, state in parts.items():
+        step = seen.get(name, 0) // BATCHES.get(name, 1)
+        save_atomic({"model": state, "ema": state, "step": step}, work / f"{name}.pt")
 
 
 def _assemble_encoders(work: Path, folder: Path) -> None:

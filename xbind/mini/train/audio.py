@@ -54,7 +54,7 @@ def load_sounds(work: Path) -> Float[Tensor, "k n mels frames"]:
 def _frozen_core(work: Path) -> BindModel:
     bind = BindModel(bind_config())
     state = averaged(work / "bind.pt")
-    state.pop("log_scale")
+    state.pop("log_scale", None)
     bind.load_state_dict(state)
     return bind
 

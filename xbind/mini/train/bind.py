@@ -138,7 +138,7 @@ def load_bind(work: Path) -> BindModel:
     """Vision and text as trained, audio and depth when they have been."""
     bind = BindModel(bind_config())
     state = averaged(work / "bind.pt")
-    state.pop("log_scale")
+    state.pop("log_scale", None)
     for tower in ("bind_audio", "bind_depth"):
         if (work / f"{tower}.pt").exists():
             state |= averaged(work / f"{tower}.pt")

@@ -127,7 +127,8 @@ def train(
     if path.exists():
         state = torch.load(path, weights_only=True)
         model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
+        if "optimizer" in state:  # not after `unpack`: a bundle holds weights alone
+            optimizer.load_state_dict(state["optimizer"])
         ema.average, step = state["ema"], state["step"]
 
     def checkpoint(totals: dict[str, float], count: int, rate: float) -> None:
