@@ -184,8 +184,8 @@ class _HashEncode(Function):
             in_pieces(_backward_x, len(x), *feeds, x_bar.numpy())
         if ctx.needs_input_grad[1]:
             table_bar = torch.zeros_like(table)
-            feeds = (x.numpy(), bar, ctx.resolutions, lanes)
-            in_pieces(_backward_table, len(table), *feeds, table_bar.numpy())
+            own = (bar, ctx.resolutions, lanes, table_bar.numpy())
+            in_pieces(_backward_table, len(table), x.numpy(), *own)
         return x_bar, table_bar, None
 
 

@@ -3,19 +3,20 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-import numba
 import numpy as np
+import torch
 
 
-def each_view(kernel: Callable[..., object], *batched: np.ndarray, shared: tuple = ()) -> None:
+def each_view(
+    kernel: Callable[..., object], *batched: np.ndarray, shared: tuple[np.ndarray, ...] = ()
+) -> None:
     """Call `kernel(x[view], ..., *shared)` for every view of the `batched` arrays.
 
-    A kernel compiled with `nogil=True` runs on as many threads as numba is allowed. It may write
-    only to its own view's arrays, so the result does not depend on their number. Threads instead of
-    numba's `prange`, because that compiles every kernel a second time.
+    Views run on as many threads as torch has. The kernel must be compiled with `nogil=True` and
+    write only to its own view's arrays, so the result does not depend on their number.
     """
     calls = [(*view, *shared) for view in zip(*batched, strict=True)]
-    threads = min(numba.get_num_threads(), len(calls))
+    threads = min(torch.get_num_threads(), len(calls))
     if threads <= 1:
         for call in calls:
             kernel(*call)

@@ -231,6 +231,13 @@ def test_overwrite_removes_the_run_and_nothing_else(tmp_path):
     ]
 
 
+def test_overwrite_of_a_folder_without_a_run_removes_nothing(tmp_path):
+    (tmp_path / "mesh.glb").write_text("somebody's")
+    with open_run(tmp_path, overwrite=True):
+        pass
+    assert (tmp_path / "mesh.glb").read_text() == "somebody's"
+
+
 def test_resume_without_a_run_is_refused_and_makes_nothing(tmp_path):
     with pytest.raises(RunError, match="no run in"):
         open_run(tmp_path / "new", resume=True).__enter__()

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -13,12 +12,14 @@ from torch import Tensor, nn
 
 from xbind.conditioning.audio import FbankConfig
 from xbind.conditioning.depth import DepthConfig
+from xbind.guidance.latents import Vae
 from xbind.guidance.noise import (
     NoiseSchedule,
     alphas_cumprod,
     scaled_linear_betas,
     squared_cosine_betas,
 )
+from xbind.guidance.priors import UNet
 from xbind.models.bind import BindConfig, BindModel
 from xbind.models.bundle import BundleError, BundleManifest, verify
 from xbind.models.convnet import ConvNet
@@ -46,8 +47,8 @@ class AlignedEncoder:
 class Unclip:
     """The 2D prior."""
 
-    unet: nn.Module
-    vae: nn.Module
+    unet: UNet
+    vae: Vae
     schedule: NoiseSchedule
     context: Float[Tensor, "1 l c"]
     """The encoded empty prompt: the only text this prior ever sees here."""
@@ -65,8 +66,8 @@ class Unclip:
 class Zero123:
     """The 3D prior."""
 
-    unet: nn.Module
-    vae: nn.Module
+    unet: UNet
+    vae: Vae
     schedule: NoiseSchedule
     image_encoder: nn.Module
     projection: nn.Linear
@@ -93,14 +94,14 @@ class Bundle:
     """Estimates the elevation and azimuth of a reference view."""
 
 
-def load_bundle(manifest: BundleManifest, *, device: torch.device) -> Bundle:
+def load_bundle(manifest: BundleManifest) -> Bundle:
     """Check every file's hash, then load all networks in float32, frozen.
 
     Raises:
         BundleError: a file is missing, changed, or does not fit its configuration.
     """
     verify(manifest)
-    bundle = Bundle(
+    return Bundle(
         manifest=manifest,
         bind=_load_bind(manifest),
         clip=_load_clip(manifest.part("clip")),
@@ -109,18 +110,6 @@ def load_bundle(manifest: BundleManifest, *, device: torch.device) -> Bundle:
         zero123=_load_zero123(manifest),
         view=load_convnet(manifest.part("view")) if manifest.has("view") else None,
     )
-    if device.type != "cpu":
-        for net in _networks(bundle):
-            net.to(device)
-    return bundle
-
-
-def _networks(bundle: Bundle) -> list[nn.Module]:
-    unclip, zero123 = bundle.unclip, bundle.zero123
-    nets = [bundle.bind.model, bundle.clip, unclip.unet, unclip.vae, unclip.schedule]
-    nets += [zero123.unet, zero123.vae, zero123.schedule, zero123.image_encoder]
-    nets += [zero123.projection]
-    return nets if bundle.view is None else [*nets, bundle.view]
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -172,18 +161,18 @@ def _load_clip(folder: Path) -> nn.Module:
     return _fill(CLIPVisionModelWithProjection(config), folder / "model.safetensors")
 
 
-def _load_unet(folder: Path) -> nn.Module:
+def _load_unet(folder: Path) -> UNet:
     from diffusers import UNet2DConditionModel
 
     net = UNet2DConditionModel.from_config(_read_json(folder / "config.json"))
-    return _fill(net, folder / DIFFUSERS_WEIGHTS)
+    return _fill(net, folder / DIFFUSERS_WEIGHTS)  # type: ignore[return-value]
 
 
-def _load_vae(folder: Path) -> nn.Module:
+def _load_vae(folder: Path) -> Vae:
     from diffusers import AutoencoderKL
 
     net = AutoencoderKL.from_config(_read_json(folder / "config.json"))
-    return _fill(net, folder / DIFFUSERS_WEIGHTS)
+    return _fill(net, folder / DIFFUSERS_WEIGHTS)  # type: ignore[return-value]
 
 
 def _load_alphas(folder: Path) -> tuple[Float[Tensor, " steps"], dict[str, Any]]:

@@ -51,13 +51,13 @@ def generate(config: GenerateConfig, reporter: Reporter) -> RunResult:
     """
     started = time.monotonic()
     method = preset_named(config.preset)
-    device = _device(config.device)
+    _check_device(config.device)
     manifest = load_manifest(config.bundle)
     with open_run(config.out, resume=config.resume, overwrite=config.overwrite) as folder:
         wanted = _run_config(config, manifest.raw["files"])
         if config.resume:
             _check_same(folder.read_config(), wanted)
-        bundle = load_bundle(manifest, device=device)
+        bundle = load_bundle(manifest)
         if not config.resume:
             folder.write_config(wanted)
         run = _Run(config, method, bundle, folder, reporter)
@@ -67,8 +67,8 @@ def generate(config: GenerateConfig, reporter: Reporter) -> RunResult:
     return RunResult(config.out, tuple(outputs), seconds)
 
 
-def _device(name: str) -> torch.device:
-    """The device to compute on.
+def _check_device(name: str) -> None:
+    """Refuse a device that this version cannot use.
 
     Raises:
         XBindError: CUDA was asked for and there is none.
@@ -78,7 +78,6 @@ def _device(name: str) -> torch.device:
             "--device cuda was asked for, but this version computes on the CPU only.\n"
             "Leave out --device, or give --device cpu."
         )
-    return torch.device("cpu")
 
 
 def _run_config(config: GenerateConfig, files: Mapping[str, Any]) -> dict[str, Any]:

@@ -184,7 +184,7 @@ def open_run(
                 f"--overwrite, or choose another folder with --out."
             )
         _check_room(out, needed_bytes)
-        if overwrite:
+        if overwrite and holds_run:
             _remove_run(out)
         with disk_errors(out):
             (out / "checkpoints").mkdir(exist_ok=True)

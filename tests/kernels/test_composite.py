@@ -15,15 +15,15 @@ impls = pytest.mark.parametrize("impl", ["reference", "numba"])
 
 
 def packed(rng, counts):
-    """Rays with the given numbers of samples; `density` in [0, 25), steps of different length."""
+    """Rays with the given numbers of samples; `density` in [0, 2.5), steps of different length."""
     counts = torch.tensor(counts, dtype=torch.int64)
     ray = torch.arange(len(counts)).repeat_interleave(counts)
     n = len(ray)
     offsets = torch.cat([torch.zeros(1, dtype=torch.int64), counts.cumsum(0)])
-    dt = 0.02 + 0.05 * torch.rand(n, generator=rng)
+    dt = 0.2 + 0.5 * torch.rand(n, generator=rng)
     reach = dt.cumsum(0)
     samples = RaySamples(offsets, 1.5 + reach - dt / 2, dt, ray, torch.zeros(n, 3))
-    density = 25 * torch.rand(n, generator=rng) ** 3
+    density = 2.5 * torch.rand(n, generator=rng) ** 3
     return density.requires_grad_(), torch.rand(n, 3, generator=rng).requires_grad_(), samples
 
 

@@ -14,6 +14,10 @@ from xbind.guidance.noise import Latent, SharedLatent, Timestep
 class _Config(Protocol):
     @property
     def class_embed_type(self) -> str | None: ...
+    @property
+    def in_channels(self) -> int: ...
+    @property
+    def sample_size(self) -> int: ...
 
 
 @runtime_checkable
@@ -22,7 +26,7 @@ class UNet(Protocol):
 
     @property
     def config(self) -> _Config:
-        """Says whether the network takes class labels."""
+        """Says whether the network takes class labels, and the shape of its latents."""
 
     def __call__(
         self,

@@ -165,7 +165,7 @@ def write_glb(path: Path, unwrapped: UnwrappedMesh, texture: UInt8[Tensor, "s s 
     Raises:
         DiskError: the file cannot be written. An earlier file is then still whole.
     """
-    material = PBRMaterial(  # type: ignore[no-untyped-call]
+    material = PBRMaterial(
         name="surface",
         baseColorTexture=Image.fromarray(texture.numpy()),
         metallicFactor=0.0,
@@ -177,11 +177,11 @@ def write_glb(path: Path, unwrapped: UnwrappedMesh, texture: UInt8[Tensor, "s s 
         vertices=_y_up(unwrapped.vertices),
         faces=unwrapped.faces.numpy(),
         vertex_normals=_y_up(unwrapped.normals),
-        visual=TextureVisuals(uv=uv, material=material),  # type: ignore[no-untyped-call]
-        process=False,  # merging vertices would close the seams
+        visual=TextureVisuals(uv=uv, material=material),
+        process=False,  # keep every vertex, in its order
     )
     scene = trimesh.Scene(surface)
-    glb: bytes = export_glb(scene, include_normals=True)  # type: ignore[no-untyped-call]
+    glb: bytes = export_glb(scene, include_normals=True)
     _write(path, glb)
 
 

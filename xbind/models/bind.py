@@ -232,7 +232,7 @@ class _GridPreprocessor(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         tokens = self.get_submodule(self.stem_name)(x)
         tokens = torch.cat([self.cls_token.expand(len(x), -1, -1), tokens], 1)
-        return cast(Tensor, tokens + self.pos_embedding_helper.pos_embed)
+        return tokens + self.pos_embedding_helper.pos_embed
 
 
 class _TextPreprocessor(nn.Module):

@@ -148,7 +148,8 @@ def _render_rays(
     samples = march(
         origins, directions, cells, radius=field.config.radius, step=step, jitter=jitter
     )
-    seen = composite(*field(samples.positions), samples)
+    density, colour = field(samples.positions)
+    seen = composite(density, colour, samples)
     return _Rays(seen.colour, seen.opacity, seen.depth, seen.z_variance)
 
 

@@ -14,10 +14,14 @@ class Phase(Protocol):
     """`coarse`, `geometry` or `texture`."""
     steps: int
     """Iterations in all."""
-    module: nn.Module
-    """Everything that is optimised or remembered."""
-    optimizer: torch.optim.Optimizer
-    """Steps the module's parameters."""
+
+    @property
+    def module(self) -> nn.Module:
+        """Everything that is optimised or remembered."""
+
+    @property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """Steps the module's parameters."""
 
     def terms(self, step: int, generator: torch.Generator) -> dict[str, Tensor]:
         """The loss terms of one iteration, unweighted."""

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from xbind.frozen import DIFFUSERS_WEIGHTS
 from xbind.mini.train.audio import DEPTH, FBANK
@@ -75,7 +76,7 @@ def _write_weights(path: Path, state: Mapping[str, Tensor]) -> None:
     save_file(half, path)
 
 
-def _plain_config(net: nn.Module) -> dict[str, object]:
+def _plain_config(net: AutoencoderKL | UNet2DConditionModel) -> dict[str, object]:
     return {
         k: v for k, v in dict(net.config).items() if not k.startswith("_") or k == "_class_name"
     }

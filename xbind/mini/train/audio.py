@@ -98,7 +98,7 @@ def train_audio(world: World, work: Path, config: LoopConfig) -> None:
         same = _same_category(labels)
         return {"loss": contrastive_loss(logits, same, torch.zeros_like(same))}
 
-    def validate(_: nn.Module) -> Mapping[str, float]:
+    def validate(_model: nn.Module) -> Mapping[str, float]:
         return audio_accuracy(bind, sounds, world.held_out)
 
     tower = _Tower(bind, "audio")
@@ -142,7 +142,7 @@ def train_depth(world: World, work: Path, config: LoopConfig) -> None:
         same = _same_category(labels)
         return {"loss": contrastive_loss(logits, same, torch.zeros_like(same))}
 
-    def validate(_: nn.Module) -> Mapping[str, float]:
+    def validate(_model: nn.Module) -> Mapping[str, float]:
         split = world.held_out
         drawn = draw(split, 340, torch.Generator().manual_seed(6), normal_share=0.0)
         labels, _ = attributes(split, drawn)

@@ -116,7 +116,8 @@ def train_bind(world: World, bank: Bank, work: Path, config: LoopConfig) -> None
     """Vision and text towers, to `work/bind.pt`."""
     torch.manual_seed(config.seed)  # initial weights
     bind = BindModel(bind_config())
-    bind.log_scale = nn.Parameter(torch.tensor(2.66))
+    log_scale = nn.Parameter(torch.tensor(2.66))
+    bind.log_scale = log_scale  # optimised with the towers
 
     split = world.train
 
@@ -128,10 +129,12 @@ def train_bind(world: World, bank: Bank, work: Path, config: LoopConfig) -> None
         image = bind.embed("vision", normalise_image(x))
         text = bind.embed("text", bank.ids[rows])
         true, undecided = matches(bank, rows, labels, adjective, drawn.is_normal)
-        logits = bind.log_scale.exp().clamp(max=60) * image @ text.T
+        logits = log_scale.exp().clamp(max=60) * image @ text.T
         return {"loss": contrastive_loss(logits, true, undecided)}
 
-    train("bind", bind, losses, config, work, validate=lambda m: retrieval(None, m, world.held_out))
+    train(
+        "bind", bind, losses, config, work, validate=lambda _: retrieval(None, bind, world.held_out)
+    )
 
 
 def load_bind(work: Path) -> BindModel:

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from xbind.mini.world.captions import VOCABULARY, caption
-from xbind.mini.world.categories import CATEGORIES, COLOURS
+from xbind.mini.world.categories import CATEGORIES, COLOUR_NAMES
 from xbind.models.tokenizer import WordTokenizer
 
 CONTEXT_LENGTH = 16
@@ -45,9 +45,8 @@ def build_bank(seed: int = 0) -> Bank:
     ids: list[list[int]] = []
     named: list[tuple[int, int, int]] = []
     rows: dict[tuple[str, int, int, int], Tensor] = {}
-    colours = tuple(COLOURS)
     for k, category in enumerate(CATEGORIES):
-        for c, colour in enumerate(colours):
+        for c, colour in enumerate(COLOUR_NAMES):
             for a, adjective in enumerate(ADJECTIVES):
                 for kind in ("full", "colour", "category", "normal"):
                     first = len(ids)

@@ -70,7 +70,7 @@ def _reconstruction(y: Tensor, x: Tensor) -> Tensor:
     return (weight * d.square()).mean() + 0.1 * (weight * d.abs()).mean() + 0.1 * edges
 
 
-def validate_vae(vae: nn.Module, split: Split) -> Mapping[str, float]:
+def validate_vae(vae: AutoencoderKL, split: Split) -> Mapping[str, float]:
     """PSNR on held-out objects: whole image, foreground, and normal maps."""
     generator = torch.Generator().manual_seed(7)
     figures = {}
@@ -103,7 +103,7 @@ def train_vae(world: World, work: Path, config: LoopConfig) -> None:
         fit = _reconstruction(y, x)
         return {"loss": fit + 8e-4 * kl, "fit": fit, "kl": kl}
 
-    train("vae", vae, losses, config, work, validate=lambda m: validate_vae(m, world.held_out))
+    train("vae", vae, losses, config, work, validate=lambda _: validate_vae(vae, world.held_out))
 
 
 def fold_normalisation(world: World, work: Path) -> None:
