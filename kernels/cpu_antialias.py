@@ -19,7 +19,7 @@ from xbind.kernels.reference_surface import MAX_WALK, SLOP_PX
 def _project(clip, height, width, screen):
     """Vertices in units of pixel centres; NaN behind the camera."""
     for i in range(len(clip)):
-        w = float(clip[i, 3])
+        w = clip[i, 3]
         screen[i, 0] = (clip[i, 0] / w + 1) * (width / 2) - 0.5 if w > 0 else np.nan
         screen[i, 1] = (clip[i, 1] / w + 1) * (height / 2) - 0.5 if w > 0 else np.nan
 
@@ -94,7 +94,7 @@ def _slopes(clip, screen, up, down, axis, there, width, height, sign, out):
     lean = (screen[down, axis] - screen[up, axis]) / gap  # ∂d/∂across, shared out as 1 − t and t
     vertex, share = up, 1 - t
     for end in range(0, 6, 3):
-        x, y, w = float(clip[vertex, 0]), float(clip[vertex, 1]), float(clip[vertex, 3])
+        x, y, w = clip[vertex, 0], clip[vertex, 1], clip[vertex, 3]
         x_bar = sign * share * (lean if axis else 1.0) * width / (2 * w)
         y_bar = sign * share * (1.0 if axis else lean) * height / (2 * w)
         out[end], out[end + 1], out[end + 2] = x_bar, y_bar, -(x_bar * x + y_bar * y) / w
@@ -104,7 +104,7 @@ def _slopes(clip, screen, up, down, axis, there, width, height, sign, out):
 @njit(cache=True, error_model="numpy")
 def _find_blends(
     rast,                   # in:      [h, w, 4]
-    clip,                   # in:      [v, 4]
+    clip,                   # in:      [v, 4], float64
     faces, table,           # in:      [f, 3]
     screen,                 # scratch: [v, 2]
     blends, shares, slopes, # out:     [n, 4] (target, source, edge's ends), [n], [n, 6]
@@ -194,7 +194,7 @@ def _view_backward(
 def _view_forward(
     image,                          # in:      [p, c], pixels in one row
     rast,                           # in:      [h, w, 4]
-    clip,                           # in:      [v, 4]
+    clip,                           # in:      [v, 4], float64
     screen,                         # scratch: [v, 2]
     out,                            # out:     [p, c]
     blends, shares, slopes, count,  # out:     [n, 4], [n], [n, 6], [1]
@@ -221,7 +221,7 @@ class Antialias(Function):
         blends = torch.empty(views, most, 4, dtype=torch.int32)
         shares, slopes = torch.empty(views, most), torch.empty(views, most, 6)
         counts = torch.empty(views, 1, dtype=torch.int64)
-        rows = (image.flatten(1, 2), rast, clip, screen, out.flatten(1, 2))
+        rows = (image.flatten(1, 2), rast, clip.double(), screen, out.flatten(1, 2))
         each_view(
             _view_forward,
             *(x.numpy() for x in (*rows, blends, shares, slopes, counts)),

@@ -46,7 +46,7 @@ def _box(clip, i, j, k, screen, height, width):
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def _view_forward(
-    clip,             # in:      [v, 4]
+    clip,             # in:      [v, 4], float64
     screen, nearest,  # scratch: [v, 2], [h, w]
     rast,             # out:     [h, w, 4]
     faces,            # in:      [f, 3]
@@ -58,7 +58,7 @@ def _view_forward(
             for channel in range(4):
                 rast[row, column, channel] = 0
     for i in range(len(clip)):
-        w = float(clip[i, 3])
+        w = clip[i, 3]
         screen[i, 0] = (clip[i, 0] / w + 1) * (width / 2) - 0.5 if w > 0 else np.nan
         screen[i, 1] = (clip[i, 1] / w + 1) * (height / 2) - 0.5 if w > 0 else np.nan
     for f in range(len(faces)):
@@ -66,10 +66,10 @@ def _view_forward(
         left, right, top, bottom = _box(clip, i, j, k, screen, height, width)
         if left >= right or top >= bottom:
             continue
-        x0, y0, z0, w0 = float(clip[i, 0]), float(clip[i, 1]), float(clip[i, 2]), float(clip[i, 3])
-        x1, y1, z1, w1 = float(clip[j, 0]), float(clip[j, 1]), float(clip[j, 2]), float(clip[j, 3])
-        x2, y2, z2, w2 = float(clip[k, 0]), float(clip[k, 1]), float(clip[k, 2]), float(clip[k, 3])
-        # Σ a_i w_i, which is the same at every pixel, and the size of the terms it is made of
+        x0, y0, z0, w0 = clip[i, 0], clip[i, 1], clip[i, 2], clip[i, 3]
+        x1, y1, z1, w1 = clip[j, 0], clip[j, 1], clip[j, 2], clip[j, 3]
+        x2, y2, z2, w2 = clip[k, 0], clip[k, 1], clip[k, 2], clip[k, 3]
+        # Σ a_i w_i, which is the same at every pixel, and the terms it is made of
         t0, t1, t2 = x0 * (y1 * w2 - y2 * w1), x1 * (y2 * w0 - y0 * w2), x2 * (y0 * w1 - y1 * w0)
         volume = t0 + t1 + t2
         if not (FLAT * (abs(t0) + abs(t1) + abs(t2)) < abs(volume) < np.inf):
@@ -84,7 +84,7 @@ def _view_forward(
                 a, b, c = u1 * v2 - v1 * u2, u2 * v0 - v2 * u0, u0 * v1 - v0 * u1
                 if not (a >= 0 and b >= 0 and c >= 0):
                     continue
-                depth = (a * z0 + b * z1 + c * z2) / abs(volume)
+                depth = (a * z0 + b * z1 + c * z2) / (a * w0 + b * w1 + c * w2)
                 if -1 <= depth <= 1 and depth < nearest[row, column]:
                     nearest[row, column] = depth
                     rast[row, column, 0] = a / (a + b + c)
@@ -95,7 +95,7 @@ def _view_forward(
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def _view_backward(
-    clip,            # in:  [v, 4]
+    clip,            # in:  [v, 4], float64
     rast, rast_bar,  # in:  [h, w, 4]
     clip_bar,        # out: [v, 4], zero at first
     faces,           # in:  [f, 3]
@@ -114,7 +114,7 @@ def _view_backward(
             x = (2 * column + 1) / width - 1
             corners = faces[int(rast[row, column, 3]) - 1]
             for i in range(3):
-                w = float(clip[corners[i], 3])
+                w = clip[corners[i], 3]
                 qx[i] = clip[corners[i], 0] - x * w
                 qy[i] = clip[corners[i], 1] - y * w
             total, numerator, denominator = 0.0, 0.0, 0.0
@@ -134,7 +134,7 @@ def _view_backward(
             a_bar[1] = (v_bar - shared) / total
             a_bar[2] = -shared / total
             for i in range(3):
-                z, w = float(clip[corners[i], 2]), float(clip[corners[i], 3])
+                z, w = clip[corners[i], 2], clip[corners[i], 3]
                 a_bar[i] += depth_bar * (z - depth * w)
                 clip_bar[corners[i], 2] += depth_bar * a[i]
                 clip_bar[corners[i], 3] -= depth_bar * a[i] * depth
@@ -205,7 +205,8 @@ class Rasterize(Function):
         views, vertices, _ = clip.shape
         rast = torch.empty(views, *size, 4)
         scratch = np.empty((views, vertices, 2)), np.empty((views, *size))
-        each_view(_view_forward, clip.numpy(), *scratch, rast.numpy(), shared=(faces.numpy(),))
+        exact = clip.double().numpy()
+        each_view(_view_forward, exact, *scratch, rast.numpy(), shared=(faces.numpy(),))
         ctx.save_for_backward(clip, faces, rast)
         return rast
 
@@ -214,8 +215,8 @@ class Rasterize(Function):
     def backward(ctx: FunctionCtx, rast_bar: Tensor) -> tuple[Tensor, None, None]:
         clip, faces, rast = ctx.saved_tensors
         clip_bar = torch.zeros_like(clip, dtype=torch.float64)
-        per_view = (x.numpy() for x in (clip, rast.detach(), rast_bar.contiguous(), clip_bar))
-        each_view(_view_backward, *per_view, shared=(faces.numpy(),))
+        per_view = (clip.double(), rast.detach(), rast_bar.contiguous(), clip_bar)
+        each_view(_view_backward, *(x.numpy() for x in per_view), shared=(faces.numpy(),))
         return clip_bar.float(), None, None
 
 

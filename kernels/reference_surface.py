@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 FLAT = 1e-13
-"""Σ a_i w_i, relative to its terms, at or below which a triangle is seen edge on."""
+"""Σ a_i w_i, relative to its terms, at or below which a triangle is seen edge on: all rounding."""
 MAX_WALK = 64
 """Triangles a walk to the silhouette may cross inside one pixel before it is given up."""
 SLOP_PX = 1e-6

@@ -30,6 +30,7 @@ def process(function, *arguments):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # 3.12 on: fork beside threads
         child.start()
+    theirs.close()  # so that a child that dies early ends our waiting
     try:
         yield child, ours
     finally:
@@ -107,6 +108,8 @@ def test_a_flipped_byte_is_found_and_the_checkpoint_before_is_used_aloud(tmp_pat
         assert torch.equal(loaded.state["x"], torch.full((4,), 2.0))
         (warning,) = loaded.warnings
         assert bad.name in warning
+        assert not bad.exists()
+        assert bad.with_suffix(".damaged").exists()
         assert steps_logged(tmp_path) == [1, 2]
         for step in (3, 4):
             run.save_checkpoint(step, {"step": step})

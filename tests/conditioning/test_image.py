@@ -126,6 +126,7 @@ def _encoded(**options):
         (b"", "cannot be read as a picture"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "cannot be read as a picture"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 50 50\n", "cannot be read as a picture"),
+        (_encoded(format="PCX"), "cannot be read as a picture"),
         (_encoded(format="PNG")[:150], "cannot be read as a picture"),
         (_encoded(format="JPEG")[:400], "cannot be read as a picture"),
         (png_of_size(30_000, 30_000), "more pixels than can be decoded safely"),

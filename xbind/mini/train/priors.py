@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import UNet2DConditionModel
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from xbind.cameras import Cameras, relative_pose
@@ -23,8 +23,12 @@ EMBEDDING_NORM = math.sqrt(EMBED_DIM)
 """Length at which unit embeddings condition both priors: unit variance per element."""
 NORMAL_SHARE = 0.22
 """Share of normal maps among the targets."""
-NORMAL_T = 650
-"""Normal maps are only denoised below this timestep: above it a condition means a colour image."""
+REFINE_T = 650
+"""Normal maps and close views are only denoised below this timestep: Phase II shows them to the
+priors at t ≤ 500. Above it a condition means a colour image of a whole object, so that is what is
+sampled from noise."""
+FAR = 2.4
+"""Camera distance from which a view shows the whole object."""
 DROP = 0.1
 """Share of samples without a condition, for classifier-free guidance."""
 NOISE_LEVEL = 600
@@ -70,9 +74,14 @@ def _velocity(
     return a * z + s * noise, a * noise - s * z
 
 
-def _timesteps(drawn: TargetDraw, generator: torch.Generator) -> Tensor:
+def draw_timesteps(
+    drawn: TargetDraw, pose: np.ndarray, generator: torch.Generator
+) -> Int[Tensor, " b"]:
+    """Uniform over the schedule, or over its lower part for normal maps and close views."""
     t = torch.randint(1000, drawn.objects.shape, generator=generator)
-    return torch.where(drawn.is_normal, t * NORMAL_T // 1000, t)
+    distance = pose[drawn.objects.numpy(), drawn.views.numpy(), 2]
+    refined = drawn.is_normal | torch.from_numpy(distance < FAR)
+    return torch.where(refined, t * REFINE_T // 1000, t)
 
 
 def draw_conditions(
@@ -123,7 +132,7 @@ def train_unclip(world: World, work: Path, config: LoopConfig) -> None:
 
     def losses(_step: int, generator: torch.Generator) -> Mapping[str, Tensor]:
         drawn = draw_targets(data, config.batch, generator, normal_share=NORMAL_SHARE)
-        t = _timesteps(drawn, generator)
+        t = draw_timesteps(drawn, data.split.pose, generator)
         noise = torch.randn(drawn.z.shape, generator=generator)
         z_t, v = _velocity(drawn.z, t, noise, alpha_bar)
         embedding = EMBEDDING_NORM * draw_conditions(data, bank, drawn, generator)
@@ -165,12 +174,12 @@ def train_zero123(world: World, work: Path, config: LoopConfig) -> None:
     net = Zero123Net()
     start_from_unclip(net, averaged(work / "unclip.pt"))
     alpha_bar = alphas_cumprod(scaled_linear_betas())
-    pose = data.split.pose
-    far = [np.flatnonzero(p[:, 2] > 2.4) for p in pose]
+    pose = data.split.pose[:, : data.colour.shape[1]]
+    far = [np.flatnonzero(p[:, 2] >= min(FAR, p[:, 2].max())) for p in pose]
 
     def losses(_step: int, generator: torch.Generator) -> Mapping[str, Tensor]:
         drawn = draw_targets(data, config.batch, generator, normal_share=NORMAL_SHARE)
-        t = _timesteps(drawn, generator)
+        t = draw_timesteps(drawn, data.split.pose, generator)
         noise = torch.randn(drawn.z.shape, generator=generator)
         z_t, v = _velocity(drawn.z, t, noise, alpha_bar)
         o, u = drawn.objects.numpy(), torch.rand(4, config.batch, generator=generator)
