@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import Protocol, TextIO, runtime_checkable
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -40,6 +40,7 @@ class StepRecord:
     """Each loss term before its weight, and anything else worth a number."""
 
 
+@runtime_checkable
 class Reporter(Protocol):
     """Who is told. Used as a context manager, so that a live display is always put away."""
 

@@ -11,7 +11,7 @@ def test_show_counts_parameters_and_bytes(bundle, capsys):
     main(["bundle", "show", str(bundle)])
     shown = capsys.readouterr().out
     assert "name: tiny [beta]" in shown
-    assert 'resolutions: {"coarse": 64}' in shown
+    assert "resolutions: \n  coarse: 64\n" in shown
     assert "licence: Apache-2.0" in shown
     rows = {row[0]: row[1:] for line in shown.splitlines() if (row := line.strip("│┃ ").split("│"))}
     rows = {name.strip(): [cell.strip() for cell in cells] for name, cells in rows.items() if cells}

@@ -89,6 +89,17 @@ def test_surface_lies_on_the_ball():
     torch.testing.assert_close(
         views.surface[solid].norm(dim=-1), torch.full((int(solid.sum()),), 0.4), rtol=0, atol=0.01
     )
+    # half-transparent: the mean position is inside, although depth is not divided by opacity
+    views = render(Ball(thick=2.0), None, cameras, 16, step=0.003, generator=None)
+    some = (views.opacity > 0.3) & (views.opacity < 0.7)
+    assert some.sum() > 20
+    assert (views.surface[some].norm(dim=-1) < 0.41).all()
+
+
+def test_surface_is_a_constant(rng):
+    field = HashField(SMALL, generator=rng)
+    views = render(field, None, orbit(1), 8, step=STEP, generator=None)
+    assert views.image.requires_grad
     assert not views.surface.requires_grad
 
 

@@ -3,7 +3,7 @@
 import json
 import math
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,4 +86,7 @@ def _table(rows: list[Component]) -> Table:
 
 
 def _readable(value: object) -> str:
+    """Plain text; what is nested goes below, indented."""
+    if isinstance(value, Mapping):
+        return "".join(f"\n  {key}: {_readable(item)}" for key, item in value.items())
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

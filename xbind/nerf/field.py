@@ -20,11 +20,11 @@ class FieldConfig:
     radius: float = 0.85
     """Half the side of the cube that the hash grid covers, and radius of the ball that is rendered,
     in scene units."""
-    levels: int = 8
+    levels: int = 6
     """Resolutions of the hash grid."""
     features: int = 2
     """Learned numbers per grid vertex."""
-    base_resolution: int = 8
+    base_resolution: int = 12
     """Cells along a side of the coarsest grid."""
     finest_resolution: int = 96
     """Cells along a side of the finest grid."""
