@@ -90,6 +90,9 @@ class GenerateConfig:
     """The frozen networks: `mini`, which is installed with xbind, or the folder of a bundle."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; `auto` takes CUDA if there is a device, and says which it took."""
+    threads: int = 1
+    """Threads that compute. Networks as small as the mini bundle's gain nothing from a second one,
+    and lose much by it where other programs use the cores."""
     resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Continue the run that is in --out."""
     overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -98,6 +101,8 @@ class GenerateConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**63:
             raise ValueError(f"--seed must be in 0 … 2^63 − 1, got {self.seed}")
+        if self.threads < 1:
+            raise ValueError(f"--threads must be at least 1, got {self.threads}")
         if self.resume and self.overwrite:
             raise ValueError(
                 "--resume continues the run in --out and --overwrite removes it: give one of them"

@@ -99,7 +99,8 @@ def test_the_public_flags_are_these(capsys):
     assert flags == {
         *("--help", "--text", "--image", "--audio", "--depth", "--depth-kind"),
         *("--text-weight", "--image-weight", "--audio-weight", "--depth-weight"),
-        *("--seed", "--out", "--preset", "--bundle", "--device", "--resume", "--overwrite"),
+        *("--seed", "--out", "--preset", "--bundle", "--device", "--threads"),
+        *("--resume", "--overwrite"),
     }
 
 
@@ -162,3 +163,10 @@ def test_the_command_line_answers_at_once_and_loads_nothing_heavy(words):
         assert "AssertionError" not in done.stderr
         times.append(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
     assert min(times) < 0.3
+
+
+def test_threads_must_be_positive(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["generate", "--text", "a red mug", "--threads", "0"])
+    assert stop.value.code == 2
+    assert "--threads must be at least 1" in capsys.readouterr().err

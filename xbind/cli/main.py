@@ -96,9 +96,12 @@ def run(command: Command) -> None:
     """Do it. What is heavy is imported here, one command's needs only."""
     match command:
         case GenerateConfig():
+            import torch
+
             from xbind.pipeline import generate
             from xbind.progress import choose_reporter
 
+            torch.set_num_threads(command.threads)
             with choose_reporter() as reporter:
                 generate(command, reporter)
         case DoctorConfig(bundle=bundle):
