@@ -1,1 +1,1 @@
-"""To be described."""
+"""Run-time of compiled guidance steps. Empty so far: every step runs in eager torch."""

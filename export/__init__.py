@@ -1,1 +1,1 @@
-"""To be described."""
+"""Build-time: guidance steps to compiled engines. Empty so far."""

@@ -1,4 +1,4 @@
-"""To be described."""
+"""Fused operators on volumes (`volume`) and surfaces (`surface`), each defined once in torch."""
 
 from xbind.kernels.samples import Composited as Composited
 from xbind.kernels.samples import RaySamples as RaySamples

@@ -1,1 +1,1 @@
-"""To be described."""
+"""Triangle meshes: DMTet, rendering, files."""

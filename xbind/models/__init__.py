@@ -1,1 +1,1 @@
-"""To be described."""
+"""Frozen networks that are ours, and the bundles that hold all of them."""
