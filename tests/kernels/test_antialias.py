@@ -202,6 +202,25 @@ def test_what_is_hidden_does_not_show(impl):
 
 
 @impls
+def test_an_edge_that_ends_behind_the_camera_is_left_alone(impl):
+    # Seen: all above the edge at y = 8.4 px. The third corner's mirror image lies below it.
+    clip = torch.tensor([[-0.55, 0.4, 0, 1], [0.61, 0.4, 0, 1], [0.2, -0.54, 0, -0.6]])
+    faces = torch.tensor([[0, 1, 2]])
+    rast = rasterize(clip[None], faces, (12, 12), impl=impl)
+    hard = (rast[..., 3:] > 0).float()
+    assert 60 < hard.sum() < 96  # the left edge is in the picture too
+    clip.requires_grad_()
+    out = antialias(hard, rast, clip[None], faces, impl=impl)
+    changed = (out - hard)[0, ..., 0]
+    torch.testing.assert_close(changed[8, 3:9], torch.full((6,), 0.4))
+    changed[8] = 0
+    assert not changed.any()
+    (clip_bar,) = torch.autograd.grad(out.sum(), clip)
+    assert clip_bar[:2].any()
+    assert not clip_bar[2].any()
+
+
+@impls
 def test_nothing_to_smooth(impl):
     clip = torch.ones(2, 3, 4, requires_grad=True)
     faces = torch.zeros(0, 3, dtype=torch.int64)
@@ -214,8 +233,8 @@ def test_nothing_to_smooth(impl):
 
 
 def test_edge_table_pairs_opposite_corners():
-    # Two faces at edge (1, 2); three at (0, 1); the last face names a vertex twice.
-    faces = torch.tensor([[0, 1, 2], [2, 1, 3], [0, 1, 4], [1, 0, 5], [2, 3, 3]])
+    # Two faces at edge (1, 2); three at (0, 1); the last face names a vertex twice: no neighbour.
+    faces = torch.tensor([[0, 1, 2], [2, 1, 3], [0, 1, 4], [1, 0, 5], [1, 2, 2]])
     want = [[5, -1, -1], [-1, -1, 0], [-1, -1, -1], [-1, -1, -1], [-1, -1, -1]]
     assert edge_table(faces).tolist() == want
     assert edge_table(faces[:0]).shape == (0, 3)

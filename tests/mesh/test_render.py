@@ -63,6 +63,13 @@ def test_normals_are_the_spheres_own(ball, cameras):
     assert normals[:, 2, 8].amax() > normals[:, 2, -8].amax()  # z is up, row 0 is the top
 
 
+def test_normals_keep_their_length_between_distant_vertices(cameras):
+    normals, mask = render_normals(Mesh(*sphere(0, RADIUS)), cameras, 32)
+    inside = torch.nn.functional.avg_pool2d((mask == 1).float(), 3, 1, 1)[:, 0] > 0.99
+    lengths = (2 * normals - 1).norm(dim=1)[inside]
+    torch.testing.assert_close(lengths, torch.ones_like(lengths))
+
+
 def test_mask_is_the_discs_area(ball):
     cameras = orbit(3, distance=2.5, fov_y_deg=40.0)
     pixels = 20 / math.tan(math.radians(20)) * math.tan(math.asin(RADIUS / 2.5))

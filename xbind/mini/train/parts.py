@@ -51,6 +51,9 @@ def _encode(work: Path, _samples: int | None, _decay: float | None) -> None:
     latents.encode_latents(world, work)
     latents.encode_embeddings(world, work)
     audio.render_sounds(work, audio.FBANK)
+    if (work / "clip.pt").exists():  # after `unpack`: the audio tower and this one are trained
+        audio.encode_sounds(work)
+        clip.encode_clip(world, work)
 
 
 def _audio(work: Path, samples: int | None, decay: float | None) -> None:
