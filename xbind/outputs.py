@@ -6,11 +6,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from xbind.cameras import orbit
+from xbind.cameras import Cameras, orbit
 from xbind.mesh.files import bake, unwrap, write_glb, write_obj
 from xbind.mesh.mesh import Mesh
 from xbind.mesh.render import render_normals, shade, surface_points
-from xbind.mesh.turntable import write_turntable
+from xbind.mesh.turntable import to_frames, write_turntable
 from xbind.presets import MethodConfig
 
 TURNTABLE_PX = 256
@@ -38,18 +38,13 @@ def write_outputs(
 
 
 def _turntable(mesh: Mesh, colour_at: Callable[[Tensor], Tensor], count: int) -> Tensor:
-    """Colour and normals side by side, uint8 [t,h,2w,3]."""
+    """Colour and normals side by side, uint8 [t,h,2w,3]; one view at a time, to save memory."""
     frames = []
-    for camera in range(count):
-        view = orbit(count)
-        one = type(view)(
-            view.elevation_deg[camera : camera + 1],
-            view.azimuth_deg[camera : camera + 1],
-            view.distance[camera : camera + 1],
-            view.fov_y_deg[camera : camera + 1],
-        )
-        image, _ = shade(surface_points(mesh, one, TURNTABLE_PX), mesh, colour_at)
-        normals, _ = render_normals(mesh, one, TURNTABLE_PX)
-        frames.append(torch.cat([image[0], normals[0]], -1))
-    stacked = torch.stack(frames).clamp(0, 1).permute(0, 2, 3, 1)
-    return (stacked * 255).round().to(torch.uint8)
+    orbiting = orbit(count)
+    poses = (orbiting.elevation_deg, orbiting.azimuth_deg, orbiting.distance, orbiting.fov_y_deg)
+    for pose in torch.stack(poses, 1):
+        camera = Cameras(*pose[:, None])
+        image, _ = shade(surface_points(mesh, camera, TURNTABLE_PX), mesh, colour_at)
+        normals, _ = render_normals(mesh, camera, TURNTABLE_PX)
+        frames.append(to_frames(image, normals))
+    return torch.cat(frames)

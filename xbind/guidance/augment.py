@@ -7,9 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
-"""Mean and standard deviation per channel of the images that CLIP was trained on."""
+from xbind.models.preprocess import CLIP_MEAN, CLIP_STD
 
 
 @dataclass(frozen=True, slots=True, eq=False)
