@@ -19,7 +19,7 @@ SCENE = {"cameras", "nerf", "mesh", "regularizers"}
 PRIORS = {"guidance", "conditioning", "models", "frozen"}
 OPERATORS = {"kernels", "engine"}
 CHOICES = {"config", "presets"}
-RECORDS = {"progress", "events", "run", "outputs"}
+RECORDS = {"progress", "events", "run", "outputs", "report"}
 METHOD = {"supervision", "phases", "optim"} | CHOICES | SCENE | PRIORS | OPERATORS | BASE
 
 ALLOWED = {
@@ -28,6 +28,7 @@ ALLOWED = {
     "events": BASE,
     "progress": BASE,
     "run": {"events", "progress"} | BASE,
+    "report": {"events", "progress"} | BASE,
     "config": {"errors"},
     "presets": {"config", "errors"},
     "kernels": BASE,

@@ -69,7 +69,14 @@ def test_leaves_every_file(finished):
     out, result, watcher = finished
     names = {p.name for p in out.iterdir()}
     assert {"config.json", "events.jsonl", "reference.png", "checkpoints", "previews"} <= names
-    assert {"mesh.glb", "mesh.obj", "mesh.mtl", "texture.png", "turntable.gif"} <= names
+    assert {
+        "mesh.glb",
+        "mesh.obj",
+        "mesh.mtl",
+        "texture.png",
+        "turntable.gif",
+        "report.html",
+    } <= names
     assert all(path.stat().st_size > 0 for path in result.outputs)
     assert [s for s in watcher.steps if s[1] == 1] == [
         ("coarse", 1),

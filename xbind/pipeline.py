@@ -3,7 +3,8 @@
 import dataclasses
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,18 @@ from xbind.config import GenerateConfig, PromptConfig
 from xbind.errors import XBindError
 from xbind.frozen import Bundle, load_bundle
 from xbind.mesh.dmtet import DMTet
+from xbind.mesh.mesh import Mesh
 from xbind.models.bundle import load_manifest
+from xbind.nerf.field import FieldConfig, HashField
 from xbind.outputs import write_outputs
 from xbind.phases.coarse import CoarsePhase
 from xbind.phases.geometry import GeometryPhase, convert
 from xbind.phases.loop import Phase, advance, restore_phase, save_phase
+from xbind.phases.surface_colour import fit_texture_field
 from xbind.phases.texture import TexturePhase
 from xbind.presets import MethodConfig, preset_named
-from xbind.progress import Reporter, StepRecord
+from xbind.progress import Reporter, StepRecord, peak_memory_bytes
+from xbind.report import MeshFacts, write_report
 from xbind.run import RunFolder, open_run
 from xbind.supervision import Condition, Supervision, make_condition
 
@@ -38,7 +43,7 @@ class RunResult:
     folder: Path
     """The run's folder."""
     outputs: tuple[Path, ...]
-    """Mesh, texture, turntable."""
+    """Mesh, turntable, report."""
     seconds: float
     """Wall time of this call."""
 
@@ -129,10 +134,12 @@ class _Run:
         self.folder, self.reporter = folder, reporter
         self.generator = torch.Generator().manual_seed(config.seed)
         self.done = 0
+        self.seconds: dict[str, float] = {}
         checkpoint = folder.load_checkpoint() if config.resume else None
         self.saved: dict[str, Any] = {}
         if checkpoint is None:
-            self.condition = self._make_condition()
+            with self._timed("reference"):
+                self.condition = self._make_condition()
             self._save()
         else:
             for warning in checkpoint.warnings:
@@ -140,6 +147,7 @@ class _Run:
             self.saved, self.done = checkpoint.state, checkpoint.step
             self.condition = Condition.from_state(self.saved["condition"])
             self.generator.set_state(self.saved["generator"])
+            self.seconds = self.saved["seconds"]
         self.supervision = Supervision(bundle, self.condition)
 
     def _make_condition(self) -> Condition:
@@ -165,9 +173,33 @@ class _Run:
         self._optimise(geometry, first=first)
         first += geometry.steps
         mesh = geometry.result()
-        texture = TexturePhase(method.texture, self.supervision, mesh, coarse.field)
+        texture = TexturePhase(
+            method.texture, self.supervision, mesh, self._texture_field(coarse.field, mesh)
+        )
         self._optimise(texture, first=first)
-        return write_outputs(self.folder.path, mesh, texture.colour_at, method)
+        with self._timed("files"):
+            outputs = write_outputs(self.folder.path, mesh, texture.colour_at, method)
+        return [*outputs, self._report(mesh)]
+
+    def _report(self, mesh: Mesh) -> Path:
+        facts = MeshFacts(
+            vertices=len(mesh.vertices),
+            faces=len(mesh.faces),
+            volume=float(mesh.volume()),
+            texture_px=self.method.texture.texture_px,
+        )
+        return write_report(
+            self.folder.path, self.folder.read_config(), self.seconds, facts, peak_memory_bytes()
+        )
+
+    @contextmanager
+    def _timed(self, part: str) -> Iterator[None]:
+        """Add the wall time of a part of the run, over all its sittings."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[part] = self.seconds.get(part, 0.0) + time.monotonic() - started
 
     def _field_generator(self) -> torch.Generator:
         """Initial weights come from their own stream, so that a resumed run need not redraw."""
@@ -182,6 +214,14 @@ class _Run:
             dmtet = convert(coarse.field, self.method.coarse.threshold, config.resolution)
         return GeometryPhase(config, self.supervision, dmtet)
 
+    def _texture_field(self, coarse: HashField, mesh: Mesh) -> HashField:
+        """Phase III's field as it starts; a resumed phase overwrites its weights."""
+        generator = torch.Generator().manual_seed(self.config.seed + 2)
+        config = FieldConfig(finest_resolution=self.method.texture.finest_resolution)
+        if "texture" in self.saved:
+            return HashField(config, generator=generator)
+        return fit_texture_field(config, coarse, mesh, generator)
+
     def _optimise(self, phase: Phase, *, first: int) -> None:
         """Run a phase from where it stands; checkpoints, previews and records on the way."""
         start = min(max(self.done - first, 0), phase.steps)
@@ -191,7 +231,8 @@ class _Run:
             return
         self.reporter.phase_started(phase.name, phase.steps, start)
         for step in range(start, phase.steps):
-            terms = advance(phase, step, self.generator)
+            with self._timed(phase.name):
+                terms = advance(phase, step, self.generator)
             self.done = first + step + 1
             record = StepRecord(phase=phase.name, step=step + 1, terms=terms)
             self.folder.events.append({"phase": phase.name, "step": step + 1, **terms})
@@ -207,4 +248,5 @@ class _Run:
     def _save(self) -> None:
         self.saved["condition"] = self.condition.state()
         self.saved["generator"] = self.generator.get_state()
+        self.saved["seconds"] = dict(self.seconds)
         self.folder.save_checkpoint(self.done, self.saved)

@@ -164,6 +164,8 @@ class TextureConfig:
     """Side of the rendered views, in pixels (512 in the paper)."""
     learning_rate: float = 0.001
     """Adam's (Sec. V-A-2)."""
+    finest_resolution: int = 64
+    """Cells of the colour field along a side of its cube: about a pixel of the views each."""
     texture_px: int = 512
     """Side of the baked texture, in pixels."""
     cameras: CameraRange = field(default_factory=CameraRange)

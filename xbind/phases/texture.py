@@ -29,7 +29,7 @@ class TexturePhase:
     def __init__(
         self, config: TextureConfig, supervision: Supervision, mesh: Mesh, field: HashField
     ) -> None:
-        """Start from the colours of Phase I's field, which goes on as the texture field."""
+        """Start from a colour field that `fit_texture_field` fitted, or any other."""
         self.config = config
         self.steps = config.steps
         self.mesh = mesh

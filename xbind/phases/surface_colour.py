@@ -1,0 +1,92 @@
+"""Where Phase III starts: a new colour field, fitted to what Phase I's field shows of the surface.
+
+At the surface itself Phase I's colours are accidental: its density is soft there, and what a view
+shows comes from a little further in. So the colour of a surface point is what a short ray sees that
+meets the point from outside, along its normal.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from xbind.kernels import composite, march
+from xbind.mesh.mesh import Mesh
+from xbind.nerf.field import FieldConfig, HashField
+
+OUTSIDE = 0.06
+"""Distance from the surface at which those rays start, in scene units: about two pixels of a
+64-pixel view, the width over which Phase I's density rises."""
+RAY_STEP = 0.02
+"""Distance of two samples on them, in scene units."""
+POINTS = 16_384
+"""Surface points with a known colour."""
+BATCH = 4_096
+"""Of them, per step of the fit."""
+FIT_STEPS = 100
+"""Steps of the fit."""
+FIT_RATE = 0.02
+"""Adam's learning rate of the fit, at the start."""
+
+
+def sample_surface(
+    mesh: Mesh, count: int, generator: torch.Generator
+) -> tuple[Float[Tensor, "n 3"], Float[Tensor, "n 3"]]:
+    """Uniformly distributed points of a surface and its unit outward normals there (the faces')."""
+    a, b, c = mesh.corners().unbind(1)
+    areas = torch.linalg.cross(b - a, c - a).norm(dim=1)
+    face = torch.multinomial(areas, count, replacement=True, generator=generator)
+    u, v = torch.rand(2, count, 1, generator=generator)
+    u = u.sqrt()  # uniform in the triangle
+    points = (1 - u) * a[face] + u * (1 - v) * b[face] + u * v * c[face]
+    return points, mesh.face_normals()[face]
+
+
+@torch.no_grad()
+def seen_colours(
+    field: HashField, points: Float[Tensor, "n 3"], normals: Float[Tensor, "n 3"]
+) -> tuple[Float[Tensor, "n 3"], Float[Tensor, " n"]]:
+    """What a ray against the normal sees of the field, and with which opacity.
+
+    Returns:
+        Colours Σwc / Σw in [0, 1] (grey where the ray meets nothing), opacities Σw in [0, 1].
+    """
+    middle = torch.full((len(points),), 0.5)
+    samples = march(
+        points + OUTSIDE * normals, -normals, None,
+        radius=field.config.radius, step=RAY_STEP, jitter=middle,
+    )  # fmt: skip
+    seen = composite(*field(samples.positions), samples)
+    met = seen.opacity > 0.01
+    colour = seen.colour / seen.opacity.clamp_min(0.01)[:, None]
+    return torch.where(met[:, None], colour, 0.5), seen.opacity
+
+
+def fit_texture_field(
+    config: FieldConfig, coarse: HashField, mesh: Mesh, generator: torch.Generator
+) -> HashField:
+    """A new field whose colours on `mesh` are those that `coarse` shows there.
+
+    Least squares over surface points, weighted by the opacity with which each was seen. The new
+    field's density is not used.
+
+    Args:
+        config: of the new field; its finest cells should not be smaller than a pixel of the views
+            that will supervise it, or each cell keeps the noise of the few steps that saw it.
+        coarse: Phase I's field, which is not changed.
+        mesh: the surface; not empty.
+        generator: draws the field's first weights, the points and the batches.
+    """
+    field = HashField(config, generator=generator)
+    points, normals = sample_surface(mesh, POINTS, generator)
+    colours, opacity = seen_colours(coarse, points, normals)
+    optimizer = torch.optim.Adam(field.parameters(), FIT_RATE, betas=(0.9, 0.99))
+    for step in range(FIT_STEPS):
+        for group in optimizer.param_groups:
+            group["lr"] = FIT_RATE * (1 - 0.9 * step / FIT_STEPS)
+        pick = torch.randint(POINTS, (BATCH,), generator=generator)
+        error = functional.mse_loss(field(points[pick])[1], colours[pick], reduction="none")
+        optimizer.zero_grad(set_to_none=True)
+        (opacity[pick, None] * error).mean().backward()
+        optimizer.step()
+    return field
