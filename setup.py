@@ -18,7 +18,7 @@ setup(
     license_files=["LICENSE"],
     packages=packages,
     package_dir=FOLDERS,
-    package_data={"xbind": ["py.typed", "bundles/mini/**", "mini/prompts_24.txt"]},
+    package_data={"xbind": ["py.typed", "bundles/mini/**", "mini/prompts_*.txt"]},
     python_requires=">=3.11",
     install_requires=[
         "torch>=2.6",
