@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from xbind.conditioning.prompt import encode_prompt
+from xbind.conditioning.prompt import EncodedPrompt, encode_prompt
 from xbind.config import GenerateConfig, PromptConfig
 from xbind.errors import XBindError
 from xbind.frozen import Bundle, load_bundle
@@ -58,18 +58,24 @@ def generate(config: GenerateConfig, reporter: Reporter) -> RunResult:
     method = preset_named(config.preset)
     _check_device(config.device)
     manifest = load_manifest(config.bundle)
+    bundle = load_bundle(manifest)
+    # before the folder is touched: a prompt that is refused must not cost the run that is there
+    prompt = None if config.resume else _encode(config, bundle)
     with open_run(config.out, resume=config.resume, overwrite=config.overwrite) as folder:
         wanted = _run_config(config, manifest.raw["files"])
         if config.resume:
             _check_same(folder.read_config(), wanted)
-        bundle = load_bundle(manifest)
-        if not config.resume:
+        else:
             folder.write_config(wanted)
-        run = _Run(config, method, bundle, folder, reporter)
+        run = _Run(config, method, bundle, folder, reporter, prompt)
         outputs = run.finish()
     seconds = time.monotonic() - started
     reporter.finished(outputs, seconds)
     return RunResult(config.out, tuple(outputs), seconds)
+
+
+def _encode(config: GenerateConfig, bundle: Bundle) -> EncodedPrompt:
+    return encode_prompt(config.prompt, bundle.bind, bundle.unclip.image_size)
 
 
 def _check_device(name: str) -> None:
@@ -129,6 +135,7 @@ class _Run:
         bundle: Bundle,
         folder: RunFolder,
         reporter: Reporter,
+        prompt: EncodedPrompt | None,
     ) -> None:
         self.config, self.method, self.bundle = config, method, bundle
         self.folder, self.reporter = folder, reporter
@@ -139,7 +146,7 @@ class _Run:
         self.saved: dict[str, Any] = {}
         if checkpoint is None:
             with self._timed("reference"):
-                self.condition = self._make_condition()
+                self.condition = self._make_condition(prompt or _encode(config, bundle))
             self._save()
         else:
             for warning in checkpoint.warnings:
@@ -150,8 +157,7 @@ class _Run:
             self.seconds = self.saved["seconds"]
         self.supervision = Supervision(bundle, self.condition)
 
-    def _make_condition(self) -> Condition:
-        prompt = encode_prompt(self.config.prompt, self.bundle.bind, self.bundle.unclip.image_size)
+    def _make_condition(self, prompt: EncodedPrompt) -> Condition:
         for warning in prompt.warnings:
             self.reporter.message(warning)
         condition = make_condition(prompt, self.bundle, self.method.reference, self.generator)
