@@ -14,8 +14,10 @@ demo: $(VENV)/run.stamp
 test: export OMP_NUM_THREADS ?= 1
 test: export NUMBA_NUM_THREADS ?= 2
 # The `pytest` command, not `python -m pytest`: the latter puts this folder on sys.path.
+# Triton's interpreter has to be chosen before triton is imported: a process of its own.
 test: $(VENV)/dev.stamp
 	$(VENV)/bin/pytest
+	TRITON_INTERPRET=1 $(VENV)/bin/pytest tests/kernels/gpu
 
 lint: $(VENV)/dev.stamp
 	$(VENV)/bin/ruff check .

@@ -47,6 +47,7 @@ setup(
             "mypy>=2.0",
             "pytest>=9.0",
             "ruff>=0.17",
+            "triton>=3.2; platform_system == 'Linux'",
         ],
     },
     entry_points={"console_scripts": ["xbind = xbind.cli.main:main"]},

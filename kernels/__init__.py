@@ -1,5 +1,9 @@
-"""Fused operators on volumes (`volume`) and surfaces (`surface`), each defined once in torch."""
+"""Fused operators on images, volumes and surfaces, each defined once in torch.
 
+The public functions are in `images`, `volume` and `surface`; `choice` says which form runs.
+"""
+
+from xbind.kernels.images import ms_augment as ms_augment
 from xbind.kernels.samples import Composited as Composited
 from xbind.kernels.samples import RaySamples as RaySamples
 from xbind.kernels.surface import antialias as antialias

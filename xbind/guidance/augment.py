@@ -1,12 +1,13 @@
-"""The augmentations G, L and Z of Eq. 2: drawn here, applied by one differentiable warp."""
+"""The augmentations G, L and Z of Eq. 2: drawn here, applied by one operator."""
 
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import grid_sample
 
+from xbind.kernels import ms_augment
+from xbind.kernels.choice import Impl
 from xbind.models.preprocess import CLIP_MEAN, CLIP_STD
 
 
@@ -82,11 +83,9 @@ def augment(
     *,
     mean: tuple[float, float, float] = CLIP_MEAN,
     std: tuple[float, float, float] = CLIP_STD,
+    impl: Impl = "auto",
 ) -> Float[Tensor, "k 3 {size} {size}"]:
     """Warp every view n times, on white, and normalise for an image encoder.
-
-    One bilinear look-up per pixel. A crop's edge is as soft as one pixel of the view: for the
-    full crop this is the composition over white of an image that ends at its border.
 
     Args:
         image: views in [0, 1].
@@ -94,19 +93,18 @@ def augment(
         size: side of the result, in pixels.
         mean: subtracted, per channel.
         std: divided by, per channel.
+        impl: form of the operator `xbind.kernels.ms_augment`, which has the formula.
 
     Returns:
         Images [b·n, 3, size, size], view by view. Differentiable in `image` only.
+
+    Raises:
+        KernelError: the views are not as many as the augmentations are for, or not of a type that
+            the form of the operator takes.
     """
-    b, n = augmentations.window.shape[:2]
-    points = _view_points(augmentations.homography.to(image), size)
-    shown = _shown(points, augmentations.window.to(image), image.shape[-2:])
-    grid = points.reshape(b, n * size, size, 2)
-    # Black on white is linear in 1 − x: what the crop does not show adds nothing to it.
-    ink = grid_sample(1 - image, grid, padding_mode="border", align_corners=False)
-    ink = ink.view(b, 3, n, size, size).transpose(1, 2)
-    pixels = (1 - shown[:, :, None] * ink).reshape(b * n, 3, size, size)
-    return (pixels - _channels(mean, pixels)) / _channels(std, pixels)
+    return ms_augment(
+        image, augmentations.homography, augmentations.window, size, mean=mean, std=std, impl=impl
+    )
 
 
 def homography(
@@ -130,27 +128,3 @@ def _basis(points: Float[Tensor, "*k 4 2"]) -> Float[Tensor, "*k 3 3"]:
 
 def _corners(box: Float[Tensor, "*k 4"]) -> Float[Tensor, "*k 4 2"]:
     return torch.stack([box[..., [0, 1]], box[..., [2, 1]], box[..., [2, 3]], box[..., [0, 3]]], -2)
-
-
-def _view_points(warp: Float[Tensor, "b n 3 3"], size: int) -> Float[Tensor, "b n h w 2"]:
-    """Where in its view each pixel of an augmented image looks."""
-    index = torch.arange(size, device=warp.device, dtype=warp.dtype)
-    centres = (index + 0.5) / size * 2 - 1
-    y, x = torch.meshgrid(centres, centres, indexing="ij")
-    pixels = torch.stack([x, y, torch.ones_like(x)], -1)
-    mapped: Tensor = torch.einsum("bnij,hwj->bnhwi", warp, pixels)
-    return mapped[..., :2] / mapped[..., 2:]
-
-
-def _shown(
-    points: Float[Tensor, "b n h w 2"], window: Float[Tensor, "b n 4"], view: torch.Size
-) -> Float[Tensor, "b n h w"]:
-    """How much of a view's pixel at each point lies in the window: 1 inside, 0 beyond its edge."""
-    window = window[:, :, None, None]
-    half_pixels = points.new_tensor([view[1], view[0]]) / 2
-    inside = torch.minimum(points - window[..., :2], window[..., 2:] - points)
-    return (inside * half_pixels + 0.5).clamp(0, 1).prod(-1)
-
-
-def _channels(values: tuple[float, float, float], like: Tensor) -> Float[Tensor, "3 1 1"]:
-    return like.new_tensor(values).view(3, 1, 1)

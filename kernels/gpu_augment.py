@@ -1,0 +1,160 @@
+"""The augmentation warp in Triton: one program per block of a result's pixels."""
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import FunctionCtx, once_differentiable
+
+from xbind.kernels.gpu import on_device_of
+
+BLOCK = 256
+"""Pixels per program."""
+
+
+@triton.jit
+def _share(point, low, high, half_pixels):
+    """How much of a view's pixel around `point` lies between two sides of the window."""
+    share = tl.minimum(point - low, high - point) * half_pixels + 0.5
+    share = tl.where(share > 0, share, 0.0)  # and 0 for what is not a number
+    return tl.where(share < 1, share, 1.0)
+
+
+@triton.jit
+def _place(point, pixels):
+    """The lower of the two pixels along an axis around `point`, and the other one's weight."""
+    place = ((point + 1) * pixels - 1) * 0.5
+    place = tl.where(place > 0, place, 0.0)
+    place = tl.where(place < pixels - 1, place, pixels - 1.0)
+    lower = tl.minimum(place.to(tl.int32), tl.maximum(pixels - 2, 0))
+    return lower, place - lower
+
+
+@triton.jit
+def _trace(warp_ptr, window_ptr, k, pixel, size, height, width):
+    """Where pixels of result k look: upper left tap, weights of the right and lower taps, s."""
+    step = 2.0 / size
+    x = (pixel % size + 0.5) * step - 1
+    y = (pixel // size + 0.5) * step - 1
+    warp, window = warp_ptr + 9 * k, window_ptr + 4 * k
+    w = tl.load(warp + 6) * x + (tl.load(warp + 7) * y + tl.load(warp + 8))
+    u = (tl.load(warp) * x + (tl.load(warp + 1) * y + tl.load(warp + 2))) / w
+    v = (tl.load(warp + 3) * x + (tl.load(warp + 4) * y + tl.load(warp + 5))) / w
+    shown = _share(u, tl.load(window), tl.load(window + 2), width * 0.5)
+    shown *= _share(v, tl.load(window + 1), tl.load(window + 3), height * 0.5)
+    column, right = _place(u, width)
+    row, down = _place(v, height)
+    return row * width + column, right, down, shown
+
+
+@triton.jit
+def _fwd_kernel(
+    image_ptr,                # in:  [b, 3, h, w]
+    warp_ptr, window_ptr,     # in:  [k, 3, 3] [k, 4]
+    mean_ptr, scale_ptr,      # in:  [3] [3]
+    out_ptr,                  # out: [k, 3, s, s]
+    n, size, height, width,
+    BLOCK: tl.constexpr,
+):  # fmt: skip
+    k = tl.program_id(1).to(tl.int64)
+    pixel = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    inside = pixel < size * size
+    tap, right, down, shown = _trace(warp_ptr, window_ptr, k, pixel, size, height, width)
+    is_shown = inside & (shown > 0)
+    x_step, y_step = tl.where(width > 1, 1, 0), tl.where(height > 1, width, 0)
+    for c in tl.static_range(3):
+        page = image_ptr + (k // n * 3 + c) * height * width + tap
+        upper = tl.load(page, mask=is_shown, other=1.0).to(tl.float32) * (1 - right)
+        upper += tl.load(page + x_step, mask=is_shown, other=1.0).to(tl.float32) * right
+        lower = tl.load(page + y_step, mask=is_shown, other=1.0).to(tl.float32) * (1 - right)
+        lower += tl.load(page + y_step + x_step, mask=is_shown, other=1.0).to(tl.float32) * right
+        value = 1 - shown + shown * (upper * (1 - down) + lower * down)
+        value = (tl.where(is_shown, value, 1.0) - tl.load(mean_ptr + c)) * tl.load(scale_ptr + c)
+        tl.store(out_ptr + (k * 3 + c) * size * size + pixel, value, mask=inside)
+
+
+@triton.jit
+def _bwd_kernel(
+    out_bar_ptr,              # in:  [k, 3, s, s]
+    warp_ptr, window_ptr,     # in:  [k, 3, 3] [k, 4]
+    scale_ptr,                # in:  [3]
+    image_bar_ptr,            # out: [b, 3, h, w] float32, zero on entry
+    n, size, height, width,
+    BLOCK: tl.constexpr,
+):  # fmt: skip
+    # The result is affine in the view: each pixel's cotangent, times the same four weights, is
+    # added to the four pixels that it was read from.
+    k = tl.program_id(1).to(tl.int64)
+    pixel = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    inside = pixel < size * size
+    tap, right, down, shown = _trace(warp_ptr, window_ptr, k, pixel, size, height, width)
+    is_shown = inside & (shown > 0)
+    x_step, y_step = tl.where(width > 1, 1, 0), tl.where(height > 1, width, 0)
+    for c in tl.static_range(3):
+        bar = tl.load(out_bar_ptr + (k * 3 + c) * size * size + pixel, mask=is_shown, other=0.0)
+        bar = bar.to(tl.float32) * tl.load(scale_ptr + c) * shown
+        upper, lower = bar * (1 - down), bar * down
+        page = image_bar_ptr + (k // n * 3 + c) * height * width + tap
+        tl.atomic_add(page, upper * (1 - right), mask=is_shown, sem="relaxed")
+        tl.atomic_add(page + x_step, upper * right, mask=is_shown, sem="relaxed")
+        tl.atomic_add(page + y_step, lower * (1 - right), mask=is_shown, sem="relaxed")
+        tl.atomic_add(page + y_step + x_step, lower * right, mask=is_shown, sem="relaxed")
+
+
+class _Augment(Function):
+    """`reference_augment.ms_augment` with its gradient; sums in float32, stored as the image is."""
+
+    @staticmethod
+    def forward(
+        ctx: FunctionCtx,
+        image: Tensor,
+        homography: Tensor,
+        window: Tensor,
+        size: int,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+    ) -> Tensor:
+        image = image.detach().contiguous()
+        _, _, height, width = image.shape
+        warps, windows = homography.reshape(-1, 3, 3).contiguous(), window.reshape(-1, 4)
+        windows = windows.contiguous()
+        means, scale = torch.tensor(mean, device=image.device), torch.tensor(std).reciprocal()
+        scale = scale.to(image.device)
+        result = torch.empty(len(warps), 3, size, size, dtype=image.dtype, device=image.device)
+        ctx.save_for_backward(warps, windows, scale)
+        ctx.image, ctx.n = (image.shape, image.dtype), homography.shape[1]
+        if len(warps):
+            with on_device_of(image):
+                _fwd_kernel[triton.cdiv(size * size, BLOCK), len(warps)](
+                    image, warps, windows, means, scale, result,
+                    ctx.n, size, height, width, BLOCK=BLOCK,
+                )  # fmt: skip
+        return result
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, result_bar: Tensor) -> tuple[Tensor | None, ...]:
+        warps, windows, scale = ctx.saved_tensors
+        shape, dtype = ctx.image
+        size = result_bar.shape[-1]
+        image_bar = torch.zeros(shape, device=scale.device)
+        if len(warps):
+            with on_device_of(scale):
+                _bwd_kernel[triton.cdiv(size * size, BLOCK), len(warps)](
+                    result_bar.contiguous(), warps, windows, scale, image_bar,
+                    ctx.n, size, shape[2], shape[3], BLOCK=BLOCK,
+                )  # fmt: skip
+        return image_bar.to(dtype), None, None, None, None, None
+
+
+def ms_augment(
+    image: Tensor,
+    homography: Tensor,
+    window: Tensor,
+    size: int,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+) -> Tensor:
+    """See `reference_augment.ms_augment`."""
+    return _Augment.apply(image, homography, window, size, mean, std)

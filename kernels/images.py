@@ -1,0 +1,47 @@
+"""The image operator: the augmentations of the modality similarity loss (Eq. 2)."""
+
+from jaxtyping import Float
+from torch import Tensor
+
+from xbind.kernels import reference_augment
+from xbind.kernels.choice import Impl, check, choose
+
+
+def ms_augment(
+    image: Float[Tensor, "b 3 h w"],
+    homography: Float[Tensor, "b n 3 3"],
+    window: Float[Tensor, "b n 4"],
+    size: int,
+    *,
+    mean: tuple[float, float, float],
+    std: tuple[float, float, float],
+    impl: Impl = "auto",
+) -> Float[Tensor, "k 3 {size} {size}"]:
+    """Warp, crop, resize and normalise views: see `reference_augment.ms_augment`.
+
+    Raises:
+        KernelError: the shapes do not fit, or `impl` cannot run there.
+    """
+    b, n = window.shape[:2]
+    check(
+        homography.shape == (b, n, 3, 3) and window.shape == (b, n, 4),
+        "homographies as [b, n, 3, 3] and windows as [b, n, 4]",
+        f"{list(homography.shape)} and {list(window.shape)}",
+    )
+    check(
+        image.ndim == 4 and image.shape[:2] == (b, 3) and 0 not in image.shape,
+        f"views as [{b}, 3, h, w], one for each row of warps",
+        str(list(image.shape)),
+    )
+    check(size > 0 and len(mean) == len(std) == 3, "a positive size", str(size))
+    warps = homography.detach().to(image.device), window.detach().to(image.device)
+    match choose("ms_augment", impl, image):
+        case "numba":
+            from xbind.kernels import cpu_augment  # numba is imported on first use only
+
+            return cpu_augment.ms_augment(image, *(x.float() for x in warps), size, mean, std)
+        case "triton":
+            from xbind.kernels import gpu_augment  # triton is imported on first use only
+
+            return gpu_augment.ms_augment(image, *(x.float() for x in warps), size, mean, std)
+    return reference_augment.ms_augment(image, *warps, size, mean, std)

@@ -1,0 +1,173 @@
+"""The augmentation warp against a scalar loop, and its forms against each other."""
+
+import itertools
+import math
+from inspect import unwrap
+
+import numpy as np
+import pytest
+import torch
+
+from xbind.kernels import ms_augment
+from xbind.kernels.errors import KernelError
+
+PLAIN = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+SCALED = {"mean": (0.48, 0.46, 0.41), "std": (0.27, 0.26, 0.28)}
+
+impls = pytest.mark.parametrize("impl", ["reference", "numba"])
+
+
+def warps(rng, b, n):
+    """Near the identity, with horizons inside the result and windows that cut through it."""
+    homography = torch.eye(3) + 0.35 * torch.randn(b, n, 3, 3, generator=rng)
+    corner = -1 + 1.2 * torch.rand(b, n, 2, generator=rng)
+    window = torch.cat([corner, corner + 0.3 + 1.5 * torch.rand(b, n, 2, generator=rng)], -1)
+    return homography, window
+
+
+def pixel_by_hand(view, homography, window, x, y):
+    """One channel at one place, in float64: taps found by search, the crop laid on white."""
+    height, width = view.shape
+    u, v, w = homography @ np.array([x, y, 1.0])
+    p, q = (u / w + 1) * width / 2 - 0.5, (v / w + 1) * height / 2 - 0.5
+    sides = np.array([[window[0], window[2]], [window[1], window[3]]])
+    low, high = ((sides + 1) * np.array([[width], [height]]) / 2 - 0.5).T
+    shown = 1.0
+    for at, first, last in zip((p, q), low, high, strict=True):
+        shown *= min(max(min(at - first, last - at) + 0.5, 0.0), 1.0)
+    p, q = min(max(p, 0.0), width - 1.0), min(max(q, 0.0), height - 1.0)
+    value = sum(
+        max(1 - abs(p - i), 0.0) * max(1 - abs(q - j), 0.0) * view[j, i]
+        for j, i in itertools.product(range(height), range(width))
+    )
+    return shown * value + 1 - shown
+
+
+@impls
+@pytest.mark.parametrize("shape", [(5, 7), (1, 4), (6, 1)])
+def test_matches_a_loop_over_pixels(impl, shape, rng):
+    image = torch.rand(2, 3, *shape, generator=rng)
+    homography, window = warps(rng, 2, 3)
+    got = ms_augment(image, homography, window, 6, **SCALED, impl=impl).view(2, 3, 3, 6, 6)
+    places = (np.arange(6) + 0.5) / 3 - 1
+    for b, n, c, j, i in itertools.product(range(2), range(3), range(3), range(6), range(6)):
+        where = homography[b, n].double().numpy(), window[b, n].tolist(), places[i], places[j]
+        value = pixel_by_hand(image[b, c].double().numpy(), *where)
+        want = (value - SCALED["mean"][c]) / SCALED["std"][c]
+        # a pixel is found to 1e-6 of the view's size over w, and its slope is about 10
+        assert got[b, n, c, j, i].item() == pytest.approx(want, abs=3e-4)
+    white = (1 - torch.tensor(SCALED["mean"])) / torch.tensor(SCALED["std"])
+    is_white = (got - white[:, None, None]).abs().amax(2) < 1e-6
+    assert 0.1 < is_white.float().mean() < 0.9
+
+
+@impls
+def test_gradient_is_the_transpose(impl, rng):
+    """⟨ȳ, A(x + d) − A(x)⟩ = ⟨x̄, d⟩ for any d: the map is affine in the view."""
+    x, d = torch.rand(2, 2, 3, 9, 8, generator=rng)
+    x.requires_grad_()
+    drawn = warps(rng, 2, 4)
+    y = ms_augment(x, *drawn, 7, **SCALED, impl=impl)
+    y_bar = torch.randn(y.shape, generator=rng)
+    (x_bar,) = torch.autograd.grad(y, x, y_bar)
+    exact = [v.double() for v in (x.detach(), d, *drawn)]
+    ahead, here = (
+        ms_augment(v, *exact[2:], 7, **SCALED, impl="reference")
+        for v in (exact[0] + exact[1], exact[0])
+    )
+    want = ((ahead - here) * y_bar).sum()
+    torch.testing.assert_close((x_bar.double() * exact[1]).sum(), want, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize(("b", "n", "size"), [(3, 2, 16), (1, 5, 9), (2, 0, 4)])
+def test_numba_agrees_with_the_definition(b, n, size, rng):
+    smooth = torch.rand(b, 3, 4, 4, generator=rng)  # noise would turn rounding into differences
+    image = torch.nn.functional.interpolate(smooth, (17, 24), mode="bilinear")
+    strided = image.transpose(2, 3).contiguous().transpose(2, 3).requires_grad_()
+    drawn = [v.transpose(0, 1).contiguous().transpose(0, 1) for v in warps(rng, b, n)]
+    results = []
+    for impl in ("reference", "numba"):
+        y = ms_augment(strided, *drawn, size, **SCALED, impl=impl)
+        bar = torch.linspace(-1, 1, y.numel()).view(y.shape).mT
+        results.append((y, *torch.autograd.grad(y, strided, bar)))
+    assert results[1][0].shape == (b * n, 3, size, size)
+    torch.testing.assert_close(results[1], results[0], rtol=1e-4, atol=1e-4)
+
+
+@impls
+def test_what_is_not_shown_does_not_matter(impl, rng):
+    """A point that is not a number is white; so is all that the window leaves out."""
+    image = torch.full((1, 3, 6, 6), torch.nan)
+    image[..., :3] = 0.25
+    homography = torch.eye(3).expand(1, 3, 3, 3).clone()
+    homography[0, 1, 2] = 0  # 0/0 or 1/0 everywhere
+    homography[0, 2, 0, 0] = torch.nan
+    window = torch.tensor([-2.0, -2, -0.5, 2]).expand(1, 3, 4)
+    image.requires_grad_()
+    y = ms_augment(image, homography, window, 12, **PLAIN, impl=impl)
+    assert (y[0, ..., :2] == 0.25).all()
+    assert (y[0, ..., 4:] == 1).all()
+    assert (y[1:] == 1).all()
+    bar = torch.where(y == 1, torch.nan, 1.0)
+    (image_bar,) = torch.autograd.grad(y, image, bar)
+    assert image_bar.isfinite().all()
+    assert (image_bar[..., 0] > 0).all()
+    assert not image_bar[..., 3:].any()
+
+
+@impls
+def test_identity_at_the_views_own_size_is_the_view(impl, rng):
+    image = torch.rand(2, 3, 8, 8, generator=rng)
+    homography, window = torch.eye(3).expand(2, 1, 3, 3), torch.tensor([-1.0, -1, 1, 1])
+    y = ms_augment(image, homography, window.expand(2, 1, 4), 8, **PLAIN, impl=impl)
+    torch.testing.assert_close(y, image, rtol=0, atol=1e-6)
+
+
+def test_threads_do_not_change_the_result(rng, monkeypatch):
+    image = torch.rand(3, 3, 9, 9, generator=rng).requires_grad_()
+    drawn = warps(rng, 3, 2)
+    results = []
+    for threads in (1, 2):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        y = ms_augment(image, *drawn, 8, **PLAIN)
+        results.append((y, *torch.autograd.grad(y.square().sum(), image)))
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"window": torch.zeros(2, 3, 3)}, "windows as"),
+        ({"homography": torch.zeros(2, 4, 3, 3)}, "homographies as"),
+        ({"image": torch.zeros(3, 3, 5, 5)}, r"views as \[2, 3, h, w\]"),
+        ({"image": torch.zeros(2, 3, 0, 5)}, "views as"),
+        ({"image": torch.zeros(2, 3, 5, 5).double()}, "impl='reference'"),
+        ({"size": 0}, "a positive size"),
+        (
+            {
+                "image": torch.zeros(0, 3, 5, 5),
+                "homography": torch.zeros(0, 3, 3, 3),
+                "window": torch.zeros(0, 3, 4),
+            },
+            "views as",
+        ),
+    ],
+)
+def test_refuses_what_does_not_fit(change, message):
+    feeds = {
+        "image": torch.zeros(2, 3, 5, 5),
+        "homography": torch.zeros(2, 3, 3, 3),
+        "window": torch.zeros(2, 3, 4),
+        "size": 4,
+    }
+    with pytest.raises(KernelError, match=message):
+        unwrap(ms_augment)(**(feeds | change), **PLAIN)
+
+
+def test_is_differentiable_once(rng):
+    image = torch.rand(1, 3, 4, 4, generator=rng).requires_grad_()
+    y = ms_augment(image, *warps(rng, 1, 1), 4, **PLAIN)
+    assert math.prod(y.shape) == 48
+    (image_bar,) = torch.autograd.grad(y.square().sum(), image, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        image_bar.sum().backward()
