@@ -12,7 +12,7 @@ from torch.nn.functional import normalize
 from xbind.cameras import Cameras
 from xbind.conditioning.errors import PromptError
 from xbind.conditioning.prompt import EncodedPrompt
-from xbind.frozen import Bundle, Unclip
+from xbind.frozen import Bundle, Unclip, Zero123
 from xbind.guidance.latents import decode
 from xbind.guidance.noise import NoiseSchedule
 from xbind.guidance.priors import UnclipPrior
@@ -192,11 +192,12 @@ def _estimate_camera(image: Tensor, bundle: Bundle, config: ReferenceConfig) -> 
     )
 
 
-def embed_reference(view: ReferenceView, bundle: Bundle) -> Float[Tensor, "1 d"]:
-    """The reference's embedding as the 3D prior's camera projection wants it."""
+def embed_reference_image(
+    image: Float[Tensor, "b 3 s s"], zero123: Zero123
+) -> Float[Tensor, "b d"]:
+    """Embeddings of images in [0, 1] as the 3D prior's camera projection wants them."""
     with torch.inference_mode():
-        pixels = normalise_image(view.image)
-        embedding = bundle.zero123.image_encoder(pixel_values=pixels).image_embeds
-    length = bundle.zero123.embedding_norm
+        embedding = zero123.image_encoder(pixel_values=normalise_image(image)).image_embeds
+    length = zero123.embedding_norm
     embedding = embedding.clone()
     return embedding if length is None else length * normalize(embedding, dim=-1)

@@ -50,13 +50,35 @@ class Views:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SeenMesh:
-    """A mesh file as a viewer shows it."""
+class TexturedMesh:
+    """What a GLB holds, in our frame."""
 
-    views: Views
-    faces: int
-    components: int
-    """Parts that hang together, after welding the texture's seams."""
+    mesh: Mesh
+    uv: Float[Tensor, "v 2"]
+    """In [0, 1], v upwards."""
+    texture: Float[Tensor, "1 3 h w"]
+    """In [0, 1], row 0 at v = 1."""
+
+    @property
+    def components(self) -> int:
+        """Parts that hang together, after welding the texture's seams."""
+        vertices, faces = self.mesh.vertices.numpy(), self.mesh.faces.numpy()
+        welded = trimesh.Trimesh(vertices, faces, process=True)
+        whole = Mesh(
+            torch.from_numpy(np.asarray(welded.vertices, np.float32)),
+            torch.from_numpy(np.asarray(welded.faces, np.int64)),
+        )
+        return len(component_report(whole))
+
+    def views(self, cameras: Cameras, size: int) -> Views:
+        """Shown on white, as any viewer without lights would."""
+        points = surface_points(self.mesh, cameras, size)
+        at = interpolate(self.uv, points.rast, self.mesh.faces)
+        grid = torch.stack([2 * at[..., 0] - 1, 1 - 2 * at[..., 1]], -1)
+        texture = self.texture.expand(len(cameras), -1, -1, -1)
+        colour = grid_sample(texture, grid, align_corners=False)
+        coverage = render_mask(self.mesh, cameras, size)
+        return Views(coverage * colour + 1 - coverage, coverage[:, 0] > 0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,31 +106,19 @@ class Figures:
     components: int
 
 
-def see_glb(path: Path) -> SeenMesh:
-    """Views of a textured GLB: what is judged is the file, not the state that made it."""
+def read_glb(path: Path) -> TexturedMesh:
+    """Read a mesh back: what is judged is the file, not the state that made it."""
     loaded = trimesh.load(path, force="mesh", process=False)
     z_up = np.asarray(loaded.vertices, np.float32)[:, [2, 0, 1]]
-    faces = torch.from_numpy(np.asarray(loaded.faces, np.int64))
-    mesh = Mesh(torch.from_numpy(np.ascontiguousarray(z_up)), faces)
-    uv = torch.from_numpy(np.asarray(loaded.visual.uv, np.float32))
-    picture = np.asarray(loaded.visual.material.baseColorTexture.convert("RGB"), np.float32) / 255
-    texture = torch.from_numpy(picture).permute(2, 0, 1)[None]
-    welded = trimesh.Trimesh(loaded.vertices, loaded.faces, process=True)
-    whole = Mesh(
-        torch.from_numpy(np.asarray(welded.vertices, np.float32)),
-        torch.from_numpy(np.asarray(welded.faces, np.int64)),
+    picture = np.asarray(loaded.visual.material.baseColorTexture.convert("RGB"), np.float32)
+    return TexturedMesh(
+        Mesh(
+            torch.from_numpy(np.ascontiguousarray(z_up)),
+            torch.from_numpy(np.asarray(loaded.faces, np.int64)),
+        ),
+        torch.from_numpy(np.asarray(loaded.visual.uv, np.float32)),
+        torch.from_numpy(picture / 255).permute(2, 0, 1)[None].contiguous(),
     )
-    return SeenMesh(_views(mesh, uv, texture), len(loaded.faces), len(component_report(whole)))
-
-
-def _views(mesh: Mesh, uv: Tensor, texture: Tensor) -> Views:
-    cameras = _around()
-    points = surface_points(mesh, cameras, SIZE)
-    at = interpolate(uv, points.rast, mesh.faces)
-    grid = torch.stack([2 * at[..., 0] - 1, 1 - 2 * at[..., 1]], -1)  # v upwards, rows downwards
-    colour = grid_sample(texture.expand(len(cameras), -1, -1, -1), grid, align_corners=False)
-    coverage = render_mask(mesh, cameras, SIZE)
-    return Views(coverage * colour + 1 - coverage, coverage[:, 0] > 0.5)
 
 
 def real_views(category: str, colour: str) -> list[Views]:
@@ -121,7 +131,12 @@ def real_views(category: str, colour: str) -> list[Views]:
     return out
 
 
-def figures_of(mesh: SeenMesh, category: str, colour: str | None, judge: ConvNet) -> Figures:
+def judged_views(mesh: TexturedMesh) -> Views:
+    """The `VIEWS` views that the figures are taken of."""
+    return mesh.views(_around(), SIZE)
+
+
+def figures_of(mesh: TexturedMesh, category: str, colour: str | None, judge: ConvNet) -> Figures:
     """Judge one object.
 
     Args:
@@ -130,13 +145,14 @@ def figures_of(mesh: SeenMesh, category: str, colour: str | None, judge: ConvNet
         colour: and in which colour; None if the prompt names none.
         judge: a network that took no part in training or guidance.
     """
-    named_category, named_colour = recognise(judge, mesh.views.image)
+    views = judged_views(mesh)
+    named_category, named_colour = recognise(judge, views.image)
     is_category = named_category == CATEGORIES.index(category)
     is_right = is_category
     if colour is not None:
         is_right = is_category & (named_colour == COLOUR_NAMES.index(colour))
     real = real_views(category, colour or COLOUR_NAMES[0])
-    turns, real_turns = quarter_turn(mesh.views), [quarter_turn(views) for views in real]
+    turns, real_turns = quarter_turn(views), [quarter_turn(other) for other in real]
     return Figures(
         r_precision=_mean(is_right),
         category_precision=_mean(is_category),
@@ -144,11 +160,11 @@ def figures_of(mesh: SeenMesh, category: str, colour: str | None, judge: ConvNet
         silhouette_change_real=float(np.mean([change for change, _ in real_turns])),
         colour_change=turns[1],
         colour_change_real=float(np.mean([change for _, change in real_turns])),
-        iou_nearest=best_iou(mesh.views, real),
+        iou_nearest=best_iou(views, real),
         iou_real=float(
             np.mean([best_iou(v, real[:k] + real[k + 1 :]) for k, v in enumerate(real)])
         ),
-        faces=mesh.faces,
+        faces=len(mesh.mesh.faces),
         components=mesh.components,
     )
 
