@@ -15,6 +15,8 @@ CHART = (240, 90)
 """Width and height of one curve, in pixels."""
 SMOOTHING = 0.1
 """Share of the new value in the smoothed curve of a term."""
+SETTINGS = ("seed", "preset", "engine", "bundle", "bundle_sha256")
+"""Which of the run's settings the page shows."""
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
        color: #222; background: #fff; }
@@ -77,7 +79,7 @@ def write_report(
             "<h2>Loss terms, before their weights</h2>",
             *_charts(read_events(folder / "events.jsonl")),
             "<h2>Settings</h2>",
-            _table([(k, config[k]) for k in ("seed", "preset", "bundle", "bundle_sha256")]),
+            _table([(k, config[k]) for k in SETTINGS if k in config]),
         ]
     )
     page = (
