@@ -108,13 +108,6 @@ def _backward_table(
                 row[e7, f] += v * w * u * bar
 
 
-@numba.njit(inline="always", error_model="numpy")
-@no_type_check
-def _inside(x):
-    """1 where moving the coordinate moves the clamped one, else 0."""
-    return np.float32(_ZERO <= x <= _ONE)
-
-
 @numba.njit(nogil=True, cache=True, fastmath=_FAST, error_model="numpy")
 @no_type_check
 def _backward_x(
@@ -150,9 +143,9 @@ def _backward_x(
                 )  # fmt: skip
                 y_slope += bar * (w_ * (near_high - near_low) + w * (far_high - far_low))
                 z_slope += bar * (v_ * (far_low - near_low) + v * (far_high - near_high))
-        x_bar[p, 0] = x_slope * _inside(x[p, 0])
-        x_bar[p, 1] = y_slope * _inside(x[p, 1])
-        x_bar[p, 2] = z_slope * _inside(x[p, 2])
+        x_bar[p, 0] = x_slope if _ZERO <= x[p, 0] <= _ONE else _ZERO
+        x_bar[p, 1] = y_slope if _ZERO <= x[p, 1] <= _ONE else _ZERO
+        x_bar[p, 2] = z_slope if _ZERO <= x[p, 2] <= _ONE else _ZERO
 
 
 class _HashEncode(Function):

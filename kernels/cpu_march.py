@@ -50,43 +50,42 @@ def _is_occupied(origin, direction, t, occupancy, radius, scale):
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
 def _count(
-    first, end,                                                    # rays
-    origins, directions, jitter, occupancy, radius, step, scale,   # in: [r, 3] [r, 3] [r] [g, g, g]
-    counts,                                                        # out: [r]
+    first, end,                               # rays
+    origins, directions, jitter, occupancy,   # in:  [r, 3] [r, 3] [r] [g, g, g]
+    radius, step, scale, most,
+    counts,                                   # out: [r]
 ):  # fmt: skip
     for ray in range(first, end):
         near, far = _span(origins[ray], directions[ray], radius)
         kept = 0
-        place = jitter[ray]
-        t = near + place * step
-        while t < far:
+        for k in range(most):
+            t = near + (np.float32(k) + jitter[ray]) * step
+            if not t < far:
+                break
             kept += _is_occupied(origins[ray], directions[ray], t, occupancy, radius, scale)
-            place += np.float32(1)
-            t = near + place * step
         counts[ray] = kept
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
 def _write(
-    first, end,                                                             # rays
-    origins, directions, jitter, occupancy, radius, step, scale, offsets,   # in
-    t_out, ray_out, positions,                                              # out: [n] [n] [n, 3]
+    first, end,                                                                   # rays
+    origins, directions, jitter, occupancy, radius, step, scale, most, offsets,   # in
+    t_out, ray_out, positions,                                                    # out: [n] [n] [n, 3]
 ):  # fmt: skip
     for ray in range(first, end):
         near, far = _span(origins[ray], directions[ray], radius)
         i = offsets[ray]
-        place = jitter[ray]
-        t = near + place * step
-        while t < far:
+        for k in range(most):
+            t = near + (np.float32(k) + jitter[ray]) * step
+            if not t < far:
+                break
             if _is_occupied(origins[ray], directions[ray], t, occupancy, radius, scale):
                 t_out[i] = t
                 ray_out[i] = ray
                 for axis in range(3):
                     positions[i, axis] = origins[ray, axis] + t * directions[ray, axis]
                 i += 1
-            place += np.float32(1)
-            t = near + place * step
 
 
 def march(
@@ -103,7 +102,8 @@ def march(
         occupancy = torch.ones(1, 1, 1, dtype=torch.bool)
     scale = np.float32(len(occupancy) / (2 * radius))
     rays = [x.detach().contiguous().numpy() for x in (origins, directions, jitter, occupancy)]
-    walk = (*rays, np.float32(radius), np.float32(step), scale)
+    most = math.ceil(2 * radius / step)
+    walk = (*rays, np.float32(radius), np.float32(step), scale, most)
     counts = torch.empty(len(origins), dtype=torch.int64)
     in_pieces(_count, len(origins), *walk, counts.numpy())
     offsets = torch.zeros(len(origins) + 1, dtype=torch.int64)

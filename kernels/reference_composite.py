@@ -3,6 +3,7 @@
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import pad
 
 from xbind.kernels.samples import Composited, RaySamples
 
@@ -19,7 +20,9 @@ def composite(
     Eq. 6:  d_z = Σ_i t_i w_i / Σ_i w_i,   σ_z² = Σ_i (t_i − d_z)² w_i / Σ_i w_i
 
     Args:
-        density: extinction per scene unit, not negative.
+        density: extinction per scene unit, not negative; infinity is a wall. One that is not a
+            number makes its ray's colour, opacity and depth, and the weights from it on, none
+            either (the z-variance 0, as for an empty ray), and leaves the other rays alone.
         colour: of each sample.
         samples: where they lie; only `offsets`, `ray`, `t` and `dt` are used.
 
@@ -35,7 +38,7 @@ def composite(
         return dense.index_put((samples.ray, place), values)
 
     thickness = spread(density * samples.dt)
-    in_front = thickness.cumsum(-1) - thickness
+    in_front = pad(thickness.cumsum(-1), (1, 0))[:, :longest]  # a thickness may be infinite
     w = torch.exp(-in_front) * -torch.expm1(-thickness)
     t = spread(samples.t)
     opacity = w.sum(-1)

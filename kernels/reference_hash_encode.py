@@ -22,13 +22,14 @@ def hash_encode(
     and entry (i p₁ ⊕ j p₂ ⊕ k p₃) mod entries when they do not.
 
     Args:
-        x: positions in [0, 1]³; what lies outside is moved to the nearest face.
+        x: positions in [0, 1]³; what lies outside is moved to the nearest face. A coordinate that
+            is not a number gives features that are none, and leaves the other points alone.
         table: the features; the number of entries is a power of two.
         resolutions: R of each level.
 
     Returns:
         The levels' features one after the other. Differentiable in `table` and, with the one-sided
-        slope at cell faces, in `x` (zero outside the cube).
+        slope at cell faces, in `x` (zero outside the cube and where x is not a number).
     """
     clamped = x.clamp(0, 1)
     return torch.cat(
@@ -40,7 +41,8 @@ def _encode_level(
     x: Float[Tensor, "n 3"], level: Float[Tensor, "entries features"], resolution: int
 ) -> Float[Tensor, "n features"]:
     scaled = x * resolution
-    cell = scaled.detach().floor().clamp_max(resolution - 1)
+    # what is not a number is read in cell 0, and stays visible in its place inside the cell
+    cell = scaled.detach().nan_to_num(0).floor().clamp_max(resolution - 1)
     inside = scaled - cell
     total = x.new_zeros(len(x), level.shape[-1])
     for corner in product((0, 1), repeat=3):

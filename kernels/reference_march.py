@@ -25,7 +25,8 @@ def march(
     uniformly Σ_k f(t_k) · step is an unbiased estimate of ∫ f. A ray has at most ⌈2 radius / step⌉.
 
     Args:
-        origins: where the rays start, in the world frame.
+        origins: where the rays start, in the world frame. A ray with a number missing, in its
+            origin, direction or jitter, has no samples.
         directions: unit vectors.
         occupancy: cells of the cube [−radius, radius]³, indexed [x, y, z]; None keeps every sample.
         radius: of the ball around the origin, in scene units.

@@ -119,7 +119,7 @@ def test_no_samples(impl, counts, rng):
 
 
 @impls
-@pytest.mark.parametrize("value", [0.0, 1e8])
+@pytest.mark.parametrize("value", [0.0, 1e8, math.inf])
 def test_nothing_and_a_wall_have_finite_gradients(impl, value, rng):
     _, colour, samples = packed(rng, [4, 3])
     density = torch.full((7,), value, requires_grad=True)
@@ -138,3 +138,24 @@ def test_strided_inputs(impl, rng):
     got = composite(*strided, samples, impl=impl)
     want = composite(density, colour, samples, impl="reference")
     torch.testing.assert_close(outputs(got), outputs(want), rtol=1e-5, atol=1e-6)
+
+
+@impls
+def test_a_density_that_is_not_a_number_stays_on_its_ray(impl, rng):
+    density, colour, samples = packed(rng, [5, 6, 4])
+    clean = composite(density, colour, samples, impl=impl)
+    broken = density.detach().clone()
+    broken[8] = torch.nan
+    broken.requires_grad_()
+    seen = composite(broken, colour, samples, impl=impl)
+    for name in ("colour", "opacity", "depth"):
+        got, want = getattr(seen, name), getattr(clean, name)
+        assert got[1].isnan().all()
+        assert torch.equal(got[[0, 2]], want[[0, 2]])
+    assert seen.z_variance[1] == 0
+    assert torch.equal(seen.weights[:8], clean.weights[:8])
+    assert seen.weights[8:11].isnan().all()
+    bars = torch.autograd.grad([x.sum() for x in outputs(seen)], (broken, colour))
+    for bar in bars:
+        assert bar[[0, 1, 2, 3, 4, 11, 12, 13, 14]].isfinite().all()
+        assert bar[8:11].isnan().any()

@@ -108,10 +108,23 @@ def test_no_points(impl, rng):
     assert not table_bar.any()
 
 
-def test_a_position_that_is_not_a_number_stays_visible(rng):
-    x, table = grid(rng, 3)
-    encoded = hash_encode(x.detach() * float("nan"), table, RESOLUTIONS, impl="numba")
-    assert encoded.isnan().all()
+@impls
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 3e38])
+def test_a_coordinate_that_is_not_finite(impl, value, rng):
+    x, table = (v.detach() for v in grid(rng, 4))
+    x[1, 1] = value
+    x.requires_grad_()
+    table.requires_grad_()
+    encoded = hash_encode(x, table, RESOLUTIONS, impl=impl)
+    x_bar, table_bar = torch.autograd.grad(encoded.sum(), (x, table))
+    assert encoded[1].isnan().all() == (value != value)
+    assert encoded[[0, 2, 3]].isfinite().all()
+    assert x_bar[1, 1] == 0
+    assert x_bar[[0, 2, 3]].isfinite().all()
+    touched = table_bar[0].isnan().any(-1).nonzero()[:, 0]
+    # cell 0 along y: entries of the dense level whose vertex has y = 0 or 1
+    assert len(touched) == (8 if value != value else 0)
+    assert (touched // 6 % 6 <= 1).all()
 
 
 def test_second_derivative_is_refused(rng):

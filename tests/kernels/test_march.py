@@ -100,6 +100,37 @@ def test_rays_without_samples(impl):
         assert samples.positions.shape == (0, 3)
 
 
+@impls
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 3e38])
+def test_a_ray_that_is_no_ray_has_no_samples(impl, value, rng):
+    origins, directions, jitter = rays(rng, 8)
+    cells = torch.ones(4, 4, 4, dtype=torch.bool)
+
+    def walk():
+        return march(origins, directions, cells, radius=RADIUS, step=STEP, jitter=jitter, impl=impl)
+
+    before = walk().offsets.diff()
+    origins[1, 2], jitter[4] = value, abs(value)
+    if not value > 1:  # 3e38 times a component would be a direction like any other
+        directions[3, 0] = value
+        before[3] = 0
+    before[1] = before[4] = 0
+    samples = walk()
+    assert torch.equal(samples.offsets.diff(), before)
+    assert samples.positions.isfinite().all()
+
+
+@impls
+def test_a_ray_never_has_more_samples_than_its_budget(impl):
+    """Far away, t grows in steps of its own rounding: more candidates fit before the exit."""
+    origins = torch.tensor([[0.0, 0, -3e6]])
+    samples = march(
+        origins, torch.tensor([[0.0, 0, 1]]), None,
+        radius=RADIUS, step=STEP, jitter=torch.zeros(1), impl=impl,
+    )  # fmt: skip
+    assert 0 < len(samples.t) <= math.ceil(2 * RADIUS / STEP)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
