@@ -36,9 +36,12 @@ setup(
         "tyro>=1.0",
         "rich>=14.0",
         "jaxtyping>=0.3",
+        "onnx>=1.18",
+        "onnxruntime>=1.22",
     ],
     extras_require={
-        "rtx": ["tensorrt-rtx>=1.7"],
+        "openvino": ["openvino>=2025.4"],
+        "rtx": ["tensorrt-rtx-cu12>=1.7"],
         "tensorrt": ["tensorrt>=11.0"],
         "judges": ["open_clip_torch>=3.0"],
         "dev": [

@@ -2,7 +2,7 @@
 
 cli → pipeline → outputs, run, phases → supervision → conditioning → frozen → guidance, scene
 (nerf, mesh, regularizers, cameras), models → kernels, engine → files, errors; export → engine,
-guidance, models; mini stands beside and nobody imports it.
+guidance, models; only building imports export; mini stands beside and nobody imports it.
 """
 
 import ast
@@ -19,6 +19,7 @@ SCENE = {"cameras", "nerf", "mesh", "regularizers"}
 PRIORS = {"guidance", "conditioning", "models", "frozen"}
 OPERATORS = {"kernels", "engine"}
 CHOICES = {"config", "presets"}
+ENGINES = {"graphs", "graph_feeds", "engine_keys"}
 RECORDS = {"progress", "events", "run", "outputs", "report"}
 METHOD = {"supervision", "phases", "optim"} | CHOICES | SCENE | PRIORS | OPERATORS | BASE
 
@@ -44,15 +45,21 @@ ALLOWED = {
     "nerf": {"cameras"} | OPERATORS | BASE,
     "guidance": {"models"} | OPERATORS | BASE,
     "frozen": {"conditioning", "guidance", "models", "engine"} | BASE,
-    "supervision": CHOICES | SCENE | PRIORS | OPERATORS | BASE,
+    "graphs": CHOICES | PRIORS | OPERATORS | BASE,
+    "graph_feeds": {"graphs"} | CHOICES | PRIORS | OPERATORS | BASE,
+    "engine_keys": {"graphs"} | CHOICES | PRIORS | OPERATORS | BASE,
+    "building": ENGINES | {"export"} | CHOICES | PRIORS | OPERATORS | BASE,
+    "compiled": ENGINES | {"building"} | CHOICES | PRIORS | OPERATORS | BASE,
+    "supervision": {"graphs"} | CHOICES | SCENE | PRIORS | OPERATORS | BASE,
     "phases": METHOD,
     "outputs": CHOICES | SCENE | BASE,
-    "pipeline": METHOD | RECORDS,
+    "pipeline": {"graphs", "compiled"} | METHOD | RECORDS,
     "export": {"engine", "guidance", "models"} | BASE,
     "mini": {"optim"} | SCENE | PRIORS | OPERATORS | BASE,
     "mini.evaluate": {"pipeline", "config", "progress"} | SCENE | PRIORS | OPERATORS | BASE,
     "cli": {"pipeline"} | METHOD | RECORDS,
-    "cli.build_engines": {"pipeline", "export"} | METHOD | RECORDS,
+    "cli.engines": ENGINES | METHOD | RECORDS,
+    "cli.build_engines": {"building", "export"} | ENGINES | METHOD | RECORDS,
     "": set(),
 }
 """Module of `xbind` → what it may import besides itself; the most specific entry counts."""

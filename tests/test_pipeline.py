@@ -51,7 +51,7 @@ class Watcher:
 
 
 def config(out, **changes):
-    return GenerateConfig(prompt=PROMPT, out=out, preset="smoke", **changes)
+    return GenerateConfig(prompt=PROMPT, out=out, preset="smoke", engine="eager", **changes)
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +130,7 @@ def test_interrupted_and_resumed_is_the_same_mesh(finished, tmp_path, stop_at):
 def test_killed_and_resumed_is_the_same_mesh(finished, tmp_path):
     out = tmp_path / "run"
     words = ["generate", "--text", "a red mug", "--preset", "smoke", "--out", str(out)]
+    words += ["--engine", "eager"]
     program = "import sys; from xbind.cli.main import main; main(sys.argv[1:])"
     command = [sys.executable, "-P", "-c", program, *words]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:

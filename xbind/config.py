@@ -14,6 +14,9 @@ Modality = Literal["text", "image", "audio", "depth"]
 """What a prompt can be made of."""
 MODALITIES: tuple[Modality, ...] = ("text", "image", "audio", "depth")
 
+EngineChoice = Literal["auto", "eager", "onnxruntime"]
+"""What computes the frozen networks."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PromptConfig:
@@ -90,6 +93,9 @@ class GenerateConfig:
     """The frozen networks: `mini`, which is installed with xbind, or the folder of a bundle."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; `auto` takes CUDA if there is a device, and says which it took."""
+    engine: EngineChoice = "auto"
+    """What computes the frozen networks: engines, with their gradient inside, or `eager` torch;
+    `auto` takes ONNX Runtime where it is installed. Engines are built on first use, in seconds."""
     threads: int = 1
     """Threads that compute. Networks as small as the mini bundle's gain nothing from a second one,
     and lose much by it where other programs use the cores."""

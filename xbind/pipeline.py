@@ -11,10 +11,13 @@ from typing import Any
 
 import torch
 
+from xbind.compiled import Compiled, compile_run
 from xbind.conditioning.prompt import EncodedPrompt, encode_prompt
-from xbind.config import GenerateConfig, PromptConfig
+from xbind.config import EngineChoice, GenerateConfig, PromptConfig
+from xbind.engine.store import EngineStore, engines_folder
 from xbind.errors import XBindError
 from xbind.frozen import Bundle, load_bundle
+from xbind.graphs import requests_of_run
 from xbind.mesh.dmtet import DMTet
 from xbind.mesh.mesh import Mesh
 from xbind.models.bundle import load_manifest
@@ -26,7 +29,7 @@ from xbind.phases.loop import Phase, advance, restore_phase, save_phase
 from xbind.phases.surface_colour import fit_texture_field
 from xbind.phases.texture import TexturePhase
 from xbind.presets import MethodConfig, preset_named
-from xbind.progress import Reporter, StepRecord, peak_memory_bytes
+from xbind.progress import Reporter, StepRecord, format_seconds, peak_memory_bytes
 from xbind.report import MeshFacts, write_report
 from xbind.run import RunFolder, open_run
 from xbind.supervision import Condition, Supervision, make_condition
@@ -59,19 +62,44 @@ def generate(config: GenerateConfig, reporter: Reporter) -> RunResult:
     _check_device(config.device)
     manifest = load_manifest(config.bundle)
     bundle = load_bundle(manifest)
-    # before the folder is touched: a prompt that is refused must not cost the run that is there
-    prompt = None if config.resume else _encode(config, bundle)
+    wanted = _run_config(config, manifest.raw["files"])
+    prompt, compiled = None, None
+    if not config.resume:
+        # before the folder is touched: a prompt that is refused must not cost the run that is there
+        prompt = _encode(config, bundle)
+        compiled = _compile(config, config.engine, method, bundle, reporter)
     with open_run(config.out, resume=config.resume, overwrite=config.overwrite) as folder:
-        wanted = _run_config(config, manifest.raw["files"])
-        if config.resume:
-            _check_same(folder.read_config(), wanted)
+        if compiled is None:
+            found = folder.read_config()
+            # a run that was started before there were engines was eager
+            started_with = found.setdefault("engine", "eager")
+            choice = started_with if config.engine == "auto" else config.engine
+            _check_same(found, wanted | {"engine": choice})
+            compiled = _compile(config, choice, method, bundle, reporter)
         else:
-            folder.write_config(wanted)
-        run = _Run(config, method, bundle, folder, reporter, prompt)
+            folder.write_config(wanted | {"engine": compiled.backend})
+        run = _Run(config, method, compiled, folder, reporter, prompt)
         outputs = run.finish()
     seconds = time.monotonic() - started
     reporter.finished(outputs, seconds)
     return RunResult(config.out, tuple(outputs), seconds)
+
+
+def _compile(
+    config: GenerateConfig,
+    choice: EngineChoice,
+    method: MethodConfig,
+    bundle: Bundle,
+    reporter: Reporter,
+) -> Compiled:
+    return compile_run(
+        choice,
+        bundle,
+        requests_of_run(method, bundle),
+        EngineStore(engines_folder()),
+        threads=config.threads,
+        report=reporter.message,
+    )
 
 
 def _encode(config: GenerateConfig, bundle: Bundle) -> EncodedPrompt:
@@ -116,7 +144,7 @@ def _check_same(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     Raises:
         ResumeMismatch: names the first setting that differs.
     """
-    for key in ("prompt", "seed", "preset", "bundle_sha256"):
+    for key in ("prompt", "seed", "preset", "bundle_sha256", "engine"):
         if found.get(key) != wanted[key]:
             raise ResumeMismatch(
                 f"--resume continues the run as it was started, but {key} differs.\n"
@@ -132,12 +160,12 @@ class _Run:
         self,
         config: GenerateConfig,
         method: MethodConfig,
-        bundle: Bundle,
+        compiled: Compiled,
         folder: RunFolder,
         reporter: Reporter,
         prompt: EncodedPrompt | None,
     ) -> None:
-        self.config, self.method, self.bundle = config, method, bundle
+        self.config, self.method, self.bundle = config, method, compiled.bundle
         self.folder, self.reporter = folder, reporter
         self.generator = torch.Generator().manual_seed(config.seed)
         self.done = 0
@@ -146,7 +174,7 @@ class _Run:
         self.saved: dict[str, Any] = {}
         if checkpoint is None:
             with self._timed("reference"):
-                self.condition = self._make_condition(prompt or _encode(config, bundle))
+                self.condition = self._make_condition(prompt or _encode(config, self.bundle))
             self._save()
         else:
             for warning in checkpoint.warnings:
@@ -155,7 +183,7 @@ class _Run:
             self.condition = Condition.from_state(self.saved["condition"])
             self.generator.set_state(self.saved["generator"])
             self.seconds = self.saved["seconds"]
-        self.supervision = Supervision(bundle, self.condition)
+        self.supervision = Supervision(self.bundle, self.condition, compiled.step)
 
     def _make_condition(self, prompt: EncodedPrompt) -> Condition:
         for warning in prompt.warnings:
@@ -185,6 +213,8 @@ class _Run:
         self._optimise(texture, first=first)
         with self._timed("files"):
             outputs = write_outputs(self.folder.path, mesh, texture.colour_at, method)
+        parts = (f"{part} {format_seconds(took)}" for part, took in self.seconds.items())
+        self.reporter.message(" · ".join(parts))
         return [*outputs, self._report(mesh)]
 
     def _report(self, mesh: Mesh) -> Path:

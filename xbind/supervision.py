@@ -3,30 +3,27 @@
 Weights are applied by the phases, beside the terms of Algorithm 1; here every term is plain.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
-from torch.nn.functional import normalize
+from torch import Tensor
 
 from xbind.cameras import Cameras, relative_pose
 from xbind.conditioning.prompt import EncodedPrompt
 from xbind.conditioning.reference_view import (
     ReferenceView,
     condition_unclip,
-    embed_reference,
+    embed_reference_image,
     make_reference_view,
 )
 from xbind.frozen import Bundle
+from xbind.graphs import eager_steps, sds_name
 from xbind.guidance.augment import augment, draw_augmentations
-from xbind.guidance.cds2d import Cds2d
 from xbind.guidance.latents import encode
-from xbind.guidance.ms import Ms, ms_weights
-from xbind.guidance.sds2d import Sds2d
-from xbind.guidance.sds3d import Sds3d
-from xbind.guidance.step import guide
+from xbind.guidance.ms import ms_weights
+from xbind.guidance.step import GuidanceStep, guide
 from xbind.guidance.timesteps import annealed_timesteps, cds_clamp, cds_timesteps
 from xbind.presets import GuidanceConfig, ReferenceConfig
 
@@ -94,35 +91,37 @@ def make_condition(
     vae = bundle.zero123.vae
     with torch.no_grad():
         latent = encode(vae, view.image) / vae.config.scaling_factor
-    return Condition(prompt.c_m, labels, eps_star, view, latent, embed_reference(view, bundle))
+    return Condition(
+        prompt.c_m,
+        labels,
+        eps_star,
+        view,
+        latent,
+        embed_reference_image(view.image, bundle.zero123),
+    )
 
 
 class Supervision:
     """The guidance steps of one run, with their feeds that never change."""
 
-    def __init__(self, bundle: Bundle, condition: Condition) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        condition: Condition,
+        step: Callable[[str], GuidanceStep] | None = None,
+    ) -> None:
+        """Take what does not change.
+
+        Args:
+            bundle: the frozen networks.
+            condition: what the run is told.
+            step: name → guidance step, such as engines; by default eager torch.
+        """
         self.condition = condition
         self._zero123 = bundle.zero123
+        self._schedule = bundle.unclip.schedule
         self._clip_size = bundle.clip_size
-        unclip, zero123 = bundle.unclip, bundle.zero123
-        self._sds2d = {
-            image_term: Sds2d(
-                unclip.vae, unclip.unet, unclip.schedule, unclip.context,
-                image_size=unclip.image_size, image_term=image_term,
-            )
-            for image_term in (False, True)
-        }  # fmt: skip
-        self._cds2d = Cds2d(
-            unclip.vae, unclip.unet, unclip.schedule, unclip.context, image_size=unclip.image_size
-        )
-        self._sds3d = {
-            image_term: Sds3d(
-                zero123.vae, zero123.unet, zero123.schedule,
-                image_size=zero123.image_size, image_term=image_term,
-            )
-            for image_term in (False, True)
-        }  # fmt: skip
-        self._ms = Ms(_Embeds(bundle.clip))
+        self._step = eager_steps(bundle) if step is None else step
 
     def planar_s(
         self, config: GuidanceConfig, image: Image, progress: float, generator: torch.Generator
@@ -130,7 +129,7 @@ class Supervision:
         """L_SDS* (Eq. 5) of views in [0, 1]; the latent term is a sum."""
         b = len(image)
         return guide(
-            self._sds2d[config.w_img > 0],
+            self._step(sds_name("sds2d", config)),
             image,
             noise=self._noise(b, generator),
             t=self._timesteps(config, progress, b, generator),
@@ -147,14 +146,14 @@ class Supervision:
         b = len(image)
         t_1, t_2 = cds_timesteps(progress, b, generator=generator)
         return guide(
-            self._cds2d,
+            self._step("cds2d"),
             image,
             eps_star=self.condition.eps_star,
             t_1=t_1,
             t_2=t_2,
             class_labels=self.condition.class_labels,
             cfg_scale=torch.tensor(config.cfg_2d),
-            weight=self._cds2d.schedule.variance(t_1),
+            weight=self._schedule.variance(t_1),
             clamp=torch.tensor(cds_clamp(progress)),
         ).loss
 
@@ -169,7 +168,7 @@ class Supervision:
         """L_3D-SDS (Eq. 10) of views in [0, 1]; the latent term is a sum."""
         b = len(image)
         return guide(
-            self._sds3d[config.w_img > 0],
+            self._step(sds_name("sds3d", config)),
             image,
             noise=self._noise(b, generator),
             t=self._timesteps(config, progress, b, generator),
@@ -196,7 +195,9 @@ class Supervision:
         drawn = draw_augmentations(len(image), n, generator)
         augmented = augment(image, drawn, self._clip_size)
         weight = ms_weights(len(image), n)
-        return guide(self._ms, augmented, c_m=self.condition.c_m, weight=weight / weight.sum()).loss
+        return guide(
+            self._step("ms"), augmented, c_m=self.condition.c_m, weight=weight / weight.sum()
+        ).loss
 
     def _noise(self, b: int, generator: torch.Generator) -> Tensor:
         return torch.randn(b, *self.condition.eps_star.shape[1:], generator=generator)
@@ -208,18 +209,6 @@ class Supervision:
             progress, b, t_min=config.t_min, t_max=config.t_max, generator=generator,
             jitter=config.t_jitter,
         )  # fmt: skip
-
-
-class _Embeds(nn.Module):
-    """A CLIPVisionModelWithProjection as pixels → embeddings."""
-
-    def __init__(self, clip: nn.Module) -> None:
-        super().__init__()
-        self.clip = clip
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        embeddings: Tensor = self.clip(pixel_values=pixels).image_embeds
-        return normalize(embeddings, dim=-1)
 
 
 def _image_term(config: GuidanceConfig) -> dict[str, Tensor]:

@@ -1,0 +1,23 @@
+"""What can go wrong with compiled graphs, each said with what to type next."""
+
+from xbind.errors import XBindError
+
+
+class EngineError(XBindError):
+    """A compiled graph cannot be made, found or run."""
+
+
+class FeedError(EngineError, ValueError):
+    """A graph was fed something that does not fit its signature."""
+
+
+class BackendUnavailable(EngineError):
+    """A backend was asked for that cannot run here."""
+
+
+class EngineDamaged(EngineError):
+    """A file in the store is not what was written; nothing of it is used."""
+
+
+class ParityError(EngineError):
+    """A compiled graph does not compute what torch computes; it is not kept."""

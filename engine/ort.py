@@ -1,0 +1,79 @@
+"""ONNX Runtime on the CPU."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xbind.engine.backend import Backend
+from xbind.engine.errors import BackendUnavailable, EngineDamaged
+from xbind.engine.spec import GraphSpec
+
+MODEL = "model.onnx"
+"""File name of the graph in an engine's folder."""
+PROVIDER = "CPUExecutionProvider"
+"""What the graph must run on; nothing else is registered."""
+
+
+class OrtBackend(Backend):
+    """Runs a graph in float32 or float16 on a fixed number of threads."""
+
+    def __init__(self, spec: GraphSpec, model: Path, *, threads: int) -> None:
+        """Load `model`.
+
+        Raises:
+            BackendUnavailable: ONNX Runtime is not installed or does not run on the CPU.
+            EngineDamaged: it cannot load the file.
+        """
+        super().__init__(spec)
+        ort = _runtime()
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        # A thread that waits by spinning takes the time of the one that renders, or of others.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        try:
+            session = ort.InferenceSession(str(model), options, providers=[PROVIDER])
+        except (RuntimeError, ValueError, OSError) as error:
+            raise EngineDamaged(
+                f"ONNX Runtime {ort.__version__} cannot load {model}:\n{error}\n"
+                "Remove it with `xbind engines gc`, and it will be built again."
+            ) from error
+        if session.get_providers() != [PROVIDER]:
+            raise BackendUnavailable(
+                f"ONNX Runtime runs {spec.name!r} on {session.get_providers()}, but {PROVIDER} was "
+                "asked for.\nInstall the onnxruntime package, or choose --engine eager."
+            )
+        self._session = session
+
+    def _run(self, feeds: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        arrays = {name: x.detach().contiguous().numpy() for name, x in feeds.items()}
+        results = self._session.run(list(self.spec.output_names), arrays)
+        tensors = (torch.from_numpy(np.asarray(array)) for array in results)
+        return dict(zip(self.spec.output_names, tensors, strict=True))
+
+    def close(self) -> None:
+        del self._session
+
+
+def version() -> str:
+    """Of ONNX Runtime.
+
+    Raises:
+        BackendUnavailable: it is not installed.
+    """
+    return str(_runtime().__version__)
+
+
+def _runtime():  # type: ignore[no-untyped-def]  # noqa: ANN202
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise BackendUnavailable(
+            "ONNX Runtime is not installed here.\n"
+            "Install it with `pip install onnxruntime`, or choose --engine eager."
+        ) from error
+    return onnxruntime

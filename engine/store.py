@@ -1,0 +1,189 @@
+"""Where built engines live: found by everything that decides them, whole or absent.
+
+<root>/<graph>-<backend>-<digest>/engine.json    the key, the signature, every file's hash
+<root>/<graph>-<backend>-<digest>/<files>        such as model.onnx or engine.plan
+<root>/locks/<graph>-<backend>-<digest>          held while that engine is built
+
+An engine is built in a folder of its own and renamed into place, so that a builder which dies
+leaves nothing that is ever loaded. Every byte is compared with its hash before use.
+"""
+
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from xbind.engine.entry import SIDECAR, Entry, Key, Made, damaged, describe, read, sync_folder
+from xbind.engine.errors import EngineDamaged, EngineError
+
+FORMAT = "1"
+"""Layout version of the store; part of every key."""
+_LOCKS = "locks"
+_TEMPORARY = ".building-"
+_TRASH = ".removed-"
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+def cache_folder() -> Path:
+    """Where xbind keeps what it can make again: `XBIND_CACHE`, else the user's cache folder."""
+    named = os.environ.get("XBIND_CACHE")
+    return Path(named) if named else Path.home() / ".cache" / "xbind"
+
+
+def engines_folder() -> Path:
+    """The store that every command shares."""
+    return cache_folder() / "engines"
+
+
+class EngineStore:
+    """A folder of engines, shared by any number of processes."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def find(self, key: Key) -> Entry | None:
+        """The engine for exactly this key, every byte of it checked; None if there is none.
+
+        Raises:
+            EngineDamaged: there is one, and a file of it is not what was written.
+        """
+        folder = self.root / key.folder_name
+        if not folder.is_dir():
+            return None
+        entry = read(folder)
+        if entry.key.differences(key):
+            raise damaged(folder / SIDECAR, f"the key {key.digest}", entry.key.digest)
+        entry.verify()
+        return entry
+
+    def build(
+        self, key: Key, make: Callable[[Path], Made], waiting: Callable[[], None] = lambda: None
+    ) -> Entry:
+        """The engine for a key, built unless another process has done so meanwhile.
+
+        Args:
+            key: what the engine is for.
+            make: writes the engine's files into an empty folder.
+            waiting: called once if another process is building the same engine.
+
+        Raises:
+            EngineError: the disk is full or refuses; or whatever `make` raises. Nothing is kept.
+        """
+        with _disk_errors(self.root), self._locked(key, waiting):
+            try:
+                found = self.find(key)
+            except EngineDamaged:
+                found = None
+            if found is not None:
+                return found
+            building = self.root / f"{_TEMPORARY}{key.folder_name}"
+            shutil.rmtree(building, ignore_errors=True)  # of a builder that died: the lock is ours
+            building.mkdir(parents=True)
+            try:
+                describe(building, key, make(building))
+                self._remove(self.root / key.folder_name)
+                building.rename(self.root / key.folder_name)
+                sync_folder(self.root)
+            finally:
+                shutil.rmtree(building, ignore_errors=True)
+            return read(self.root / key.folder_name)
+
+    def entries(self) -> Iterator[Entry | EngineDamaged]:
+        """Every engine, and an error in place of each whose description is damaged."""
+        for folder in sorted(self.root.glob("[!.]*")):
+            if folder.name != _LOCKS and folder.is_dir():
+                try:
+                    yield read(folder)
+                except EngineDamaged as error:
+                    yield error
+
+    def advice(self, key: Key) -> str:
+        """Why there is no engine for this key: how the nearest one differs."""
+        alike = [
+            entry.key.differences(key)
+            for entry in self.entries()
+            if isinstance(entry, Entry)
+            and all(entry.key.fields[n] == key.fields[n] for n in ("graph", "backend"))
+        ]
+        if not alike:
+            return "none was built yet"
+        return "; ".join(min(alike, key=len))
+
+    def gc(self, keep: Callable[[Entry], bool]) -> list[tuple[str, int]]:
+        """Remove engines that are damaged or not to be kept, and what dead builders left.
+
+        Engines that are being built are left alone.
+
+        Returns:
+            Name and bytes of everything that was removed.
+        """
+        removed = []
+        kept = {
+            entry.folder.name
+            for entry in self.entries()
+            if isinstance(entry, Entry) and keep(entry) and _is_whole(entry)
+        }
+        for folder in sorted(self.root.glob("*")):
+            if folder.name != _LOCKS and folder.name not in kept and not self._is_building(folder):
+                size = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+                self._remove(folder)
+                removed.append((folder.name, size))
+        return removed
+
+    def _is_building(self, folder: Path) -> bool:
+        lock = self.root / _LOCKS / folder.name.removeprefix(_TEMPORARY)
+        if not lock.is_file():
+            return False
+        with lock.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+    def _remove(self, folder: Path) -> None:
+        """Out of sight in one step, then file by file."""
+        if folder.exists():
+            trash = folder.with_name(f"{_TRASH}{os.getpid()}-{folder.name}")
+            folder.rename(trash)
+            shutil.rmtree(trash)
+
+    @contextmanager
+    def _locked(self, key: Key, waiting: Callable[[], None]) -> Iterator[None]:
+        """One builder per key; the system lets go of the lock of a process that dies."""
+        locks = self.root / _LOCKS
+        locks.mkdir(parents=True, exist_ok=True)
+        with (locks / key.folder_name).open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                waiting()
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+def _is_whole(entry: Entry) -> bool:
+    try:
+        entry.verify()
+    except EngineDamaged:
+        return False
+    return True
+
+
+@contextmanager
+def _disk_errors(root: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise EngineError(
+                f"No room left in {root} ({error.strerror}); the unfinished engine is removed.\n"
+                "Free some space, name another folder in XBIND_CACHE, or choose --engine eager."
+            ) from error
+        raise EngineError(
+            f"Cannot write engines to {root}: {error.strerror or error}.\n"
+            "Name a folder that you may write to in XBIND_CACHE, or choose --engine eager."
+        ) from error

@@ -1,0 +1,306 @@
+"""Sums, norms, softmax and attention, and their gradients. All of it in float32 at least."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from xbind.export.builder import Builder, widened
+from xbind.export.errors import ExportError
+from xbind.export.lower_pointwise import Lowering
+from xbind.export.record import Call, Value
+
+aten = torch.ops.aten
+
+
+def _reduce(op: str) -> Lowering:
+    def lower(
+        g: Builder,
+        call: Call,
+        x: Value,
+        dims: Sequence[int] | None,
+        keepdim: bool,
+        *_: object,
+    ) -> str:
+        return _reduced(g, call, op, x, dims, keepdim)
+
+    return lower
+
+
+def _reduce_all(op: str) -> Lowering:
+    def lower(g: Builder, call: Call, x: Value, *_: object) -> str:
+        return _reduced(g, call, op, x, None, False)
+
+    return lower
+
+
+def _reduced(
+    g: Builder, call: Call, op: str, x: Value, dims: Sequence[int] | None, keepdim: bool
+) -> str:
+    dtype = widened(call.outputs[0].dtype)
+    name = g.cast(g.name(x), x.dtype, dtype)
+    axes = [d % len(x.shape) for d in dims] if dims else list(range(len(x.shape)))
+    if axes:
+        name = g.node(op, name, g.ints(*axes), keepdims=int(keepdim))
+    return g.cast(name, dtype, call.outputs[0].dtype)
+
+
+def _vector_norm(
+    g: Builder,
+    call: Call,
+    x: Value,
+    order: float,
+    dims: int | Sequence[int] | None,
+    keepdim: bool,
+    *_: object,
+) -> str:
+    if order != 2:
+        raise ExportError(f"A vector norm of order {order} is not written yet.")
+    return _reduced(g, call, "ReduceL2", x, [dims] if isinstance(dims, int) else dims, keepdim)
+
+
+def _amax(g: Builder, call: Call, x: Value, dims: Sequence[int], keepdim: bool) -> str:
+    return _reduced(g, call, "ReduceMax", x, dims, keepdim)
+
+
+def _argmax(g: Builder, _call: Call, x: Value, dim: int | None, keepdim: bool) -> str:
+    if dim is None:
+        raise ExportError("argmax over all axes is not written yet.")
+    return g.node("ArgMax", g.name(x), axis=dim % len(x.shape), keepdims=int(keepdim))
+
+
+def _mean(g: Builder, name: str, axes: Sequence[int]) -> str:
+    return g.node("ReduceMean", name, g.ints(*axes), keepdims=1)
+
+
+def _centred(g: Builder, name: str, axes: Sequence[int], eps: float) -> tuple[str, str, str]:
+    """x − mean, the mean, and 1/√(variance + eps)."""
+    mean = _mean(g, name, axes)
+    centred = g.node("Sub", name, mean)
+    variance = _mean(g, g.node("Mul", centred, centred), axes)
+    shifted = g.node("Add", variance, g.scalar(eps, torch.float32))
+    return centred, mean, g.node("Reciprocal", g.node("Sqrt", shifted))
+
+
+def _affine(
+    g: Builder, name: str, weight: Value | None, bias: Value | None, shape: Sequence[int]
+) -> str:
+    """weight · x + bias, each in `shape`."""
+    for op, parameter in (("Mul", weight), ("Add", bias)):
+        if parameter is not None:
+            wide = g.wide(parameter)
+            fitted = wide if tuple(shape) == parameter.shape else g.reshape(wide, shape)
+            name = g.node(op, name, fitted)
+    return name
+
+
+def _layer_norm(
+    g: Builder,
+    call: Call,
+    x: Value,
+    shape: Sequence[int],
+    weight: Value | None,
+    bias: Value | None,
+    eps: float,
+) -> tuple[str, str | None, str | None]:
+    axes = range(len(x.shape) - len(shape), len(x.shape))
+    if not any(g.is_used(output) for output in call.outputs[1:]) and weight is not None:
+        inputs = [g.wide(v) for v in (x, weight, bias) if v is not None]
+        name = g.node("LayerNormalization", *inputs, axis=axes[0], epsilon=eps)
+        return g.cast(name, widened(x.dtype), x.dtype), None, None
+    centred, mean, scale = _centred(g, g.wide(x), axes, eps)
+    name = _affine(g, g.node("Mul", centred, scale), weight, bias, shape)
+    return g.cast(name, widened(x.dtype), x.dtype), mean, scale
+
+
+def _layer_norm_backward(
+    g: Builder,
+    call: Call,
+    y_bar: Value,
+    x: Value,
+    shape: Sequence[int],
+    mean: Value,
+    scale: Value,
+    weight: Value | None,
+    _bias: Value | None,
+    wanted: Sequence[bool],
+) -> tuple[str, None, None]:
+    _check_frozen(wanted)
+    axes = range(len(x.shape) - len(shape), len(x.shape))
+    y_hat = g.node("Mul", g.node("Sub", g.wide(x), g.name(mean)), g.name(scale))
+    cotangent = _affine(g, g.wide(y_bar), weight, None, shape)
+    name = _normalised_backward(g, cotangent, y_hat, g.name(scale), axes)
+    return g.cast(name, widened(x.dtype), call.outputs[0].dtype), None, None
+
+
+def _group_norm(
+    g: Builder,
+    call: Call,
+    x: Value,
+    weight: Value | None,
+    bias: Value | None,
+    n: int,
+    c: int,
+    _hw: int,
+    groups: int,
+    eps: float,
+) -> tuple[str, str | None, str | None]:
+    grouped = g.reshape(g.wide(x), (n, groups, -1))
+    mean, scale = None, None
+    if any(g.is_used(output) for output in call.outputs[1:]):
+        centred, mean, scale = _centred(g, grouped, [2], eps)
+        name = g.node("Mul", centred, scale)
+        mean, scale = (g.reshape(v, (n, groups)) for v in (mean, scale))
+    else:
+        ones, zeros = (g.constant(torch.full((groups,), v)) for v in (1.0, 0.0))
+        name = g.node("InstanceNormalization", grouped, ones, zeros, epsilon=eps)
+    per_channel = (1, c, *[1] * (len(x.shape) - 2))
+    name = _affine(g, g.reshape(name, x.shape), weight, bias, per_channel)
+    return g.cast(name, widened(x.dtype), x.dtype), mean, scale
+
+
+def _group_norm_backward(
+    g: Builder,
+    call: Call,
+    y_bar: Value,
+    x: Value,
+    mean: Value,
+    scale: Value,
+    weight: Value | None,
+    n: int,
+    c: int,
+    _hw: int,
+    groups: int,
+    wanted: Sequence[bool],
+) -> tuple[str, None, None]:
+    _check_frozen(wanted)
+    mean_name, scale_name = (g.reshape(g.name(v), (n, groups, 1)) for v in (mean, scale))
+    grouped = g.reshape(g.wide(x), (n, groups, -1))
+    y_hat = g.node("Mul", g.node("Sub", grouped, mean_name), scale_name)
+    per_channel = (1, c, *[1] * (len(x.shape) - 2))
+    cotangent = _affine(g, g.wide(y_bar), weight, None, per_channel)
+    cotangent = g.reshape(cotangent, (n, groups, -1))
+    name = _normalised_backward(g, cotangent, y_hat, scale_name, [2])
+    return g.cast(g.reshape(name, x.shape), widened(x.dtype), call.outputs[0].dtype), None, None
+
+
+def _normalised_backward(
+    g: Builder, y_bar: str, y_hat: str, scale: str, axes: Sequence[int]
+) -> str:
+    """x̄ = scale (ȳ − mean(ȳ) − ŷ mean(ȳ ŷ)): the part of ȳ that mean and variance do not eat."""
+    along = g.node("Mul", y_hat, _mean(g, g.node("Mul", y_bar, y_hat), axes))
+    rest = g.node("Sub", g.node("Sub", y_bar, _mean(g, y_bar, axes)), along)
+    return g.node("Mul", scale, rest)
+
+
+def _check_frozen(wanted: Sequence[bool]) -> None:
+    if wanted[1] or wanted[2]:
+        raise ExportError(
+            "A norm's parameters are differentiated; steps have frozen networks.\n"
+            "Call requires_grad_(False) on the module."
+        )
+
+
+def _softmax(g: Builder, call: Call, x: Value, dim: int, _half_to_float: bool) -> str:
+    name = g.node("Softmax", g.wide(x), axis=dim % len(x.shape))
+    return g.cast(name, widened(x.dtype), call.outputs[0].dtype)
+
+
+def _softmax_backward(
+    g: Builder, call: Call, p_bar: Value, p: Value, dim: int, _dtype: torch.dtype
+) -> str:
+    name = _softmax_bar(g, g.wide(p_bar), g.wide(p), dim % len(p.shape))
+    return g.cast(name, widened(p.dtype), call.outputs[0].dtype)
+
+
+def _softmax_bar(g: Builder, p_bar: str, p: str, axis: int) -> str:
+    """p (p̄ − Σ p̄ p)."""
+    total = g.node("ReduceSum", g.node("Mul", p_bar, p), g.ints(axis), keepdims=1)
+    return g.node("Mul", p, g.node("Sub", p_bar, total))
+
+
+def _attention(
+    g: Builder,
+    _call: Call,
+    q: Value,
+    k: Value,
+    v: Value,
+    _dropout: float,
+    is_causal: bool,
+    mask: Value | None,
+    scale: float | None,
+) -> tuple[str, None]:
+    p = _attention_map(g, q, k, is_causal, mask, scale)
+    return g.node("MatMul", g.cast(p, torch.float32, v.dtype), g.name(v)), None
+
+
+def _attention_map(
+    g: Builder, q: Value, k: Value, is_causal: bool, mask: Value | None, scale: float | None
+) -> str:
+    """softmax(scale · q kᵀ + mask) in float32."""
+    if is_causal:
+        raise ExportError("Causal attention is not written yet.\nGive it as a mask.")
+    dtype = torch.float32 if g.upcast_attention else q.dtype
+    factor = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
+    queries = g.cast(g.name(q), q.dtype, dtype)
+    scaled = g.node("Mul", queries, g.scalar(factor, dtype))
+    keys = g.cast(_turned(g, g.name(k), len(k.shape)), k.dtype, dtype)
+    logits = g.cast(g.node("MatMul", scaled, keys), dtype, widened(dtype))
+    if mask is not None:
+        logits = g.node("Add", logits, g.wide(mask))
+    return g.node("Softmax", logits, axis=-1)
+
+
+def _attention_backward(
+    g: Builder,
+    call: Call,
+    y_bar: Value,
+    q: Value,
+    k: Value,
+    v: Value,
+    _y: Value,
+    _normaliser: Value,
+    _dropout: float,
+    is_causal: bool,
+    mask: Value | None,
+    scale: float | None,
+) -> tuple[str, str, str]:
+    """With p = softmax(s q kᵀ):  v̄ = pᵀ ȳ,  l̄ = p (p̄ − Σ p̄ p),  q̄ = s l̄ k,  k̄ = s l̄ᵀ q."""
+    axes, dtype = len(q.shape), call.outputs[0].dtype
+    wide = widened(dtype)
+    factor = g.scalar(1 / math.sqrt(q.shape[-1]) if scale is None else scale, wide)
+    p = _attention_map(g, q, k, is_causal, mask, scale)
+    y_bar_name = g.wide(y_bar)
+    v_bar = g.node("MatMul", _turned(g, p, axes), y_bar_name)
+    p_bar = g.node("MatMul", y_bar_name, _turned(g, g.wide(v), axes))
+    l_bar = g.node("Mul", _softmax_bar(g, p_bar, p, axes - 1), factor)
+    q_bar = g.node("MatMul", l_bar, g.wide(k))
+    k_bar = g.node("MatMul", _turned(g, l_bar, axes), g.wide(q))
+    q_bar, k_bar, v_bar = (g.cast(name, wide, dtype) for name in (q_bar, k_bar, v_bar))
+    return q_bar, k_bar, v_bar
+
+
+def _turned(g: Builder, name: str, axes: int) -> str:
+    """The last two axes exchanged."""
+    return g.node("Transpose", name, perm=[*range(axes - 2), axes - 1, axes - 2])
+
+
+LOWERINGS: dict[Any, Lowering] = {
+    aten.mean.dim: _reduce("ReduceMean"),
+    aten.mean.default: _reduce_all("ReduceMean"),
+    aten.sum.dim_IntList: _reduce("ReduceSum"),
+    aten.sum.default: _reduce_all("ReduceSum"),
+    aten.amax.default: _amax,
+    aten.argmax.default: _argmax,
+    aten.linalg_vector_norm.default: _vector_norm,
+    aten.native_layer_norm.default: _layer_norm,
+    aten.native_layer_norm_backward.default: _layer_norm_backward,
+    aten.native_group_norm.default: _group_norm,
+    aten.native_group_norm_backward.default: _group_norm_backward,
+    aten._softmax.default: _softmax,
+    aten._softmax_backward_data.default: _softmax_backward,
+    aten._scaled_dot_product_flash_attention_for_cpu.default: _attention,
+    aten._scaled_dot_product_flash_attention_for_cpu_backward.default: _attention_backward,
+}
+"""aten operation → how a graph says it."""

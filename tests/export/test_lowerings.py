@@ -1,0 +1,59 @@
+"""Every operation of the table against torch, run by ONNX Runtime on inputs that were not recorded.
+
+If one of these fails after a new torch, its name says which operation torch has changed.
+"""
+
+import onnxruntime as ort
+import pytest
+import torch
+from graph_cases import CASES
+from torch import nn
+
+from xbind.export.lowerings import LOWERINGS
+from xbind.export.onnx_graph import lower, save
+from xbind.export.record import record
+
+
+class Function(nn.Module):
+    def __init__(self, f):
+        super().__init__()
+        self.f = f
+
+    def forward(self, **inputs):
+        return self.f(*inputs.values())
+
+
+def feeds(shapes, seed):
+    generator = torch.Generator().manual_seed(seed)
+    return {f"in_{i}": torch.randn(shape, generator=generator) for i, shape in enumerate(shapes)}
+
+
+def outputs_of(f, shapes):
+    with torch.no_grad():
+        result = f(*feeds(shapes, 0).values())
+    return [f"out_{i}" for i in range(1 if isinstance(result, torch.Tensor) else len(result))]
+
+
+def run_graph(folder, inputs):
+    session = ort.InferenceSession(str(folder / "model.onnx"))
+    return session.run(None, {name: x.numpy() for name, x in inputs.items()})
+
+
+def test_every_operation_of_the_table_has_a_case():
+    assert set(CASES) == set(LOWERINGS)
+
+
+@pytest.mark.parametrize("op", CASES, ids=str)
+def test_agrees_with_torch(op, tmp_path):
+    for f, *shapes in CASES[op]:
+        names = outputs_of(f, shapes)
+        recording = record(Function(f), feeds(shapes, 0), names)
+        assert op in {call.op for call in recording.calls}, "the case does not call it"
+        save(lower("case", recording), tmp_path)
+        fresh = feeds(shapes, 1)
+        with torch.no_grad():
+            wanted = f(*fresh.values())
+        wanted = (wanted,) if isinstance(wanted, torch.Tensor) else wanted
+        for want, got in zip(wanted, run_graph(tmp_path, fresh), strict=True):
+            found = torch.as_tensor(got)
+            torch.testing.assert_close(found, want, rtol=1e-4, atol=1e-5, equal_nan=False)

@@ -1,0 +1,87 @@
+"""What is written to disk: the same bytes each time, weights inside or beside, checked."""
+
+import onnx
+import onnxruntime as ort
+import pytest
+import torch
+from torch import nn
+
+from xbind.export.errors import ExportError
+from xbind.export.onnx_graph import MODEL, OPSET, WEIGHTS, lower, save
+from xbind.export.record import record
+
+
+def network():
+    torch.manual_seed(0)
+    layers = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.SiLU(), nn.Conv2d(8, 3, 3))
+    return layers.requires_grad_(False)
+
+
+class Named(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = network()
+
+    def forward(self, image, t):
+        return self.net(image) * t.float()
+
+
+def graph():
+    feeds = {"image": torch.randn(1, 3, 8, 8), "t": torch.tensor(3)}
+    return lower("named", record(Named(), feeds, ["y"]))
+
+
+def test_the_same_run_gives_the_same_bytes(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        save(graph(), tmp_path / name)
+    assert (tmp_path / "a" / MODEL).read_bytes() == (tmp_path / "b" / MODEL).read_bytes()
+
+
+def test_large_weights_go_beside_the_graph_and_change_nothing(tmp_path):
+    inputs = {"image": torch.randn(1, 3, 8, 8), "t": torch.tensor(5)}
+    results, files = [], []
+    for name, limit in (("inside", 2**30), ("beside", 100)):
+        folder = tmp_path / name
+        folder.mkdir()
+        files.append([path.name for path in save(graph(), folder, embedded_bytes=limit)])
+        session = ort.InferenceSession(str(folder / MODEL))
+        results.append(session.run(None, {k: v.numpy() for k, v in inputs.items()})[0])
+    assert files == [[MODEL], [MODEL, WEIGHTS]]
+    assert (results[0] == results[1]).all()
+    assert (tmp_path / "beside" / MODEL).stat().st_size < 4000
+    model = onnx.load(tmp_path / "beside" / MODEL, load_external_data=False)
+    offsets = [int(e.value) for i in model.graph.initializer for e in i.external_data
+               if e.key == "offset"]  # fmt: skip
+    assert all(offset % 4096 == 0 for offset in offsets)
+
+
+def test_the_signature_is_the_module_s(tmp_path):
+    made = graph()
+    assert made.spec.input_names == ("image", "t")
+    assert [str(spec) for spec in made.spec.inputs] == ["float32 [1, 3, 8, 8]", "int64 []"]
+    assert [str(spec) for spec in made.spec.outputs] == ["float32 [1, 3, 6, 6]"]
+    save(made, tmp_path)
+    model = onnx.load(tmp_path / MODEL)
+    assert model.opset_import[0].version == OPSET
+    assert {i.name for i in model.graph.initializer} > {"net.0.weight", "net.2.bias"}
+
+
+def test_a_graph_that_onnx_refuses_is_not_accepted(tmp_path):
+    made = graph()
+    made.model.graph.node[0].input[0] = "nothing"
+    with pytest.raises(ExportError, match="ONNX refuses"):
+        save(made, tmp_path)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_weights_are_stored_as_they_are(tmp_path, dtype):
+    net = network().to(dtype)
+    made = lower("half", record(net, {"input": torch.randn(1, 3, 8, 8).to(dtype)}, ["y"]))
+    save(made, tmp_path)
+    model = onnx.load(tmp_path / MODEL)
+    stored = {i.name: i for i in model.graph.initializer}["0.weight"]
+    assert stored.data_type == onnx.helper.np_dtype_to_tensor_dtype(
+        onnx.helper.tensor_dtype_to_np_dtype(stored.data_type)
+    )
+    assert stored.raw_data == net[0].weight.view(torch.int16).numpy().tobytes()

@@ -1,0 +1,194 @@
+"""Inputs to record and to compare graphs on: of the kind and range that a run feeds them.
+
+Standard normal numbers would hide what overflows; here images show something on white, latents come
+from the VAE, and conditions have the lengths that the priors were trained on.
+"""
+
+from typing import Any, cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from xbind.frozen import Bundle
+from xbind.graphs import BIND, GraphRequest
+from xbind.guidance.latents import encode
+from xbind.guidance.timesteps import cds_clamp
+from xbind.guidance.unclip import unclip_condition
+from xbind.models.preprocess import normalise_image
+from xbind.presets import GuidanceConfig
+
+Feeds = dict[str, Tensor]
+CDS_GAP = 150
+"""t₁ − t₂, in the middle of `cds_timesteps`."""
+
+
+@torch.no_grad()
+def trial_feeds(
+    bundle: Bundle, request: GraphRequest, noise_share: float, generator: torch.Generator
+) -> Feeds:
+    """One set of inputs of a graph.
+
+    Args:
+        bundle: the frozen networks.
+        request: the graph.
+        noise_share: timestep as a share of the schedule, in (0, 1).
+        generator: source of every draw.
+    """
+    draw = _Draw(bundle, request, noise_share, generator)
+    match request.name:
+        case "sds2d" | "sds2d_img":
+            return draw.step(w_img=request.name.endswith("_img")) | draw.unclip()
+        case "sds3d" | "sds3d_img":
+            return draw.step(w_img=request.name.endswith("_img")) | draw.zero123()
+        case "cds2d":
+            return draw.cds2d()
+        case "ms":
+            return draw.ms()
+        case "unet2d":
+            return draw.unet2d()
+        case "unet3d":
+            return draw.unet3d()
+        case "vae_encode":
+            return {"image": draw.image(request.batch, request.size)}
+        case "vae_decode":
+            return {"z": draw.latent(request.batch)}
+        case "clip_image":
+            return {"pixels": normalise_image(draw.image(request.batch, request.size))}
+        case _:
+            return {"x": draw.modality(request.name.removeprefix(BIND))}
+
+
+class _Draw:
+    """The parts that several graphs share."""
+
+    def __init__(
+        self, bundle: Bundle, request: GraphRequest, share: float, generator: torch.Generator
+    ) -> None:
+        self.bundle, self.request, self.generator = bundle, request, generator
+        self.t = int(share * len(bundle.unclip.schedule.alphas_cumprod))
+
+    def uniform(self, *shape: int) -> Tensor:
+        return torch.rand(*shape, generator=self.generator)
+
+    def normal(self, *shape: int) -> Tensor:
+        return torch.randn(*shape, generator=self.generator)
+
+    def image(self, count: int, size: int) -> Float[Tensor, "b 3 s s"]:
+        """A shaded ball each, of a colour and place of its own, on white."""
+        line = torch.linspace(-1, 1, size)
+        y, x = torch.meshgrid(line, line, indexing="ij")
+        centre = 0.6 * (self.uniform(count, 2, 1, 1) - 0.5)
+        radius = 0.3 + 0.4 * self.uniform(count, 1, 1, 1)
+        dx, dy = x - centre[:, :1], y - centre[:, 1:]
+        inside = torch.sigmoid(size / 2 * (radius - (dx.square() + dy.square()).sqrt()))
+        shade = (0.7 - 0.3 * (dx + dy) / radius).clamp(0.1, 1)
+        return 1 - inside * (1 - shade * self.uniform(count, 3, 1, 1))
+
+    def steps(self, count: int) -> Tensor:
+        return torch.full((count,), self.t)
+
+    def latent_noise(self, count: int) -> Tensor:
+        unet = self.bundle.unclip.unet.config
+        return self.normal(count, unet.in_channels, unet.sample_size, unet.sample_size)
+
+    def latent(self, count: int) -> Tensor:
+        return encode(self.bundle.unclip.vae, self.image(count, self.bundle.unclip.image_size))
+
+    def noisy_latent(self, count: int) -> Tensor:
+        noise = self.latent_noise(count)
+        return self.bundle.unclip.schedule.add_noise(self.latent(count), noise, self.steps(count))
+
+    def step(self, *, w_img: bool) -> Feeds:
+        b = self.request.batch
+        feeds = {
+            "image": self.image(b, self.request.size),
+            "noise": self.latent_noise(b),
+            "t": self.steps(b),
+            "weight": torch.ones(b),
+        }
+        return feeds | ({"w_img": torch.tensor(GuidanceConfig().w_img)} if w_img else {})
+
+    def unclip(self) -> Feeds:
+        scale = torch.tensor(GuidanceConfig().cfg_2d)
+        return {"class_labels": self.class_labels(1), "cfg_scale": scale}
+
+    def class_labels(self, count: int) -> Tensor:
+        unclip = self.bundle.unclip
+        length = next(iter(self.bundle.bind.norms.values()))
+        embedding = length * normalize(self.normal(count, len(unclip.mean)), dim=-1)
+        return unclip_condition(
+            embedding, torch.zeros(count, dtype=torch.long), self.normal(*embedding.shape),
+            mean=unclip.mean, std=unclip.std, alphas_cumprod=unclip.noising_alphas_cumprod,
+        )  # fmt: skip
+
+    def zero123(self) -> Feeds:
+        return {
+            "token": self.token(self.request.batch),
+            "reference_latent": self.reference_latent(),
+            "cfg_scale": torch.tensor(GuidanceConfig().cfg_3d),
+        }
+
+    def token(self, count: int) -> Tensor:
+        zero123 = self.bundle.zero123
+        pose = 2 * self.uniform(count, 4) - 1
+        embedding = self.normal(count, zero123.projection.in_features - 4)
+        length = zero123.embedding_norm
+        embedding = embedding if length is None else length * normalize(embedding, dim=-1)
+        return cast(Tensor, zero123.projection(torch.cat([embedding, pose], 1)))[:, None]
+
+    def reference_latent(self) -> Tensor:
+        vae = self.bundle.zero123.vae
+        image = self.image(1, self.bundle.zero123.image_size)
+        return encode(vae, image) / vae.config.scaling_factor
+
+    def cds2d(self) -> Feeds:
+        b, step = self.request.batch, self.step(w_img=False)
+        t_1 = self.steps(b).clamp(CDS_GAP, 500)
+        pair = {"eps_star": self.latent_noise(1), "t_1": t_1, "t_2": t_1 - CDS_GAP}
+        weight = self.bundle.unclip.schedule.variance(t_1)
+        last = {"weight": weight, "clamp": torch.tensor(cds_clamp(0.5))}
+        return {"image": step["image"]} | pair | self.unclip() | last
+
+    def ms(self) -> Feeds:
+        k, d = self.request.batch, self.bundle.bind.model.config.embed_dim
+        return {
+            "augmented": normalise_image(self.image(k, self.request.size)),
+            "c_m": normalize(self.normal(d), dim=0),
+            "weight": torch.full((k,), 1 / k),
+        }
+
+    def unet2d(self) -> Feeds:
+        b = self.request.batch
+        return {
+            "sample": self.noisy_latent(b),
+            "timestep": self.steps(b),
+            "encoder_hidden_states": self.bundle.unclip.context.expand(b, -1, -1).contiguous(),
+            "class_labels": self.class_labels(b),
+        }
+
+    def unet3d(self) -> Feeds:
+        b, token = self.request.batch, self.token(self.request.batch)
+        reference = self.reference_latent().expand(b, -1, -1, -1)
+        feeds = {
+            "sample": torch.cat([self.noisy_latent(b), reference], 1),
+            "timestep": self.steps(b),
+            "encoder_hidden_states": token,
+        }
+        labelled = self.bundle.zero123.unet.config.class_embed_type is not None
+        return feeds | ({"class_labels": token[:, 0]} if labelled else {})
+
+    def modality(self, name: str) -> Tensor:
+        encoder, b = self.bundle.bind, self.request.batch
+        if name == "text":
+            words = " ".join(encoder.tokenizer.vocabulary[:3])
+            return torch.tensor([encoder.tokenizer.encode(words).ids] * b)
+        height, width = cast(Any, encoder.model.config.trunks[name]).input_size
+        if name == "vision":
+            return normalise_image(self.image(b, height))
+        return (
+            self.normal(b, 1, height, width)
+            if name == "audio"
+            else self.uniform(b, 1, height, width)
+        )

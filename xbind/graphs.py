@@ -1,0 +1,225 @@
+"""The graphs of a bundle: which ones a run uses, the module that each is, and inputs to try it on.
+
+A guidance step is one graph with its gradient inside; what is only sampled or encoded once is a
+plain forward. Shapes are static, so the same step at another size is another graph.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, cast
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from xbind.engine.errors import EngineError
+from xbind.frozen import Bundle
+from xbind.guidance.cds2d import Cds2d
+from xbind.guidance.latents import Vae, decode, encode
+from xbind.guidance.ms import Ms
+from xbind.guidance.sds2d import Sds2d
+from xbind.guidance.sds3d import Sds3d
+from xbind.guidance.step import GuidanceStep
+from xbind.models.bind import Modality
+from xbind.presets import GuidanceConfig, MethodConfig
+
+STEPS = ("sds2d", "sds2d_img", "cds2d", "sds3d", "sds3d_img", "ms")
+"""Guidance steps; `_img` has the image term of Eq. 5."""
+BIND = "bind_"
+"""Starts the name of an encoder's graph; the modality follows."""
+FORWARDS = ("unet2d", "unet3d", "vae_encode", "vae_decode", "clip_image")
+"""Plain forwards, beside one `bind_<modality>` for each modality of the bundle."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class GraphRequest:
+    """A graph at one size."""
+
+    name: str
+    """One of `STEPS`, `FORWARDS`, or `bind_` and a modality."""
+    batch: int
+    """First axis of its first input."""
+    size: int
+    """Side of its images, in pixels, where it takes images of any size; else 0."""
+
+    @property
+    def label(self) -> str:
+        """A file name, such as `sds2d_img-b1-64px`."""
+        return f"{self.name}-b{self.batch}" + (f"-{self.size}px" if self.size else "")
+
+
+def requests_of_run(method: MethodConfig, bundle: Bundle) -> list[GraphRequest]:
+    """The graphs that `xbind generate` runs, each once: steps, and the UNet that samples x_r."""
+    wanted = [GraphRequest("unet2d", 2 * method.reference.candidates, 0)]
+    for phase in (method.coarse, method.geometry, method.texture):
+        planar = getattr(phase, "planar", "sds")
+        for name in _step_names(phase.guidance, planar):
+            if name == "ms":
+                images = phase.views * (2 * phase.guidance.ms_augmentations + 1)
+                wanted.append(GraphRequest(name, images, bundle.clip_size))
+            else:
+                wanted.append(GraphRequest(name, phase.views, phase.size))
+    return list(dict.fromkeys(wanted))
+
+
+def all_requests(method: MethodConfig, bundle: Bundle) -> list[GraphRequest]:
+    """`requests_of_run`, and every other graph of the bundle at the size that a run would use."""
+    views, size = method.coarse.views, bundle.unclip.image_size
+    wanted = requests_of_run(method, bundle)
+    named = {request.name for request in wanted}
+    wanted += [GraphRequest(n, views, size) for n in STEPS if n not in named and n != "ms"]
+    wanted += [
+        GraphRequest("unet3d", 2 * views, 0),
+        GraphRequest("vae_encode", 1, size),
+        GraphRequest("vae_decode", method.reference.candidates, 0),
+        GraphRequest("clip_image", 1, bundle.clip_size),
+    ]
+    modalities = bundle.bind.model.config.trunks
+    return wanted + [GraphRequest(f"{BIND}{modality}", 1, 0) for modality in modalities]
+
+
+def _step_names(guidance: GuidanceConfig, planar: str) -> Iterator[str]:
+    if guidance.w_2d > 0:
+        yield "cds2d" if planar == "cds" else sds_name("sds2d", guidance)
+    if guidance.w_3d > 0:
+        yield sds_name("sds3d", guidance)
+    if guidance.w_ms > 0:
+        yield "ms"
+
+
+def sds_name(name: str, guidance: GuidanceConfig) -> str:
+    """The step with or without the image term, as the weights ask for."""
+    return f"{name}_img" if guidance.w_img > 0 else name
+
+
+def eager_steps(bundle: Bundle) -> Callable[[str], GuidanceStep]:
+    """Name → the step in eager torch, at any size; each is made once."""
+    return cache(lambda name: cast(GuidanceStep, make_module(bundle, name)))
+
+
+def make_module(bundle: Bundle, name: str) -> nn.Module:
+    """The frozen module that a graph is made of.
+
+    Raises:
+        EngineError: there is no graph of that name.
+    """
+    unclip, zero123 = bundle.unclip, bundle.zero123
+    match name:
+        case "sds2d" | "sds2d_img":
+            return Sds2d(
+                unclip.vae, unclip.unet, unclip.schedule, unclip.context,
+                image_size=unclip.image_size, image_term=name.endswith("_img"),
+            )  # fmt: skip
+        case "cds2d":
+            return Cds2d(
+                unclip.vae, unclip.unet, unclip.schedule, unclip.context,
+                image_size=unclip.image_size,
+            )  # fmt: skip
+        case "sds3d" | "sds3d_img":
+            return Sds3d(
+                zero123.vae, zero123.unet, zero123.schedule,
+                image_size=zero123.image_size, image_term=name.endswith("_img"),
+            )  # fmt: skip
+        case "ms":
+            return Ms(UnitEmbedding(bundle.clip))
+        case _:
+            return _make_forward(bundle, name)
+
+
+def _make_forward(bundle: Bundle, name: str) -> nn.Module:
+    match name:
+        case "unet2d":
+            return PlainUNet(bundle.unclip.unet, labelled=True)
+        case "unet3d":
+            config = bundle.zero123.unet.config
+            return PlainUNet(bundle.zero123.unet, labelled=config.class_embed_type is not None)
+        case "vae_encode":
+            return Encode(bundle.unclip.vae)
+        case "vae_decode":
+            return Decode(bundle.unclip.vae)
+        case "clip_image":
+            return UnitEmbedding(bundle.clip)
+    modality = name.removeprefix(BIND)
+    trunks = bundle.bind.model.config.trunks
+    if name.startswith(BIND) and modality in trunks:
+        return Embed(bundle.bind.model, cast(Modality, modality))
+    known = ", ".join([*STEPS, *FORWARDS, *(f"{BIND}{m}" for m in trunks)])
+    raise EngineError(f"The bundle has no graph {name!r}.\nChoose of: {known}.")
+
+
+def output_names(name: str, module: nn.Module) -> tuple[str, ...]:
+    """Names of what a graph's module returns."""
+    return cast(GuidanceStep, module).outputs if name in STEPS else ("output",)
+
+
+class UnitEmbedding(nn.Module):
+    """A CLIPVisionModelWithProjection as normalised pixels → unit vectors."""
+
+    def __init__(self, clip: nn.Module) -> None:
+        super().__init__()
+        self.clip = clip
+
+    def forward(self, pixels: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b d"]:
+        """Return one embedding per image."""
+        embeddings: Tensor = self.clip(pixel_values=pixels).image_embeds
+        return normalize(embeddings, dim=-1)
+
+
+class PlainUNet(nn.Module):
+    """A UNet with the arguments of a prior by name."""
+
+    def __init__(self, unet: Any, *, labelled: bool) -> None:  # noqa: ANN401
+        super().__init__()
+        self.unet, self.labelled = unet, labelled
+
+    def forward(
+        self,
+        sample: Tensor,
+        timestep: Tensor,
+        encoder_hidden_states: Tensor,
+        class_labels: Tensor | None = None,
+    ) -> Tensor:
+        """Return the prediction."""
+        labels = class_labels if self.labelled else None
+        prediction: Tensor = self.unet(
+            sample, timestep, encoder_hidden_states, class_labels=labels, return_dict=False
+        )[0]
+        return prediction
+
+
+class Encode(nn.Module):
+    """Images in [0, 1] to scaled latents."""
+
+    def __init__(self, vae: Any) -> None:  # noqa: ANN401
+        super().__init__()
+        self.vae = vae
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return the latents' modes."""
+        return encode(cast(Vae, self.vae), image)
+
+
+class Decode(nn.Module):
+    """Scaled latents to images in [0, 1]."""
+
+    def __init__(self, vae: Any) -> None:  # noqa: ANN401
+        super().__init__()
+        self.vae = vae
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Return the images."""
+        return decode(cast(Vae, self.vae), z)
+
+
+class Embed(nn.Module):
+    """One modality of the aligned encoder."""
+
+    def __init__(self, model: Any, modality: Modality) -> None:  # noqa: ANN401
+        super().__init__()
+        self.model, self.modality = model, modality
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return unit vectors."""
+        embedding: Tensor = self.model.embed(self.modality, x)
+        return embedding
