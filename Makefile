@@ -5,7 +5,7 @@ VENV ?= .venv
 TORCH = $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 
-.PHONY: demo test lint typecheck clean
+.PHONY: demo test lint typecheck verify-kernels clean
 
 demo: $(VENV)/run.stamp
 	$(VENV)/bin/xbind generate --text "a red mug" --out out/demo --overwrite
@@ -28,6 +28,10 @@ typecheck: $(VENV)/dev.stamp
 	rm -rf $(VENV)/typecheck build
 	$(PIP) install --quiet --no-deps --target $(VENV)/typecheck .
 	cd $(VENV)/typecheck && ../bin/mypy --config-file $(CURDIR)/pyproject.toml -p xbind
+
+# Machine code of every Triton kernel for every GPU generation; a GPU is not needed.
+verify-kernels: $(VENV)/dev.stamp
+	$(VENV)/bin/python -P bench/kernel_resources.py
 
 $(VENV)/run.stamp: constraints.txt setup.py pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

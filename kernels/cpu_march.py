@@ -69,9 +69,10 @@ def _count(
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
 def _write(
-    first, end,                                                                   # rays
-    origins, directions, jitter, occupancy, radius, step, scale, most, offsets,   # in
-    t_out, ray_out, positions,                                                    # out: [n] [n] [n, 3]
+    first, end,                                # rays
+    origins, directions, jitter, occupancy,    # in:  [r, 3] [r, 3] [r] [g, g, g]
+    radius, step, scale, most, offsets,        # in:  … [r + 1]
+    t_out, ray_out, positions,                 # out: [n] [n] [n, 3]
 ):  # fmt: skip
     for ray in range(first, end):
         near, far = _span(origins[ray], directions[ray], radius)

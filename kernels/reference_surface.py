@@ -32,6 +32,15 @@ def rasterize(
     x, y = _centres(size, clip.device)
     with torch.no_grad():
         face = torch.stack([_nearest_face(view.double(), faces, x, y) for view in clip])
+    return locate(clip, faces, face)
+
+
+def locate(
+    clip: Float[Tensor, "b v 4"], faces: Int[Tensor, "f 3"], face: Int[Tensor, "b h w"]
+) -> Float[Tensor, "b h w 4"]:
+    """The raster of `rasterize`, when it is known which face each pixel sees (−1: none)."""
+    size = (face.shape[1], face.shape[2])
+    x, y = _centres(size, clip.device)
     view, row, column = torch.nonzero(face >= 0, as_tuple=True)
     face = face[view, row, column]
 
@@ -47,7 +56,7 @@ def interpolate(
     attributes: Float[Tensor, "b v c"], rast: Float[Tensor, "b h w 4"], faces: Int[Tensor, "f 3"]
 ) -> Float[Tensor, "b h w c"]:
     """See `xbind.kernels.interpolate`."""
-    view, row, column = torch.nonzero(rast[..., 3] > 0, as_tuple=True)
+    view, row, column = torch.nonzero(rast[..., 3] >= 1, as_tuple=True)
     u, v, _, face = rast[view, row, column].unbind(-1)
     corners = _rows(attributes, view[:, None], faces[face.long() - 1])
     weights = torch.stack([u, v, 1 - u - v], -1)

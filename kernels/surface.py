@@ -13,9 +13,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from xbind.kernels import reference_surface
+from xbind.kernels.choice import Form, check, choose, say
 from xbind.kernels.errors import KernelError
 
-SurfaceImpl = Literal["auto", "reference", "numba", "nvdiffrast"]
+SurfaceForm = Form | Literal["nvdiffrast"]
+SurfaceImpl = Literal["auto", "reference", "numba", "triton", "nvdiffrast"]
 
 
 def rasterize(
@@ -32,10 +34,12 @@ def rasterize(
     with a corner that is not finite, is not drawn. On equal depth the lower face index wins.
 
     Args:
-        clip: vertices in clip space, one set per view.
+        clip: vertices in clip space, one set per view, float32 or float64.
         faces: vertex indices, int32 or int64, at most 2²⁴ of them.
         size: (height, width) in pixels.
-        impl: `auto` is numba on a CPU and nvdiffrast on CUDA.
+        impl: `auto` is numba on the CPU and, on CUDA, nvdiffrast where it is installed, else
+            `triton`. For this operator that means: who is seen is found by numba in a copy on the
+            CPU, u, v and z/w are computed where the tensors are.
 
     Returns:
         (u, v, z/w, face + 1): u and v are the perspective-correct weights of the face's corners 0
@@ -43,10 +47,11 @@ def rasterize(
         and z/w; not through which face is seen. (nvdiffrast gives no gradient through z/w.)
 
     Raises:
-        KernelError: a face names a vertex that does not exist, or no rasteriser is installed.
+        KernelError: a face names a vertex that does not exist, or `impl` cannot run there.
     """
     _check_faces(faces, clip.shape[1])
-    match _choose(impl, clip):
+    _check_type(clip)
+    match _choose("rasterize", impl, clip):
         case "reference":
             return reference_surface.rasterize(clip, faces.long(), size)
         case "numba":
@@ -57,6 +62,12 @@ def rasterize(
             from xbind.kernels import nvdiffrast_surface
 
             return nvdiffrast_surface.rasterize(clip, faces, size)
+        case "triton":
+            from xbind.kernels.cpu_rasterize import Rasterize
+
+            copies = clip.detach().float().cpu(), faces.long().cpu()
+            face = Rasterize.apply(*copies, size)[..., 3].long() - 1
+            return reference_surface.locate(clip, faces.long(), face.to(clip.device))
 
 
 def interpolate(
@@ -85,7 +96,7 @@ def interpolate(
     _check_faces(faces, attributes.shape[-2])
     _check_raster(rast, faces)
     per_view = attributes.expand(len(rast), *attributes.shape[-2:])
-    match _choose(impl, rast):
+    match _choose("interpolate", impl, attributes, rast):
         case "reference":
             return reference_surface.interpolate(per_view, rast, faces.long())
         case "numba":
@@ -96,6 +107,10 @@ def interpolate(
             from xbind.kernels import nvdiffrast_surface
 
             return nvdiffrast_surface.interpolate(per_view, rast, faces)
+        case "triton":
+            from xbind.kernels import gpu_interpolate
+
+            return gpu_interpolate.interpolate(per_view, rast, faces.long())
 
 
 def antialias(
@@ -141,7 +156,8 @@ def antialias(
     """
     _check_faces(faces, clip.shape[1])
     _check_raster(rast, faces)
-    chosen = _choose(impl, rast)
+    _check_type(clip)
+    chosen = _choose("antialias", impl, image, rast, clip)
     if chosen == "nvdiffrast":
         from xbind.kernels import nvdiffrast_surface
 
@@ -151,6 +167,10 @@ def antialias(
         from xbind.kernels.cpu_antialias import Antialias
 
         return Antialias.apply(image, rast, clip, faces.long(), table)
+    if chosen == "triton":
+        from xbind.kernels import gpu_antialias
+
+        return gpu_antialias.antialias(image, rast, clip, faces.long(), table)
     return reference_surface.antialias(image, rast, clip, faces.long(), table)
 
 
@@ -172,25 +192,22 @@ def edge_table(faces: Int[Tensor, "f 3"]) -> Int[Tensor, "f 3"]:
     return table.view_as(faces)
 
 
-def _choose(impl: SurfaceImpl, x: Tensor) -> Literal["reference", "numba", "nvdiffrast"]:
-    on_cpu = x.device.type == "cpu"
-    if impl == "numba" or (impl == "auto" and on_cpu):
-        if not (on_cpu and x.dtype == torch.float32):
+def _choose(operator: str, impl: SurfaceImpl, *tensors: Tensor) -> SurfaceForm:
+    """`choice.choose`, and nvdiffrast before all else on CUDA."""
+    on_cuda = all(x.is_cuda for x in tensors)
+    is_installed = importlib.util.find_spec("nvdiffrast") is not None
+    if impl == "nvdiffrast" or (impl == "auto" and on_cuda and is_installed):
+        if not (on_cuda and is_installed):
             raise KernelError(
-                f"The numba kernels want float32 on the CPU, found {x.dtype} on {x.device}.\n"
-                f"Convert the inputs, or pass impl='reference'."
+                f"nvdiffrast {'works on CUDA only' if is_installed else 'is not installed'}, found "
+                f"{', '.join(str(x.device) for x in tensors)}.\n"
+                "Install it with:  pip install --no-build-isolation "
+                "git+https://github.com/NVlabs/nvdiffrast.git\n"
+                "or pass impl='auto'."
             )
-        return "numba"
-    if impl == "reference":
-        return impl
-    if importlib.util.find_spec("nvdiffrast") is not None:
+        say(operator, "nvdiffrast", "cuda")
         return "nvdiffrast"
-    raise KernelError(
-        f"No rasteriser for {x.device}: nvdiffrast is not installed.\n"
-        "Install it with:  pip install --no-build-isolation "
-        "git+https://github.com/NVlabs/nvdiffrast.git\n"
-        "or run on the CPU."
-    )
+    return choose(operator, impl, *tensors)
 
 
 def _check_faces(faces: Int[Tensor, "f 3"], vertices: int) -> None:
@@ -205,9 +222,16 @@ def _check_faces(faces: Int[Tensor, "f 3"], vertices: int) -> None:
 
 
 def _check_raster(rast: Float[Tensor, "b h w 4"], faces: Int[Tensor, "f 3"]) -> None:
-    seen = int(rast[..., 3].max()) if rast.numel() else 0
-    if seen > len(faces):
+    _check_type(rast)
+    seen = rast[..., 3].max().item() if rast.numel() else 0
+    if not seen <= len(faces):  # also if it is not a number
         raise KernelError(
-            f"The raster shows face {seen - 1}, but there are only {len(faces)} faces.\n"
+            f"The raster shows face {seen - 1:.0f}, but there are only {len(faces)} faces.\n"
             f"Pass the faces that were rasterised."
         )
+
+
+def _check_type(x: Tensor) -> None:
+    """Half precision has neither the pixels nor the face numbers."""
+    kinds = (torch.float32, torch.float64)
+    check(x.dtype in kinds, "clip space and rasters in float32 or float64", str(x.dtype))

@@ -77,5 +77,9 @@ def test_refuses_a_raster_of_other_faces(scene, rng):
     seen = int(rast[..., 3].max())
     with pytest.raises(KernelError, match=f"shows face {seen - 1}, but there are only {seen - 1}"):
         interpolate(torch.randn(30, 2, generator=rng), rast, faces[: seen - 1])
+    broken = rast.clone()
+    broken[0, 0, 0, 3] = torch.nan
+    with pytest.raises(KernelError, match="shows face nan"):
+        interpolate(torch.randn(30, 2, generator=rng), broken, faces)
     with pytest.raises(KernelError, match="name vertices 0 to 19"):
         interpolate(torch.randn(20, 2, generator=rng), rast, faces)

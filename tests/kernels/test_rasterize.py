@@ -170,6 +170,10 @@ def test_refuses_what_it_cannot_do(monkeypatch):
         rasterize(clip, faces + 1, SIZE)
     with pytest.raises(KernelError, match=r"float32 on the CPU, found torch\.float64"):
         rasterize(clip.double(), faces, SIZE)
+    with pytest.raises(KernelError, match="in float32 or float64, found"):
+        rasterize(clip.half(), faces, SIZE)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(KernelError, match=r"pip install .*nvdiffrast"):
+    with pytest.raises(KernelError, match=r"(?s)is not installed.*pip install .*nvdiffrast"):
         rasterize(clip, faces, SIZE, impl="nvdiffrast")
+    with pytest.raises(KernelError, match=r"(?s)triton is not installed.*pip install triton"):
+        rasterize(clip, faces, SIZE, impl="triton")
