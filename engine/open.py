@@ -7,7 +7,7 @@ from xbind.engine.backend import Backend
 from xbind.engine.entry import Entry
 from xbind.engine.errors import EngineError
 
-BackendName = Literal["onnxruntime"]
+BackendName = Literal["onnxruntime", "openvino"]
 """What can run a compiled graph."""
 
 
@@ -27,6 +27,12 @@ def open_backend(entry: Entry, *, threads: int) -> Backend:
             from xbind.engine import ort
 
             return ort.OrtBackend(entry.spec, entry.folder / ort.MODEL, threads=threads)
+        case "openvino":
+            from xbind.engine import ov
+
+            precision = entry.key.fields["precision"]
+            blob = entry.folder / ov.BLOB
+            return ov.OvBackend(entry.spec, blob, threads=threads, precision=precision)
         case other:
             raise EngineError(f"No backend {other!r} can load {entry.folder}.")
 
@@ -42,9 +48,16 @@ def version_of(backend: BackendName) -> str:
             from xbind.engine import ort
 
             return ort.version()
+        case "openvino":
+            from xbind.engine import ov
+
+            return ov.version()
 
 
 def target_of(backend: BackendName) -> str:
     """What an engine built here runs on."""
-    del backend
+    if backend == "openvino":
+        from xbind.engine import ov
+
+        return f"cpu {ov.cpu_name()}"
     return f"cpu {platform.machine()}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,7 +38,7 @@ class OrtBackend(Backend):
         options.log_severity_level = 3
         try:
             session = ort.InferenceSession(str(model), options, providers=[PROVIDER])
-        except (RuntimeError, ValueError, OSError) as error:
+        except _load_errors(ort) as error:
             raise EngineDamaged(
                 f"ONNX Runtime {ort.__version__} cannot load {model}:\n{error}\n"
                 "Remove it with `xbind engines gc`, and it will be built again."
@@ -66,6 +67,13 @@ def version() -> str:
         BackendUnavailable: it is not installed.
     """
     return str(_runtime().__version__)
+
+
+def _load_errors(ort: Any) -> tuple[type[Exception], ...]:  # noqa: ANN401
+    """What a damaged graph makes ONNX Runtime raise; they share no base class."""
+    names = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoSuchFile")
+    own = ort.capi.onnxruntime_pybind11_state
+    return tuple(getattr(own, name) for name in (*names, "NotImplemented", "RuntimeException"))
 
 
 def _runtime():  # type: ignore[no-untyped-def]  # noqa: ANN202

@@ -18,7 +18,6 @@ DTYPES = {
     "bool": torch.bool,
 }
 """Names of the element types that a graph may take and return."""
-_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +32,7 @@ class TensorSpec:
     @classmethod
     def of(cls, name: str, tensor: Tensor) -> "TensorSpec":
         """The spec that `tensor` fits."""
-        return cls(name, _NAMES[tensor.dtype], tuple(tensor.shape))
+        return cls(name, str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape))
 
     def __str__(self) -> str:
         return f"{self.dtype} [{', '.join(map(str, self.shape))}]"

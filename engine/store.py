@@ -162,7 +162,10 @@ class EngineStore:
             except BlockingIOError:
                 waiting()
                 fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+            try:
+                yield
+            finally:  # by word: a child process that was forked meanwhile holds the file open too
+                fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def _is_whole(entry: Entry) -> bool:

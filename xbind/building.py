@@ -51,7 +51,7 @@ def build(
         started = time.monotonic()
         module = make_module(bundle, request.name)
         graph = export(bundle, request, module)
-        save(graph, folder)
+        _write(backend, graph, folder)
         unchecked = Entry(folder, key, graph.spec, {}, {})
         with open_backend(unchecked, threads=torch.get_num_threads()) as candidate:
             figures = compare_with_torch(bundle, request, module, candidate)
@@ -59,6 +59,18 @@ def build(
         return Made(graph.spec, {"seconds": time.monotonic() - started, **_noted(figures)})
 
     return store.build(key, make, waiting)
+
+
+def _write(backend: BackendName, graph: Graph, folder: Path) -> None:
+    """What the backend loads, in float32."""
+    match backend:
+        case "onnxruntime":
+            save(graph, folder)
+        case "openvino":
+            from xbind.export.ov_builder import build_openvino
+
+            threads = torch.get_num_threads()
+            build_openvino(graph, folder, threads=threads, precision="float32")
 
 
 def export(bundle: Bundle, request: GraphRequest, module: nn.Module) -> Graph:

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import cast
 
 from xbind.engine.entry import Key
+from xbind.engine.errors import EngineError
 from xbind.engine.open import BackendName, target_of, version_of
 from xbind.engine.store import FORMAT
 from xbind.graphs import BIND, GraphRequest
@@ -40,18 +42,34 @@ def key_of(
     """
     return Key(
         {
-            "format": FORMAT,
             "graph": request.label,
             "weights": _weights_digest(request.name, manifest),
-            "backend": backend,
-            "backend_version": version_of(backend),
-            "target": target_of(backend),
-            "system": f"{platform.system()} {platform.machine()}",
             "precision": precision,
-            "exporter": _exporter_digest(),
-            **{name: version(name) for name in _LIBRARIES},
+            **_surroundings(backend),
         }
     )
+
+
+def why_stale(key: Key) -> list[str]:
+    """What of this installation differs from what an engine was built for; empty if it fits."""
+    try:
+        present = _surroundings(cast(BackendName, key.fields["backend"]))
+    except EngineError as error:
+        return [str(error).splitlines()[0]]
+    return key.differences(Key({**key.fields, **present}))
+
+
+def _surroundings(backend: BackendName) -> dict[str, str]:
+    """The part of a key that is the same for all graphs of a backend."""
+    return {
+        "format": FORMAT,
+        "backend": backend,
+        "backend_version": version_of(backend),
+        "target": target_of(backend),
+        "system": f"{platform.system()} {platform.machine()}",
+        "exporter": _exporter_digest(),
+        **{name: version(name) for name in _LIBRARIES},
+    }
 
 
 def _weights_digest(name: str, manifest: BundleManifest) -> str:

@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import tyro
 
@@ -35,11 +36,39 @@ class ShowBundleConfig:
     """`mini`, or the folder of a bundle."""
 
 
-Command = GenerateConfig | DoctorConfig | ShowBundleConfig
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ListEnginesConfig:
+    """List the compiled graphs that are kept, and which of them still fit this installation."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VerifyEnginesConfig:
+    """Compare every byte of every compiled graph with its hash."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GcEnginesConfig:
+    """Remove compiled graphs that are damaged, unfinished, or for another installation."""
+
+    all: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Remove all of them; what a run needs is built again."""
+
+
+Command = (
+    GenerateConfig
+    | DoctorConfig
+    | ShowBundleConfig
+    | ListEnginesConfig
+    | VerifyEnginesConfig
+    | GcEnginesConfig
+)
 COMMANDS: dict[str, type[Command]] = {
     "generate": GenerateConfig,
     "doctor": DoctorConfig,
     "bundle show": ShowBundleConfig,
+    "engines list": ListEnginesConfig,
+    "engines verify": VerifyEnginesConfig,
+    "engines gc": GcEnginesConfig,
 }
 
 
@@ -76,7 +105,7 @@ def parse(words: list[str]) -> Command:
 
 def overview() -> str:
     """What `xbind --help` prints."""
-    lines = [f"  {name:<14}{config.__doc__}" for name, config in COMMANDS.items()]
+    lines = [f"  {name:<16}{config.__doc__}" for name, config in COMMANDS.items()]
     return "\n".join(
         [
             "usage: xbind COMMAND [OPTIONS]",
@@ -112,6 +141,20 @@ def run(command: Command) -> None:
             from xbind.cli.bundle import show
 
             show(bundle)
+        case _:
+            _run_engines(command)
+
+
+def _run_engines(command: Command) -> None:
+    from xbind.cli import engines
+
+    match command:
+        case ListEnginesConfig():
+            engines.show()
+        case VerifyEnginesConfig():
+            sys.exit(engines.verify())
+        case GcEnginesConfig(all=everything):
+            engines.gc(everything=everything)
 
 
 def advice_to_resume(command: Command, words: list[str]) -> str:

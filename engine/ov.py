@@ -1,0 +1,93 @@
+"""OpenVINO on the CPU."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xbind.engine.backend import Backend
+from xbind.engine.errors import BackendUnavailable, EngineDamaged
+from xbind.engine.spec import GraphSpec
+
+BLOB = "engine.blob"
+"""File name of a compiled model in an engine's folder."""
+DEVICE = "CPU"
+_HINTS = {"float32": "f32", "bfloat16": "bf16"}
+"""Precision → OpenVINO's word for it. Without it, it takes bfloat16 where the CPU has it."""
+
+
+class OvBackend(Backend):
+    """Runs a compiled model on a fixed number of threads."""
+
+    def __init__(self, spec: GraphSpec, blob: Path, *, threads: int, precision: str) -> None:
+        """Load `blob`.
+
+        Raises:
+            BackendUnavailable: OpenVINO is not installed.
+            EngineDamaged: it cannot load the file.
+        """
+        super().__init__(spec)
+        openvino = _runtime()
+        try:
+            self._model = openvino.Core().import_model(
+                blob.read_bytes(), DEVICE, settings(threads, precision)
+            )
+        except (RuntimeError, OSError) as error:
+            raise EngineDamaged(
+                f"OpenVINO {version()} cannot load {blob}:\n{error}\n"
+                "Remove it with `xbind engines gc`, and it will be built again."
+            ) from error
+
+    def _run(self, feeds: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        arrays = {name: x.detach().contiguous().numpy() for name, x in feeds.items()}
+        results = self._model(arrays)  # its outputs are buffers that the next call overwrites
+        return {name: torch.from_numpy(np.array(results[name])) for name in self.spec.output_names}
+
+    def close(self) -> None:
+        del self._model
+
+
+def settings(threads: int, precision: str) -> dict[str, str | int]:
+    """What a model is compiled and loaded with."""
+    return {"INFERENCE_PRECISION_HINT": _HINTS[precision], "INFERENCE_NUM_THREADS": threads}
+
+
+def check_precision(precision: str) -> None:
+    """Refuse a precision that this CPU does not have.
+
+    Raises:
+        BackendUnavailable: names what it has.
+    """
+    found = _runtime().Core().get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
+    if precision == "bfloat16" and "BF16" not in found:
+        raise BackendUnavailable(
+            f"This CPU has no bfloat16 for OpenVINO; it has {', '.join(sorted(found))}.\n"
+            "Leave out --precision, or give --precision float32."
+        )
+
+
+def cpu_name() -> str:
+    """What a compiled model is tied to."""
+    return str(_runtime().Core().get_property(DEVICE, "FULL_DEVICE_NAME"))
+
+
+def version() -> str:
+    """Of OpenVINO, with its build.
+
+    Raises:
+        BackendUnavailable: it is not installed.
+    """
+    return str(_runtime().__version__)
+
+
+def _runtime():  # type: ignore[no-untyped-def]  # noqa: ANN202
+    try:
+        import openvino
+    except ImportError as error:
+        raise BackendUnavailable(
+            "OpenVINO is not installed here.\n"
+            "Install it with `pip install openvino`, or choose --engine onnxruntime."
+        ) from error
+    return openvino

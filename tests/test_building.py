@@ -1,0 +1,169 @@
+"""Every graph of the mini bundle as an engine: it computes what torch does, or it is not kept."""
+
+import importlib.util
+
+import pytest
+import torch
+
+from xbind.building import TRIALS, build, compare_with_torch, export
+from xbind.engine.eager import EagerBackend
+from xbind.engine.errors import EngineError, ParityError
+from xbind.engine.open import open_backend
+from xbind.engine.store import EngineStore
+from xbind.engine_keys import key_of, why_stale
+from xbind.export.onnx_graph import Graph
+from xbind.frozen import load_bundle
+from xbind.graph_feeds import trial_feeds
+from xbind.graphs import STEPS, GraphRequest, all_requests, make_module, requests_of_run
+from xbind.models.bundle import load_manifest
+from xbind.presets import default
+
+MANIFEST = load_manifest("mini")
+MODALITIES = ("vision", "text", "audio", "depth")
+REQUESTS = [
+    *(GraphRequest(name, 1, 64) for name in STEPS if name != "ms"),
+    GraphRequest("sds3d", 2, 48),
+    GraphRequest("ms", 3, 64),
+    GraphRequest("unet2d", 2, 0),
+    GraphRequest("unet3d", 2, 0),
+    GraphRequest("vae_encode", 1, 64),
+    GraphRequest("vae_decode", 2, 0),
+    GraphRequest("clip_image", 2, 64),
+    *(GraphRequest(f"bind_{modality}", 2, 0) for modality in MODALITIES),
+]
+
+
+@pytest.fixture(scope="module")
+def bundle():
+    return load_bundle(MANIFEST)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return EngineStore(tmp_path_factory.mktemp("engines"))
+
+
+@pytest.mark.parametrize("request_", REQUESTS, ids=lambda request: request.label)
+def test_computes_what_torch_computes(bundle, store, request_):
+    entry = build(store, bundle, request_, "onnxruntime")
+    for output, figure in entry.notes["parity"].items():
+        assert figure["cosine"] > 0.9999, output
+        assert figure["relative"] < 2e-4, output
+    assert store.find(key_of(request_, "onnxruntime", MANIFEST)) == entry
+
+
+def test_a_step_s_gradient_is_that_of_its_loss(bundle, store):
+    """Central differences of the engine's own loss, without the parts that the method detaches."""
+    request = GraphRequest("ms", 3, 64)
+    feeds = trial_feeds(bundle, request, 0.5, torch.Generator().manual_seed(3))
+    direction = torch.randn(feeds["augmented"].shape, generator=torch.Generator().manual_seed(4))
+    with open_backend(build(store, bundle, request, "onnxruntime"), threads=1) as engine:
+        x_bar = engine.run(feeds)["x_bar"]
+        losses = [
+            engine.run(feeds | {"augmented": feeds["augmented"] + h * direction})["loss"].double()
+            for h in (0.01, -0.01)
+        ]
+    slope = float(losses[0] - losses[1]) / 0.02
+    assert float((x_bar * direction).sum()) == pytest.approx(slope, rel=0.02)
+
+
+def test_a_wrong_gradient_is_not_kept(bundle, tmp_path, monkeypatch):
+    """A graph whose forward pass is right and whose gradient has the wrong sign."""
+
+    def spoiled(*args):
+        graph = export(*args)
+        last = {node.output[0]: node for node in graph.model.graph.node}
+        last["x_bar"].op_type = "Neg"
+        return Graph(graph.spec, graph.model, graph.weights)
+
+    monkeypatch.setattr("xbind.building.export", spoiled)
+    store = EngineStore(tmp_path)
+    with pytest.raises(ParityError, match=r"x_bar: cosine -1\.0"):
+        build(store, bundle, GraphRequest("ms", 3, 64), "onnxruntime")
+    assert not list(store.entries())
+
+
+OPENVINO = pytest.mark.skipif(
+    importlib.util.find_spec("openvino") is None, reason="openvino is not installed"
+)
+
+
+@OPENVINO
+def test_openvino_computes_what_torch_computes(bundle, tmp_path):
+    entry = build(EngineStore(tmp_path), bundle, GraphRequest("ms", 3, 64), "openvino")
+    assert entry.notes["parity"]["x_bar"]["cosine"] > 0.9999
+    feeds = trial_feeds(bundle, GraphRequest("ms", 3, 64), 0.2, torch.Generator().manual_seed(9))
+    with open_backend(entry, threads=1) as engine:
+        first = engine.run(feeds)["x_bar"]
+        kept = first.clone()
+        engine.run(feeds | {"augmented": -feeds["augmented"]})
+        assert torch.equal(first, kept)  # not a buffer that the next call overwrites
+
+
+@OPENVINO
+def test_openvino_s_wrong_gradient_is_refused_without_its_cure(bundle, tmp_path, monkeypatch):
+    """One weight that feeds a forward and a backward node: right loss, wrong gradient."""
+    monkeypatch.setattr("xbind.export.ov_builder.separate_weights", lambda graph: graph)
+    store = EngineStore(tmp_path)
+    with pytest.raises(ParityError, match="openvino computes 'ms-b3-64px' wrongly: x_bar"):
+        build(store, bundle, GraphRequest("ms", 3, 64), "openvino")
+    assert not list(store.entries())
+
+
+def test_trials_are_not_what_was_recorded(bundle):
+    request = GraphRequest("ms", 3, 64)
+    module, seen = make_module(bundle, "ms"), []
+
+    class Spy(EagerBackend):
+        def _run(self, feeds):
+            seen.append(feeds["augmented"])
+            return super()._run(feeds)
+
+    graph = export(bundle, request, module)
+    compare_with_torch(bundle, request, module, Spy(graph.spec, module))
+    recorded = trial_feeds(bundle, request, 0.5, torch.Generator().manual_seed(1))["augmented"]
+    assert len(seen) == len(TRIALS)
+    assert not any(torch.equal(x, recorded) for x in seen)
+
+
+def test_keys_tell_graphs_apart_and_name_what_decides_them(bundle):
+    requests = all_requests(default(), bundle)
+    keys = [key_of(request, "onnxruntime", MANIFEST) for request in requests]
+    assert len({key.digest for key in keys}) == len(requests)
+    for key in keys:
+        assert {"weights", "exporter", "torch", "diffusers", "precision", "target"} < set(
+            key.fields
+        )
+
+
+def test_another_weight_is_another_key_of_the_graphs_that_hold_it(monkeypatch):
+    def digests():
+        requests = GraphRequest("ms", 3, 64), GraphRequest("sds2d", 1, 64)
+        return [key_of(request, "onnxruntime", MANIFEST).digest for request in requests]
+
+    before = digests()
+    changed = {"sha256": "0", "bytes": 1}
+    monkeypatch.setitem(MANIFEST.raw["files"], "clip/model.safetensors", changed)
+    after = digests()
+    assert after[0] != before[0]
+    assert after[1] == before[1]
+
+
+def test_what_no_longer_fits_is_named(monkeypatch):
+    key = key_of(GraphRequest("ms", 3, 64), "onnxruntime", MANIFEST)
+    assert why_stale(key) == []
+    monkeypatch.setattr("xbind.engine.ort.version", lambda: "9.9")
+    assert why_stale(key) == [
+        f"backend_version: built for {key.fields['backend_version']}, wanted 9.9"
+    ]
+
+
+def test_a_run_needs_every_graph_once(bundle):
+    requests = requests_of_run(default(), bundle)
+    assert len(requests) == len(set(requests))
+    assert {request.name for request in requests} >= {"unet2d", "sds2d_img", "sds3d_img", "ms"}
+
+
+def test_an_unknown_graph_lists_those_that_there_are(bundle):
+    with pytest.raises(EngineError, match=r"'unet4d'.*\n.*sds2d.*bind_audio"):
+        make_module(bundle, "unet4d")
