@@ -2,9 +2,9 @@
 
     python -P bench/kernel_resources.py [--json FILE]
 
-Prints registers per thread, and shared memory where there is any, and ends with status 1 if
-registers spill anywhere. float16 and bfloat16 storage are tried on the oldest and the newest
-generation: they only change loads and stores.
+Prints registers, threads and shared memory, and ends with status 1 if registers spill anywhere.
+float16 and bfloat16 storage are tried on the oldest and the newest generation: they only change
+loads and stores.
 """
 
 import argparse
@@ -62,21 +62,17 @@ def _every_variant() -> dict[str, Variant]:
 
 
 def _print_table(found: dict[tuple[str, int], Resources]) -> None:
-    table = Table(title="Registers per thread (+ bytes of shared memory), ! where some spill")
-    table.add_column("kernel")
-    table.add_column("threads", justify="right")
-    for sm in ARCHITECTURES:
-        table.add_column(f"sm_{sm}", justify="right")
+    table = Table(title="Registers per thread; ! where some spill")
+    table.add_column("kernel", no_wrap=True)
+    for column in ("threads", "shared bytes", *(f"sm_{sm}" for sm in ARCHITECTURES)):
+        table.add_column(column, justify="right")
     for name in dict.fromkeys(name for name, _ in found):
         row = [found.get((name, sm)) for sm in ARCHITECTURES]
-        threads = str(next(used.threads for used in row if used))
-        table.add_row(name, threads, *(_cell(used) if used else "" for used in row))
-    Console().print(table)
-
-
-def _cell(used: Resources) -> str:
-    shared = f" +{used.shared_bytes}" if used.shared_bytes else ""
-    return f"{used.registers}{shared}{'!' if used.stack_bytes else ''}"
+        used = [resources for resources in row if resources]
+        shared = max(resources.shared_bytes for resources in used)
+        cells = (f"{r.registers}{'!' if r.stack_bytes else ''}" if r else "" for r in row)
+        table.add_row(name, str(used[0].threads), str(shared), *cells)
+    Console(width=130).print(table)
 
 
 if __name__ == "__main__":

@@ -11,5 +11,6 @@ from xbind.kernels.surface import edge_table as edge_table
 from xbind.kernels.surface import interpolate as interpolate
 from xbind.kernels.surface import rasterize as rasterize
 from xbind.kernels.volume import composite as composite
+from xbind.kernels.volume import grid_mlp as grid_mlp
 from xbind.kernels.volume import hash_encode as hash_encode
 from xbind.kernels.volume import march as march

@@ -1,16 +1,21 @@
-"""The volume operators: hash grid, ray march, compositing.
+"""The volume operators: hash grid (and its MLP), ray march, compositing.
 
 Each has a definition in plain PyTorch (`reference_*`), a numba form for the CPU (`cpu_*`), which is
 compiled at its first use and kept on disk, and a Triton form for CUDA (`gpu_*`). `impl="auto"`
 chooses by device, see `choice.choose`; any other value is an obligation.
 """
 
+import importlib.util
+from typing import Literal
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn.functional import relu
 
 from xbind.kernels import reference_composite, reference_hash_encode, reference_march
-from xbind.kernels.choice import Impl, check, choose
+from xbind.kernels.choice import Impl, check, choose, say
+from xbind.kernels.errors import KernelError
 from xbind.kernels.samples import Composited, RaySamples
 
 
@@ -48,6 +53,54 @@ def hash_encode(
 
             return gpu_hash_encode.hash_encode(x, table, tuple(resolutions))
     return reference_hash_encode.hash_encode(x, table, tuple(resolutions))
+
+
+def grid_mlp(
+    x: Float[Tensor, "n 3"],
+    table: Float[Tensor, "levels entries features"],
+    hidden_weight: Float[Tensor, "hidden levels*features"],
+    output_weight: Float[Tensor, "outputs hidden"],
+    resolutions: tuple[int, ...],
+    *,
+    impl: Impl | Literal["tinycudann"] = "auto",
+) -> Float[Tensor, "n outputs"]:
+    """A hash grid read by an MLP of one hidden layer, without biases.
+
+    y = W_output relu(W_hidden hash_encode(x))
+
+    Args:
+        x: positions in [0, 1]³.
+        table: of `hash_encode`.
+        hidden_weight: W_hidden.
+        output_weight: W_output.
+        resolutions: of `hash_encode`.
+        impl: form of the grid; the MLP is torch's. `tinycudann`, and on CUDA `auto` where it is
+            installed, does both in one launch, in half precision.
+
+    Returns:
+        The MLP's outputs, differentiable in all tensors.
+
+    Raises:
+        KernelError: as in `hash_encode`, or tinycudann cannot run there.
+    """
+    on_cuda = x.is_cuda and table.is_cuda
+    is_installed = importlib.util.find_spec("tinycudann") is not None
+    if impl == "tinycudann" and not (on_cuda and is_installed):
+        raise KernelError(
+            f"tinycudann {'works on CUDA only' if is_installed else 'is not installed'}, found "
+            f"tensors on {x.device} and {table.device}.\n"
+            "Install it with:  pip install --no-build-isolation "
+            "git+https://github.com/NVlabs/tiny-cuda-nn.git#subdirectory=bindings/torch\n"
+            "or pass impl='auto'."
+        )
+    is_chosen = impl == "tinycudann" or (impl == "auto" and on_cuda and is_installed)
+    if is_chosen and len(x) > 0:  # it refuses an empty batch
+        from xbind.kernels import tinycudann_grid
+
+        say("grid_mlp", "tinycudann", "cuda")
+        return tinycudann_grid.grid_mlp(x, table, hidden_weight, output_weight, resolutions)
+    encoded = hash_encode(x, table, resolutions, impl="auto" if impl == "tinycudann" else impl)
+    return relu(encoded @ hidden_weight.T) @ output_weight.T
 
 
 def march(
