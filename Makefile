@@ -5,7 +5,7 @@ VENV ?= .venv
 TORCH = $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 
-.PHONY: demo test lint typecheck verify-kernels clean
+.PHONY: demo test lint typecheck verify-kernels check-bounds clean
 
 demo: $(VENV)/run.stamp
 	$(VENV)/bin/xbind generate --text "a red mug" --out out/demo --overwrite
@@ -32,6 +32,13 @@ typecheck: $(VENV)/dev.stamp
 # Machine code of every Triton kernel for every GPU generation; a GPU is not needed.
 verify-kernels: $(VENV)/dev.stamp
 	$(VENV)/bin/python -P bench/kernel_resources.py
+
+# The CPU's kernels with every index checked. What is compiled so is kept apart from the rest.
+check-bounds: export NUMBA_BOUNDSCHECK = 1
+check-bounds: export NUMBA_CACHE_DIR = $(abspath $(VENV))/bounds-cache
+check-bounds: export OMP_NUM_THREADS ?= 1
+check-bounds: $(VENV)/dev.stamp
+	$(VENV)/bin/pytest tests/kernels --ignore tests/kernels/gpu -k "numba or bounds or threads"
 
 $(VENV)/run.stamp: constraints.txt setup.py pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -162,7 +162,7 @@ def antialias(
         from xbind.kernels import nvdiffrast_surface
 
         return nvdiffrast_surface.antialias(image, rast, clip, faces)
-    table = edge_table(faces) if table is None else table
+    table = edge_table(faces) if table is None else _checked_table(table, faces)
     if chosen == "numba":
         from xbind.kernels.cpu_antialias import Antialias
 
@@ -229,6 +229,17 @@ def _check_raster(rast: Float[Tensor, "b h w 4"], faces: Int[Tensor, "f 3"]) -> 
             f"The raster shows face {seen - 1:.0f}, but there are only {len(faces)} faces.\n"
             f"Pass the faces that were rasterised."
         )
+
+
+def _checked_table(table: Int[Tensor, "f 3"], faces: Int[Tensor, "f 3"]) -> Int[Tensor, "f 3"]:
+    """Not whether it is right, but that it leads nowhere outside."""
+    low, high = torch.aminmax(table) if table.numel() else (-1, -1)
+    check(
+        table.shape == faces.shape and int(low) >= -1 and int(high) < faces.numel(),
+        f"the edge table of these faces, {list(faces.shape)} with entries from −1",
+        f"{list(table.shape)} with entries from {int(low)} to {int(high)}",
+    )
+    return table
 
 
 def _check_type(x: Tensor) -> None:

@@ -18,6 +18,9 @@ from xbind.kernels.choice import Impl, check, choose, say
 from xbind.kernels.errors import KernelError
 from xbind.kernels.samples import Composited, RaySamples
 
+FINEST = 2**20
+"""Most cells along a side of a grid level; float32 has 2²⁴ places between 0 and 1."""
+
 
 def hash_encode(
     x: Float[Tensor, "n 3"],
@@ -38,8 +41,8 @@ def hash_encode(
     )
     levels, entries, _ = table.shape
     check(
-        len(resolutions) == levels and min(resolutions, default=1) > 0,
-        f"one resolution of at least 1 for each of the {levels} levels",
+        len(resolutions) == levels and all(1 <= r <= FINEST for r in resolutions),
+        f"one resolution of 1 to {FINEST} for each of the {levels} levels",
         str(resolutions),
     )
     check(entries.bit_count() == 1, "a power of two of entries per level", str(entries))
@@ -162,6 +165,12 @@ def composite(
         f"density as [{n}] and colour as [{n}, 3], one row per sample",
         f"{list(density.shape)} and {list(colour.shape)}",
     )
+    if samples.offsets.device.type == "cpu":  # elsewhere, looking would stop the device
+        ends = samples.offsets[:1].tolist() + samples.offsets[-1:].tolist()
+        rises = bool((samples.offsets.diff() >= 0).all())
+        check(
+            ends == [0, n] and rises, f"offsets that rise from 0 to {n}", f"{ends[0]} to {ends[-1]}"
+        )
     match choose("composite", impl, density, colour, samples.t, samples.dt):
         case "numba":
             from xbind.kernels import cpu_composite  # numba is imported on first use only
