@@ -42,13 +42,13 @@ PHASE_2_CAMERAS = CameraRange(
 class ReferenceConfig:
     """The reference view x_r."""
 
-    candidates: int = 8
+    candidates: int = 16
     """Samples of the 2D prior to choose from."""
     steps: int = 20
     """DDIM steps."""
-    cfg_scale: float = 3.0
+    cfg_scale: float = 4.0
     """s of uncond + s · (cond − uncond)."""
-    w_pose: float = 0.15
+    w_pose: float = 0.06
     """Bonus of an informative pose, beside a cosine (not in the paper)."""
     elevation_deg: float = 15.0
     """Preferred elevation of the reference, in degrees."""
@@ -108,11 +108,10 @@ class CoarseConfig:
     """Adam's, at the start (0.01 in the paper, over many more iterations)."""
     ray_step: float = 0.035
     """Distance of two samples on a ray, in scene units."""
-    threshold: float = 3.0
-    """Density of the surface that becomes the mesh (10 in the paper). After a few hundred steps
-    the field is still soft: where a silhouette is half opaque, its density is about 3, and at 10
-    the surface lies deep inside."""
-    w_nz: float = 1.0
+    threshold: float = 5.0
+    """Density of the surface that becomes the mesh (10 in threestudio). After a few hundred steps
+    the field is still soft: at 10 the surface lies too deep inside."""
+    w_nz: float = 10.0
     """ω_nz of Eq. 8, reached at the end of a linear ramp."""
     w_nv: float = 0.1
     """Weight of L_nv (no value in the paper)."""
