@@ -48,10 +48,17 @@ setup(
             "beartype>=0.21",
             "kaldi-native-fbank>=1.22",
             "mypy>=2.0",
+            "openvino>=2025.4",
             "pytest>=9.0",
             "ruff>=0.17",
+            "tensorrt-rtx-cu12>=1.7; platform_system == 'Linux' and platform_machine == 'x86_64'",
             "triton>=3.2; platform_system == 'Linux'",
         ],
     },
-    entry_points={"console_scripts": ["xbind = xbind.cli.main:main"]},
+    entry_points={
+        "console_scripts": [
+            "xbind = xbind.cli.main:main",
+            "xbind-build-engines = xbind.cli.build_engines:main",
+        ]
+    },
 )

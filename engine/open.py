@@ -1,22 +1,27 @@
 """From a backend's name to a loaded graph: one `match`, no registry."""
 
 import platform
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from xbind.engine.backend import Backend
 from xbind.engine.entry import Entry
 from xbind.engine.errors import EngineError
+from xbind.engine.store import cache_folder
 
-BackendName = Literal["onnxruntime", "openvino"]
+if TYPE_CHECKING:
+    from xbind.engine.trt import Workspace
+
+BackendName = Literal["onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"]
 """What can run a compiled graph."""
 
 
-def open_backend(entry: Entry, *, threads: int) -> Backend:
+def open_backend(entry: Entry, *, threads: int, workspace: "Workspace | None" = None) -> Backend:
     """Load an engine that the store has checked.
 
     Args:
         entry: the engine.
         threads: how many may compute, on a CPU.
+        workspace: scratch memory to share with other engines, on a GPU.
 
     Raises:
         BackendUnavailable: its backend does not run here.
@@ -33,6 +38,14 @@ def open_backend(entry: Entry, *, threads: int) -> Backend:
             precision = entry.key.fields["precision"]
             blob = entry.folder / ov.BLOB
             return ov.OvBackend(entry.spec, blob, threads=threads, precision=precision)
+        case "tensorrt" | "tensorrt-rtx" as backend:
+            from xbind.engine import trt
+
+            return trt.TrtBackend(
+                entry.spec, entry.folder / trt.PLAN, backend=backend, device=trt.CudaDevice(),
+                workspace=workspace or trt.Workspace(),
+                runtime_cache=cache_folder() / "kernels" / f"{entry.folder.name}.bin",
+            )  # fmt: skip
         case other:
             raise EngineError(f"No backend {other!r} can load {entry.folder}.")
 
@@ -52,12 +65,35 @@ def version_of(backend: BackendName) -> str:
             from xbind.engine import ov
 
             return ov.version()
+        case "tensorrt" | "tensorrt-rtx":
+            from xbind.engine import trt
+
+            return trt.version(backend)
 
 
 def target_of(backend: BackendName) -> str:
-    """What an engine built here runs on."""
-    if backend == "openvino":
-        from xbind.engine import ov
+    """What an engine built here runs on.
 
-        return f"cpu {ov.cpu_name()}"
-    return f"cpu {platform.machine()}"
+    Raises:
+        BackendUnavailable: the backend is for GPUs, and there is none.
+    """
+    match backend:
+        case "openvino":
+            from xbind.engine import ov
+
+            return f"cpu {ov.cpu_name()}"
+        case "tensorrt" | "tensorrt-rtx":
+            from xbind.engine import trt
+
+            return trt.local_target()
+        case "onnxruntime":
+            return f"cpu {platform.machine()}"
+
+
+def portable_targets(backend: BackendName) -> tuple[str, ...]:
+    """What to build for where this machine's GPU is one of several that one engine can serve."""
+    if backend != "tensorrt-rtx":
+        return ()
+    from xbind.engine import trt
+
+    return trt.RTX_TARGETS if trt.local_target() in trt.RTX_TARGETS else ()

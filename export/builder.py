@@ -30,14 +30,18 @@ class Builder:
     what the forward pass has computed costs nothing.
     """
 
-    def __init__(self, used: Set[Value], *, upcast_attention: bool = False) -> None:
+    def __init__(
+        self, used: Set[Value], *, upcast_attention: bool = False, spread_scalars: bool = False
+    ) -> None:
         """Start empty.
 
         Args:
             used: values that something depends on.
             upcast_attention: multiply queries and keys in float32, whatever the precision.
+            spread_scalars: give a number that meets an image one element for each channel.
         """
         self._used = used
+        self._spread_scalars = spread_scalars
         self.nodes: list[NodeProto] = []
         self.constants: dict[Value, Tensor] = {}
         self.initializers: dict[str, Tensor] = {}
@@ -92,7 +96,7 @@ class Builder:
         """The name of a constant; the same memory, or the same few numbers, are stored once."""
         if tensor.dtype not in ONNX_TYPES:
             raise ExportError(f"A constant of {tensor.dtype} does not fit into a graph.")
-        few = tensor.numel() <= 16
+        few = tensor.numel() <= 512
         content: Any = (
             tuple(tensor.flatten().tolist()) if few else (tensor.data_ptr(), tensor.stride())
         )
@@ -106,6 +110,13 @@ class Builder:
     def scalar(self, value: float, dtype: torch.dtype) -> str:
         """The name of a 0-dimensional constant."""
         return self.constant(torch.tensor(value, dtype=dtype))
+
+    def number(self, value: float, like: Value) -> str:
+        """The name of a constant that meets a tensor, of the tensor's type."""
+        if self._spread_scalars and len(like.shape) == 4:
+            shape = (1, like.shape[1], 1, 1)
+            return self.constant(torch.full(shape, value, dtype=like.dtype))
+        return self.scalar(value, like.dtype)
 
     def ints(self, *values: int) -> str:
         """The name of a constant list of int64, as many operators take for axes and shapes."""
@@ -121,6 +132,8 @@ class Builder:
 
     def reshape(self, name: str, shape: Sequence[int]) -> str:
         """The value in another shape of the same size."""
+        if not shape:  # an empty list of axes is a constant that TensorRT stumbles over
+            return self.node("Squeeze", name)
         return self.node("Reshape", name, self.ints(*shape))
 
 

@@ -23,8 +23,10 @@ def _unary(op: str) -> Lowering:
 
 def _typed(g: Builder, x: Value | float, call: Call) -> str:
     """An operand in the type of the result, which is how torch promotes."""
-    dtype = call.outputs[0].dtype
-    return g.cast(g.name(x), x.dtype, dtype) if isinstance(x, Value) else g.scalar(x, dtype)
+    result = call.outputs[0]
+    if isinstance(x, Value):
+        return g.cast(g.name(x), x.dtype, result.dtype)
+    return g.number(x, result)
 
 
 def _binary(op: str) -> Lowering:

@@ -6,7 +6,7 @@ each one with torch, and lists what the steps of the mini bundle need.
 
 from typing import Any
 
-from xbind.export import lower_linear, lower_norm, lower_pointwise, lower_shape
+from xbind.export import lower_attention, lower_linear, lower_norm, lower_pointwise, lower_shape
 from xbind.export.lower_pointwise import Lowering
 
 LOWERINGS: dict[Any, Lowering] = {
@@ -14,5 +14,6 @@ LOWERINGS: dict[Any, Lowering] = {
     **lower_shape.LOWERINGS,
     **lower_linear.LOWERINGS,
     **lower_norm.LOWERINGS,
+    **lower_attention.LOWERINGS,
 }
 """aten operation → how a graph says it."""

@@ -49,19 +49,28 @@ class Graph:
         return sum(t.numel() * t.element_size() for t in self.weights.values())
 
 
-def lower(name: str, recording: Recording, *, upcast_attention: bool = False) -> Graph:
+def lower(
+    name: str,
+    recording: Recording,
+    *,
+    upcast_attention: bool = False,
+    spread_scalars: bool = False,
+) -> Graph:
     """Write a recorded run as a graph.
 
     Args:
         name: of the graph.
         recording: what `record` returned.
         upcast_attention: multiply queries and keys in float32, whatever the precision.
+        spread_scalars: give a number that meets an image one element for each channel. The same
+            result; TensorRT-RTX 1.7.1 cannot build some graphs without it ("same_symbolic_shapes"
+            where a number follows a convolution).
 
     Raises:
         ExportError: the run holds an operation that no graph can hold; the message names it.
     """
     used = _used(recording)
-    g = Builder(used, upcast_attention=upcast_attention)
+    g = Builder(used, upcast_attention=upcast_attention, spread_scalars=spread_scalars)
     g.constants.update(recording.constants)
     for value, weight in recording.names.items():
         if value in used:

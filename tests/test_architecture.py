@@ -19,7 +19,7 @@ SCENE = {"cameras", "nerf", "mesh", "regularizers"}
 PRIORS = {"guidance", "conditioning", "models", "frozen"}
 OPERATORS = {"kernels", "engine"}
 CHOICES = {"config", "presets"}
-ENGINES = {"graphs", "graph_feeds", "engine_keys"}
+ENGINES = {"graphs", "graph_feeds", "engine_keys", "precision"}
 RECORDS = {"progress", "events", "run", "outputs", "report"}
 METHOD = {"supervision", "phases", "optim"} | CHOICES | SCENE | PRIORS | OPERATORS | BASE
 
@@ -47,7 +47,8 @@ ALLOWED = {
     "frozen": {"conditioning", "guidance", "models", "engine"} | BASE,
     "graphs": CHOICES | PRIORS | OPERATORS | BASE,
     "graph_feeds": {"graphs"} | CHOICES | PRIORS | OPERATORS | BASE,
-    "engine_keys": {"graphs"} | CHOICES | PRIORS | OPERATORS | BASE,
+    "precision": {"frozen"} | BASE,
+    "engine_keys": {"graphs", "precision"} | CHOICES | PRIORS | OPERATORS | BASE,
     "building": ENGINES | {"export"} | CHOICES | PRIORS | OPERATORS | BASE,
     "compiled": ENGINES | {"building"} | CHOICES | PRIORS | OPERATORS | BASE,
     "supervision": {"graphs"} | CHOICES | SCENE | PRIORS | OPERATORS | BASE,
@@ -59,7 +60,8 @@ ALLOWED = {
     "mini.evaluate": {"pipeline", "config", "progress"} | SCENE | PRIORS | OPERATORS | BASE,
     "cli": {"pipeline"} | METHOD | RECORDS,
     "cli.engines": ENGINES | METHOD | RECORDS,
-    "cli.build_engines": {"building", "export"} | ENGINES | METHOD | RECORDS,
+    "build_jobs": {"building"} | ENGINES | CHOICES | PRIORS | OPERATORS | BASE,
+    "cli.build_engines": {"build_jobs"} | ENGINES | METHOD | RECORDS,
     "": set(),
 }
 """Module of `xbind` → what it may import besides itself; the most specific entry counts."""

@@ -12,10 +12,12 @@ from xbind.engine.open import open_backend
 from xbind.engine.store import EngineStore
 from xbind.engine_keys import key_of, why_stale
 from xbind.export.onnx_graph import Graph
+from xbind.export.parity import TOLERANCES, gate
 from xbind.frozen import load_bundle
 from xbind.graph_feeds import trial_feeds
 from xbind.graphs import STEPS, GraphRequest, all_requests, make_module, requests_of_run
 from xbind.models.bundle import load_manifest
+from xbind.precision import in_precision
 from xbind.presets import default
 
 MANIFEST = load_manifest("mini")
@@ -70,8 +72,8 @@ def test_a_step_s_gradient_is_that_of_its_loss(bundle, store):
 def test_a_wrong_gradient_is_not_kept(bundle, tmp_path, monkeypatch):
     """A graph whose forward pass is right and whose gradient has the wrong sign."""
 
-    def spoiled(*args):
-        graph = export(*args)
+    def spoiled(*args, **kwargs):
+        graph = export(*args, **kwargs)
         last = {node.output[0]: node for node in graph.model.graph.node}
         last["x_bar"].op_type = "Neg"
         return Graph(graph.spec, graph.model, graph.weights)
@@ -83,6 +85,9 @@ def test_a_wrong_gradient_is_not_kept(bundle, tmp_path, monkeypatch):
     assert not list(store.entries())
 
 
+RTX = pytest.mark.skipif(
+    importlib.util.find_spec("tensorrt_rtx") is None, reason="tensorrt_rtx is not installed"
+)
 OPENVINO = pytest.mark.skipif(
     importlib.util.find_spec("openvino") is None, reason="openvino is not installed"
 )
@@ -110,6 +115,41 @@ def test_openvino_s_wrong_gradient_is_refused_without_its_cure(bundle, tmp_path,
     assert not list(store.entries())
 
 
+@pytest.mark.parametrize("name", ["sds2d_img", "ms"])
+def test_half_networks_pass_their_own_gate(bundle, tmp_path, name):
+    request = GraphRequest(name, 3 if name == "ms" else 1, 64)
+    entry = build(EngineStore(tmp_path), bundle, request, "onnxruntime", precision="float16")
+    figures = entry.notes["parity"]["x_bar"]
+    assert figures["cosine"] > 0.999
+    assert figures["relative"] > 1e-5  # it is half, after all
+    whole = build(EngineStore(tmp_path), bundle, request, "onnxruntime")
+    assert entry.size_bytes < 0.6 * whole.size_bytes
+    assert entry.spec == whole.spec  # float32 on the outside
+
+
+def test_bfloat16_is_compared_where_it_can_be(bundle):
+    """ONNX Runtime has no bfloat16 on a CPU; eager torch has, and rounds alike."""
+    request = GraphRequest("ms", 3, 64)
+    lowered = in_precision(bundle, "bfloat16")
+    graph = export(lowered, request, spread_scalars=True)
+    candidate = EagerBackend(graph.spec, make_module(lowered, "ms"))
+    figures = compare_with_torch(bundle, request, make_module(bundle, "ms"), candidate)
+    gate("ms", "bfloat16", figures, TOLERANCES["bfloat16"])
+    assert not all(figure.passes(TOLERANCES["float32"]) for figure in figures)
+
+
+@RTX
+@pytest.mark.slow
+def test_an_rtx_engine_is_kept_with_the_parity_of_its_graph(bundle, tmp_path):
+    request = GraphRequest("ms", 3, 64)
+    store, targets = EngineStore(tmp_path), ("sm86", "sm89", "sm120")
+    entry = build(store, bundle, request, "tensorrt-rtx", precision="float16", targets=targets)
+    assert entry.key.fields["target"] == "sm86+sm89+sm120"
+    assert "not the engine" in entry.notes["compared"]
+    assert list(entry.files) == ["engine.plan"]
+    assert why_stale(entry.key) == []
+
+
 def test_trials_are_not_what_was_recorded(bundle):
     request = GraphRequest("ms", 3, 64)
     module, seen = make_module(bundle, "ms"), []
@@ -119,15 +159,15 @@ def test_trials_are_not_what_was_recorded(bundle):
             seen.append(feeds["augmented"])
             return super()._run(feeds)
 
-    graph = export(bundle, request, module)
+    graph = export(bundle, request)
     compare_with_torch(bundle, request, module, Spy(graph.spec, module))
     recorded = trial_feeds(bundle, request, 0.5, torch.Generator().manual_seed(1))["augmented"]
     assert len(seen) == len(TRIALS)
     assert not any(torch.equal(x, recorded) for x in seen)
 
 
-def test_keys_tell_graphs_apart_and_name_what_decides_them(bundle):
-    requests = all_requests(default(), bundle)
+def test_keys_tell_graphs_apart_and_name_what_decides_them():
+    requests = all_requests(default(), MANIFEST)
     keys = [key_of(request, "onnxruntime", MANIFEST) for request in requests]
     assert len({key.digest for key in keys}) == len(requests)
     for key in keys:
@@ -158,8 +198,8 @@ def test_what_no_longer_fits_is_named(monkeypatch):
     ]
 
 
-def test_a_run_needs_every_graph_once(bundle):
-    requests = requests_of_run(default(), bundle)
+def test_a_run_needs_every_graph_once():
+    requests = requests_of_run(default(), MANIFEST)
     assert len(requests) == len(set(requests))
     assert {request.name for request in requests} >= {"unet2d", "sds2d_img", "sds3d_img", "ms"}
 

@@ -1,8 +1,10 @@
 """From a graph of a bundle to an engine in the store: recorded, lowered, compared with torch."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -12,6 +14,7 @@ from xbind.engine.backend import Backend
 from xbind.engine.eager import EagerBackend
 from xbind.engine.entry import Entry, Made
 from xbind.engine.open import BackendName, open_backend
+from xbind.engine.ort import MODEL, OrtBackend
 from xbind.engine.store import EngineStore
 from xbind.engine_keys import key_of
 from xbind.export.onnx_graph import Graph, lower, save
@@ -20,7 +23,10 @@ from xbind.export.record import record
 from xbind.frozen import Bundle
 from xbind.graph_feeds import trial_feeds
 from xbind.graphs import GraphRequest, make_module, output_names
+from xbind.precision import Precision, in_precision
 
+GPU_BACKENDS = ("tensorrt", "tensorrt-rtx")
+"""Whose engines may be built where they cannot run."""
 TRIALS = (0.05, 0.5, 0.95)
 """Noise levels at which every engine is compared with torch, as shares of the schedule."""
 _RECORDED, _TRIED = 1, 2  # seeds: what is recorded and what is tried must differ
@@ -31,6 +37,9 @@ def build(
     bundle: Bundle,
     request: GraphRequest,
     backend: BackendName,
+    *,
+    precision: Precision = "float32",
+    targets: Sequence[str] = (),
     waiting: Callable[[], None] = lambda: None,
 ) -> Entry:
     """The engine of a graph, built and compared with torch unless the store has it.
@@ -40,29 +49,41 @@ def build(
         bundle: the frozen networks.
         request: the graph.
         backend: what shall run it.
+        precision: of the frozen networks in it.
+        targets: GPU architectures such as `sm89`; empty for this machine.
         waiting: called if another process is building the same engine.
 
     Raises:
         EngineError: it cannot be built, or does not compute what torch computes; nothing is kept.
     """
-    key = key_of(request, backend, bundle.manifest)
+    key = key_of(request, backend, bundle.manifest, precision=precision, targets=targets)
 
     def make(folder: Path) -> Made:
         started = time.monotonic()
         module = make_module(bundle, request.name)
-        graph = export(bundle, request, module)
-        _write(backend, graph, folder)
-        unchecked = Entry(folder, key, graph.spec, {}, {})
-        with open_backend(unchecked, threads=torch.get_num_threads()) as candidate:
+        lowered = in_precision(bundle, _graph_precision(backend, precision))
+        graph = export(lowered, request, spread_scalars=backend in GPU_BACKENDS)
+        _write(backend, graph, folder, precision, targets)
+        entry = Entry(folder, key, graph.spec, {}, {})
+        with ExitStack() as stack:
+            candidate, where = _candidate(entry, graph, lowered, request, stack)
             figures = compare_with_torch(bundle, request, module, candidate)
-        gate(request.label, backend, figures, TOLERANCES[key.fields["precision"]])
-        return Made(graph.spec, {"seconds": time.monotonic() - started, **_noted(figures)})
+        gate(request.label, where, figures, TOLERANCES[precision])
+        seconds = time.monotonic() - started
+        return Made(graph.spec, {"seconds": seconds, "compared": where, **_noted(figures)})
 
     return store.build(key, make, waiting)
 
 
-def _write(backend: BackendName, graph: Graph, folder: Path) -> None:
-    """What the backend loads, in float32."""
+def _graph_precision(backend: BackendName, precision: Precision) -> Precision:
+    """What is written into the graph; OpenVINO takes float32 and chooses for itself."""
+    return "float32" if backend == "openvino" else precision
+
+
+def _write(
+    backend: BackendName, graph: Graph, folder: Path, precision: Precision, targets: Sequence[str]
+) -> None:
+    """What the backend loads."""
     match backend:
         case "onnxruntime":
             save(graph, folder)
@@ -70,19 +91,48 @@ def _write(backend: BackendName, graph: Graph, folder: Path) -> None:
             from xbind.export.ov_builder import build_openvino
 
             threads = torch.get_num_threads()
-            build_openvino(graph, folder, threads=threads, precision="float32")
+            build_openvino(graph, folder, threads=threads, precision=precision)
+        case "tensorrt" | "tensorrt-rtx":
+            from xbind.export.trt_builder import build_plan
+
+            build_plan(backend, graph, folder, targets=targets)
 
 
-def export(bundle: Bundle, request: GraphRequest, module: nn.Module) -> Graph:
-    """A module of the bundle as a graph in float32.
+def _candidate(
+    entry: Entry, graph: Graph, lowered: Bundle, request: GraphRequest, stack: ExitStack
+) -> tuple[Backend, str]:
+    """What is compared with torch, and its name: the engine, or its graph where it cannot run."""
+    backend = entry.key.fields["backend"]
+    if backend not in GPU_BACKENDS or torch.cuda.is_available():
+        threads = torch.get_num_threads()
+        return stack.enter_context(open_backend(entry, threads=threads)), backend
+    if entry.key.fields["precision"] == "bfloat16":  # which ONNX Runtime lacks on a CPU
+        module = make_module(lowered, request.name)
+        return EagerBackend(graph.spec, module), "eager torch in bfloat16, not the engine"
+    folder = Path(stack.enter_context(TemporaryDirectory()))
+    save(graph, folder)
+    session = OrtBackend(graph.spec, folder / MODEL, threads=torch.get_num_threads())
+    return stack.enter_context(session), "its graph in ONNX Runtime, not the engine"
+
+
+def export(bundle: Bundle, request: GraphRequest, *, spread_scalars: bool = False) -> Graph:
+    """A module of the bundle as a graph, in the precision of its networks.
+
+    Args:
+        bundle: the networks, in any precision.
+        request: the graph.
+        spread_scalars: as TensorRT-RTX needs it; see `lower`.
 
     Raises:
         ExportError: it holds what no graph can hold.
     """
+    module = make_module(bundle, request.name)
     generator = torch.Generator().manual_seed(_RECORDED)
     feeds = trial_feeds(bundle, request, 0.5, generator)
+    # vars(): asked by name, diffusers looks into its configuration and warns.
+    upcast = any(vars(part).get("upcast_attention", False) for part in module.modules())
     recording = record(module, feeds, output_names(request.name, module))
-    return lower(request.label, recording)
+    return lower(request.label, recording, upcast_attention=upcast, spread_scalars=spread_scalars)
 
 
 def compare_with_torch(

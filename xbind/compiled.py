@@ -11,9 +11,10 @@ from xbind.config import EngineChoice
 from xbind.engine.backend import Backend
 from xbind.engine.entry import Entry
 from xbind.engine.errors import BackendUnavailable, EngineDamaged
-from xbind.engine.open import BackendName, open_backend, version_of
+from xbind.engine.open import BackendName, open_backend, portable_targets, target_of, version_of
 from xbind.engine.step import EngineStep
 from xbind.engine.store import EngineStore
+from xbind.engine.trt import Workspace
 from xbind.engine_keys import key_of
 from xbind.frozen import Bundle
 from xbind.graphs import GraphRequest, eager_steps
@@ -95,8 +96,9 @@ def compile_run(
     if backend == "eager":
         return Compiled("eager", eager_steps(bundle), bundle)
     opened: dict[str, list[Backend]] = defaultdict(list)
+    workspace = Workspace()
     for request, entry in _entries(backend, bundle, requests, store, report):
-        opened[request.name].append(open_backend(entry, threads=threads))
+        opened[request.name].append(open_backend(entry, threads=threads, workspace=workspace))
     steps = {name: EngineStep(backends) for name, backends in opened.items() if name != "unet2d"}
     if "unet2d" in opened:
         unet = EngineUNet(opened["unet2d"][0], bundle.unclip.unet)
@@ -109,6 +111,7 @@ def _choose(choice: EngineChoice, report: Report) -> Literal["eager"] | BackendN
         return "eager"
     if choice != "auto":
         version_of(choice)
+        target_of(choice)
         return choice
     try:
         version = version_of("onnxruntime")
@@ -137,7 +140,10 @@ def _entries(
     entries = []
     for request, entry in found:
         if entry is None:
-            entry = build(store, bundle, request, backend, lambda: report("another is building it"))
+            entry = build(
+                store, bundle, request, backend, targets=portable_targets(backend),
+                waiting=lambda: report("another process is building the same engine"),
+            )  # fmt: skip
             seconds, parity = entry.notes["seconds"], entry.notes["parity"]
             worst = max(figure["relative"] for figure in parity.values())
             report(f"{request.label}: {seconds:.1f} s, agrees with torch to {worst:.0e}")
@@ -153,7 +159,8 @@ def _find(
     report: Report,
 ) -> Entry | None:
     try:
-        return store.find(key_of(request, backend, bundle.manifest))
+        targets = portable_targets(backend)
+        return store.find(key_of(request, backend, bundle.manifest, targets=targets))
     except EngineDamaged as error:
         report(f"{request.label} is built anew: {str(error).splitlines()[0]}")
         return None

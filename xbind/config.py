@@ -14,7 +14,7 @@ Modality = Literal["text", "image", "audio", "depth"]
 """What a prompt can be made of."""
 MODALITIES: tuple[Modality, ...] = ("text", "image", "audio", "depth")
 
-EngineChoice = Literal["auto", "eager", "onnxruntime", "openvino"]
+EngineChoice = Literal["auto", "eager", "onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"]
 """What computes the frozen networks."""
 
 

@@ -2,12 +2,15 @@
 
 import hashlib
 import importlib.util
+import math
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
+
+from safetensors import safe_open
 
 from xbind.engine.entry import Key
 from xbind.engine.errors import EngineError
@@ -15,8 +18,9 @@ from xbind.engine.open import BackendName, target_of, version_of
 from xbind.engine.store import FORMAT
 from xbind.graphs import BIND, GraphRequest
 from xbind.models.bundle import BundleManifest
+from xbind.precision import Precision
 
-_SOURCES = ("xbind.export", "xbind.guidance", "xbind.models", "xbind.graphs")
+_SOURCES = ("xbind.export", "xbind.guidance", "xbind.models", "xbind.graphs", "xbind.precision")
 """Modules whose code becomes part of a graph."""
 _LIBRARIES = ("torch", "diffusers", "transformers")
 """Distributions whose code becomes part of a graph."""
@@ -27,7 +31,8 @@ def key_of(
     backend: BackendName,
     manifest: BundleManifest,
     *,
-    precision: str = "float32",
+    precision: Precision = "float32",
+    targets: Sequence[str] = (),
 ) -> Key:
     """Everything that decides an engine.
 
@@ -36,6 +41,8 @@ def key_of(
         backend: what runs it.
         manifest: of the bundle that it is made of.
         precision: of the frozen networks in it.
+        targets: GPU architectures such as `sm89`, for a backend that builds for others than this
+            machine's; empty for this machine.
 
     Raises:
         BackendUnavailable: the backend is not installed here.
@@ -45,6 +52,7 @@ def key_of(
             "graph": request.label,
             "weights": _weights_digest(request.name, manifest),
             "precision": precision,
+            "target": "+".join(targets) or target_of(backend),
             **_surroundings(backend),
         }
     )
@@ -52,10 +60,14 @@ def key_of(
 
 def why_stale(key: Key) -> list[str]:
     """What of this installation differs from what an engine was built for; empty if it fits."""
+    backend = cast(BackendName, key.fields["backend"])
     try:
-        present = _surroundings(cast(BackendName, key.fields["backend"]))
+        present = _surroundings(backend)
     except EngineError as error:
         return [str(error).splitlines()[0]]
+    target = key.fields["target"]
+    if not target.startswith("sm"):
+        present["target"] = target_of(backend)
     return key.differences(Key({**key.fields, **present}))
 
 
@@ -65,33 +77,54 @@ def _surroundings(backend: BackendName) -> dict[str, str]:
         "format": FORMAT,
         "backend": backend,
         "backend_version": version_of(backend),
-        "target": target_of(backend),
         "system": f"{platform.system()} {platform.machine()}",
         "exporter": _exporter_digest(),
         **{name: version(name) for name in _LIBRARIES},
     }
 
 
+def weight_bytes(request: GraphRequest, manifest: BundleManifest) -> int:
+    """Size of all parameters of the networks in a graph, in float32."""
+    count = 0
+    for name in _files(request.name, manifest):
+        if name.endswith(".safetensors"):
+            with safe_open(manifest.folder / name, "pt") as file:
+                count += sum(math.prod(file.get_slice(key).get_shape()) for key in file.keys())  # noqa: SIM118
+    return 4 * count
+
+
 def _weights_digest(name: str, manifest: BundleManifest) -> str:
     """Of the files of the networks in a graph, and the bundle's image sizes."""
+    files = {path: entry["sha256"] for path, entry in _files(name, manifest).items()}
+    content = repr((sorted(files.items()), sorted(manifest.raw["image_size"].items())))
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _files(name: str, manifest: BundleManifest) -> dict[str, Mapping[str, Any]]:
+    """Those of the networks in a graph, with what the manifest says of them."""
     parts = [str(manifest.raw["parts"][role]) for role in _roles(name)]
-    files = {
-        path: entry["sha256"]
+    return {
+        path: entry
         for path, entry in manifest.files.items()
         if any(path == part or path.startswith(f"{part}/") for part in parts)
     }
-    content = repr((sorted(files.items()), sorted(manifest.raw["image_size"].items())))
-    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def _roles(name: str) -> tuple[str, ...]:
     """The parts of a bundle whose content is in a graph."""
     if name.startswith(BIND):
         return ("bind",)
-    if name in ("ms", "clip_image"):
-        return ("clip",)
-    if name in ("sds3d", "sds3d_img", "unet3d"):
-        return ("zero123.unet", "zero123.vae", "zero123.scheduler")
+    match name:
+        case "ms" | "clip_image":
+            return ("clip",)
+        case "unet2d":
+            return ("unclip.unet",)
+        case "unet3d":
+            return ("zero123.unet",)
+        case "vae_encode" | "vae_decode":
+            return ("unclip.vae",)
+        case "sds3d" | "sds3d_img":
+            return ("zero123.unet", "zero123.vae", "zero123.scheduler")
     return ("unclip.unet", "unclip.vae", "unclip.scheduler", "unclip.empty_prompt")
 
 

@@ -22,6 +22,7 @@ from xbind.guidance.sds2d import Sds2d
 from xbind.guidance.sds3d import Sds3d
 from xbind.guidance.step import GuidanceStep
 from xbind.models.bind import Modality
+from xbind.models.bundle import BundleManifest
 from xbind.presets import GuidanceConfig, MethodConfig
 
 STEPS = ("sds2d", "sds2d_img", "cds2d", "sds3d", "sds3d_img", "ms")
@@ -49,7 +50,7 @@ class GraphRequest:
         return f"{self.name}-b{self.batch}" + (f"-{self.size}px" if self.size else "")
 
 
-def requests_of_run(method: MethodConfig, bundle: Bundle) -> list[GraphRequest]:
+def requests_of_run(method: MethodConfig, manifest: BundleManifest) -> list[GraphRequest]:
     """The graphs that `xbind generate` runs, each once: steps, and the UNet that samples x_r."""
     wanted = [GraphRequest("unet2d", 2 * method.reference.candidates, 0)]
     for phase in (method.coarse, method.geometry, method.texture):
@@ -57,26 +58,32 @@ def requests_of_run(method: MethodConfig, bundle: Bundle) -> list[GraphRequest]:
         for name in _step_names(phase.guidance, planar):
             if name == "ms":
                 images = phase.views * (2 * phase.guidance.ms_augmentations + 1)
-                wanted.append(GraphRequest(name, images, bundle.clip_size))
+                wanted.append(GraphRequest(name, images, _clip_size(manifest)))
             else:
                 wanted.append(GraphRequest(name, phase.views, phase.size))
     return list(dict.fromkeys(wanted))
 
 
-def all_requests(method: MethodConfig, bundle: Bundle) -> list[GraphRequest]:
+def all_requests(method: MethodConfig, manifest: BundleManifest) -> list[GraphRequest]:
     """`requests_of_run`, and every other graph of the bundle at the size that a run would use."""
-    views, size = method.coarse.views, bundle.unclip.image_size
-    wanted = requests_of_run(method, bundle)
+    views, size = method.coarse.views, manifest.raw["image_size"]["unclip"]
+    wanted = requests_of_run(method, manifest)
     named = {request.name for request in wanted}
     wanted += [GraphRequest(n, views, size) for n in STEPS if n not in named and n != "ms"]
     wanted += [
         GraphRequest("unet3d", 2 * views, 0),
         GraphRequest("vae_encode", 1, size),
         GraphRequest("vae_decode", method.reference.candidates, 0),
-        GraphRequest("clip_image", 1, bundle.clip_size),
+        GraphRequest("clip_image", 1, _clip_size(manifest)),
     ]
-    modalities = bundle.bind.model.config.trunks
+    modalities = manifest.config("bind")["trunks"]
     return wanted + [GraphRequest(f"{BIND}{modality}", 1, 0) for modality in modalities]
+
+
+def _clip_size(manifest: BundleManifest) -> int:
+    """Side of the MS loss's images, in pixels."""
+    size: int = manifest.config("clip")["image_size"]
+    return size
 
 
 def _step_names(guidance: GuidanceConfig, planar: str) -> Iterator[str]:

@@ -95,7 +95,7 @@ def _compile(
     return compile_run(
         choice,
         bundle,
-        requests_of_run(method, bundle),
+        requests_of_run(method, bundle.manifest),
         EngineStore(engines_folder()),
         threads=config.threads,
         report=reporter.message,

@@ -62,6 +62,21 @@ class BundleManifest:
             )
         return self.folder / self.raw["parts"][role]
 
+    def config(self, role: str) -> dict[str, Any]:
+        """The `config.json` of the folder that plays a role.
+
+        Raises:
+            BundleError: it is missing or no JSON.
+        """
+        path = self.part(role) / "config.json"
+        try:
+            content: dict[str, Any] = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise BundleError(
+                f"{path} cannot be read ({error}).\nInstall or import the bundle again."
+            ) from error
+        return content
+
     def has(self, role: str) -> bool:
         """Whether something plays an optional role."""
         return role in self.raw["parts"]

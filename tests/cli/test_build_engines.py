@@ -1,0 +1,90 @@
+"""`xbind-build-engines`: what it plans, what it builds, what it refuses."""
+
+import pytest
+
+from xbind.cli.build_engines import BuildConfig, choose_backend, main
+from xbind.engine.store import EngineStore
+from xbind.errors import XBindError
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    monkeypatch.setenv("XBIND_CACHE", str(tmp_path))
+    return EngineStore(tmp_path / "engines")
+
+
+def run(words):
+    with pytest.raises(SystemExit) as done:
+        main(words.split())
+    return done.value.code
+
+
+def test_plan_builds_nothing(store, capsys):
+    assert run("--plan") == 0
+    out = capsys.readouterr().out
+    assert out.startswith("onnxruntime: for this CPU\n")
+    for name in ("unet2d-b", "sds2d_img-b1-64px", "sds3d_img-b1-64px", "ms-b", "cds2d-b1-64px"):
+        assert name in out
+    assert "5 of 5 engines to build: about" in out
+    assert not store.root.exists()
+
+
+def test_plan_for_other_gpus(store, capsys):
+    pytest.importorskip("tensorrt_rtx")
+    assert run("--plan --target sm120,SM89,sm86 --only ms --precision float16") == 0
+    out = capsys.readouterr().out
+    assert out.startswith("tensorrt-rtx: it builds for other GPUs")
+    assert "1 of 1 engines to build" in out
+
+
+def test_builds_what_is_missing_and_no_more(store, capsys):
+    assert run("--only clip_image") == 0
+    out = capsys.readouterr().out
+    assert "clip_image-b1-64px: building" in out
+    assert "[1/1, 0 s left]" in out
+    assert "1 built, 0 failed" in out
+    assert run("--only clip_image") == 0
+    assert "0 of 1 engines to build, all are in" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--only unet9d", r"no graph unet9d.\nChoose with --only: unet2d"),
+        ("--bundle nowhere", "no bundle 'nowhere'"),
+        ("--preset nothing", "no preset 'nothing'"),
+    ],
+)
+def test_refusals_say_what_to_type(store, words, message):
+    assert message.replace("\\n", "\n") in str(run(words))
+    assert not store.root.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--target sm90", "TensorRT-RTX builds for sm80"),
+        ("--target sm89 --engine openvino", "--target is for TensorRT-RTX only"),
+        ("--target sm89 --device cpu", "leave out --device cpu"),
+        ("--jobs 0", "--jobs must be at least 1"),
+    ],
+)
+def test_flags_that_contradict_each_other_are_refused(words, message, capsys):
+    assert run(words) == 2
+    text = " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert message in text
+
+
+def test_targets_are_named_once_and_in_order():
+    assert BuildConfig(target="sm120, SM86,sm89,sm86").targets() == ("sm86", "sm89", "sm120")
+
+
+def test_a_gpu_is_not_imagined(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(XBindError, match=r"finds no CUDA device here.\n.*--target sm89"):
+        choose_backend(BuildConfig(device="cuda"))
+    assert choose_backend(BuildConfig())[0] == "onnxruntime"
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert choose_backend(BuildConfig())[0] == "tensorrt"
+    assert choose_backend(BuildConfig(device="cpu"))[0] == "onnxruntime"
+    assert choose_backend(BuildConfig(engine="openvino"))[0] == "openvino"

@@ -1,0 +1,220 @@
+"""`xbind-build-engines`: compile a bundle's frozen networks, gradients included, ahead of a run."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal, Optional
+
+import tyro
+
+from xbind.errors import XBindError
+
+if TYPE_CHECKING:
+    from xbind.build_jobs import Job, Outcome
+    from xbind.engine.open import BackendName
+    from xbind.models.bundle import BundleManifest
+
+FAILED = 1
+"""Exit status when an engine could not be built."""
+INTERRUPTED = 130
+TARGETS = ("sm80", "sm86", "sm89", "sm120", "sm121")
+"""What TensorRT-RTX builds float32 graphs for; it has no sm90 (H100) and no sm100."""
+
+# `Optional[...]`, because for `... | None` tyro imports a type checker: 0.1 s more for --help.
+_List = Annotated[Optional[str], tyro.conf.arg(metavar="A,B")]  # noqa: UP045
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuildConfig:
+    """Compile the frozen networks of a bundle, gradients included, once per machine or GPU.
+
+    What is built stays: run it again to go on after an interruption.
+    """
+
+    bundle: str = "mini"
+    """`mini`, or the folder of a bundle."""
+    preset: str = "default"
+    """The preset whose view counts and sizes the graphs are for."""
+    engine: Literal["auto", "onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"] = "auto"
+    """What shall run them; `auto` is TensorRT-RTX with --target, else ONNX Runtime on a CPU and
+    TensorRT on a GPU."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """What they shall run on; `auto` takes CUDA if there is a device, and says which it took."""
+    target: _List = None
+    """GPU architectures to build for with TensorRT-RTX, such as sm86,sm89,sm120; needs no GPU."""
+    precision: Literal["float32", "float16", "bfloat16"] = "float32"
+    """Of the frozen networks; losses, norms and softmax stay in float32."""
+    only: _List = None
+    """Names of graphs to build, such as sds2d_img,ms; by default those that a run uses."""
+    all: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Also the graphs that a run with this preset does not use."""
+    jobs: int = 1
+    """Engines to build at a time; each takes the memory that --plan says."""
+    plan: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Say what would be built, with size, time and memory; build nothing."""
+
+    def __post_init__(self) -> None:
+        if self.jobs < 1:
+            raise ValueError(f"--jobs must be at least 1, got {self.jobs}")
+        if self.target is not None and self.engine not in ("auto", "tensorrt-rtx"):
+            raise ValueError(f"--target is for TensorRT-RTX only, but --engine is {self.engine}")
+        if self.target is not None and self.device == "cpu":
+            raise ValueError("--target names GPUs: leave out --device cpu")
+        unknown = [name for name in self.targets() if name not in TARGETS]
+        if unknown:
+            raise ValueError(
+                f"--target {','.join(unknown)} cannot be built for; "
+                f"TensorRT-RTX builds for {', '.join(TARGETS)}"
+            )
+
+    def targets(self) -> tuple[str, ...]:
+        """`--target` as names, in order, each once."""
+        names = (self.target or "").lower().replace(" ", "").split(",")
+        return tuple(sorted({name for name in names if name}, key=lambda name: (len(name), name)))
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parse and build; exit status 0 all built, 1 some failed or refused, 2 wrong flags."""
+    config = tyro.cli(
+        BuildConfig, args=argv, prog="xbind-build-engines", description=BuildConfig.__doc__
+    )
+    try:
+        sys.exit(build_engines(config))
+    except XBindError as error:
+        sys.exit(f"xbind-build-engines: {error}")
+    except KeyboardInterrupt:
+        sys.stderr.write("\nxbind-build-engines: interrupted; what was built stays.\n")
+        sys.exit(INTERRUPTED)
+
+
+def build_engines(config: BuildConfig) -> int:
+    """Plan, and build what is missing; the exit status.
+
+    Raises:
+        XBindError: the flags ask for what cannot be done here.
+    """
+    from xbind.engine.open import version_of
+    from xbind.models.bundle import load_manifest, verify
+
+    manifest = load_manifest(config.bundle)
+    verify(manifest)
+    backend, why = choose_backend(config)
+    version_of(backend)
+    _say(f"{backend}: {why}")
+    jobs = make_jobs(config, manifest, backend)
+    missing = [job for job in jobs if not job.is_built(manifest)]
+    _show_plan(jobs, missing, manifest)
+    if config.plan or not missing:
+        return 0
+    return _build(missing, manifest, config.jobs)
+
+
+def choose_backend(config: BuildConfig) -> "tuple[BackendName, str]":
+    """What shall run the graphs, and why.
+
+    Raises:
+        XBindError: `--device cuda` without a device.
+    """
+    import torch
+
+    cuda = torch.cuda.is_available()
+    if config.engine != "auto":
+        return config.engine, "asked for by --engine"
+    if config.targets():
+        return "tensorrt-rtx", "it builds for other GPUs than this machine's"
+    if config.device == "cuda" and not cuda:
+        raise XBindError(
+            "--device cuda was asked for, but torch finds no CUDA device here.\n"
+            "Name the GPUs to build for with --target, such as --target sm89, or give --device cpu."
+        )
+    if config.device == "cpu" or not cuda:
+        return "onnxruntime", "for this CPU"
+    return "tensorrt", "for this GPU"
+
+
+def make_jobs(
+    config: BuildConfig, manifest: "BundleManifest", backend: "BackendName"
+) -> "list[Job]":
+    """One job for every graph that is wanted.
+
+    Raises:
+        XBindError: `--only` names what there is not.
+    """
+    from xbind.build_jobs import Job
+    from xbind.engine.store import engines_folder
+    from xbind.graphs import all_requests, requests_of_run
+    from xbind.presets import preset_named
+
+    method = preset_named(config.preset)
+    every = all_requests(method, manifest)
+    wanted = every if config.all or config.only else requests_of_run(method, manifest)
+    if config.only is not None:
+        names = {name.strip() for name in config.only.split(",")}
+        unknown = names - {request.name for request in every}
+        if unknown:
+            raise XBindError(
+                f"There is no graph {', '.join(sorted(unknown))}.\n"
+                f"Choose with --only: {', '.join(dict.fromkeys(r.name for r in every))}."
+            )
+        wanted = [request for request in every if request.name in names]
+    store = engines_folder()
+    return [
+        Job(config.bundle, request, backend, config.precision, config.targets(), store)
+        for request in wanted
+    ]
+
+
+def _show_plan(jobs: "list[Job]", missing: "list[Job]", manifest: "BundleManifest") -> None:
+    from xbind.build_jobs import estimate
+    from xbind.progress import format_bytes, format_seconds
+
+    for job in jobs:
+        cost = estimate(job, manifest)
+        state = (
+            f"about {format_bytes(cost.disk_bytes)}, {format_seconds(cost.seconds)}, "
+            f"{format_bytes(cost.memory_bytes)} of memory"
+            if job in missing
+            else "is built"
+        )
+        _say(f"  {job.request.label:<22}{state}")
+    costs = [estimate(job, manifest) for job in missing]
+    _say(
+        f"{len(missing)} of {len(jobs)} engines to build"
+        + (
+            f": about {format_bytes(sum(c.disk_bytes for c in costs))} in {jobs[0].store}, "
+            f"{format_seconds(sum(c.seconds for c in costs))} one after the other"
+            if missing
+            else f", all are in {jobs[0].store}"
+        )
+    )
+
+
+def _build(missing: "list[Job]", manifest: "BundleManifest", workers: int) -> int:
+    """Build, with a line for each that starts and ends and the time that is left."""
+    from xbind.build_jobs import estimate, run_jobs
+    from xbind.progress import format_seconds
+
+    expected = {job: estimate(job, manifest).seconds for job in missing}
+    done: dict[Job, float] = {}
+
+    def started(job: "Job") -> None:
+        _say(f"  {job.request.label}: building")
+
+    def finished(outcome: "Outcome") -> None:
+        done[outcome.job] = outcome.seconds
+        pace = sum(done.values()) / sum(expected[job] for job in done)
+        left = pace * sum(s for job, s in expected.items() if job not in done) / workers
+        _say(
+            f"  {outcome.job.request.label}: {outcome.state} in {outcome.seconds:.1f} s, "
+            f"{outcome.message}  [{len(done)}/{len(missing)}, {format_seconds(left)} left]"
+        )
+
+    outcomes = run_jobs(missing, workers=workers, started=started, finished=finished)
+    failed = [outcome for outcome in outcomes if outcome.state == "failed"]
+    _say(f"{len(outcomes) - len(failed)} built, {len(failed)} failed")
+    return FAILED if failed else 0
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
