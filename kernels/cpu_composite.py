@@ -1,6 +1,5 @@
 """Volume rendering on the CPU: one pass over each ray and its analytic gradient."""
 
-import math
 from typing import no_type_check
 
 import numba
@@ -10,6 +9,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import FunctionCtx, once_differentiable
 
+from xbind.kernels.cpu_exponential import absorbed
 from xbind.kernels.reference_composite import EMPTY
 from xbind.kernels.samples import Composited, RaySamples
 from xbind.kernels.threads import in_pieces
@@ -18,6 +18,7 @@ from xbind.kernels.threads import in_pieces
 _FAST = {"contract", "nsz", "reassoc"}
 _EMPTY = np.float32(EMPTY)
 _ZERO, _ONE = np.float32(0), np.float32(1)
+_NEXT = np.uint64(1)
 
 
 @numba.njit(nogil=True, cache=True, fastmath=_FAST, error_model="numpy")
@@ -28,13 +29,17 @@ def _forward(
     rgb, opacity, depth, variance, weights, behind,               # out: [r, 3] [r] [r] [r] [n] [n]
 ):  # fmt: skip
     for ray in range(first_ray, end_ray):
-        first, end = offsets[ray], offsets[ray + 1]
+        # unsigned: numba need not look for negative indices
+        first, end = np.uint64(offsets[ray]), np.uint64(offsets[ray + 1])
+        for i in range(
+            first, end
+        ):  # a loop of its own: without the running product, it is vector code
+            weights[i] = absorbed(density[i] * dt[i])
         light, mass, reach = _ONE, _ZERO, _ZERO
         red, green, blue = _ZERO, _ZERO, _ZERO
         for i in range(first, end):
-            change = light * math.expm1(-density[i] * dt[i])
-            light += change
-            w = -change
+            w = light * weights[i]
+            light -= w
             weights[i], behind[i] = w, light
             mass += w
             reach += w * t[i]
@@ -56,7 +61,7 @@ def _forward(
 def _backward(
     first_ray, end_ray,
     colour, t, dt, offsets, opacity, depth, variance, weights, behind,            # in
-    rgb_bar, opacity_bar, depth_bar, variance_bar, weights_bar,                   # in
+    rgb_bar, opacity_bar, depth_bar, variance_bar, weights_bar,                   # in; [n] or [0]
     density_bar, colour_bar,                                                      # out: [n] [n, 3]
 ):  # fmt: skip
     # L reaches sample i through w_i only, and w_i through the thickness τ_i = density_i dt_i:
@@ -69,9 +74,14 @@ def _backward(
             d_z, scale = depth[ray] / mass, variance_bar[ray] / mass
         red, green, blue = rgb_bar[ray, 0], rgb_bar[ray, 1], rgb_bar[ray, 2]
         hidden = _ZERO  # Σ_{j>i} w_j g_j
-        for i in range(offsets[ray + 1] - 1, offsets[ray] - 1, -1):
+        has_weights_bar = len(weights_bar) > 0
+        end = np.uint64(offsets[ray + 1])
+        for k in range(end - np.uint64(offsets[ray])):
+            i = end - _NEXT - k
             w = weights[i]
-            g = weights_bar[i] + opacity_bar[ray] + depth_bar[ray] * t[i]
+            g = opacity_bar[ray] + depth_bar[ray] * t[i]
+            if has_weights_bar:
+                g += weights_bar[i]
             g += red * colour[i, 0] + green * colour[i, 1] + blue * colour[i, 2]
             g += scale * ((t[i] - d_z) ** 2 - variance[ray])
             density_bar[i] = dt[i] * (behind[i] * g - hidden)
@@ -94,6 +104,7 @@ class _Composite(Function):
         outputs = (rgb, opacity, depth, variance, weights)
         in_pieces(_forward, rays, *(x.numpy() for x in (*inputs, *outputs, behind)))
         ctx.save_for_backward(*inputs[1:], *outputs[1:], behind)
+        ctx.set_materialize_grads(False)
         return outputs
 
     @staticmethod
@@ -101,9 +112,14 @@ class _Composite(Function):
     def backward(ctx: FunctionCtx, *bars: Tensor) -> tuple[Tensor | None, ...]:
         saved = ctx.saved_tensors
         density_bar, colour_bar = torch.empty_like(saved[1]), torch.empty_like(saved[0])
-        cotangents = (bar.contiguous() for bar in bars)
+        rays = len(saved[4])
+        shapes = ((rays, 3), (rays,), (rays,), (rays,), (0,))
+        cotangents = [
+            torch.zeros(shape) if bar is None else bar.contiguous()
+            for bar, shape in zip(bars, shapes, strict=True)
+        ]
         outputs = (density_bar, colour_bar)
-        in_pieces(_backward, len(bars[1]), *(x.numpy() for x in (*saved, *cotangents, *outputs)))
+        in_pieces(_backward, rays, *(x.numpy() for x in (*saved, *cotangents, *outputs)))
         return density_bar, colour_bar, None, None, None
 
 

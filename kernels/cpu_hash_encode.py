@@ -17,32 +17,35 @@ from xbind.kernels.threads import in_pieces
 _FAST = {"contract", "nsz", "reassoc"}
 _ZERO, _ONE = np.float32(0), np.float32(1)
 _BLOCK = 256  # points whose features stay in the first-level cache while the levels pass
-_, _PRIME_Y, _PRIME_Z = PRIMES
+_NEXT, _PRIME_Y, _PRIME_Z = (np.uint64(number) for number in (1, *PRIMES[1:]))
 
 
 @numba.njit(inline="always", error_model="numpy")
 @no_type_check
 def _split(x, resolution):
-    """Cell of a coordinate and the place inside it, in [0, 1]."""
+    """Cell of a coordinate, unsigned, and the place inside it, in [0, 1]."""
     scaled = min(max(x, _ZERO), _ONE) * np.float32(resolution)
-    cell = min(max(int(scaled), 0), resolution - 1)
-    return cell, scaled - np.float32(cell)
+    cell = min(max(np.int32(scaled), np.int32(0)), np.int32(resolution - 1))
+    return np.uint64(cell), scaled - np.float32(cell)
 
 
 @numba.njit(inline="always", error_model="numpy")
 @no_type_check
 def _corners(i, j, k, resolution, entries):
-    """Entries of a cell's eight vertices; x turns fastest, then y, then z."""
-    side = resolution + 1
-    if side**3 <= entries:
+    """Entries of a cell's eight vertices; x turns fastest, then y, then z.
+
+    All in unsigned numbers, so numba need not look for negative indices.
+    """
+    side = np.uint64(resolution + 1)
+    if side * side * side <= np.uint64(entries):
         a = i + side * (j + side * k)
         b, c, d = a + side, a + side * side, a + side + side * side
-        return a, a + 1, b, b + 1, c, c + 1, d, d + 1
-    mask = entries - 1
+        return a, a + _NEXT, b, b + _NEXT, c, c + _NEXT, d, d + _NEXT
+    mask = np.uint64(entries - 1)
     y_0, z_0 = j * _PRIME_Y, k * _PRIME_Z
     y_1, z_1 = y_0 + _PRIME_Y, z_0 + _PRIME_Z
     a, b, c, d = y_0 ^ z_0, y_1 ^ z_0, y_0 ^ z_1, y_1 ^ z_1
-    i_1 = i + 1
+    i_1 = i + _NEXT
     return (
         (i ^ a) & mask, (i_1 ^ a) & mask, (i ^ b) & mask, (i_1 ^ b) & mask,
         (i ^ c) & mask, (i_1 ^ c) & mask, (i ^ d) & mask, (i_1 ^ d) & mask,

@@ -1,10 +1,11 @@
 """Run a compiled kernel once per view, views side by side on the CPU's cores."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
+
+from xbind.kernels.threads import pool
 
 
 def each_view(
@@ -21,6 +22,5 @@ def each_view(
         for call in calls:
             kernel(*call)
         return
-    with ThreadPoolExecutor(threads) as pool:
-        for done in [pool.submit(kernel, *call) for call in calls]:
-            done.result()  # raises what the kernel raised
+    for done in [pool(threads).submit(kernel, *call) for call in calls]:
+        done.result()  # raises what the kernel raised

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from itertools import pairwise
 
 import torch
@@ -20,8 +21,13 @@ def in_pieces(kernel: Callable[..., None], count: int, *arguments: object) -> No
         kernel(0, count, *arguments)
         return
     ends = [count * piece // threads for piece in range(threads + 1)]
-    with ThreadPoolExecutor(threads) as pool:
-        pieces = pairwise(ends)
-        calls = [pool.submit(kernel, first, end, *arguments) for first, end in pieces]
-        for call in calls:
-            call.result()  # raises what the kernel raised
+    waiting = pool(threads)
+    calls = [waiting.submit(kernel, first, end, *arguments) for first, end in pairwise(ends)]
+    for call in calls:
+        call.result()  # raises what the kernel raised
+
+
+@cache
+def pool(threads: int) -> ThreadPoolExecutor:
+    """So many threads, kept from call to call: starting two takes as long as a small kernel."""
+    return ThreadPoolExecutor(threads, thread_name_prefix="xbind-kernel")

@@ -45,10 +45,12 @@ def cotangents(rng, samples, names=NAMES):
 )
 def test_agrees_with_the_definition(counts, device, rng):
     density, colour, samples = packed(rng, counts)
+    if max(counts, default=0) > 64:
+        density /= 30  # or nothing would come through the first block of samples
     bars = cotangents(rng, samples)
     want = run(density, colour, samples, bars, "reference", "cpu")
     got = run(density, colour, samples, bars, "triton", device)
-    torch.testing.assert_close(got, want, rtol=2e-5, atol=2e-6)
+    torch.testing.assert_close(got, want, rtol=2e-5, atol=4e-6)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,0 +1,127 @@
+"""The augmentation warp by kornia and torchvision, in an environment of their own.
+
+    PYTHON bench/augment_elsewhere.py INPUTS.npz SECONDS THREADS
+
+That environment has torch, torchvision, kornia and numpy, and nothing of this project; the inputs,
+and what the definition makes of them, come in a file. One JSON line per measurement goes to
+standard output. `time_elsewhere` starts it from the bench.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from timing import quantiles_ms
+from torch import Tensor
+
+ALIKE = 2e-2
+"""Largest mean difference from the definition, in units of the normalised image."""
+CPU = torch.device("cpu")
+
+
+def time_elsewhere(
+    python: Path, views: int, arguments: Namespace
+) -> Iterator[tuple[str, str, dict[str, float]]]:
+    """Run this file with another Python; yield form, mode and quantiles of each measurement."""
+    from kernel_cases import CLIP_MEAN, CLIP_STD, SIDE, augment_inputs
+
+    from xbind.kernels import ms_augment
+
+    image, homography, window, bar = augment_inputs(views)
+    want = ms_augment(image, homography, window, SIDE, mean=CLIP_MEAN, std=CLIP_STD)
+    with tempfile.TemporaryDirectory() as folder:
+        inputs = Path(folder) / "inputs.npz"
+        arrays = {"image": image, "homography": homography, "bar": bar, "want": want}
+        np.savez(inputs, mean=CLIP_MEAN, std=CLIP_STD, **{k: v.numpy() for k, v in arrays.items()})
+        command = [python, Path(__file__), inputs, str(arguments.seconds), str(arguments.threads)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{python} could not measure kornia and torchvision:\n{done.stderr}")
+    for line in done.stdout.splitlines():
+        record = json.loads(line)
+        yield record.pop("form"), record.pop("mode"), record
+
+
+def main(inputs: Path, seconds: float, threads: int) -> None:
+    """Check that the contestants do the same work, then time them."""
+    torch.set_num_threads(threads)
+    loaded = np.load(inputs)
+    given = {name: torch.from_numpy(loaded[name]) for name in loaded.files}
+    image, bar = given["image"].requires_grad_(), given["bar"]
+    size, n = bar.shape[-1], len(bar) // len(image)
+    pixel_warps = _pixel_warps(given["homography"].double(), image.shape[-2:], size)
+    mean, std = (given[name].float().view(3, 1, 1) for name in ("mean", "std"))
+    for form, make in (("kornia", _kornia), ("torchvision", _torchvision)):
+        warp = make(pixel_warps.flatten(0, 1), n, size)
+
+        def forward(warp: Callable[[Tensor], Tensor] = warp) -> Tensor:
+            return (warp(image) - mean) / std
+
+        off = (forward() - given["want"]).abs().mean().item()
+        if not off < ALIKE:
+            sys.exit(f"{form} differs from the definition by {off:.3f} on average")
+        steps = {
+            "forward": forward,
+            "forward+backward": lambda f=forward: torch.autograd.grad(f(), image, bar),
+        }
+        for mode, step in steps.items():
+            spent = quantiles_ms(step, CPU, seconds=seconds)
+            print(json.dumps({"form": form, "mode": mode, **asdict(spent)}))
+
+
+def _pixel_warps(homography: Tensor, view: torch.Size, size: int) -> Tensor:
+    """From pixels of the result to pixels of the view, pixel 0 centred at 0."""
+
+    def to_unit(width: int, height: int) -> Tensor:  # pixel centres → −1 to 1 across the image
+        return torch.tensor(
+            [[2 / width, 0, 1 / width - 1], [0, 2 / height, 1 / height - 1], [0, 0, 1]],
+            dtype=torch.float64,
+        )
+
+    return torch.linalg.inv(to_unit(view[1], view[0])) @ homography @ to_unit(size, size)
+
+
+def _kornia(warps: Tensor, n: int, size: int) -> Callable[[Tensor], Tensor]:
+    from kornia.geometry.transform import warp_perspective
+
+    forward = torch.linalg.inv(warps).float()  # kornia wants the way from the view
+    white = torch.ones(3)
+
+    def warp(image: Tensor) -> Tensor:
+        return warp_perspective(
+            image.repeat_interleave(n, 0), forward, (size, size),
+            mode="bilinear", padding_mode="fill", fill_value=white, align_corners=True,
+        )  # fmt: skip
+
+    return warp
+
+
+def _torchvision(warps: Tensor, n: int, size: int) -> Callable[[Tensor], Tensor]:
+    from torchvision.transforms.v2.functional import perspective
+
+    # Its coefficients take corners, not centres, of pixels to one another.
+    half = torch.tensor([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]], dtype=torch.float64)
+    corners = half @ warps @ torch.linalg.inv(half)
+    flat = (corners / corners[:, 2:, 2:]).flatten(1)[:, :8].tolist()
+
+    def warp(image: Tensor) -> Tensor:
+        if image.shape[-2:] != (size, size):
+            raise ValueError(f"torchvision's warp keeps the size, {tuple(image.shape[-2:])}")
+        results = [
+            perspective(image[k // n], None, None, fill=1.0, coefficients=coefficients)
+            for k, coefficients in enumerate(flat)
+        ]
+        return torch.stack(results)
+
+    return warp
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]))

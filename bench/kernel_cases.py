@@ -1,0 +1,250 @@
+"""What bench_kernels.py measures: inputs, contestants, and what each operator must at least do.
+
+The traffic counts every array once (gathers that miss a cache move more); the arithmetic counts
+the multiplications and additions of the definition's formula. Both are for forward and backward.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from timing import Work
+from torch import Tensor
+
+from xbind.guidance.augment import draw_warps
+from xbind.kernels import (
+    antialias,
+    composite,
+    edge_table,
+    hash_encode,
+    interpolate,
+    march,
+    ms_augment,
+    rasterize,
+)
+from xbind.models.preprocess import CLIP_MEAN, CLIP_STD
+
+LEVELS, FEATURES, ENTRIES = 8, 2, 2**15
+RESOLUTIONS = tuple(round(16 * 16 ** (k / (LEVELS - 1))) for k in range(LEVELS))
+"""From 16 to 256, in geometric progression."""
+SAMPLES_PER_RAY = 64
+AUGMENTATIONS, SIDE = 8, 64
+RASTER_SIDE = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One operator at one size."""
+
+    operator: str
+    size: int
+    unit: str
+    forward: Callable[[str], tuple[Tensor, ...]]
+    """Form → outputs."""
+    both: Callable[[str], tuple[Tensor, ...]]
+    """Form → gradients, forward pass included."""
+    work: Work
+    """Of both passes."""
+    tolerance: float
+    """Largest difference of a form from the definition, relative to the largest value."""
+
+
+def hash_encode_case(points: int, device: torch.device) -> Case:
+    """8 levels × 2 features from 16 to 256 cells, tables of 2¹⁵ entries."""
+    rng = torch.Generator().manual_seed(0)
+    x = torch.rand(points, 3, generator=rng).to(device)
+    table = torch.randn(LEVELS, ENTRIES, FEATURES, generator=rng).mul(0.1).to(device)
+    table.requires_grad_()
+    bar = torch.randn(points, LEVELS * FEATURES, generator=rng).to(device)
+
+    def forward(form: str) -> tuple[Tensor, ...]:
+        return (hash_encode(x, table, RESOLUTIONS, impl=form),)
+
+    encoded, entries = points * LEVELS * FEATURES, table.numel()
+    per_corner = 2 * 8 * FEATURES  # multiply and add, 8 vertices
+    return Case(
+        "hash_encode", points, "points", forward, _with_gradient(forward, (table,), (bar,)),
+        Work(4 * (6 * points + 2 * encoded + 2 * entries), 2 * points * LEVELS * (per_corner + 30)),
+        1e-4,
+    )  # fmt: skip
+
+
+def ms_augment_case(views: int, device: torch.device) -> Case:
+    """8 warps of each view, 64² to 64²."""
+    image, homography, window, bar = (x.to(device) for x in augment_inputs(views))
+    image.requires_grad_()
+
+    def forward(form: str) -> tuple[Tensor, ...]:
+        result = ms_augment(
+            image, homography, window, SIDE, mean=CLIP_MEAN, std=CLIP_STD, impl=form
+        )
+        return (result,)
+
+    pixels = views * AUGMENTATIONS * SIDE**2
+    return Case(
+        "ms_augment", views, "views", forward, _with_gradient(forward, (image,), (bar,)),
+        Work(4 * (2 * 3 * pixels + 2 * image.numel()), 2 * pixels * (45 + 3 * 10)),
+        1e-3,
+    )  # fmt: skip
+
+
+def augment_inputs(views: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Smooth views, global warps of them, and a cotangent."""
+    rng = torch.Generator().manual_seed(0)
+    coarse = torch.rand(views, 3, 8, 8, generator=rng)
+    image = torch.nn.functional.interpolate(coarse, (SIDE, SIDE), mode="bilinear")
+    drawn = draw_warps(views, AUGMENTATIONS, crop_scale=1.0, generator=rng)
+    bar = torch.randn(views * AUGMENTATIONS, 3, SIDE, SIDE, generator=rng)
+    return image, drawn.homography, drawn.window, bar
+
+
+def composite_case(rays: int, device: torch.device) -> Case:
+    """64 samples on each ray; colour, opacity, depth and z-variance with cotangents."""
+    rng = torch.Generator().manual_seed(0)
+    n = rays * SAMPLES_PER_RAY
+    samples = march_samples(rays, device)
+    density = (20 * torch.rand(n, generator=rng)).to(device).requires_grad_()
+    colour = torch.rand(n, 3, generator=rng).to(device).requires_grad_()
+    bars = [torch.randn(rays, 3, generator=rng)]
+    bars += [torch.randn(rays, generator=rng) for _ in range(3)]
+
+    def forward(form: str) -> tuple[Tensor, ...]:
+        seen = composite(density, colour, samples, impl=form)
+        return seen.colour, seen.opacity, seen.depth, seen.z_variance
+
+    both = _with_gradient(forward, (density, colour), tuple(bar.to(device) for bar in bars))
+    return Case(
+        "composite", rays, "rays", forward, both, Work(4 * (20 * n + 14 * rays), 65 * n), 1e-4
+    )
+
+
+def march_samples(rays: int, device: torch.device) -> object:
+    """Samples in a full ball: 64 on each of `rays` rays through its centre."""
+    directions = torch.nn.functional.normalize(
+        torch.randn(rays, 3, generator=torch.Generator().manual_seed(1)), dim=-1
+    ).to(device)
+    half = torch.full((rays,), 0.5, device=device)
+    return march(
+        -2 * directions, directions, None,
+        radius=0.85, step=1.7 / SAMPLES_PER_RAY, jitter=half,
+    )  # fmt: skip
+
+
+def march_case(rays: int, device: torch.device) -> Case:
+    """Rays through a ball of which a random half is occupied; no gradient."""
+    rng = torch.Generator().manual_seed(0)
+    directions = torch.nn.functional.normalize(torch.randn(rays, 3, generator=rng), dim=-1)
+    origins = 0.3 * torch.randn(rays, 3, generator=rng) - 2 * directions
+    inputs = [x.to(device) for x in (origins, directions, torch.rand(rays, generator=rng))]
+    cells = (torch.rand(32, 32, 32, generator=rng) < 0.5).to(device)
+
+    def forward(form: str) -> tuple[Tensor, ...]:
+        found = march(*inputs[:2], cells, radius=0.85, step=0.03, jitter=inputs[2], impl=form)
+        return found.t, found.positions
+
+    n = len(forward("auto")[0])
+    work = Work(28 * rays + cells.numel() + 28 * n, 50 * n)
+    return Case("march", rays, "rays", forward, forward, work, 1e-4)
+
+
+def rasterize_case(triangles: int, device: torch.device) -> Case:
+    """A bumpy closed surface of about so many triangles, one view of 256²."""
+    clip, faces = bumpy_ball(triangles, device)
+    bar = torch.randn(1, RASTER_SIDE, RASTER_SIDE, 4, generator=torch.Generator().manual_seed(1))
+    size = (RASTER_SIDE, RASTER_SIDE)
+
+    def forward(form: str) -> tuple[Tensor, ...]:
+        return (rasterize(clip, faces, size, impl=form),)
+
+    pixels = RASTER_SIDE**2
+    return Case(
+        "rasterize", len(faces), "triangles", forward,
+        _with_gradient(forward, (clip,), (bar.to(device),)),
+        Work(24 * len(faces) + 48 * clip.shape[1] + 32 * pixels, 60 * len(faces) + 150 * pixels),
+        1e-3,
+    )  # fmt: skip
+
+
+def interpolate_case(triangles: int, device: torch.device) -> Case:
+    """Three numbers per vertex to 256² pixels."""
+    clip, faces = bumpy_ball(triangles, device)
+    rast = rasterize(clip.detach(), faces, (RASTER_SIDE, RASTER_SIDE)).requires_grad_()
+    attributes = clip.detach()[0, :, :3].clone().requires_grad_()
+    bar = torch.randn(*rast.shape[:3], 3, generator=torch.Generator().manual_seed(1)).to(device)
+
+    def forward(form: str) -> tuple[Tensor, ...]:
+        return (interpolate(attributes, rast, faces, impl=form),)
+
+    pixels = RASTER_SIDE**2
+    return Case(
+        "interpolate", len(faces), "triangles", forward,
+        _with_gradient(forward, (attributes, rast), (bar,)),
+        Work(24 * len(faces) + 24 * len(attributes) + 72 * pixels, 45 * pixels),
+        1e-4,
+    )  # fmt: skip
+
+
+def antialias_case(triangles: int, device: torch.device) -> Case:
+    """Silhouettes of the surface in three channels of 256² pixels; the edge table is kept."""
+    clip, faces = bumpy_ball(triangles, device)
+    rast = rasterize(clip.detach(), faces, (RASTER_SIDE, RASTER_SIDE))
+    image = (rast[..., 3:] > 0).float().expand(-1, -1, -1, 3).contiguous().requires_grad_()
+    bar = torch.randn(image.shape, generator=torch.Generator().manual_seed(1)).to(device)
+    table = edge_table(faces)
+
+    def forward(form: str) -> tuple[Tensor, ...]:
+        return (antialias(image, rast, clip, faces, table=table, impl=form),)
+
+    pixels = RASTER_SIDE**2
+    return Case(
+        "antialias", len(faces), "triangles", forward,
+        _with_gradient(forward, (image, clip), (bar,)),
+        Work(64 * pixels + 64 * clip.shape[1], 12 * pixels),
+        1e-3,
+    )  # fmt: skip
+
+
+def bumpy_ball(triangles: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """A ball in longitude and latitude with waves on it, in clip space: [1, v, 4] and faces."""
+    rows = max(round(math.sqrt(triangles / 4)), 2)
+    columns = 2 * rows
+    row, column = torch.meshgrid(torch.arange(rows + 1), torch.arange(columns), indexing="ij")
+    polar, azimuth = row * torch.pi / rows, column * 2 * torch.pi / columns
+    radius = 0.8 + 0.1 * torch.cos(7 * azimuth) * torch.sin(5 * polar)
+    z = radius * polar.cos()
+    x, y = radius * polar.sin() * azimuth.cos(), radius * polar.sin() * azimuth.sin()
+    w = 3 - z
+    clip = torch.stack([2.4 * x, 2.4 * y, w - 1 / w, w], -1).view(1, -1, 4)
+    a = row[:-1] * columns + column[:-1]
+    b = row[:-1] * columns + (column[:-1] + 1) % columns
+    lower = torch.stack([a, a + columns, b], -1)
+    upper = torch.stack([b, a + columns, b + columns], -1)
+    faces = torch.cat([lower.view(-1, 3), upper.view(-1, 3)])
+    return clip.to(device).requires_grad_(), faces.to(device)
+
+
+def _with_gradient(
+    forward: Callable[[str], tuple[Tensor, ...]],
+    inputs: tuple[Tensor, ...],
+    bars: tuple[Tensor, ...],
+) -> Callable[[str], tuple[Tensor, ...]]:
+    def both(form: str) -> tuple[Tensor, ...]:
+        return torch.autograd.grad(forward(form), inputs, bars)
+
+    return both
+
+
+CASES = {
+    "hash_encode": (hash_encode_case, 131_072, (1_311, 13_107)),
+    "ms_augment": (ms_augment_case, 4, (40, 400)),
+    "composite": (composite_case, 4096, (41, 410)),
+    "march": (march_case, 4096, (41, 410)),
+    "rasterize": (rasterize_case, 20_000, (200, 2_000)),
+    "interpolate": (interpolate_case, 20_000, (200, 2_000)),
+    "antialias": (antialias_case, 20_000, (200, 2_000)),
+}
+"""Operator → how to make a case of a size, the size that figures are quoted for, and the other
+sizes of the two decades over which the cost is told."""
+TARGETS = {"hash_encode": 25, "ms_augment": 8, "composite": 5, "rasterize": 20}
+"""Operator → how many times faster than the definition its CPU form shall be."""

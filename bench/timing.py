@@ -1,0 +1,153 @@
+"""How the benches measure: medians over repeats, one record per measurement."""
+
+import json
+import platform
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+STREAM_FLOATS = 2**25
+"""Length of the arrays of the bandwidth measurement: 128 MiB each, more than any cache."""
+GEMM_SIDE = 2048
+"""Side of the matrices of the arithmetic measurement."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One measurement: one line of JSON."""
+
+    what: str
+    """Operator, or `stream` and `gemm`."""
+    form: str
+    """reference, numba, triton, kornia, …"""
+    mode: str
+    """forward, or forward+backward."""
+    size: int
+    unit: str
+    """What `size` counts."""
+    p50_ms: float
+    p20_ms: float
+    p80_ms: float
+    repeats: int
+    peak_bytes: int | None
+    """Most device memory that was allocated; not known on a CPU."""
+    bound_ms: float | None
+    """The roofline: the least time that the traffic, or the arithmetic, takes on this machine."""
+    threads: int
+    device: str
+    versions: str
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What an operator must move and compute, however it is written."""
+
+    bytes: float
+    """Every input read once, every output written once."""
+    flops: float
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What the machine reaches, measured in this run."""
+
+    device: torch.device
+    threads: int
+    bytes_per_second: float
+    flops_per_second: float
+
+    def bound_ms(self, work: Work) -> float:
+        """The roofline for some work."""
+        return 1e3 * max(work.bytes / self.bytes_per_second, work.flops / self.flops_per_second)
+
+
+@dataclass(frozen=True, slots=True)
+class Quantiles:
+    """Of the repeats of one measurement."""
+
+    p20_ms: float
+    p50_ms: float
+    p80_ms: float
+    repeats: int
+
+
+def quantiles_ms(
+    step: Callable[[], object], device: torch.device, *, seconds: float = 1.0, most: int = 200
+) -> Quantiles:
+    """Repeat `step` for about `seconds`, at least once, after one call that does not count.
+
+    A step that already took `seconds` in that call is not repeated: the call counts.
+    """
+    times = [_once(step, device)]
+    if times[0] < 1e3 * seconds:
+        times = []
+        end = time.perf_counter() + seconds
+        while not times or (time.perf_counter() < end and len(times) < most):
+            times.append(_once(step, device))
+    times.sort()
+    p20, p50, p80 = (times[int(q * (len(times) - 1) + 0.5)] for q in (0.2, 0.5, 0.8))
+    return Quantiles(p20, p50, p80, len(times))
+
+
+def _once(step: Callable[[], object], device: torch.device) -> float:
+    _drain(device)
+    start = time.perf_counter()
+    step()
+    _drain(device)
+    return 1e3 * (time.perf_counter() - start)
+
+
+def _drain(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def measure_machine(device: torch.device, *, seconds: float = 1.0) -> Machine:
+    """Bandwidth of a ← b + s · c, and arithmetic of a matrix product in float32."""
+    a, b, c = (torch.rand(STREAM_FLOATS, device=device) for _ in range(3))
+    triad = quantiles_ms(lambda: torch.add(b, c, alpha=3.0, out=a), device, seconds=seconds)
+    m, n = (torch.rand(GEMM_SIDE, GEMM_SIDE, device=device) for _ in range(2))
+    product = quantiles_ms(lambda: torch.mm(m, n), device, seconds=seconds)
+    return Machine(
+        device,
+        torch.get_num_threads(),
+        3 * 4 * STREAM_FLOATS / (1e-3 * triad.p20_ms),
+        2 * GEMM_SIDE**3 / (1e-3 * product.p20_ms),
+    )
+
+
+def describe_versions() -> str:
+    """Of what the numbers depend on."""
+    packages = [f"{name} {version(name)}" for name in ("torch", "numba")]
+    return ", ".join([f"python {platform.python_version()}", *packages])
+
+
+def describe_commit() -> str:
+    """The commit that is measured, with a + where files differ from it."""
+    folder = Path(__file__).parent
+    run = {"cwd": folder, "capture_output": True, "text": True, "check": False}
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], **run).stdout.strip()
+    dirty = subprocess.run(["git", "status", "--porcelain", "-uno"], **run).stdout.strip()
+    return commit + ("+" if dirty else "")
+
+
+def device_name(device: torch.device) -> str:
+    """Name of the processor that is measured."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def write_rows(path: Path, rows: list[Row]) -> None:
+    """Append one JSON line per measurement."""
+    with path.open("a") as file:
+        file.writelines(json.dumps(asdict(row)) + "\n" for row in rows)
