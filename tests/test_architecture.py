@@ -60,6 +60,7 @@ ALLOWED = {
     "mini.evaluate": {"pipeline", "config", "progress"} | SCENE | PRIORS | OPERATORS | BASE,
     "cli": {"pipeline"} | METHOD | RECORDS,
     "cli.engines": ENGINES | METHOD | RECORDS,
+    "cli.doctor": ENGINES | METHOD | RECORDS,
     "build_jobs": {"building"} | ENGINES | CHOICES | PRIORS | OPERATORS | BASE,
     "cli.build_engines": {"build_jobs"} | ENGINES | METHOD | RECORDS,
     "": set(),

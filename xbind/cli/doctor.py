@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numba
 import torch
@@ -19,6 +19,11 @@ from rich.text import Text
 
 import xbind
 import xbind.kernels
+from xbind.engine.entry import Entry
+from xbind.engine.errors import BackendUnavailable
+from xbind.engine.open import BackendName, target_of, version_of
+from xbind.engine.store import EngineStore, engines_folder
+from xbind.engine_keys import why_stale
 from xbind.errors import XBindError
 from xbind.models.bundle import load_manifest, verify
 from xbind.progress import format_bytes
@@ -27,13 +32,10 @@ from xbind.run import NEEDED_BYTES
 REQUIRED = (
     *("torch", "diffusers", "transformers", "safetensors", "numpy", "numba", "scipy"),
     *("pillow", "soundfile", "soxr", "trimesh", "xatlas", "tyro", "rich", "jaxtyping"),
+    *("onnx", "onnxruntime"),
 )
 """Distributions that are installed with xbind."""
 OPTIONAL = {
-    "onnxruntime": "compiled steps on a CPU",
-    "openvino": "compiled steps on a CPU, by choice",
-    "tensorrt": "compiled steps on CUDA",
-    "tensorrt_rtx": "compiled steps on CUDA, GeForce and RTX cards",
     "triton": "fused operators on CUDA",
     "nvdiffrast": "rasterising on CUDA",
     "tinycudann": "the hash grid on CUDA",
@@ -74,6 +76,7 @@ def examine(bundle: str) -> Iterator[Finding]:
     yield _cpu()
     yield _cuda()
     yield from (_optional(module, use) for module, use in OPTIONAL.items())
+    yield _device()
     yield from _backends()
     yield _kernel_cache()
     yield _room(Path.cwd())
@@ -119,15 +122,33 @@ def _cuda() -> Finding:
     return Finding("ok", "CUDA", f"{torch.version.cuda}: {', '.join(devices)}")
 
 
-def _backends() -> Iterator[Finding]:
+def _device() -> Finding:
     there = ", although there is CUDA" if torch.cuda.is_available() else ""
-    yield Finding("ok", "device", f"cpu{there}: this version computes on the CPU only")
-    yield Finding(
-        "ok",
-        "backend",
-        "guidance steps run in eager torch: this version compiles none of them, "
-        "whatever is installed",
-    )
+    return Finding("ok", "device", f"cpu{there}: this version computes on the CPU only")
+
+
+def _backends() -> Iterator[Finding]:
+    """What could run the frozen networks, and which of them `--engine auto` takes."""
+    states = {name: _can_run(name) for name in get_args(BackendName)}
+    taken = "onnxruntime" if states["onnxruntime"].state == "ok" else "eager"
+    yield Finding("ok", "engine", f"--engine auto takes {taken}; eager torch is always there")
+    yield from states.values()
+    store = EngineStore(engines_folder())
+    entries = list(store.entries())
+    whole = [entry for entry in entries if isinstance(entry, Entry)]
+    fitting = [entry for entry in whole if not why_stale(entry.key)]
+    detail = f"{len(fitting)} of {len(entries)} fit this installation, in {store.root}"
+    state: State = "ok" if len(fitting) == len(entries) else "note"
+    yield Finding(state, "engines", detail + ("" if state == "ok" else "; xbind engines gc"))
+
+
+def _can_run(backend: BackendName) -> Finding:
+    try:
+        found = f"{version_of(backend)}, for {target_of(backend)}"
+    except BackendUnavailable as error:
+        why, _, remedy = str(error).partition("\n")
+        return Finding("note", backend, f"cannot run here: {why} {remedy}")
+    return Finding("ok", backend, found)
 
 
 def _kernel_cache() -> Finding:

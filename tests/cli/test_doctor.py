@@ -1,0 +1,34 @@
+"""`xbind doctor` on backends: which `--engine auto` takes, and why the others cannot run."""
+
+import sys
+
+import pytest
+
+from xbind.cli.doctor import examine
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XBIND_CACHE", str(tmp_path))
+
+
+def findings():
+    return {finding.topic: finding for finding in examine("mini")}
+
+
+def test_names_what_auto_takes_and_why_a_gpu_backend_cannot_run(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    found = findings()
+    assert found["engine"].detail.startswith("--engine auto takes onnxruntime")
+    assert found["onnxruntime"].state == "ok"
+    assert "for cpu " in found["onnxruntime"].detail
+    assert found["tensorrt-rtx"].state == "note"
+    assert found["tensorrt-rtx"].detail.startswith("cannot run here: ")
+    assert found["engines"].detail.startswith("0 of 0 fit this installation")
+
+
+def test_without_onnx_runtime_auto_is_eager_and_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    found = findings()
+    assert found["engine"].detail.startswith("--engine auto takes eager")
+    assert "pip install onnxruntime" in found["onnxruntime"].detail
