@@ -31,7 +31,7 @@ def choose(operator: str, impl: Impl, *tensors: Tensor) -> Form:
         _check_numba(tensors)
     elif form == "triton":
         _check_triton(operator, tensors)
-    say(operator, form, tensors[0].device.type)
+    say(f"{operator} runs as {form} on {tensors[0].device.type}")
     return form
 
 
@@ -46,9 +46,9 @@ def check(holds: bool, wanted: str, found: str) -> None:
 
 
 @cache
-def say(operator: str, form: str, device: str) -> None:
-    """Log which form of an operator runs on a kind of device, the first time it does."""
-    _log.info("%s runs as %s on %s", operator, form, device)
+def say(message: str) -> None:
+    """Log what was chosen, the first time it is."""
+    _log.info(message)
 
 
 def _by_device(tensors: tuple[Tensor, ...]) -> Form:

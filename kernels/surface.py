@@ -65,6 +65,7 @@ def rasterize(
         case "triton":
             from xbind.kernels.cpu_rasterize import Rasterize
 
+            say("rasterize finds who is seen with numba, in a copy on the CPU")
             copies = clip.detach().float().cpu(), faces.long().cpu()
             face = Rasterize.apply(*copies, size)[..., 3].long() - 1
             return reference_surface.locate(clip, faces.long(), face.to(clip.device))
@@ -205,7 +206,7 @@ def _choose(operator: str, impl: SurfaceImpl, *tensors: Tensor) -> SurfaceForm:
                 "git+https://github.com/NVlabs/nvdiffrast.git\n"
                 "or pass impl='auto'."
             )
-        say(operator, "nvdiffrast", "cuda")
+        say(f"{operator} runs as nvdiffrast on cuda")
         return "nvdiffrast"
     return choose(operator, impl, *tensors)
 

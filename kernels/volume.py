@@ -100,7 +100,7 @@ def grid_mlp(
     if is_chosen and len(x) > 0:  # it refuses an empty batch
         from xbind.kernels import tinycudann_grid
 
-        say("grid_mlp", "tinycudann", "cuda")
+        say("grid_mlp runs as tinycudann on cuda, in half precision")
         return tinycudann_grid.grid_mlp(x, table, hidden_weight, output_weight, resolutions)
     encoded = hash_encode(x, table, resolutions, impl="auto" if impl == "tinycudann" else impl)
     return relu(encoded @ hidden_weight.T) @ output_weight.T
