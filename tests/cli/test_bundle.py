@@ -42,7 +42,17 @@ def test_doctor_is_content_with_a_whole_bundle(bundle, capsys, monkeypatch):
         main(["doctor", "--bundle", str(bundle)])
     shown = capsys.readouterr().out
     assert leaving.value.code == 0, shown
-    for topic in ("python", "torch", "CPU", "CUDA", "backend", "kernel cache", "disk", "bundle"):
+    for topic in (
+        "python",
+        "torch",
+        "CPU",
+        "CUDA",
+        "engine",
+        "engines",
+        "kernel cache",
+        "disk",
+        "bundle",
+    ):
         assert f" {topic} " in shown
     assert "3 files" in shown
     assert "all hashes agree" in shown
