@@ -43,7 +43,7 @@ class Case:
     forward: Callable[[str], tuple[Tensor, ...]]
     """Form → outputs."""
     both: Callable[[str], tuple[Tensor, ...]]
-    """Form → gradients, forward pass included."""
+    """Form → outputs and gradients."""
     work: Work
     """Of both passes."""
     tolerance: float
@@ -230,7 +230,8 @@ def _with_gradient(
     bars: tuple[Tensor, ...],
 ) -> Callable[[str], tuple[Tensor, ...]]:
     def both(form: str) -> tuple[Tensor, ...]:
-        return torch.autograd.grad(forward(form), inputs, bars)
+        outputs = forward(form)
+        return (*outputs, *torch.autograd.grad(outputs, inputs, bars))
 
     return both
 

@@ -78,24 +78,37 @@ class Quantiles:
 
 
 def quantiles_ms(
-    step: Callable[[], object], device: torch.device, *, seconds: float = 1.0, most: int = 200
+    step: Callable[[], object],
+    device: torch.device,
+    *,
+    seconds: float = 1.0,
+    most: int = 200,
+    first_ms: float | None = None,
 ) -> Quantiles:
-    """Repeat `step` for about `seconds`, at least once, after one call that does not count.
+    """Repeat `step` for about `seconds`, at least once, after a first call that does not count.
 
-    A step that already took `seconds` in that call is not repeated: the call counts.
+    If that call took longer than `seconds`, it counts, and there is no other.
+
+    Args:
+        step: what is measured.
+        device: where it runs.
+        seconds: to spend on the repeats.
+        most: repeats.
+        first_ms: how long the first call took, where it was made already.
     """
-    times = [_once(step, device)]
+    times = [elapsed_ms(step, device) if first_ms is None else first_ms]
     if times[0] < 1e3 * seconds:
         times = []
         end = time.perf_counter() + seconds
         while not times or (time.perf_counter() < end and len(times) < most):
-            times.append(_once(step, device))
+            times.append(elapsed_ms(step, device))
     times.sort()
     p20, p50, p80 = (times[int(q * (len(times) - 1) + 0.5)] for q in (0.2, 0.5, 0.8))
     return Quantiles(p20, p50, p80, len(times))
 
 
-def _once(step: Callable[[], object], device: torch.device) -> float:
+def elapsed_ms(step: Callable[[], object], device: torch.device) -> float:
+    """Time of one call, to the end of what it started."""
     _drain(device)
     start = time.perf_counter()
     step()

@@ -165,12 +165,14 @@ class _HashEncode(Function):
         x_bar = table_bar = None
         if ctx.needs_input_grad[0]:
             x_bar = torch.empty_like(x)
-            feeds = (x, table, bar, cells, x_bar)
-            _launch(_bwd_x_kernel, 1, feeds, len(x), levels, entries, features)
+            _launch(
+                _bwd_x_kernel, 1, (x, table, bar, cells, x_bar), len(x), levels, entries, features
+            )
         if ctx.needs_input_grad[1]:
             sums = torch.zeros_like(table, dtype=torch.float32)
-            feeds = (x, bar, cells, sums)
-            _launch(_bwd_table_kernel, levels, feeds, len(x), levels, entries, features)
+            _launch(
+                _bwd_table_kernel, levels, (x, bar, cells, sums), len(x), levels, entries, features
+            )
             table_bar = sums.to(table.dtype)
         return x_bar, table_bar, None
 

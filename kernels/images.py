@@ -34,14 +34,15 @@ def ms_augment(
         str(list(image.shape)),
     )
     check(size > 0 and len(mean) == len(std) == 3, "a positive size", str(size))
-    warps = homography.detach().to(image.device), window.detach().to(image.device)
+    homography, window = (x.detach().to(image.device) for x in (homography, window))
+    warps = homography.float(), window.float()
     match choose("ms_augment", impl, image):
         case "numba":
             from xbind.kernels import cpu_augment  # numba is imported on first use only
 
-            return cpu_augment.ms_augment(image, *(x.float() for x in warps), size, mean, std)
+            return cpu_augment.ms_augment(image, *warps, size, mean, std)
         case "triton":
             from xbind.kernels import gpu_augment  # triton is imported on first use only
 
-            return gpu_augment.ms_augment(image, *(x.float() for x in warps), size, mean, std)
-    return reference_augment.ms_augment(image, *warps, size, mean, std)
+            return gpu_augment.ms_augment(image, *warps, size, mean, std)
+    return reference_augment.ms_augment(image, homography, window, size, mean, std)
