@@ -8,7 +8,7 @@ PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 .PHONY: demo test lint typecheck verify-kernels check-bounds clean
 
 demo: $(VENV)/run.stamp
-	$(VENV)/bin/xbind generate --text "a red mug" --out out/demo --overwrite
+	$(VENV)/bin/xbind generate --text "a blue snowman" --out out/demo --overwrite
 
 # One OpenMP thread: small tensors lose more by waiting for a second thread than it gives them.
 test: export OMP_NUM_THREADS ?= 1

@@ -7,7 +7,7 @@ from xbind.frozen import load_bundle, load_convnet
 from xbind.guidance.noise import NoiseSchedule
 from xbind.mini import quality
 from xbind.mini.quality import held_out, save_sheet
-from xbind.mini.world.categories import CATEGORIES
+from xbind.mini.world.categories import CATEGORIES, COLOUR_NAMES
 from xbind.models.bundle import load_manifest
 
 
@@ -56,6 +56,22 @@ def test_shipped_prior_draws_what_is_heard(shipped, monkeypatch):
     figures, sheet = quality.measure_audio(*shipped)
     assert sheet.shape == (len(CATEGORIES), 1, 3, 64, 64)
     assert figures["audio_category"] > 0.75  # by chance: 1 of 17
+
+
+def test_shipped_prior_draws_what_is_written_in_its_colour(shipped, monkeypatch):
+    monkeypatch.setattr(quality, "STEPS", 3)
+    figures, sheet = quality.measure_text(*shipped)
+    assert sheet.shape == (len(CATEGORIES), len(COLOUR_NAMES), 3, 64, 64)
+    assert figures["text_colour"] > 0.9  # by chance: 1 of 8
+    assert figures["text_category"] >= figures["text_both"] > 0.6
+
+
+def test_shipped_prior_turns_the_object(shipped, monkeypatch):
+    monkeypatch.setattr(quality, "STEPS", 8)
+    figures, sheet = quality.measure_views(*shipped, held_out())
+    assert sheet.shape == (len(CATEGORIES), 7, 3, 64, 64)
+    assert figures["views_category"] > 0.7
+    assert figures["views_psnr_db"] > 11
 
 
 def test_shipped_priors_know_normal_maps(shipped):

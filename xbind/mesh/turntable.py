@@ -58,8 +58,11 @@ def _gif(frames: UInt8[Tensor, "t h w 3"], fps: float) -> bytes:
 
 
 def _palettised(frame: Image.Image) -> Image.Image:
-    """256 colours of the frame's own, dithered: smooth shading shows bands otherwise."""
-    palette = frame.quantize(256, kmeans=3)
+    """256 colours of the frame's own, dithered: smooth shading shows bands otherwise.
+
+    An octree finds them in a millisecond; k-means is a third more accurate and took half a second.
+    """
+    palette = frame.quantize(256, method=Image.Quantize.FASTOCTREE)
     return frame.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
 
 

@@ -99,7 +99,7 @@ def _share(right: Tensor) -> float:
 def measure_text(bundle: Bundle, judge: ConvNet) -> tuple[Mapping[str, float], Tensor]:
     """One sample of the 2D prior for each of the 136 prompts."""
     encoder, generator = bundle.bind, torch.Generator().manual_seed(0)
-    ids = torch.stack([encoder.tokenizer.encode(words).ids for words in prompts()])
+    ids = torch.tensor([encoder.tokenizer.encode(words).ids for words in prompts()])
     with torch.inference_mode():
         embedding = encoder.norms["text"] * encoder.model.embed("text", ids)
     images = _sample(bundle, embedding, generator)
