@@ -52,7 +52,7 @@ setup(
             "pytest>=9.0",
             "ruff>=0.17",
             "tensorrt-rtx-cu12>=1.7; platform_system == 'Linux' and platform_machine == 'x86_64'",
-            "triton>=3.2; platform_system == 'Linux'",
+            "triton>=3.4; platform_system == 'Linux'",
         ],
     },
     entry_points={
