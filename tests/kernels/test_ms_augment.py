@@ -116,6 +116,20 @@ def test_what_is_not_shown_does_not_matter(impl, rng):
 
 
 @impls
+def test_a_hole_in_the_middle_of_a_row(impl, rng):
+    """u/w = (x − ¼)/(x − ¼): not a number where x = ¼, a pixel's centre, and only there."""
+    homography = torch.tensor([[1.0, 0, -0.25], [0, 1, 0], [1, 0, -0.25]]).expand(1, 1, 3, 3)
+    window = torch.tensor([-9.0, -9, 9, 9]).expand(1, 1, 4)
+    image = torch.rand(1, 3, 4, 4, generator=rng).requires_grad_()
+    y = ms_augment(image, homography, window, 4, **PLAIN, impl=impl)
+    is_hole = torch.arange(4) == 2
+    assert (y[..., is_hole] == 1).all()
+    assert (y[..., ~is_hole] < 1).all()
+    (image_bar,) = torch.autograd.grad(y, image, torch.where(is_hole, torch.nan, 1.0).expand_as(y))
+    torch.testing.assert_close(image_bar.sum(), torch.tensor(3.0 * 3 * 4))
+
+
+@impls
 def test_identity_at_the_views_own_size_is_the_view(impl, rng):
     image = torch.rand(2, 3, 8, 8, generator=rng)
     homography, window = torch.eye(3).expand(2, 1, 3, 3), torch.tensor([-1.0, -1, 1, 1])
