@@ -5,6 +5,9 @@
 That environment has torch, torchvision, kornia and numpy, and nothing of this project; the inputs,
 and what the definition makes of them, come in a file. One JSON line per measurement goes to
 standard output. `time_elsewhere` starts it from the bench.
+
+Both warp 1 − image on black, which is the image on white: faster than their own ways of filling,
+of which torchvision's has no gradient.
 """
 
 import json
@@ -92,13 +95,10 @@ def _kornia(warps: Tensor, n: int, size: int) -> Callable[[Tensor], Tensor]:
     from kornia.geometry.transform import warp_perspective
 
     forward = torch.linalg.inv(warps).float()  # kornia wants the way from the view
-    white = torch.ones(3)
 
     def warp(image: Tensor) -> Tensor:
-        return warp_perspective(
-            image.repeat_interleave(n, 0), forward, (size, size),
-            mode="bilinear", padding_mode="fill", fill_value=white, align_corners=True,
-        )  # fmt: skip
+        ink = (1 - image).repeat_interleave(n, 0)
+        return 1 - warp_perspective(ink, forward, (size, size), align_corners=True)
 
     return warp
 
@@ -114,11 +114,12 @@ def _torchvision(warps: Tensor, n: int, size: int) -> Callable[[Tensor], Tensor]
     def warp(image: Tensor) -> Tensor:
         if image.shape[-2:] != (size, size):
             raise ValueError(f"torchvision's warp keeps the size, {tuple(image.shape[-2:])}")
+        ink = 1 - image
         results = [
-            perspective(image[k // n], None, None, fill=1.0, coefficients=coefficients)
+            perspective(ink[k // n], None, None, coefficients=coefficients)
             for k, coefficients in enumerate(flat)
         ]
-        return torch.stack(results)
+        return 1 - torch.stack(results)
 
     return warp
 

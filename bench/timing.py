@@ -87,7 +87,7 @@ def quantiles_ms(
 ) -> Quantiles:
     """Repeat `step` for about `seconds`, at least once, after a first call that does not count.
 
-    If that call took longer than `seconds`, it counts, and there is no other.
+    If that call took ten times `seconds`, it counts, and there is no other.
 
     Args:
         step: what is measured.
@@ -97,7 +97,7 @@ def quantiles_ms(
         first_ms: how long the first call took, where it was made already.
     """
     times = [elapsed_ms(step, device) if first_ms is None else first_ms]
-    if times[0] < 1e3 * seconds:
+    if times[0] < 1e4 * seconds:
         times = []
         end = time.perf_counter() + seconds
         while not times or (time.perf_counter() < end and len(times) < most):
