@@ -90,7 +90,7 @@ def describe(folder: Path, key: Key, made: Made) -> None:
         with path.open("rb") as file:
             os.fsync(file.fileno())
         files[path.name] = {"sha256": _digest(path), "bytes": path.stat().st_size}
-    content = {
+    content: dict[str, Any] = {
         "key": dict(key.fields),
         "spec": made.spec.to_dict(),
         "files": files,

@@ -51,7 +51,7 @@ class OrtBackend(Backend):
         self._session = session
 
     def _run(self, feeds: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        arrays = {name: x.detach().contiguous().numpy() for name, x in feeds.items()}
+        arrays = {name: x.detach().numpy() for name, x in feeds.items()}
         results = self._session.run(list(self.spec.output_names), arrays)
         tensors = (torch.from_numpy(np.asarray(array)) for array in results)
         return dict(zip(self.spec.output_names, tensors, strict=True))
@@ -76,7 +76,7 @@ def _load_errors(ort: Any) -> tuple[type[Exception], ...]:  # noqa: ANN401
     return tuple(getattr(own, name) for name in (*names, "NotImplemented", "RuntimeException"))
 
 
-def _runtime():  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _runtime() -> Any:  # noqa: ANN401
     try:
         import onnxruntime
     except ImportError as error:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -82,7 +83,7 @@ def version() -> str:
     return str(_runtime().__version__)
 
 
-def _runtime():  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _runtime() -> Any:  # noqa: ANN401
     try:
         import openvino
     except ImportError as error:

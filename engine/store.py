@@ -110,7 +110,8 @@ class EngineStore:
         ]
         if not alike:
             return "none was built yet"
-        return "; ".join(min(alike, key=len))
+        nearest: list[str] = min(alike, key=len)
+        return "; ".join(nearest)
 
     def gc(self, keep: Callable[[Entry], bool]) -> list[tuple[str, int]]:
         """Remove engines that are damaged or not to be kept, and what dead builders left.

@@ -150,7 +150,8 @@ class TrtBackend(Backend):
                 "version or GPU.\nBuild it again with xbind-build-engines."
             )
         _check_signature(self._trt, self._engine, spec, plan)
-        self._cache_path, self._cache = runtime_cache, None
+        self._cache_path = runtime_cache
+        self._cache: Any = None
         self._context = self._make_context(is_rtx=backend == "tensorrt-rtx")
 
     def _make_context(self, *, is_rtx: bool) -> Any:  # noqa: ANN401

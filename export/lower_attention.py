@@ -15,14 +15,14 @@ aten = torch.ops.aten
 
 def _softmax(g: Builder, call: Call, x: Value, dim: int, _half_to_float: bool) -> str:
     name = g.node("Softmax", g.wide(x), axis=dim % len(x.shape))
-    return g.cast(name, widened(x.dtype), call.outputs[0].dtype)
+    return g.cast(name, widened(x.dtype), call.result.dtype)
 
 
 def _softmax_backward(
     g: Builder, call: Call, p_bar: Value, p: Value, dim: int, _dtype: torch.dtype
 ) -> str:
     name = _softmax_bar(g, g.wide(p_bar), g.wide(p), dim % len(p.shape))
-    return g.cast(name, widened(p.dtype), call.outputs[0].dtype)
+    return g.cast(name, widened(p.dtype), call.result.dtype)
 
 
 def _softmax_bar(g: Builder, p_bar: str, p: str, axis: int) -> str:
@@ -78,7 +78,7 @@ def _attention_backward(
     scale: float | None,
 ) -> tuple[str, str, str]:
     """With p = softmax(s q kᵀ):  v̄ = pᵀ ȳ,  l̄ = p (p̄ − Σ p̄ p),  q̄ = s l̄ k,  k̄ = s l̄ᵀ q."""
-    axes, dtype = len(q.shape), call.outputs[0].dtype
+    axes, dtype = len(q.shape), call.result.dtype
     wide = widened(dtype)
     factor = g.scalar(1 / math.sqrt(q.shape[-1]) if scale is None else scale, wide)
     p = _attention_map(g, q, k, is_causal, mask, scale)

@@ -46,7 +46,7 @@ def _weight(g: Builder, b: Value) -> tuple[str, bool]:
 def _baddbmm(
     g: Builder, call: Call, bias: Value, a: Value, b: Value, beta: float, alpha: float
 ) -> str:
-    dtype = call.outputs[0].dtype
+    dtype = call.result.dtype
     product = g.node("MatMul", g.name(a), g.name(b))
     if alpha != 1:
         product = g.node("Mul", product, g.scalar(alpha, dtype))

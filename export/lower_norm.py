@@ -37,14 +37,14 @@ def _reduce_all(op: str) -> Lowering:
 def _reduced(
     g: Builder, call: Call, op: str, x: Value, dims: Sequence[int] | None, keepdim: bool
 ) -> str:
-    dtype = widened(call.outputs[0].dtype)
+    dtype = widened(call.result.dtype)
     name = g.cast(g.name(x), x.dtype, dtype)
     axes = [d % len(x.shape) for d in dims] if dims else list(range(len(x.shape)))
     if all(x.shape[axis] == 1 for axis in axes) and op != "ReduceL2":
-        name = g.reshape(name, call.outputs[0].shape)
+        name = g.reshape(name, call.result.shape)
     else:
         name = g.node(op, name, g.ints(*axes), keepdims=int(keepdim))
-    return g.cast(name, dtype, call.outputs[0].dtype)
+    return g.cast(name, dtype, call.result.dtype)
 
 
 def _vector_norm(
@@ -132,7 +132,7 @@ def _layer_norm_backward(
     y_hat = g.node("Mul", g.node("Sub", g.wide(x), g.name(mean)), g.name(scale))
     cotangent = _affine(g, g.wide(y_bar), weight, None, shape)
     name = _normalised_backward(g, cotangent, y_hat, g.name(scale), axes)
-    return g.cast(name, widened(x.dtype), call.outputs[0].dtype), None, None
+    return g.cast(name, widened(x.dtype), call.result.dtype), None, None
 
 
 def _group_norm(
@@ -183,7 +183,7 @@ def _group_norm_backward(
     cotangent = _affine(g, g.wide(y_bar), weight, None, per_channel)
     cotangent = g.reshape(cotangent, (n, groups, -1))
     name = _normalised_backward(g, cotangent, y_hat, scale_name, [2])
-    return g.cast(g.reshape(name, x.shape), widened(x.dtype), call.outputs[0].dtype), None, None
+    return g.cast(g.reshape(name, x.shape), widened(x.dtype), call.result.dtype), None, None
 
 
 def _normalised_backward(

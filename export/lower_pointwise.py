@@ -23,7 +23,7 @@ def _unary(op: str) -> Lowering:
 
 def _typed(g: Builder, x: Value | float, call: Call) -> str:
     """An operand in the type of the result, which is how torch promotes."""
-    result = call.outputs[0]
+    result = call.result
     if isinstance(x, Value):
         return g.cast(g.name(x), x.dtype, result.dtype)
     return g.number(x, result)
@@ -33,7 +33,7 @@ def _binary(op: str) -> Lowering:
     def lower(g: Builder, call: Call, x: Value, y: Value | float, alpha: float = 1) -> str:
         right = _typed(g, y, call)
         if alpha != 1:
-            right = g.node("Mul", right, g.scalar(alpha, call.outputs[0].dtype))
+            right = g.node("Mul", right, g.scalar(alpha, call.result.dtype))
         return g.node(op, _typed(g, x, call), right)
 
     return lower
@@ -59,7 +59,7 @@ def _pow(g: Builder, call: Call, x: Value, exponent: float) -> str:
     name = _typed(g, x, call)
     if exponent == 2:
         return g.node("Mul", name, name)
-    return g.node("Pow", name, g.scalar(exponent, call.outputs[0].dtype))
+    return g.node("Pow", name, g.scalar(exponent, call.result.dtype))
 
 
 def _rsqrt(g: Builder, call: Call, x: Value) -> str:
@@ -100,7 +100,7 @@ def _silu(g: Builder, _call: Call, x: Value) -> str:
 
 def _silu_backward(g: Builder, call: Call, y_bar: Value, x: Value) -> str:
     """ȳ s (1 + x (1 − s)) with s = sigmoid(x)."""
-    one = g.scalar(1, call.outputs[0].dtype)
+    one = g.scalar(1, call.result.dtype)
     s = g.node("Sigmoid", g.name(x))
     slope = g.node("Add", one, g.node("Mul", g.name(x), g.node("Sub", one, s)))
     return g.node("Mul", g.name(y_bar), g.node("Mul", s, slope))
@@ -108,7 +108,7 @@ def _silu_backward(g: Builder, call: Call, y_bar: Value, x: Value) -> str:
 
 def _sigmoid_backward(g: Builder, call: Call, y_bar: Value, y: Value) -> str:
     """ȳ y (1 − y)."""
-    one = g.scalar(1, call.outputs[0].dtype)
+    one = g.scalar(1, call.result.dtype)
     slope = g.node("Mul", g.name(y), g.node("Sub", one, g.name(y)))
     return g.node("Mul", g.name(y_bar), slope)
 
@@ -116,7 +116,7 @@ def _sigmoid_backward(g: Builder, call: Call, y_bar: Value, y: Value) -> str:
 def _tanh_backward(g: Builder, call: Call, y_bar: Value, y: Value) -> str:
     """ȳ (1 − y²)."""
     square = g.node("Mul", g.name(y), g.name(y))
-    slope = g.node("Sub", g.scalar(1, call.outputs[0].dtype), square)
+    slope = g.node("Sub", g.scalar(1, call.result.dtype), square)
     return g.node("Mul", g.name(y_bar), slope)
 
 
@@ -141,7 +141,7 @@ def _gelu_backward(g: Builder, call: Call, y_bar: Value, x: Value, approximate: 
     density = g.node("Mul", g.node("Exp", exponent), number(1 / math.sqrt(2 * math.pi)))
     slope = g.node("Add", distribution, g.node("Mul", name, density))
     wide = g.node("Mul", g.wide(y_bar), slope)
-    return g.cast(wide, torch.float32, call.outputs[0].dtype)
+    return g.cast(wide, torch.float32, call.result.dtype)
 
 
 LOWERINGS: dict[Any, Lowering] = {

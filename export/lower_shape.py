@@ -22,7 +22,7 @@ def _same(g: Builder, _call: Call, x: Value, *_: object) -> str:
 
 
 def _reshape(g: Builder, call: Call, x: Value, *_: object) -> str:
-    shape = call.outputs[0].shape
+    shape = call.result.shape
     return g.name(x) if shape == x.shape else g.reshape(g.name(x), shape)
 
 
@@ -37,7 +37,7 @@ def _transpose(g: Builder, call: Call, x: Value, first: int = 0, second: int = 1
 
 
 def _expand(g: Builder, call: Call, x: Value, *_: object) -> str:
-    shape = call.outputs[0].shape
+    shape = call.result.shape
     return g.name(x) if shape == x.shape else g.node("Expand", g.name(x), g.ints(*shape))
 
 
@@ -48,27 +48,29 @@ def _repeat(g: Builder, call: Call, x: Value, repeats: Sequence[int]) -> str:
 
 
 def _cat(g: Builder, call: Call, parts: Sequence[Value], dim: int = 0) -> str:
-    axis = dim % len(call.outputs[0].shape)
+    axis = dim % len(call.result.shape)
     kept = [part for part in parts if math.prod(part.shape) > 0]
     return g.node("Concat", *(g.name(part) for part in kept), axis=axis)
 
 
 def _stack(g: Builder, call: Call, parts: Sequence[Value], dim: int = 0) -> str:
-    axis = dim % len(call.outputs[0].shape)
+    axis = dim % len(call.result.shape)
     names = [g.node("Unsqueeze", g.name(part), g.ints(axis)) for part in parts]
     return g.node("Concat", *names, axis=axis)
 
 
 def _split(g: Builder, call: Call, x: Value, _sizes: object, dim: int = 0) -> tuple[str, ...]:
     axis = dim % len(x.shape)
-    sizes = g.ints(*(output.shape[axis] for output in call.outputs))
-    return g.nodes_of("Split", (g.name(x), sizes), len(call.outputs), axis=axis)
+    parts = [part for part in call.outputs if part is not None]
+    assert len(parts) == len(call.outputs)
+    sizes = g.ints(*(part.shape[axis] for part in parts))
+    return g.nodes_of("Split", (g.name(x), sizes), len(parts), axis=axis)
 
 
 def _slice(
     g: Builder, call: Call, x: Value, dim: int, start: int | None, end: int | None, step: int
 ) -> str:
-    if call.outputs[0].shape == x.shape:
+    if call.result.shape == x.shape:
         return g.name(x)
     first, last = _bounds(x.shape[dim], start, end)
     axis = dim % len(x.shape)
@@ -137,14 +139,14 @@ def _filled(value: float) -> Lowering:
     """`zeros_like` and the like: shapes are static, so they are constants."""
 
     def lower(_g: Builder, call: Call, *_: object) -> Tensor:
-        output = call.outputs[0]
+        output = call.result
         return torch.full((), value, dtype=output.dtype).expand(output.shape)
 
     return lower
 
 
 def _full_like(_g: Builder, call: Call, _x: Value, value: float, *_: object) -> Tensor:
-    output = call.outputs[0]
+    output = call.result
     return torch.full((), value, dtype=output.dtype).expand(output.shape)
 
 
@@ -169,7 +171,7 @@ def _embedding(g: Builder, _call: Call, table: Value, index: Value, *_: object) 
 def _nearest(g: Builder, call: Call, x: Value, *_: object) -> str:
     """Each pixel becomes a block; in bfloat16 without Resize, which TensorRT lacks there."""
     n, c, h, w = x.shape
-    rows, columns = _blocks(call.outputs[0].shape, x.shape)
+    rows, columns = _blocks(call.result.shape, x.shape)
     if x.dtype != torch.bfloat16:
         scales = g.constant(torch.tensor([1.0, 1.0, rows, columns]))
         return g.node(
@@ -178,7 +180,7 @@ def _nearest(g: Builder, call: Call, x: Value, *_: object) -> str:
         )  # fmt: skip
     name = g.reshape(g.name(x), (n, c, h, 1, w, 1))
     name = g.node("Expand", name, g.ints(n, c, h, rows, w, columns))
-    return g.reshape(name, call.outputs[0].shape)
+    return g.reshape(name, call.result.shape)
 
 
 def _nearest_backward(

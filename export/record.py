@@ -43,6 +43,13 @@ class Call:
     """By the names of the operation's schema, defaults filled in, tensors as `Value`."""
     outputs: tuple[Value | None, ...]
 
+    @property
+    def result(self) -> Value:
+        """The first output, which every operation that is lowered has."""
+        first = self.outputs[0]
+        assert first is not None
+        return first
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recording:
@@ -110,7 +117,7 @@ class _Recorder(TorchDispatchMode):
     """Sees every operation below autograd, with its tensors by identity."""
 
     def __init__(self, module: nn.Module) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.calls: list[Call] = []
         self.constants: dict[Value, Tensor] = {}
         self.names: dict[Value, str] = {}

@@ -84,7 +84,7 @@ def _parse_errors(backend: str, graph: Graph, parser: Any) -> str:  # noqa: ANN4
 def _log(trt: Any) -> Any:  # noqa: ANN401
     """Keeps errors for the message; says nothing itself."""
 
-    class Log(trt.ILogger):  # type: ignore[misc, name-defined]
+    class Log(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
             self.errors: list[str] = []
@@ -99,7 +99,7 @@ def _log(trt: Any) -> Any:  # noqa: ANN401
 def _monitor(trt: Any, progress: Progress) -> Any:  # noqa: ANN401
     """Passes on how far each phase is; phases nest, the innermost is what is told."""
 
-    class Monitor(trt.IProgressMonitor):  # type: ignore[misc, name-defined]
+    class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
             self.steps: dict[str, int] = {}

@@ -39,7 +39,8 @@ def in_precision(bundle: Bundle, precision: Precision) -> Bundle:
         unet=HalfUNet(bundle.zero123.unet, dtype),
         vae=vaes[id(bundle.zero123.vae)],
     )
-    bind = replace(bundle.bind, model=HalfEncoder(bundle.bind.model, dtype))
+    encoder: Any = HalfEncoder(bundle.bind.model, dtype)  # all that an export calls of it
+    bind = replace(bundle.bind, model=encoder)
     clip = HalfClip(bundle.clip, dtype, scale)
     return replace(bundle, unclip=unclip, zero123=zero123, bind=bind, clip=clip)
 

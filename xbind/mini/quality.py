@@ -129,8 +129,8 @@ def measure_audio(bundle: Bundle, judge: ConvNet) -> tuple[Mapping[str, float], 
     unit = normalize(torch.stack(embeddings), dim=-1)
     images = _sample(bundle, encoder.norms["audio"] * unit, generator)
     wanted = torch.arange(len(images)) // SOUNDS
-    category, _ = recognise(judge, images)
-    return {"audio_category": _share(category == wanted)}, images.view(
+    named, _ = recognise(judge, images)
+    return {"audio_category": _share(named == wanted)}, images.view(
         len(CATEGORIES), SOUNDS, *images.shape[1:]
     )
 

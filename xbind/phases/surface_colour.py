@@ -56,10 +56,11 @@ def seen_colours(
         points + OUTSIDE * normals, -normals, None,
         radius=field.config.radius, step=RAY_STEP, jitter=middle,
     )  # fmt: skip
-    seen = composite(*field(samples.positions), samples)
+    density, colour = field(samples.positions)
+    seen = composite(density, colour, samples)
     met = seen.opacity > 0.01
-    colour = seen.colour / seen.opacity.clamp_min(0.01)[:, None]
-    return torch.where(met[:, None], colour, 0.5), seen.opacity
+    mean = seen.colour / seen.opacity.clamp_min(0.01)[:, None]
+    return torch.where(met[:, None], mean, 0.5), seen.opacity
 
 
 def fit_texture_field(
