@@ -43,4 +43,4 @@ def test_runs_stand_below_each_other_then_beside(tmp_path):
 
 def test_label_names_files_without_their_folders():
     prompt = {"text": "something blue", "image": None, "audio": "/a/b/bell.wav", "depth": None}
-    assert label(prompt) == "“something blue”\naudio: bell"
+    assert label(prompt) == "“something blue”\naudio:\nbell"

@@ -47,7 +47,7 @@ def label(prompt: dict[str, Any]) -> str:
     """What was given, a line for each modality; of files the name."""
     lines = [f"“{prompt['text']}”"] if prompt["text"] else []
     files = [(kind, prompt[kind]) for kind in ("image", "audio", "depth") if prompt[kind]]
-    return "\n".join(lines + [f"{kind}: {Path(name).stem}" for kind, name in files])
+    return "\n".join(lines + [f"{kind}:\n{Path(name).stem}" for kind, name in files])
 
 
 def main(arguments: list[str] | None = None) -> None:
