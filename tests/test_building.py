@@ -140,10 +140,20 @@ def test_bfloat16_is_compared_where_it_can_be(bundle):
 
 @RTX
 @pytest.mark.slow
-def test_an_rtx_engine_is_kept_with_the_parity_of_its_graph(bundle, tmp_path):
-    request = GraphRequest("ms", 3, 64)
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [
+        ("sds2d_img", "float32"),
+        ("sds3d_img", "float32"),
+        ("cds2d", "float32"),
+        ("ms", "float32"),
+        ("ms", "float16"),
+    ],
+)
+def test_every_step_builds_for_rtx_gpus_that_are_not_there(bundle, tmp_path, name, precision):
+    request = GraphRequest(name, 3 if name == "ms" else 1, 64)
     store, targets = EngineStore(tmp_path), ("sm86", "sm89", "sm120")
-    entry = build(store, bundle, request, "tensorrt-rtx", precision="float16", targets=targets)
+    entry = build(store, bundle, request, "tensorrt-rtx", precision=precision, targets=targets)
     assert entry.key.fields["target"] == "sm86+sm89+sm120"
     assert "not the engine" in entry.notes["compared"]
     assert list(entry.files) == ["engine.plan"]

@@ -20,6 +20,8 @@ from xbind.models.preprocess import normalise_image
 from xbind.presets import GuidanceConfig
 
 Feeds = dict[str, Tensor]
+MANY = 8
+"""From this batch on, a plain UNet's inputs are spread over the whole schedule."""
 CDS_GAP = 150
 """t₁ − t₂, in the middle of `cds_timesteps`."""
 
@@ -96,9 +98,17 @@ class _Draw:
     def latent(self, count: int) -> Tensor:
         return encode(self.bundle.unclip.vae, self.image(count, self.bundle.unclip.image_size))
 
-    def noisy_latent(self, count: int) -> Tensor:
+    def spread_steps(self, count: int) -> Tensor:
+        """Timesteps of a large batch: all over the schedule, so that one trial sees them all."""
+        if count < MANY:
+            return self.steps(count)
+        last = len(self.bundle.unclip.schedule.alphas_cumprod) - 1
+        return torch.linspace(0.02 * last, 0.98 * last, count).long()
+
+    def noisy_latent(self, steps: Tensor) -> Tensor:
+        count = len(steps)
         noise = self.latent_noise(count)
-        return self.bundle.unclip.schedule.add_noise(self.latent(count), noise, self.steps(count))
+        return self.bundle.unclip.schedule.add_noise(self.latent(count), noise, steps)
 
     def step(self, *, w_img: bool) -> Feeds:
         b = self.request.batch
@@ -161,9 +171,10 @@ class _Draw:
 
     def unet2d(self) -> Feeds:
         b = self.request.batch
+        steps = self.spread_steps(b)
         return {
-            "sample": self.noisy_latent(b),
-            "timestep": self.steps(b),
+            "sample": self.noisy_latent(steps),
+            "timestep": steps,
             "encoder_hidden_states": self.bundle.unclip.context.expand(b, -1, -1).contiguous(),
             "class_labels": self.class_labels(b),
         }
@@ -171,9 +182,10 @@ class _Draw:
     def unet3d(self) -> Feeds:
         b, token = self.request.batch, self.token(self.request.batch)
         reference = self.reference_latent().expand(b, -1, -1, -1)
+        steps = self.spread_steps(b)
         feeds = {
-            "sample": torch.cat([self.noisy_latent(b), reference], 1),
-            "timestep": self.steps(b),
+            "sample": torch.cat([self.noisy_latent(steps), reference], 1),
+            "timestep": steps,
             "encoder_hidden_states": token,
         }
         labelled = self.bundle.zero123.unet.config.class_embed_type is not None

@@ -6,7 +6,7 @@ If one of these fails after a new torch, its name says which operation torch has
 import onnxruntime as ort
 import pytest
 import torch
-from graph_cases import CASES
+from graph_cases import CASES, gradient, weight
 from torch import nn
 
 from xbind.export.lowerings import LOWERINGS
@@ -57,3 +57,36 @@ def test_agrees_with_torch(op, tmp_path):
         for want, got in zip(wanted, run_graph(tmp_path, fresh), strict=True):
             found = torch.as_tensor(got)
             torch.testing.assert_close(found, want, rtol=1e-4, atol=1e-5, equal_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("shared", "grid"),
+    [
+        ({"stride": 2, "padding": 1}, (4, 5)),
+        ({"stride": 2}, (3, 4)),
+        ({"stride": 3, "padding": 2}, (4, 4)),
+        ({"stride": (2, 1), "padding": (1, 0), "dilation": (1, 2)}, (4, 6)),
+    ],
+)
+def test_a_strided_convolution_s_gradient_in_half_needs_no_transposed_one(shared, grid, tmp_path):
+    """Some engines have none in half; the zeros that a stride skips are put back instead."""
+
+    def f(x, y_bar):
+        def run(x):
+            kernel = weight(4, 6, 3, 3).to(x.dtype)
+            return torch.nn.functional.conv2d(x, kernel, **shared)
+
+        return gradient(run)(x, y_bar)
+
+    shapes = [(2, 6, 8, 10), (2, 4, *grid)]
+    graph = lower("case", record(Function(f), half(feeds(shapes, 0)), ["x_bar"]))
+    assert "ConvTranspose" not in {node.op_type for node in graph.model.graph.node}
+    save(graph, tmp_path)
+    fresh = half(feeds(shapes, 1))
+    (found,) = run_graph(tmp_path, fresh)
+    wanted = f(*(x.float() for x in fresh.values()))
+    torch.testing.assert_close(torch.as_tensor(found).float(), wanted, rtol=2e-2, atol=2e-2)
+
+
+def half(inputs):
+    return {name: x.half() for name, x in inputs.items()}

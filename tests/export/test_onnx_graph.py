@@ -74,6 +74,25 @@ def test_a_graph_that_onnx_refuses_is_not_accepted(tmp_path):
         save(made, tmp_path)
 
 
+class Turned(nn.Module):
+    """One square weight, as it is and turned: the same memory, two constants."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("weight", torch.arange(1024.0).reshape(32, 32))
+
+    def forward(self, x):
+        return (x + self.weight) * 2 - self.weight.t()
+
+
+def test_a_square_weight_and_its_transpose_are_two(tmp_path):
+    save(lower("turned", record(Turned(), {"x": torch.zeros(32, 32)}, ["y"])), tmp_path)
+    session = ort.InferenceSession(str(tmp_path / MODEL))
+    x = torch.randn(32, 32)
+    (found,) = session.run(None, {"x": x.numpy()})
+    torch.testing.assert_close(torch.from_numpy(found), Turned()(x))
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_weights_are_stored_as_they_are(tmp_path, dtype):
     net = network().to(dtype)

@@ -51,6 +51,17 @@ def test_the_worst_trial_of_each_output_counts():
     assert (y.relative, z.relative) == (0.0, pytest.approx(0.5))
 
 
+@pytest.mark.parametrize("bad_trial", [0, 1, 2])
+def test_a_trial_that_is_not_finite_is_not_forgotten(bad_trial):
+    trials = [{"x": torch.tensor([1.0, float(i)])} for i in range(3)]
+
+    def breaks_once(feeds):
+        return {"y": feeds["x"] * (math.nan if feeds["x"][1] == bad_trial else 1.0)}
+
+    (y,) = measure(lambda feeds: {"y": feeds["x"]}, breaks_once, trials)
+    assert not y.passes(FLOAT32)
+
+
 def test_the_gate_names_the_first_bad_output():
     figures = [Figure("loss", 1.0, 0.0, True), Figure("x_bar", 0.2, 1.4, True)]
     with pytest.raises(ParityError, match=r"OpenVINO computes 'ms-b3' wrongly: x_bar: cosine 0.2"):

@@ -96,6 +96,12 @@ def test_equal_nodes_are_made_once():
     assert [node.op_type for node in graph.model.graph.node] == ["Exp", "Mul", "Identity"]
 
 
+def test_nodes_that_differ_in_an_attribute_only_are_two():
+    graph = lower("g", recorded(lambda _, x: x.softmax(0) + x.softmax(1)))
+    operators = [node.op_type for node in graph.model.graph.node]
+    assert operators == ["Softmax", "Softmax", "Add", "Identity"]
+
+
 def test_a_feed_may_not_be_called_like_a_parameter():
     recording = recorded(lambda self, x: self.scale * x, scale=torch.randn(3))
     recording.names[next(iter(recording.names))] = "x"

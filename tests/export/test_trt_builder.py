@@ -4,7 +4,6 @@ import importlib.util
 
 import pytest
 import torch
-from guidance_fakes import tiny_unet, tiny_vae
 from torch import nn
 
 from xbind.engine.errors import BackendUnavailable
@@ -13,8 +12,6 @@ from xbind.export.errors import ExportError
 from xbind.export.onnx_graph import lower
 from xbind.export.record import record
 from xbind.export.trt_builder import build_plan
-from xbind.guidance.cds2d import Cds2d
-from xbind.guidance.noise import NoiseSchedule
 
 RTX = pytest.mark.skipif(
     importlib.util.find_spec("tensorrt_rtx") is None, reason="tensorrt_rtx is not installed"
@@ -77,28 +74,6 @@ def test_a_graph_that_it_cannot_read_is_named(tmp_path):
     with pytest.raises(ExportError, match="cannot read the graph 'gradient' at Bernoulli"):
         build_plan("tensorrt-rtx", made, tmp_path, targets=["sm89"])
     assert not list(tmp_path.iterdir())
-
-
-@RTX
-@pytest.mark.slow
-def test_a_whole_step_builds_only_with_spread_scalars(tmp_path):
-    """TensorRT-RTX 1.7.1 stumbles over a number that multiplies a gradient after a convolution."""
-    schedule = NoiseSchedule(torch.linspace(0.99, 0.01, 1000), "v_prediction")
-    step = Cds2d(tiny_vae(), tiny_unet(), schedule, torch.zeros(1, 3, 12), image_size=16)
-    feeds = {
-        "image": torch.rand(1, 3, 16, 16),
-        "eps_star": torch.randn(1, 4, 8, 8),
-        "t_1": torch.tensor([300]),
-        "t_2": torch.tensor([150]),
-        "class_labels": torch.randn(1, 12),
-        "cfg_scale": torch.tensor(3.0),
-        "weight": torch.ones(1),
-        "clamp": torch.tensor(2.0),
-    }
-    recording = record(step, feeds, step.outputs)
-    build_plan("tensorrt-rtx", lower("cds2d", recording, spread_scalars=True), tmp_path,
-               targets=["sm89"])  # fmt: skip
-    assert (tmp_path / PLAN).stat().st_size > 1e6
 
 
 def test_a_missing_package_says_what_to_type(tmp_path):
