@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 from xbind.engine.backend import Backend
 from xbind.engine.entry import Entry
-from xbind.engine.errors import EngineError
+from xbind.engine.errors import BackendUnavailable, EngineError
 from xbind.engine.store import cache_folder
 
 if TYPE_CHECKING:
@@ -69,6 +69,23 @@ def version_of(backend: BackendName) -> str:
             from xbind.engine import trt
 
             return trt.version(backend)
+
+
+def check_precision(backend: BackendName, precision: str) -> None:
+    """Refuse a precision that a backend does not have here.
+
+    Raises:
+        BackendUnavailable: names those that it has.
+    """
+    if backend == "openvino":
+        from xbind.engine import ov
+
+        ov.check_precision(precision)
+    if backend == "onnxruntime" and precision == "bfloat16":
+        raise BackendUnavailable(
+            "ONNX Runtime has no bfloat16 on a CPU, but float32 and float16.\n"
+            "Give --precision float32, or build for a GPU with --target."
+        )
 
 
 def target_of(backend: BackendName) -> str:

@@ -56,16 +56,17 @@ def settings(threads: int, precision: str) -> dict[str, str | int]:
 
 
 def check_precision(precision: str) -> None:
-    """Refuse a precision that this CPU does not have.
+    """Refuse a precision that OpenVINO does not compute in on this CPU.
 
     Raises:
         BackendUnavailable: names what it has.
     """
-    found = _runtime().Core().get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
-    if precision == "bfloat16" and "BF16" not in found:
+    capabilities = _runtime().Core().get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
+    available = ["float32", *(["bfloat16"] if "BF16" in capabilities else [])]
+    if precision not in available:
         raise BackendUnavailable(
-            f"This CPU has no bfloat16 for OpenVINO; it has {', '.join(sorted(found))}.\n"
-            "Leave out --precision, or give --precision float32."
+            f"OpenVINO does not compute in {precision} on this CPU, but in "
+            f"{' and '.join(available)}.\nGive --precision {available[-1]}."
         )
 
 

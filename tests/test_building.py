@@ -7,7 +7,7 @@ import torch
 
 from xbind.building import TRIALS, build, compare_with_torch, export
 from xbind.engine.eager import EagerBackend
-from xbind.engine.errors import EngineError, ParityError
+from xbind.engine.errors import BackendUnavailable, EngineError, ParityError
 from xbind.engine.open import open_backend
 from xbind.engine.store import EngineStore
 from xbind.engine_keys import key_of, why_stale
@@ -103,6 +103,16 @@ def test_openvino_computes_what_torch_computes(bundle, tmp_path):
         kept = first.clone()
         engine.run(feeds | {"augmented": -feeds["augmented"]})
         assert torch.equal(first, kept)  # not a buffer that the next call overwrites
+
+
+@OPENVINO
+def test_a_precision_that_the_cpu_lacks_is_refused(bundle, tmp_path):
+    with pytest.raises(BackendUnavailable, match=r"in float16 on this CPU, but in float32"):
+        build(
+            EngineStore(tmp_path), bundle, GraphRequest("ms", 3, 64), "openvino",
+            precision="float16",
+        )  # fmt: skip
+    assert not list(tmp_path.iterdir())
 
 
 @OPENVINO

@@ -13,7 +13,7 @@ from torch import nn
 from xbind.engine.backend import Backend
 from xbind.engine.eager import EagerBackend
 from xbind.engine.entry import Entry, Made
-from xbind.engine.open import BackendName, open_backend
+from xbind.engine.open import BackendName, check_precision, open_backend
 from xbind.engine.ort import MODEL, OrtBackend
 from xbind.engine.store import EngineStore
 from xbind.engine_keys import key_of
@@ -56,6 +56,7 @@ def build(
     Raises:
         EngineError: it cannot be built, or does not compute what torch computes; nothing is kept.
     """
+    check_precision(backend, precision)
     key = key_of(request, backend, bundle.manifest, precision=precision, targets=targets)
 
     def make(folder: Path) -> Made:

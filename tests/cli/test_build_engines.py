@@ -53,6 +53,7 @@ def test_builds_what_is_missing_and_no_more(store, capsys):
         ("--only unet9d", r"no graph unet9d.\nChoose with --only: unet2d"),
         ("--bundle nowhere", "no bundle 'nowhere'"),
         ("--preset nothing", "no preset 'nothing'"),
+        ("--precision bfloat16", "no bfloat16 on a CPU"),
     ],
 )
 def test_refusals_say_what_to_type(store, words, message):

@@ -93,13 +93,14 @@ def build_engines(config: BuildConfig) -> int:
     Raises:
         XBindError: the flags ask for what cannot be done here.
     """
-    from xbind.engine.open import version_of
+    from xbind.engine.open import check_precision, version_of
     from xbind.models.bundle import load_manifest, verify
 
     manifest = load_manifest(config.bundle)
     verify(manifest)
     backend, why = choose_backend(config)
     version_of(backend)
+    check_precision(backend, config.precision)
     _say(f"{backend}: {why}")
     jobs = make_jobs(config, manifest, backend)
     missing = [job for job in jobs if not job.is_built(manifest)]
