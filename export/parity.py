@@ -93,7 +93,7 @@ def gate(graph: str, backend: str, figures: Sequence[Figure], tolerance: Toleran
     for figure in figures:
         if not figure.passes(tolerance):
             raise ParityError(
-                f"{backend} computes {graph!r} wrongly: {figure}\n"
+                f"{graph!r} on {backend} is not what float32 torch computes: {figure}\n"
                 f"  wanted: cosine ≥ {tolerance.cosine}, relative ≤ {tolerance.relative}\n"
-                "The engine is not kept. Choose another --engine, and please report this."
+                "The engine is not kept. Choose another --engine or --precision."
             )

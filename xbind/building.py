@@ -109,11 +109,11 @@ def _candidate(
         return stack.enter_context(open_backend(entry, threads=threads)), backend
     if entry.key.fields["precision"] == "bfloat16":  # which ONNX Runtime lacks on a CPU
         module = make_module(lowered, request.name)
-        return EagerBackend(graph.spec, module), "eager torch in bfloat16, not the engine"
+        return EagerBackend(graph.spec, module), "eager torch in bfloat16 (not the engine)"
     folder = Path(stack.enter_context(TemporaryDirectory()))
     save(graph, folder)
     session = OrtBackend(graph.spec, folder / MODEL, threads=torch.get_num_threads())
-    return stack.enter_context(session), "its graph in ONNX Runtime, not the engine"
+    return stack.enter_context(session), "ONNX Runtime (its graph, not the engine)"
 
 
 def export(bundle: Bundle, request: GraphRequest, *, spread_scalars: bool = False) -> Graph:
