@@ -87,7 +87,9 @@ def grid_mlp(
         KernelError: as in `hash_encode`, or tinycudann cannot run there.
     """
     on_cuda = x.is_cuda and table.is_cuda
-    is_installed = importlib.util.find_spec("tinycudann") is not None
+    # looked up only where it matters: on the CPU this is called thousands of times
+    is_wanted = impl == "tinycudann" or (impl == "auto" and on_cuda)
+    is_installed = is_wanted and importlib.util.find_spec("tinycudann") is not None
     if impl == "tinycudann" and not (on_cuda and is_installed):
         raise KernelError(
             f"tinycudann {'works on CUDA only' if is_installed else 'is not installed'}, found "
@@ -96,8 +98,7 @@ def grid_mlp(
             "git+https://github.com/NVlabs/tiny-cuda-nn.git#subdirectory=bindings/torch\n"
             "or pass impl='auto'."
         )
-    is_chosen = impl == "tinycudann" or (impl == "auto" and on_cuda and is_installed)
-    if is_chosen and len(x) > 0:  # it refuses an empty batch
+    if is_installed and len(x) > 0:  # it refuses an empty batch
         from xbind.kernels import tinycudann_grid
 
         say("grid_mlp runs as tinycudann on cuda, in half precision")

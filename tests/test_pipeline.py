@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -145,6 +146,16 @@ def test_killed_and_resumed_is_the_same_mesh(finished, tmp_path):
 def test_resume_refuses_other_settings(finished):
     with pytest.raises(ResumeMismatch, match="seed differs"):
         generate(config(finished[0], seed=1, resume=True), Watcher())
+
+
+def test_resume_refuses_numbers_of_another_version(finished, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(finished[0], out)
+    held = json.loads((out / "config.json").read_text())
+    held["method"]["coarse"]["w_nz"] = 123.0
+    (out / "config.json").write_text(json.dumps(held))
+    with pytest.raises(ResumeMismatch, match="numbers of preset 'smoke' have changed"):
+        generate(config(out, resume=True), Watcher())
 
 
 def test_a_finished_run_is_not_overwritten_unasked(finished):

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 
@@ -29,6 +29,15 @@ class Cameras:
 
     def __len__(self) -> int:
         return len(self.elevation_deg)
+
+    def at(self, rows: slice | Int[Tensor, " n"]) -> "Cameras":
+        """Some of these cameras."""
+        return Cameras(
+            self.elevation_deg[rows],
+            self.azimuth_deg[rows],
+            self.distance[rows],
+            self.fov_y_deg[rows],
+        )
 
     def position(self) -> Float[Tensor, "b 3"]:
         """Centres of projection, in the world frame."""

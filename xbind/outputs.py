@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from xbind.cameras import Cameras, orbit
+from xbind.cameras import orbit
 from xbind.mesh.files import bake, unwrap, write_glb, write_obj
 from xbind.mesh.mesh import Mesh
 from xbind.mesh.render import render_normals, shade, surface_points
@@ -41,9 +41,8 @@ def _turntable(mesh: Mesh, colour_at: Callable[[Tensor], Tensor], count: int) ->
     """Colour and normals side by side, uint8 [t,h,2w,3]; one view at a time, to save memory."""
     frames = []
     orbiting = orbit(count)
-    poses = (orbiting.elevation_deg, orbiting.azimuth_deg, orbiting.distance, orbiting.fov_y_deg)
-    for pose in torch.stack(poses, 1):
-        camera = Cameras(*pose[:, None])
+    for k in range(count):
+        camera = orbiting.at(slice(k, k + 1))
         image, _ = shade(surface_points(mesh, camera, TURNTABLE_PX), mesh, colour_at)
         normals, _ = render_normals(mesh, camera, TURNTABLE_PX)
         frames.append(to_frames(image, normals))

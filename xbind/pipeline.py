@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -151,6 +152,13 @@ def _check_same(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
                 f"  started with: {found.get(key)}\n  asked for:    {wanted[key]}\n"
                 f"Give the same settings, or start anew with --overwrite."
             )
+    # tuples are lists in a file
+    if found.get("method") != json.loads(json.dumps(wanted["method"])):
+        raise ResumeMismatch(
+            f"--resume continues the run as it was started, but the numbers of preset "
+            f"{wanted['preset']!r} have changed since, with the version of xbind.\n"
+            f"Continue with the version that started it, or start anew with --overwrite."
+        )
 
 
 class _Run:

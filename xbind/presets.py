@@ -190,7 +190,7 @@ class MethodConfig:
 
 
 def default() -> MethodConfig:
-    """For 64-pixel priors on a CPU: about a minute."""
+    """For 64-pixel priors on a CPU: one to two minutes with engines."""
     return MethodConfig()
 
 

@@ -83,7 +83,7 @@ def make_condition(
     Raises:
         PromptError: no usable reference view could be sampled.
     """
-    labels = condition_unclip(prompt, bundle.unclip, generator)
+    labels = condition_unclip(prompt.conditioning[None], bundle.unclip, generator)
     unet = bundle.unclip.unet.config
     shape = (1, unet.in_channels, unet.sample_size, unet.sample_size)
     eps_star = torch.randn(shape, generator=generator)

@@ -2,11 +2,14 @@
 
 import pytest
 import torch
+from PIL import Image
 
+from xbind.conditioning.reference_view import ddim
 from xbind.frozen import load_bundle, load_convnet
 from xbind.guidance.noise import NoiseSchedule
 from xbind.mini import quality
-from xbind.mini.quality import held_out, save_sheet
+from xbind.mini.quality import held_out
+from xbind.mini.sheet import save_sheet
 from xbind.mini.world.categories import CATEGORIES, COLOUR_NAMES
 from xbind.models.bundle import load_manifest
 
@@ -31,13 +34,13 @@ def test_ddim_with_the_exact_denoiser_of_a_point_arrives_there():
         return a * (z - a * c) / s - s * c
 
     z = torch.randn(c.shape, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(quality._ddim(schedule, z, 7, exact, start=99), c)
+    torch.testing.assert_close(ddim(schedule, z, 7, exact, start=99), c)
 
 
 def test_a_sheet_goes_on_in_the_next_column(tmp_path):
     rows = torch.arange(5.0).view(5, 1, 1, 1, 1).expand(5, 2, 3, 4, 4) / 5
     save_sheet(tmp_path / "sheet.png", rows, columns=2)
-    with quality.Image.open(tmp_path / "sheet.png") as sheet:
+    with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.size == (2 * 2 * 4, 3 * 4)
         assert sheet.getpixel((0, 0)) == (0, 0, 0)
         assert sheet.getpixel((8, 0)) == (153,) * 3  # row 3

@@ -92,8 +92,8 @@ def _required(name: str) -> Finding:
 
 def _optional(module: str, use: str) -> Finding:
     if importlib.util.find_spec(module) is None:
-        return Finding("note", module, f"not installed; not used by this version (meant for {use})")
-    return Finding("ok", module, f"installed; not used by this version (meant for {use})")
+        return Finding("note", module, f"not installed; meant for {use}")
+    return Finding("ok", module, f"installed; meant for {use}")
 
 
 def _cpu() -> Finding:

@@ -1,5 +1,6 @@
 """The reference view x_r, sampled by the 2D prior or given by the user; its mask and camera."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,13 +40,18 @@ class ReferenceView:
 
 
 def condition_unclip(
-    prompt: EncodedPrompt, unclip: Unclip, generator: torch.Generator
-) -> Float[Tensor, "1 d2"]:
-    """The class vector of C_m at noise level 0; its noise is drawn here, once per run."""
-    embedding = prompt.conditioning[None]
+    embedding: Float[Tensor, "b d"], unclip: Unclip, generator: torch.Generator
+) -> Float[Tensor, "b d2"]:
+    """The class vector of each C_m at noise level 0; its noise is drawn here, once per run.
+
+    Args:
+        embedding: at the length that the 2D prior was trained on.
+        unclip: the 2D prior.
+        generator: source of the noise.
+    """
     return unclip_condition(
         embedding,
-        torch.zeros(1, dtype=torch.long),
+        torch.zeros(len(embedding), dtype=torch.long),
         torch.randn(embedding.shape, generator=generator),
         mean=unclip.mean,
         std=unclip.std,
@@ -86,11 +92,34 @@ def sample_unclip(
     scale = torch.tensor(cfg_scale)
     channels, side = unclip.unet.config.in_channels, unclip.unet.config.sample_size
     z = torch.randn(count, channels, side, side, generator=generator)
+    z = ddim(unclip.schedule, z, steps, lambda z_t, t: prior(z_t, t, class_labels, scale))
     with torch.inference_mode():
-        for t, t_next in ddim_timesteps(steps, len(unclip.schedule.alphas_cumprod)):
-            at = torch.full((count,), t)
-            z = ddim_step(unclip.schedule, z, prior(z, at, class_labels, scale), at, t_next)
         return decode(unclip.vae, z)
+
+
+def ddim(
+    schedule: NoiseSchedule,
+    z: Float[Tensor, "b c h w"],
+    steps: int,
+    prior: Callable[[Tensor, Tensor], Tensor],
+    *,
+    start: int | None = None,
+) -> Float[Tensor, "b c h w"]:
+    """Denoise without new noise (DDIM, η = 0).
+
+    Args:
+        schedule: of the prior.
+        z: latents at timestep `start`.
+        steps: evaluations of the prior, evenly spaced down to 0.
+        prior: (z_t, t [b]) → the network's prediction.
+        start: timestep of `z`; the schedule's last by default.
+    """
+    length = len(schedule.alphas_cumprod) if start is None else start + 1
+    with torch.inference_mode():
+        for t, t_next in ddim_timesteps(steps, length):
+            at = torch.full((len(z),), t)
+            z = ddim_step(schedule, z, prior(z, at), at, t_next)
+    return z
 
 
 def ddim_timesteps(steps: int, length: int) -> list[tuple[int, int]]:

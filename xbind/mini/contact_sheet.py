@@ -10,11 +10,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from xbind.cameras import orbit
+from xbind.mesh.turntable import to_frames
 from xbind.mini.judging import read_glb
 
 VIEW_PX = 112
@@ -38,8 +37,8 @@ def row_of(run: Path) -> Image.Image:
     around = orbit(4, elevation_deg=ELEVATION_DEG)
     cameras = dataclasses.replace(around, azimuth_deg=around.azimuth_deg + START_DEG)
     seen = read_glb(run / "mesh.glb").views(cameras, VIEW_PX).image
-    pixels = (torch.cat(list(seen), -1).permute(1, 2, 0) * 255).round().to(torch.uint8)
-    row.paste(Image.fromarray(np.ascontiguousarray(pixels.numpy())), (LABEL_PX + VIEW_PX, 0))
+    [pixels] = to_frames(*seen.split(1))
+    row.paste(Image.fromarray(pixels.numpy()), (LABEL_PX + VIEW_PX, 0))
     return row
 
 

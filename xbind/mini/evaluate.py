@@ -23,6 +23,7 @@ from xbind.config import GenerateConfig, PromptConfig
 from xbind.errors import XBindError
 from xbind.frozen import load_convnet
 from xbind.mini.judging import Figures, figures_of, judged_views, read_glb
+from xbind.mini.sheet import save_sheet
 from xbind.mini.world.categories import CATEGORIES, COLOUR_NAMES, build
 from xbind.mini.world.dataset import HELD_OUT_SEED
 from xbind.mini.world.draw import draw_from_seed
@@ -143,12 +144,11 @@ def judge_all(targets: list[Target], out: Path) -> str:
         mesh = read_glb(out / target.name / "mesh.glb")
         scores.append(figures_of(mesh, target.category, target.colour, judge))
         lines.append(json.dumps(asdict(target) | asdict(scores[-1])) + "\n")
-        rows.append(torch.cat(list(judged_views(mesh).image[::3]), -1))
+        rows.append(judged_views(mesh).image[::3])
     means = json.dumps({"objects": len(scores)} | dict(means_of(scores)), indent=2) + "\n"
     (out / "scores.jsonl").write_text("".join(lines))
     (out / "means.json").write_text(means)
-    sheet = (torch.cat(rows, 1).permute(1, 2, 0) * 255).round().to(torch.uint8)
-    Image.fromarray(sheet.numpy()).save(out / "sheet.png")
+    save_sheet(out / "sheet.png", torch.stack(rows))
     return means
 
 

@@ -8,31 +8,29 @@ normal maps that both denoise. The encoders and the VAE are measured while they 
 import argparse
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from jaxtyping import Float
-from PIL import Image
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from xbind.cameras import Cameras, relative_pose
 from xbind.conditioning.audio import fbank_clips
 from xbind.conditioning.reference_view import (
-    ddim_step,
-    ddim_timesteps,
+    condition_unclip,
+    ddim,
     embed_reference_image,
     sample_unclip,
 )
 from xbind.errors import XBindError
 from xbind.frozen import Bundle, load_bundle, load_convnet
 from xbind.guidance.latents import decode, encode
-from xbind.guidance.noise import NoiseSchedule
 from xbind.guidance.priors import UnclipPrior, Zero123Prior
-from xbind.guidance.unclip import unclip_condition
 from xbind.mini.judging import recognise
+from xbind.mini.sheet import save_sheet
 from xbind.mini.train.data import as_image, on_white, psnr
 from xbind.mini.world.captions import prompts
 from xbind.mini.world.categories import CATEGORIES, COLOUR_NAMES, build
@@ -135,18 +133,10 @@ def measure_audio(bundle: Bundle, judge: ConvNet) -> tuple[Mapping[str, float], 
     )
 
 
-def _labels(bundle: Bundle, embedding: Tensor, generator: torch.Generator) -> Tensor:
-    unclip = bundle.unclip
-    return unclip_condition(
-        embedding, torch.zeros(len(embedding), dtype=torch.long),
-        torch.randn(embedding.shape, generator=generator),
-        mean=unclip.mean, std=unclip.std, alphas_cumprod=unclip.noising_alphas_cumprod,
-    )  # fmt: skip
-
-
 def _sample(bundle: Bundle, embedding: Tensor, generator: torch.Generator) -> Tensor:
+    labels = condition_unclip(embedding, bundle.unclip, generator)
     return sample_unclip(
-        bundle.unclip, _labels(bundle, embedding, generator), count=len(embedding), steps=STEPS,
+        bundle.unclip, labels, count=len(labels), steps=STEPS,
         cfg_scale=CFG_2D, generator=generator,
     ).clamp(0, 1)  # fmt: skip
 
@@ -158,9 +148,8 @@ def measure_views(bundle: Bundle, judge: ConvNet, held: Held) -> tuple[Mapping[s
     token, reference = _zero123_condition(bundle, held, range(1, novel + 1))
     prior, scale = Zero123Prior(zero123.unet), torch.tensor(CFG_3D)
     z = torch.randn(reference.shape, generator=generator)
-    z = _ddim(
+    z = ddim(
         zero123.schedule, z, STEPS, lambda z_t, t: prior(z_t, t, token, reference, scale),
-        start=len(zero123.schedule.alphas_cumprod) - 1,
     )  # fmt: skip
     with torch.inference_mode():
         images = decode(zero123.vae, z).clamp(0, 1)
@@ -187,18 +176,9 @@ def _zero123_condition(bundle: Bundle, held: Held, views: range) -> tuple[Tensor
         embedding = embed_reference_image(held.colour[:, 0], zero123)
         latent = encode(zero123.vae, held.colour[:, 0]) / zero123.vae.config.scaling_factor
         rows = torch.tensor(list(views))
-        relative = relative_pose(_at(poses, rows), _at(poses, torch.zeros(1, dtype=torch.long)))
+        relative = relative_pose(poses.at(rows), poses.at(slice(0, 1)))
         told = torch.cat([embedding.repeat_interleave(len(views), 0), relative.repeat(count, 1)], 1)
         return zero123.projection(told)[:, None], latent.repeat_interleave(len(views), 0)
-
-
-def _at(cameras: Cameras, rows: Tensor) -> Cameras:
-    return Cameras(
-        cameras.elevation_deg[rows],
-        cameras.azimuth_deg[rows],
-        cameras.distance[rows],
-        cameras.fov_y_deg[rows],
-    )
 
 
 def measure_normals(bundle: Bundle, held: Held) -> tuple[Mapping[str, float], Tensor]:
@@ -212,15 +192,15 @@ def measure_normals(bundle: Bundle, held: Held) -> tuple[Mapping[str, float], Te
         copied = decode(unclip.vae, z)
     noise = torch.randn(z.shape, generator=generator)
     noisy = unclip.schedule.add_noise(z, noise, torch.full((len(z),), NORMALS_T))
-    labels = _labels(bundle, embedding, generator)
+    labels = condition_unclip(embedding, bundle.unclip, generator)
     token, reference = _zero123_condition(bundle, held, range(1, 2))
     planar, stereo = UnclipPrior(unclip.unet, unclip.context), Zero123Prior(zero123.unet)
     scale_2d, scale_3d = torch.tensor(CFG_2D), torch.tensor(CFG_3D)
-    by_2d = _ddim(
+    by_2d = ddim(
         unclip.schedule, noisy, STEPS // 2,
         lambda z_t, t: planar(z_t, t, labels, scale_2d), start=NORMALS_T,
     )  # fmt: skip
-    by_3d = _ddim(
+    by_3d = ddim(
         zero123.schedule, noisy, STEPS // 2,
         lambda z_t, t: stereo(z_t, t, token, reference, scale_3d), start=NORMALS_T,
     )  # fmt: skip
@@ -237,32 +217,6 @@ def measure_normals(bundle: Bundle, held: Held) -> tuple[Mapping[str, float], Te
         "normals_3d_psnr_db": quality(shown[2]),
     }
     return figures, torch.stack([truth, copied.clamp(0, 1), *shown], 1)
-
-
-def _ddim(
-    schedule: NoiseSchedule,
-    z: Tensor,
-    steps: int,
-    prior: Callable[[Tensor, Tensor], Tensor],
-    *,
-    start: int,
-) -> Tensor:
-    """Denoise z at timestep `start` to the end."""
-    with torch.inference_mode():
-        for t, t_next in ddim_timesteps(steps, start + 1):
-            at = torch.full((len(z),), t)
-            z = ddim_step(schedule, z, prior(z, at), at, t_next)
-    return z
-
-
-def save_sheet(path: Path, rows: Float[Tensor, "r c 3 s s"], *, columns: int = 1) -> None:
-    """Pictures in a grid; with `columns`, the rows go on beside each other."""
-    per_column = -(-len(rows) // columns)
-    blank = torch.ones(per_column * columns - len(rows), *rows.shape[1:])
-    blocks = torch.cat([rows, blank]).split(per_column)
-    whole = torch.cat([torch.cat([torch.cat(list(r), -1) for r in b], -2) for b in blocks], -1)
-    pixels = (whole.permute(1, 2, 0).clamp(0, 1) * 255).round().to(torch.uint8)
-    Image.fromarray(pixels.numpy()).save(path)
 
 
 def main(arguments: list[str] | None = None) -> None:

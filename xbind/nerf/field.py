@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from xbind.kernels import hash_encode
+from xbind.kernels import grid_mlp
 
 TABLE_SPREAD = 1e-4
 """The features start uniformly in ± this (Instant-NGP), so the field starts as its blob."""
@@ -94,9 +94,10 @@ class HashField(nn.Module):
 
     def _network(self, x: Float[Tensor, "n 3"], outputs: int = 4) -> Float[Tensor, "n o"]:
         unit = x / (2 * self.config.radius) + 0.5
-        encoded = hash_encode(unit, self.table, self.config.resolutions)
-        hidden = functional.relu(encoded @ self.hidden_weight.T)
-        return hidden @ self.output_weight[:outputs].T
+        return grid_mlp(
+            unit, self.table, self.hidden_weight, self.output_weight[:outputs],
+            self.config.resolutions,
+        )  # fmt: skip
 
     def _blob(self, x: Float[Tensor, "n 3"]) -> Float[Tensor, " n"]:
         return self.config.blob_density * (1 - x.norm(dim=-1) / self.config.blob_radius)
