@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from xbind.cameras import orbit
+from xbind.kernels import edge_table
 from xbind.mesh.files import bake, unwrap, write_glb, write_obj
 from xbind.mesh.mesh import Mesh
-from xbind.mesh.render import render_normals, shade, surface_points
+from xbind.mesh.render import shade, shade_normals, surface_points
 from xbind.mesh.turntable import to_frames, write_turntable
 from xbind.presets import MethodConfig
 
@@ -40,10 +41,11 @@ def write_outputs(
 def _turntable(mesh: Mesh, colour_at: Callable[[Tensor], Tensor], count: int) -> Tensor:
     """Colour and normals side by side, uint8 [t,h,2w,3]; one view at a time, to save memory."""
     frames = []
-    orbiting = orbit(count)
+    orbiting, table = orbit(count), edge_table(mesh.faces)
     for k in range(count):
         camera = orbiting.at(slice(k, k + 1))
-        image, _ = shade(surface_points(mesh, camera, TURNTABLE_PX), mesh, colour_at)
-        normals, _ = render_normals(mesh, camera, TURNTABLE_PX)
+        points = surface_points(mesh, camera, TURNTABLE_PX, table=table)
+        image, _ = shade(points, mesh, colour_at)
+        normals, _ = shade_normals(points, mesh)
         frames.append(to_frames(image, normals))
     return torch.cat(frames)

@@ -91,7 +91,13 @@ def render_normals(
         The normal maps in [0, 1] and the share of each pixel that the mesh covers. Differentiable
         in the mesh's vertices, through the normals and through the silhouettes.
     """
-    points = surface_points(mesh, cameras, size, table=table)
+    return shade_normals(surface_points(mesh, cameras, size, table=table), mesh)
+
+
+def shade_normals(
+    points: SurfacePoints, mesh: Mesh
+) -> tuple[Float[Tensor, "b 3 h w"], Float[Tensor, "b 1 h w"]]:
+    """`render_normals` of surface points that are known already."""
     smooth = interpolate(mesh.vertex_normals(), points.rast, mesh.faces)
     normals = torch.nn.functional.normalize(smooth, dim=-1)
     image = torch.where(points.mask[..., None], (normals + 1) / 2, 0.0)

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from xbind.cameras import Cameras, orbit
+from xbind.kernels import edge_table
 from xbind.mesh.mesh import Mesh
 from xbind.mesh.render import shade, surface_points
 from xbind.nerf.field import HashField
@@ -37,6 +38,7 @@ class TexturePhase:
         self.module: nn.Module = field
         self.optimizer = torch.optim.Adam(field.parameters(), config.learning_rate)
         self._supervision = supervision
+        self._table = edge_table(mesh.faces)
 
     def colour_at(self, points: Float[Tensor, "p 3"]) -> Float[Tensor, "p 3"]:
         """Albedo at surface points, in [0, 1]."""
@@ -71,5 +73,5 @@ class TexturePhase:
         return torch.cat(list(image), -1)
 
     def _render(self, cameras: Cameras, size: int) -> tuple[Tensor, Tensor]:
-        points = surface_points(self.mesh, cameras, size)
+        points = surface_points(self.mesh, cameras, size, table=self._table)
         return shade(points, self.mesh, self.colour_at)

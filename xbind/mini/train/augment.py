@@ -36,3 +36,24 @@ def augment(
         )
     noise = 0.05 * (uniform(b, 1, 1, 1) < 0.3) * torch.randn(warped.shape, generator=generator)
     return (warped + noise).clamp(0, 1)
+
+
+def reframe(
+    x: Float[Tensor, "b 3 h w"],
+    generator: torch.Generator,
+    *,
+    zoom: float = 0.2,
+    shift: float = 0.12,
+) -> Float[Tensor, "b 3 h w"]:
+    """Scale each image by up to 1 ± `zoom` and move it by up to `shift` of its half side.
+
+    A picture that a user gives is framed by its outline, not by the distance it was taken from.
+    """
+    b = len(x)
+    scale = 1 + zoom * (2 * torch.rand(b, generator=generator) - 1)
+    affine = torch.zeros(b, 2, 3)
+    affine[:, 0, 0] = affine[:, 1, 1] = scale
+    affine[:, :, 2] = shift * (2 * torch.rand(b, 2, generator=generator) - 1)
+    grid = nn.functional.affine_grid(affine, list(x.shape), align_corners=False)
+    background = x[..., :1, :1]
+    return nn.functional.grid_sample(x - background, grid, align_corners=False) + background

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from xbind.mini.train.augment import augment
+from xbind.mini.train.augment import augment, reframe
 from xbind.mini.train.data import World, draw, images
 from xbind.mini.train.loop import LoopConfig, averaged, train
 from xbind.mini.world.categories import CATEGORIES, COLOUR_NAMES
@@ -70,7 +70,7 @@ def train_view(world: World, work: Path, config: LoopConfig) -> None:
 
     def losses(_step: int, generator: torch.Generator) -> Mapping[str, Tensor]:
         drawn = draw(split, config.batch, generator, normal_share=0.0)
-        x = images(split, drawn)
+        x = reframe(images(split, drawn), generator)
         if torch.rand((), generator=generator) < 0.5:
             x = nn.functional.avg_pool2d(nn.functional.pad(x, (1, 1, 1, 1), "replicate"), 3, 1)
         x = x + 0.04 * torch.rand((), generator=generator) * torch.randn(

@@ -15,10 +15,14 @@ LENGTHS = {
         samples=40_000, batch=96, learning_rate=1e-3, weight_decay=0.05, seed=3
     ),
     "clip": LoopConfig(samples=60_000, batch=64, learning_rate=1e-3, weight_decay=0.05, seed=4),
-    "unclip": LoopConfig(samples=600_000, batch=32, learning_rate=8e-4, ema=0.9985, seed=5),
-    "zero123": LoopConfig(samples=600_000, batch=32, learning_rate=8e-4, ema=0.9985, seed=6),
+    "unclip": LoopConfig(
+        samples=1_400_000, batch=64, learning_rate=1e-3, ema=0.999, seed=5, bfloat16=True
+    ),
+    "zero123": LoopConfig(
+        samples=1_400_000, batch=64, learning_rate=1e-3, ema=0.999, seed=6, bfloat16=True
+    ),
     "judge": LoopConfig(samples=70_000, batch=64, learning_rate=2e-3, weight_decay=0.02, seed=7),
-    "view": LoopConfig(samples=70_000, batch=64, learning_rate=2e-3, weight_decay=0.02, seed=8),
+    "view": LoopConfig(samples=500_000, batch=64, learning_rate=2e-3, weight_decay=0.02, seed=8),
 }
 """Name of the checkpoint → its configuration."""
 BATCHES = {name: config.batch for name, config in LENGTHS.items()}

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -127,6 +128,7 @@ def train_unclip(world: World, work: Path, config: LoopConfig) -> None:
     torch.save({"ema": {"mean": mean, "std": std}}, work / "normalizer.pt")
     torch.manual_seed(config.seed)  # initial weights
     unet = build_unet(4, 2 * EMBED_DIM)
+    unet.set_attn_processor(AttnProcessor())  # a third faster to train than the fused one, here
     alpha_bar = alphas_cumprod(scaled_linear_betas())
     noising = alphas_cumprod(squared_cosine_betas())
 
@@ -143,8 +145,9 @@ def train_unclip(world: World, work: Path, config: LoopConfig) -> None:
             mean=mean, std=std, alphas_cumprod=noising,
         ) * (u[2] > DROP)[:, None]  # fmt: skip
         context = torch.zeros(config.batch, 1, EMBED_DIM)
-        error = (unet(z_t, t, context, class_labels=labels).sample - v).square().mean((1, 2, 3))
-        return _named(error, drawn)
+        with config.autocast():
+            out = unet(z_t, t, context, class_labels=labels).sample
+        return _named((out - v).square().mean((1, 2, 3)), drawn)
 
     train("unclip", unet, losses, config, work)
 
@@ -172,6 +175,7 @@ def train_zero123(world: World, work: Path, config: LoopConfig) -> None:
     clip = np.load(work / "clip_embeddings.npy", allow_pickle=False)
     torch.manual_seed(config.seed)  # initial weights
     net = Zero123Net()
+    net.unet.set_attn_processor(AttnProcessor())
     start_from_unclip(net, averaged(work / "unclip.pt"))
     alpha_bar = alphas_cumprod(scaled_linear_betas())
     pose = data.split.pose[:, : data.colour.shape[1]]
@@ -187,11 +191,14 @@ def train_zero123(world: World, work: Path, config: LoopConfig) -> None:
         relative = relative_pose(_cameras(pose[o, drawn.views.numpy()]), _cameras(pose[o, r]))
         embedding = EMBEDDING_NORM * torch.from_numpy(clip[o, r]).float()
         keep = (u[1] > DROP).float()
-        token = net.projection(torch.cat([embedding, relative], 1)) * keep[:, None]
+        told = torch.cat([embedding, relative], 1)
         reference = torch.from_numpy(data.colour[o, r]).float()
         blur = 0.15 * u[2].view(-1, 1, 1, 1) * torch.randn(reference.shape, generator=generator)
         reference = (reference + blur) * keep.view(-1, 1, 1, 1)
-        out = net.unet(torch.cat([z_t, reference], 1), t, token[:, None], class_labels=token).sample
+        with config.autocast():
+            token = net.projection(told) * keep[:, None]
+            seen = torch.cat([z_t, reference], 1)
+            out = net.unet(seen, t, token[:, None], class_labels=token).sample
         return _named((out - v).square().mean((1, 2, 3)), drawn)
 
     train("zero123", net, losses, config, work)
