@@ -91,7 +91,7 @@ class Bundle:
     unclip: Unclip
     zero123: Zero123
     view: ConvNet | None
-    """Estimates the elevation and azimuth of a reference view."""
+    """Estimates the elevation and azimuth of a reference view, and how its object is framed."""
 
 
 def load_bundle(manifest: BundleManifest) -> Bundle:

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from xbind.cameras import orbit
-from xbind.kernels import edge_table
 from xbind.mesh.files import bake, unwrap, write_glb, write_obj
 from xbind.mesh.mesh import Mesh
 from xbind.mesh.render import shade, shade_normals, surface_points
@@ -41,10 +40,10 @@ def write_outputs(
 def _turntable(mesh: Mesh, colour_at: Callable[[Tensor], Tensor], count: int) -> Tensor:
     """Colour and normals side by side, uint8 [t,h,2w,3]; one view at a time, to save memory."""
     frames = []
-    orbiting, table = orbit(count), edge_table(mesh.faces)
+    orbiting = orbit(count)
     for k in range(count):
         camera = orbiting.at(slice(k, k + 1))
-        points = surface_points(mesh, camera, TURNTABLE_PX, table=table)
+        points = surface_points(mesh, camera, TURNTABLE_PX)
         image, _ = shade(points, mesh, colour_at)
         normals, _ = shade_normals(points, mesh)
         frames.append(to_frames(image, normals))

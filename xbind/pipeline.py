@@ -104,7 +104,7 @@ def _compile(
 
 
 def _encode(config: GenerateConfig, bundle: Bundle) -> EncodedPrompt:
-    return encode_prompt(config.prompt, bundle.bind, bundle.unclip.image_size)
+    return encode_prompt(config.prompt, bundle.bind, bundle.unclip.image_size, view=bundle.view)
 
 
 def _check_device(name: str) -> None:

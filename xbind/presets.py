@@ -108,9 +108,8 @@ class CoarseConfig:
     """Adam's, at the start (0.01 in the paper, over many more iterations)."""
     ray_step: float = 0.035
     """Distance of two samples on a ray, in scene units."""
-    threshold: float = 5.0
-    """Density of the surface that becomes the mesh (10 in threestudio). After a few hundred steps
-    the field is still soft: at 10 the surface lies too deep inside."""
+    threshold: float = 10.0
+    """Density of the surface that becomes the mesh, in inverse scene units (10 in threestudio)."""
     w_nz: float = 10.0
     """ω_nz of Eq. 8, reached at the end of a linear ramp."""
     w_nv: float = 0.1
@@ -135,8 +134,9 @@ class GeometryConfig:
     """Side of the rendered normal maps, in pixels (512 in the paper)."""
     learning_rate: float = 0.01
     """Adan's (Sec. V-A-2)."""
-    resolution: int = 40
-    """Cells of the tetrahedral grid along the longest side of the object's box."""
+    resolution: int = 32
+    """Cells of the tetrahedral grid along the longest side of the object's box: about two pixels of
+    the views each. More of them cost time in unwrapping and show nothing more."""
     planar: str = "cds"
     """`cds`, or `sds` as in Fig. 6's comparison."""
     close_share: float = 0.5
@@ -200,7 +200,7 @@ def smoke() -> MethodConfig:
     return replace(
         method,
         reference=replace(method.reference, candidates=3, steps=8),
-        coarse=replace(method.coarse, steps=12, threshold=4.0),
+        coarse=replace(method.coarse, steps=12),
         geometry=replace(method.geometry, steps=4, resolution=24),
         texture=replace(method.texture, steps=4, texture_px=128),
         checkpoint_every=5,

@@ -27,7 +27,7 @@ def test_without_features_it_is_the_blob(rng):
     torch.nn.init.zeros_(f.table)
     x = torch.rand(20, 3, generator=rng) - 0.5
     density, colour = f(x)
-    want = [math.log1p(math.exp(10 * (1 - math.dist(p, (0, 0, 0)) / 0.5))) for p in x.tolist()]
+    want = [10 * math.log1p(math.exp(5 * (1 - math.hypot(*p) / 0.4))) for p in x.tolist()]
     torch.testing.assert_close(density, torch.tensor(want), rtol=1e-5, atol=1e-6)
     assert torch.equal(colour, torch.full((20, 3), 0.5))
 
@@ -36,7 +36,7 @@ def test_density_alone_is_the_same(rng):
     f = grown(rng)
     x = torch.rand(31, 3, generator=rng) - 0.5
     torch.testing.assert_close(f.density(x), f(x)[0])
-    torch.testing.assert_close(f.density(x), torch.log1p(f.raw_density(x).exp()))
+    torch.testing.assert_close(f.density(x), 10 * torch.log1p(f.raw_density(x).exp()))
 
 
 def test_gradient_in_position_and_parameters(rng):

@@ -10,10 +10,17 @@ from torch.nn.functional import interpolate, normalize
 
 from xbind.conditioning.audio import fbank_clips, load_audio
 from xbind.conditioning.depth import load_depth, normalise_depth
-from xbind.conditioning.image import SquareImage, load_image, to_square
+from xbind.conditioning.image import (
+    MARGIN,
+    LoadedImage,
+    SquareImage,
+    load_image,
+    to_square,
+)
 from xbind.conditioning.text import encode_text
 from xbind.config import Modality, PromptConfig
 from xbind.frozen import AlignedEncoder
+from xbind.models.convnet import LOG_ZOOM, ConvNet
 from xbind.models.preprocess import normalise_image
 
 
@@ -31,7 +38,13 @@ class EncodedPrompt:
     """What the user should know, such as words that were left out."""
 
 
-def encode_prompt(prompt: PromptConfig, encoder: AlignedEncoder, image_size: int) -> EncodedPrompt:
+def encode_prompt(
+    prompt: PromptConfig,
+    encoder: AlignedEncoder,
+    image_size: int,
+    *,
+    view: ConvNet | None = None,
+) -> EncodedPrompt:
     """Embed each modality of a prompt and mix the unit vectors by their weights.
 
     C_m = Σ_i w_i e_i / ‖Σ_i w_i e_i‖; its conditioning length is the mean of the modalities' own,
@@ -41,6 +54,8 @@ def encode_prompt(prompt: PromptConfig, encoder: AlignedEncoder, image_size: int
         prompt: what the user gave.
         encoder: the aligned encoder.
         image_size: side of the reference view, in pixels.
+        view: estimates how large a picture's object should appear; by default all fill as much of
+            the reference view.
 
     Raises:
         PromptError: a file or a text that cannot be used.
@@ -54,7 +69,7 @@ def encode_prompt(prompt: PromptConfig, encoder: AlignedEncoder, image_size: int
         share = prompt.weight(modality) / total
         if modality == "image":
             assert prompt.image is not None
-            image = to_square(load_image(prompt.image), image_size, name=str(prompt.image))
+            image = _framed(load_image(prompt.image), image_size, str(prompt.image), view)
             embedding = _embed_image(image, encoder)
         else:
             embedding = _EMBED[modality](prompt, encoder, warnings.append)
@@ -62,6 +77,17 @@ def encode_prompt(prompt: PromptConfig, encoder: AlignedEncoder, image_size: int
         length += share * encoder.norms["vision" if modality == "image" else modality]
     c_m = normalize(mixed, dim=0)
     return EncodedPrompt(c_m, length * c_m, image, tuple(warnings))
+
+
+def _framed(picture: LoadedImage, size: int, name: str, view: ConvNet | None) -> SquareImage:
+    """The picture's object, as large as it would appear from the reference camera."""
+    image = to_square(picture, size, name=name)
+    if view is None:
+        return image
+    with torch.inference_mode():
+        zoom = 2 ** (float(view(image.rgb[None])[0, 3]) / LOG_ZOOM)
+    share = min(max((1 - 2 * MARGIN) * zoom, 0.4), 0.95)
+    return to_square(picture, size, margin=(1 - share) / 2, name=name)
 
 
 def _embed_image(image: SquareImage, encoder: AlignedEncoder) -> Float[Tensor, " d"]:

@@ -192,13 +192,13 @@ def _best_sample(
     return image[None], chosen[None]
 
 
-def informativeness(pose: Float[Tensor, "b 3"], config: ReferenceConfig) -> Float[Tensor, " b"]:
+def informativeness(pose: Float[Tensor, "b 4"], config: ReferenceConfig) -> Float[Tensor, " b"]:
     """How well a pose shows an object's parts, at most 1: three-quarter front, a little from above.
 
-    `pose` is the estimator's output (elevation / 45°, cos az, sin az); the length of the last two
-    says how sure it is of the azimuth, and a round object has none.
+    `pose` is the estimator's output (elevation / 45°, cos az, sin az, zoom); the length of
+    (cos, sin) says how sure it is of the azimuth, and a round object has none.
     """
-    elevation, cosine, sine = pose.unbind(-1)
+    elevation, cosine, sine, _ = pose.unbind(-1)
     low = (45 * elevation - config.elevation_deg).abs() / 45
     side = torch.deg2rad(torch.tensor(config.azimuth_deg))
     front = torch.maximum(
@@ -214,7 +214,7 @@ def _estimate_camera(image: Tensor, bundle: Bundle, config: ReferenceConfig) -> 
         with torch.inference_mode():
             pose = bundle.view(image)[0]
         elevation = float((45 * pose[0]).clamp(-45, 45))
-        if float(pose[1:].norm()) > config.azimuth_confidence:
+        if float(pose[1:3].norm()) > config.azimuth_confidence:
             azimuth = float(torch.rad2deg(torch.atan2(pose[2], pose[1])))
     return Cameras(
         *(torch.tensor([x]) for x in (elevation, azimuth, config.distance, config.fov_y_deg))

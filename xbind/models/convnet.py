@@ -6,6 +6,10 @@ from typing import cast
 from jaxtyping import Float
 from torch import Tensor, nn
 
+LOG_ZOOM = 4.0
+"""Scale of the pose estimator's last output, which is that times log₂ zoom: the factor by which the
+object would be larger at the distance of the reference camera."""
+
 
 class _Residual(nn.Module):
     def __init__(self, channels: int) -> None:

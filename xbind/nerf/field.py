@@ -32,10 +32,13 @@ class FieldConfig:
     """Binary logarithm of each level's table size; a level with more vertices is hashed."""
     hidden: int = 32
     """Width of the MLP's one hidden layer."""
-    blob_density: float = 10.0
-    """Density added (before the softplus) at the centre (Magic3D)."""
-    blob_radius: float = 0.5
-    """Distance from the centre at which nothing is added, in scene units (Magic3D)."""
+    density_scale: float = 10.0
+    """What the softplus is multiplied with (not in the paper): within a few hundred steps the raw
+    density moves by a few units, and a surface has to grow hard by then."""
+    blob_density: float = 5.0
+    """Added to the raw density at the centre (Magic3D: 10, without a scale)."""
+    blob_radius: float = 0.4
+    """Distance from the centre at which nothing is added, in scene units (Magic3D: 0.5)."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.base_resolution <= self.finest_resolution:
@@ -43,7 +46,8 @@ class FieldConfig:
                 f"base_resolution must be in 1 … finest_resolution = {self.finest_resolution}, "
                 f"got {self.base_resolution}"
             )
-        for name in ("radius", "levels", "features", "log2_entries", "hidden", "blob_radius"):
+        sizes = ("radius", "levels", "features", "log2_entries", "hidden")
+        for name in (*sizes, "density_scale", "blob_radius"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
 
@@ -79,11 +83,11 @@ class HashField(nn.Module):
         Differentiable in the parameters and in `x`.
         """
         output = self._network(x)
-        return functional.softplus(output[:, 0] + self._blob(x)), output[:, 1:].sigmoid()
+        return self._density(output[:, 0] + self._blob(x)), output[:, 1:].sigmoid()
 
     def density(self, x: Float[Tensor, "n 3"]) -> Float[Tensor, " n"]:
-        """Density alone: the softplus of `raw_density`."""
-        return functional.softplus(self.raw_density(x))
+        """Density alone: the scaled softplus of `raw_density`."""
+        return self._density(self.raw_density(x))
 
     def raw_density(self, x: Float[Tensor, "n 3"]) -> Float[Tensor, " n"]:
         """What the softplus is given: the network's first output plus the blob.
@@ -91,6 +95,9 @@ class HashField(nn.Module):
         Blob (Magic3D):  blob_density · (1 − |x| / blob_radius)
         """
         return self._network(x, outputs=1)[:, 0] + self._blob(x)
+
+    def _density(self, raw: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+        return self.config.density_scale * functional.softplus(raw)
 
     def _network(self, x: Float[Tensor, "n 3"], outputs: int = 4) -> Float[Tensor, "n o"]:
         unit = x / (2 * self.config.radius) + 0.5

@@ -42,12 +42,15 @@ def reframe(
     x: Float[Tensor, "b 3 h w"],
     generator: torch.Generator,
     *,
-    zoom: float = 0.2,
+    zoom: float = 0.28,
     shift: float = 0.12,
-) -> Float[Tensor, "b 3 h w"]:
-    """Scale each image by up to 1 ± `zoom` and move it by up to `shift` of its half side.
+) -> tuple[Float[Tensor, "b 3 h w"], Float[Tensor, " b"]]:
+    """Scale each image by a factor within 1 ± `zoom`, move it by up to `shift` of its half side.
 
     A picture that a user gives is framed by its outline, not by the distance it was taken from.
+
+    Returns:
+        The images, and how much larger the original was than each of them.
     """
     b = len(x)
     scale = 1 + zoom * (2 * torch.rand(b, generator=generator) - 1)
@@ -56,4 +59,5 @@ def reframe(
     affine[:, :, 2] = shift * (2 * torch.rand(b, 2, generator=generator) - 1)
     grid = nn.functional.affine_grid(affine, list(x.shape), align_corners=False)
     background = x[..., :1, :1]
-    return nn.functional.grid_sample(x - background, grid, align_corners=False) + background
+    moved = nn.functional.grid_sample(x - background, grid, align_corners=False) + background
+    return moved, scale

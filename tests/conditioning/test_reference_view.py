@@ -1,0 +1,120 @@
+"""The reference view: its mask, its pose, and which of several samples it is."""
+
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from xbind.conditioning import reference_view
+from xbind.conditioning.errors import PromptError
+from xbind.conditioning.prompt import EncodedPrompt
+from xbind.conditioning.reference_view import (
+    informativeness,
+    make_reference_view,
+    sampled_mask,
+)
+from xbind.presets import ReferenceConfig
+
+CONFIG = ReferenceConfig(elevation_deg=15.0, azimuth_deg=40.0, w_pose=0.0)
+
+
+def disc(radius, centre=(32, 32), size=64):
+    y, x = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
+    return (y - centre[0]) ** 2 + (x - centre[1]) ** 2 < radius**2
+
+
+def picture(inside, colour=(0.8, 0.1, 0.1)):
+    return torch.where(inside, torch.tensor(colour)[:, None, None], torch.ones(3, 1, 1))
+
+
+def test_the_mask_is_the_object_without_specks_and_with_its_hole():
+    ring = disc(20) & ~disc(8)
+    speck = disc(1.5, (5, 5))
+    mask = sampled_mask(picture(ring | speck))
+    assert mask.shape == (1, 64, 64)
+    assert (mask[0] > 0).logical_xor(ring).float().mean() < 0.02  # opening rounds the outline
+    assert mask[0, 32, 32] == 0
+    assert mask[0, 5, 5] == 0
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        picture(torch.zeros(64, 64, dtype=torch.bool)),
+        picture(disc(60)),
+        picture(disc(3)),
+    ],
+    ids=["nothing", "fills the border", "a speck"],
+)
+def test_no_mask_where_there_is_no_object_on_white(image):
+    assert sampled_mask(image) is None
+
+
+def pose(elevation, azimuth, sure=1.0):
+    a = math.radians(azimuth)
+    return torch.tensor([[elevation / 45, sure * math.cos(a), sure * math.sin(a), 0.0]])
+
+
+def test_informativeness_is_highest_at_the_preferred_pose_on_either_side():
+    best = informativeness(torch.cat([pose(15, 40), pose(15, -40)]), CONFIG)
+    torch.testing.assert_close(best, torch.ones(2))
+    for other in (pose(15, 180), pose(-30, 40), pose(15, 0), pose(15, 40, sure=0.5)):
+        assert informativeness(other, CONFIG).item() < 0.99
+    want = math.cos(math.radians(50)) - 30 / 45
+    assert informativeness(pose(45, 90), CONFIG).item() == pytest.approx(want, abs=1e-6)
+
+
+def bundle_of(images, cosines, poses):
+    """A 2D prior that samples `images`, an encoder that likes them as `cosines` says."""
+
+    def embed(_modality, _images):
+        return torch.tensor(cosines)[:, None] * torch.tensor([[1.0, 0.0]])
+
+    return SimpleNamespace(
+        unclip=images,
+        bind=SimpleNamespace(model=SimpleNamespace(embed=embed)),
+        view=None if poses is None else lambda x: poses[: len(x)],
+    )
+
+
+def reference(monkeypatch, bundle, config=CONFIG):
+    monkeypatch.setattr(reference_view, "sample_unclip", lambda images, *_, **__: images)
+    c_m = torch.tensor([1.0, 0.0])
+    prompt = EncodedPrompt(c_m, c_m, None, ())
+    return make_reference_view(
+        prompt, torch.zeros(1, 4), bundle, config, torch.Generator().manual_seed(0)
+    )
+
+
+IMAGES = torch.stack([picture(disc(r)) for r in (12, 60, 20, 16)])
+
+
+def test_the_best_cosine_with_a_usable_mask_wins(monkeypatch):
+    view = reference(monkeypatch, bundle_of(IMAGES, [0.5, 0.9, 0.7, 0.6], None))
+    assert view.mask.sum() == sampled_mask(IMAGES[2]).sum()  # 0.9 fills its border
+    assert float(view.camera.elevation_deg) == 0.0
+    outside = view.image[0][:, view.mask[0, 0] == 0]
+    assert torch.equal(outside, torch.ones_like(outside))
+
+
+def test_a_pose_that_shows_more_outweighs_a_small_difference(monkeypatch):
+    poses = torch.cat([pose(15, 40), pose(0, 0), pose(15, 180), pose(-45, 180)])
+    bundle = bundle_of(IMAGES, [0.69, 0.0, 0.70, 0.60], poses)
+    config = ReferenceConfig(elevation_deg=15.0, azimuth_deg=40.0, w_pose=0.05)
+    view = reference(monkeypatch, bundle, config)
+    assert view.mask.sum() == sampled_mask(IMAGES[0]).sum()
+    assert float(view.camera.elevation_deg) == pytest.approx(15.0, abs=1e-4)
+    assert float(view.camera.azimuth_deg) == pytest.approx(40.0, abs=1e-4)
+
+
+def test_an_azimuth_is_only_believed_when_the_estimator_is_sure(monkeypatch):
+    bundle = bundle_of(IMAGES, [0.9, 0.0, 0.0, 0.0], pose(20, 60, sure=0.3).expand(4, -1))
+    view = reference(monkeypatch, bundle)
+    assert float(view.camera.azimuth_deg) == 0.0
+    assert float(view.camera.elevation_deg) == pytest.approx(20.0, abs=1e-4)
+
+
+def test_no_usable_sample_is_an_error_that_says_what_to_do(monkeypatch):
+    with pytest.raises(PromptError, match="--seed"):
+        reference(monkeypatch, bundle_of(IMAGES[1:2], [0.9], None))
