@@ -99,8 +99,8 @@ def test_the_public_flags_are_these(capsys):
     assert flags == {
         *("--help", "--text", "--image", "--audio", "--depth", "--depth-kind"),
         *("--text-weight", "--image-weight", "--audio-weight", "--depth-weight"),
-        *("--seed", "--out", "--preset", "--bundle", "--device", "--engine", "--threads"),
-        *("--resume", "--overwrite"),
+        *("--seed", "--out", "--preset", "--bundle", "--device", "--engine", "--precision"),
+        *("--threads", "--resume", "--overwrite"),
     }
 
 
