@@ -1,6 +1,8 @@
 """Every graph of the mini bundle as an engine: it computes what torch does, or it is not kept."""
 
 import importlib.util
+import resource
+import signal
 
 import numpy as np
 import pytest
@@ -217,6 +219,21 @@ def test_a_truncated_graph_is_neither_used_nor_loaded(bundle, tmp_path):
         open_backend(entry, threads=1)
     assert build(store, bundle, request, "onnxruntime").folder == entry.folder
     assert model.read_bytes() == content
+
+
+def test_a_disk_that_fills_during_a_real_build_leaves_nothing(bundle, tmp_path):
+    """The system refuses to write more than 64 KiB into a file; the graph is of megabytes."""
+    store, request = EngineStore(tmp_path), GraphRequest("clip_image", 2, 64)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, hard))
+    try:
+        with pytest.raises(EngineError, match=r"No room left in .*\n.*XBIND_CACHE"):
+            build(store, bundle, request, "onnxruntime")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert [path.name for path in tmp_path.iterdir()] == ["locks"]
 
 
 def test_another_version_of_the_backend_builds_anew(bundle, tmp_path, monkeypatch):
