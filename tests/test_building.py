@@ -11,7 +11,7 @@ import torch
 from xbind.building import TRIALS, build, compare_with_torch, export
 from xbind.engine.eager import EagerBackend
 from xbind.engine.errors import BackendUnavailable, EngineDamaged, EngineError, ParityError
-from xbind.engine.open import open_backend
+from xbind.engine.open import check_precision, open_backend
 from xbind.engine.store import EngineStore
 from xbind.engine.trt import PLAN
 from xbind.engine_keys import key_of, why_stale
@@ -118,6 +118,19 @@ def test_a_precision_that_the_cpu_lacks_is_refused(bundle, tmp_path):
             precision="float16",
         )  # fmt: skip
     assert not list(tmp_path.iterdir())
+
+
+@OPENVINO
+def test_bfloat16_is_offered_where_the_cpu_has_it(bundle, tmp_path):
+    try:
+        check_precision("openvino", "bfloat16")
+    except BackendUnavailable:
+        pytest.skip("this CPU does not compute in bfloat16")
+    request = GraphRequest("ms", 3, 64)
+    entry = build(EngineStore(tmp_path), bundle, request, "openvino", precision="bfloat16")
+    figure = entry.notes["parity"]["x_bar"]
+    assert figure["cosine"] > 0.995
+    assert figure["relative"] > 1e-3  # it is half, after all
 
 
 @OPENVINO
