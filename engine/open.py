@@ -84,7 +84,7 @@ def check_precision(backend: BackendName, precision: str) -> None:
     if backend == "onnxruntime" and precision == "bfloat16":
         raise BackendUnavailable(
             "ONNX Runtime has no bfloat16 on a CPU, but float32 and float16.\n"
-            "Give --precision float32, or build for a GPU with --target."
+            "Give --engine openvino, or --precision float32."
         )
 
 

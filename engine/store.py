@@ -3,6 +3,7 @@
 <root>/<graph>-<backend>-<digest>/engine.json    the key, the signature, every file's hash
 <root>/<graph>-<backend>-<digest>/<files>        such as model.onnx or engine.plan
 <root>/locks/<graph>-<backend>-<digest>          held while that engine is built
+<root>/.refused/<graph>-<backend>-<digest>       why that engine is not built: it failed its parity
 
 An engine is built in a folder of its own and renamed into place, so that a builder which dies
 leaves nothing that is ever loaded. Every byte is compared with its hash before use.
@@ -18,12 +19,14 @@ from pathlib import Path
 
 from xbind.engine.entry import SIDECAR, Entry, Key, Made, damaged, describe, read, sync_folder
 from xbind.engine.errors import EngineDamaged, EngineError
+from xbind.files import atomic_write
 
 FORMAT = "1"
 """Layout version of the store; part of every key."""
 _LOCKS = "locks"
 _TEMPORARY = ".building-"
 _TRASH = ".removed-"
+_REFUSED = ".refused"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -90,6 +93,17 @@ class EngineStore:
             finally:
                 shutil.rmtree(building, ignore_errors=True)
             return read(self.root / key.folder_name)
+
+    def refuse(self, key: Key, why: str) -> None:
+        """Remember that the engine for a key does not compute what torch computes."""
+        with _disk_errors(self.root):
+            (self.root / _REFUSED).mkdir(parents=True, exist_ok=True)
+            atomic_write(self.root / _REFUSED / key.folder_name, why.encode())
+
+    def refusal(self, key: Key) -> str | None:
+        """Why there is no engine for a key, if it was tried; `gc` forgets it."""
+        path = self.root / _REFUSED / key.folder_name
+        return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None
 
     def entries(self) -> Iterator[Entry | EngineDamaged]:
         """Every engine, and an error in place of each whose description is damaged."""

@@ -15,7 +15,14 @@ aten = torch.ops.aten
 
 
 def _matmul(g: Builder, _call: Call, a: Value, b: Value) -> str:
-    return g.node("MatMul", g.name(a), g.name(b))
+    return g.node("MatMul", _factor(g, a), _factor(g, b))
+
+
+def _factor(g: Builder, x: Value) -> str:
+    """A factor; one weight that torch has spread over a batch is stored once, and spread there."""
+    tensor = g.constants.get(x)
+    spread = tensor is not None and tensor.ndim == 3 and tensor.stride(0) == 0
+    return g.constant(tensor[0]) if spread and tensor is not None else g.name(x)
 
 
 def _mm(g: Builder, _call: Call, a: Value, b: Value) -> str:
@@ -47,7 +54,7 @@ def _baddbmm(
     g: Builder, call: Call, bias: Value, a: Value, b: Value, beta: float, alpha: float
 ) -> str:
     dtype = call.result.dtype
-    product = g.node("MatMul", g.name(a), g.name(b))
+    product = g.node("MatMul", _factor(g, a), _factor(g, b))
     if alpha != 1:
         product = g.node("Mul", product, g.scalar(alpha, dtype))
     if beta == 0:

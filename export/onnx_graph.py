@@ -83,7 +83,10 @@ def lower(
     for output, value in recording.outputs.items():
         g.nodes.append(helper.make_node("Identity", [g.name(value)], [output], name=output))
     spec = GraphSpec(name, _specs(recording.inputs), _specs(recording.outputs))
-    return Graph(spec, _model(spec, g), g.initializers)
+    # A parameter that only folded constants were made of is not needed beside them.
+    read = {name for node in g.nodes for name in node.input}
+    weights = {name: weight for name, weight in g.initializers.items() if name in read}
+    return Graph(spec, _model(spec, g), weights)
 
 
 def _used(recording: Recording) -> set[Value]:

@@ -47,7 +47,7 @@ ALLOWED = {
     "frozen": {"conditioning", "guidance", "models", "engine"} | BASE,
     "graphs": CHOICES | PRIORS | OPERATORS | BASE,
     "graph_feeds": {"graphs"} | CHOICES | PRIORS | OPERATORS | BASE,
-    "precision": {"frozen"} | BASE,
+    "precision": {"config", "frozen"} | BASE,
     "engine_keys": {"graphs", "precision"} | CHOICES | PRIORS | OPERATORS | BASE,
     "building": ENGINES | {"export"} | CHOICES | PRIORS | OPERATORS | BASE,
     "compiled": ENGINES | {"building"} | CHOICES | PRIORS | OPERATORS | BASE,

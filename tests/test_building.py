@@ -1,18 +1,23 @@
 """Every graph of the mini bundle as an engine: it computes what torch does, or it is not kept."""
 
 import importlib.util
+import resource
+import signal
 
+import numpy as np
 import pytest
 import torch
 
 from xbind.building import TRIALS, build, compare_with_torch, export
 from xbind.engine.eager import EagerBackend
-from xbind.engine.errors import BackendUnavailable, EngineError, ParityError
-from xbind.engine.open import open_backend
+from xbind.engine.errors import BackendUnavailable, EngineDamaged, EngineError, ParityError
+from xbind.engine.open import check_precision, open_backend
 from xbind.engine.store import EngineStore
+from xbind.engine.trt import PLAN
 from xbind.engine_keys import key_of, why_stale
 from xbind.export.onnx_graph import Graph
-from xbind.export.parity import TOLERANCES, gate
+from xbind.export.parity import TOLERANCES, Tolerance, gate
+from xbind.export.trt_builder import build_plan
 from xbind.frozen import load_bundle
 from xbind.graph_feeds import trial_feeds
 from xbind.graphs import STEPS, GraphRequest, all_requests, make_module, requests_of_run
@@ -116,6 +121,19 @@ def test_a_precision_that_the_cpu_lacks_is_refused(bundle, tmp_path):
 
 
 @OPENVINO
+def test_bfloat16_is_offered_where_the_cpu_has_it(bundle, tmp_path):
+    try:
+        check_precision("openvino", "bfloat16")
+    except BackendUnavailable:
+        pytest.skip("this CPU does not compute in bfloat16")
+    request = GraphRequest("ms", 3, 64)
+    entry = build(EngineStore(tmp_path), bundle, request, "openvino", precision="bfloat16")
+    figure = entry.notes["parity"]["x_bar"]
+    assert figure["cosine"] > 0.995
+    assert figure["relative"] > 1e-3  # it is half, after all
+
+
+@OPENVINO
 def test_openvino_s_wrong_gradient_is_refused_without_its_cure(bundle, tmp_path, monkeypatch):
     """One weight that feeds a forward and a backward node: right loss, wrong gradient."""
     monkeypatch.setattr("xbind.export.ov_builder.separate_weights", lambda graph: graph)
@@ -148,26 +166,111 @@ def test_bfloat16_is_compared_where_it_can_be(bundle):
     assert not all(figure.passes(TOLERANCES["float32"]) for figure in figures)
 
 
+TARGETS = ("sm86", "sm89", "sm120")
+
+
 @RTX
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "precision"),
+    ("request_", "precision"),
     [
-        ("sds2d_img", "float32"),
-        ("sds3d_img", "float32"),
-        ("cds2d", "float32"),
-        ("ms", "float32"),
-        ("ms", "float16"),
+        *((request, "float32") for request in REQUESTS if request.size != 48),
+        (GraphRequest("ms", 3, 64), "float16"),
     ],
+    ids=str,
 )
-def test_every_step_builds_for_rtx_gpus_that_are_not_there(bundle, tmp_path, name, precision):
-    request = GraphRequest(name, 3 if name == "ms" else 1, 64)
-    store, targets = EngineStore(tmp_path), ("sm86", "sm89", "sm120")
-    entry = build(store, bundle, request, "tensorrt-rtx", precision=precision, targets=targets)
+def test_every_graph_builds_for_rtx_gpus_that_are_not_there(bundle, tmp_path, request_, precision):
+    entry = build(
+        EngineStore(tmp_path), bundle, request_, "tensorrt-rtx",
+        precision=precision, targets=TARGETS,
+    )  # fmt: skip
     assert entry.key.fields["target"] == "sm86+sm89+sm120"
     assert "not the engine" in entry.notes["compared"]
     assert list(entry.files) == ["engine.plan"]
     assert why_stale(entry.key) == []
+
+
+@RTX
+@pytest.mark.slow
+@pytest.mark.parametrize("request_", [GraphRequest("clip_image", 2, 64), GraphRequest("ms", 3, 64)])
+def test_an_rtx_engine_built_twice_is_the_same(bundle, tmp_path, request_):
+    """To the byte; where there are several outputs, TensorRT-RTX 1.7.1 lists them in any order."""
+    graph, plans = export(bundle, request_, spread_scalars=True), []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        build_plan("tensorrt-rtx", graph, tmp_path / name, targets=TARGETS)
+        plans.append(np.fromfile(tmp_path / name / PLAN, np.uint8))
+    a, b = plans
+    assert len(a) == len(b) > 5_000_000
+    if len(graph.spec.outputs) == 1:
+        assert (a == b).all()
+    assert (np.bincount(a, minlength=256) == np.bincount(b, minlength=256)).all()
+    assert (a != b).sum() < 2000
+
+
+@RTX
+def test_an_engine_for_other_gpus_is_not_found_for_this_one(bundle, tmp_path, monkeypatch):
+    """The target is part of the key, and what differs is named."""
+    store, request = EngineStore(tmp_path), GraphRequest("clip_image", 2, 64)
+    entry = build(store, bundle, request, "tensorrt-rtx", targets=("sm86", "sm89"))
+    wanted = key_of(request, "tensorrt-rtx", MANIFEST, targets=("sm120",))
+    assert store.find(wanted) is None
+    assert store.advice(wanted) == "target: built for sm86+sm89, wanted sm120"
+    assert store.find(entry.key) == entry
+
+
+def test_a_truncated_graph_is_neither_used_nor_loaded(bundle, tmp_path):
+    """The store sees it by its hash; ONNX Runtime, were it asked, says which file to remove."""
+    store, request = EngineStore(tmp_path), GraphRequest("clip_image", 2, 64)
+    entry = build(store, bundle, request, "onnxruntime")
+    model = entry.folder / "model.onnx"
+    content = model.read_bytes()
+    model.write_bytes(content[: len(content) // 2])
+    with pytest.raises(EngineDamaged, match=r"model\.onnx is not what was written"):
+        store.find(entry.key)
+    with pytest.raises(EngineDamaged, match=r"cannot load .*model\.onnx"):
+        open_backend(entry, threads=1)
+    assert build(store, bundle, request, "onnxruntime").folder == entry.folder
+    assert model.read_bytes() == content
+
+
+def test_a_disk_that_fills_during_a_real_build_leaves_nothing(bundle, tmp_path):
+    """The system refuses to write more than 64 KiB into a file; the graph is of megabytes."""
+    store, request = EngineStore(tmp_path), GraphRequest("clip_image", 2, 64)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, hard))
+    try:
+        with pytest.raises(EngineError, match=r"No room left in .*\n.*XBIND_CACHE"):
+            build(store, bundle, request, "onnxruntime")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert [path.name for path in tmp_path.iterdir()] == ["locks"]
+
+
+def test_another_version_of_the_backend_builds_anew(bundle, tmp_path, monkeypatch):
+    store, request = EngineStore(tmp_path), GraphRequest("clip_image", 2, 64)
+    old = build(store, bundle, request, "onnxruntime")
+    monkeypatch.setattr("xbind.engine.ort.version", lambda: "9.9")
+    wanted = key_of(request, "onnxruntime", MANIFEST)
+    assert store.find(wanted) is None
+    assert store.advice(wanted).startswith("backend_version: built for ")
+    assert build(store, bundle, request, "onnxruntime").folder != old.folder
+
+
+def test_a_verdict_is_kept_and_gc_forgets_it(bundle, tmp_path, monkeypatch):
+    monkeypatch.setitem(TOLERANCES, "float16", Tolerance(cosine=1, relative=1e-6))
+    store, request = EngineStore(tmp_path), GraphRequest("clip_image", 2, 64)
+    arguments = (store, bundle, request, "onnxruntime")
+    with pytest.raises(ParityError) as first:
+        build(*arguments, precision="float16")
+    monkeypatch.setattr("xbind.building.export", None)  # nothing is tried again
+    with pytest.raises(ParityError) as second:
+        build(*arguments, precision="float16")
+    assert str(second.value) == str(first.value)
+    store.gc(lambda _: True)
+    assert store.refusal(key_of(*arguments[2:], MANIFEST, precision="float16")) is None
 
 
 def test_trials_are_not_what_was_recorded(bundle):

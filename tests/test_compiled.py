@@ -14,6 +14,7 @@ from xbind.compiled import compile_run
 from xbind.config import GenerateConfig, PromptConfig
 from xbind.engine.errors import BackendUnavailable, FeedError
 from xbind.engine.store import EngineStore
+from xbind.export.parity import TOLERANCES, Tolerance
 from xbind.frozen import load_bundle
 from xbind.graphs import GraphRequest, requests_of_run
 from xbind.guidance.cds2d import Cds2d
@@ -36,9 +37,11 @@ def store(tmp_path_factory):
     return EngineStore(tmp_path_factory.mktemp("engines"))
 
 
-def compiled(choice, bundle, requests, store, said=None):
+def compiled(choice, bundle, requests, store, said=None, precision="float32"):
     report = [].append if said is None else said.append
-    return compile_run(choice, bundle, requests, store, threads=1, report=report)
+    return compile_run(
+        choice, bundle, requests, store, precision=precision, threads=1, report=report
+    )
 
 
 def test_auto_builds_once_and_says_so(bundle, tmp_path):
@@ -85,6 +88,32 @@ def test_a_damaged_engine_is_said_and_built_anew(bundle, tmp_path):
     compiled("onnxruntime", bundle, MS, store, said)
     assert said[0] == f"ms-b3-64px is built anew: {path} is not what was written."
     assert path.read_bytes() == content
+
+
+def test_half_that_fails_its_gate_is_float32_and_said_so(bundle, tmp_path, monkeypatch):
+    monkeypatch.setitem(TOLERANCES, "float16", Tolerance(cosine=1, relative=1e-5))
+    store, said = EngineStore(tmp_path), []
+    compiled("onnxruntime", bundle, MS, store, said, "float16")
+    refused = "float32 instead of float16: 'ms-b3-64px' on onnxruntime is not what float32 torch"
+    assert said[1].startswith(refused)
+    assert [entry.key.fields["precision"] for entry in store.entries()] == ["float32"]
+    said.clear()
+    monkeypatch.setattr("xbind.building.export", None)  # nothing is tried again
+    compiled("onnxruntime", bundle, MS, store, said, "float16")
+    assert len(said) == 1
+    assert said[0].startswith(refused)
+
+
+def test_half_that_passes_is_what_runs(bundle, tmp_path):
+    store = EngineStore(tmp_path)
+    compiled("auto", bundle, MS, store, precision="float16")
+    assert [entry.key.fields["precision"] for entry in store.entries()] == ["float16"]
+
+
+def test_auto_in_bfloat16_is_openvino_or_an_error(bundle, store, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(BackendUnavailable, match="pip install openvino"):
+        compiled("auto", bundle, MS, store, precision="bfloat16")
 
 
 def test_a_size_without_an_engine_is_refused(bundle, store):

@@ -15,6 +15,7 @@ from typing import Literal
 
 import torch
 
+from xbind.config import Precision
 from xbind.engine.errors import EngineDamaged
 from xbind.engine.open import BackendName
 from xbind.engine.store import EngineStore
@@ -23,7 +24,6 @@ from xbind.errors import XBindError
 from xbind.frozen import load_bundle
 from xbind.graphs import GraphRequest
 from xbind.models.bundle import BundleManifest, load_manifest
-from xbind.precision import Precision
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from xbind.config import Precision
 from xbind.engine.backend import Backend
 from xbind.engine.eager import EagerBackend
 from xbind.engine.entry import Entry, Made
+from xbind.engine.errors import ParityError
 from xbind.engine.open import BackendName, check_precision, open_backend
 from xbind.engine.ort import MODEL, OrtBackend
 from xbind.engine.store import EngineStore
@@ -23,7 +25,7 @@ from xbind.export.record import record
 from xbind.frozen import Bundle
 from xbind.graph_feeds import MANY, trial_feeds
 from xbind.graphs import GraphRequest, make_module, output_names
-from xbind.precision import Precision, in_precision
+from xbind.precision import in_precision
 
 GPU_BACKENDS = ("tensorrt", "tensorrt-rtx")
 """Whose engines may be built where they cannot run."""
@@ -54,10 +56,14 @@ def build(
         waiting: called if another process is building the same engine.
 
     Raises:
-        EngineError: it cannot be built, or does not compute what torch computes; nothing is kept.
+        EngineError: it cannot be built.
+        ParityError: it does not compute what torch computes. Nothing is kept but this verdict,
+            which the next attempt at the same engine repeats.
     """
     check_precision(backend, precision)
     key = key_of(request, backend, bundle.manifest, precision=precision, targets=targets)
+    if (why := store.refusal(key)) is not None:
+        raise ParityError(why)
 
     def make(folder: Path) -> Made:
         started = time.monotonic()
@@ -73,7 +79,11 @@ def build(
         seconds = time.monotonic() - started
         return Made(graph.spec, {"seconds": seconds, "compared": where, **_noted(figures)})
 
-    return store.build(key, make, waiting)
+    try:
+        return store.build(key, make, waiting)
+    except ParityError as error:
+        store.refuse(key, str(error))
+        raise
 
 
 def _graph_precision(backend: BackendName, precision: Precision) -> Precision:

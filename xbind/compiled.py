@@ -7,11 +7,18 @@ from typing import Literal
 
 from torch import Tensor
 
-from xbind.config import EngineChoice
+from xbind.config import EngineChoice, Precision
 from xbind.engine.backend import Backend
-from xbind.engine.entry import Entry
-from xbind.engine.errors import BackendUnavailable, EngineDamaged
-from xbind.engine.open import BackendName, open_backend, portable_targets, target_of, version_of
+from xbind.engine.entry import Entry, Key
+from xbind.engine.errors import BackendUnavailable, EngineDamaged, ParityError
+from xbind.engine.open import (
+    BackendName,
+    check_precision,
+    open_backend,
+    portable_targets,
+    target_of,
+    version_of,
+)
 from xbind.engine.step import EngineStep
 from xbind.engine.store import EngineStore
 from xbind.engine.trt import Workspace
@@ -74,6 +81,7 @@ def compile_run(
     requests: list[GraphRequest],
     store: EngineStore,
     *,
+    precision: Precision = "float32",
     threads: int,
     report: Report,
 ) -> Compiled:
@@ -85,19 +93,23 @@ def compile_run(
         bundle: the frozen networks.
         requests: every graph that the run will call.
         store: where engines are kept.
+        precision: of the networks in the engines. A graph that does not pass its parity gate in
+            half is float32, and said so.
         threads: how many may compute.
         report: told, in one line each, what was chosen and what is built.
 
     Raises:
-        BackendUnavailable: a backend was named that does not run here.
+        BackendUnavailable: a backend was named that does not run here, or none here computes in
+            `precision`.
         EngineError: an engine cannot be built, or does not compute what torch computes.
     """
-    backend = _choose(choice, report)
+    backend = _choose(choice, precision, report)
     if backend == "eager":
         return Compiled("eager", eager_steps(bundle), bundle)
     opened: dict[str, list[Backend]] = defaultdict(list)
     workspace = Workspace()
-    for request, entry in _entries(backend, bundle, requests, store, report):
+    engines = _Engines(backend, precision, bundle, store, report)
+    for request, entry in engines.of(requests):
         opened[request.name].append(open_backend(entry, threads=threads, workspace=workspace))
     steps = {name: EngineStep(backends) for name, backends in opened.items() if name != "unet2d"}
     if "unet2d" in opened:
@@ -106,61 +118,92 @@ def compile_run(
     return Compiled(backend, steps.__getitem__, bundle)
 
 
-def _choose(choice: EngineChoice, report: Report) -> Literal["eager"] | BackendName:
+def _choose(
+    choice: EngineChoice, precision: Precision, report: Report
+) -> Literal["eager"] | BackendName:
     if choice == "eager":
         return "eager"
     if choice != "auto":
         version_of(choice)
         target_of(choice)
+        check_precision(choice, precision)
         return choice
+    # ONNX Runtime has no bfloat16 on a CPU. In float32 OpenVINO is no faster, and slower to load.
+    backend: BackendName = "openvino" if precision == "bfloat16" else "onnxruntime"
     try:
-        version = version_of("onnxruntime")
+        version = version_of(backend)
     except BackendUnavailable as error:
+        if precision != "float32":
+            raise
         report(f"guidance in eager torch: {str(error).splitlines()[0]}")
         return "eager"
-    report(f"guidance in ONNX Runtime {version}, the fastest here; --engine eager for torch")
-    return "onnxruntime"
+    check_precision(backend, precision)
+    name = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}[backend]
+    report(f"guidance in {name} {version}, the fastest here; --engine eager for torch")
+    return backend
 
 
-def _entries(
-    backend: BackendName,
-    bundle: Bundle,
-    requests: list[GraphRequest],
-    store: EngineStore,
-    report: Report,
-) -> list[tuple[GraphRequest, Entry]]:
-    """The engine of every request; those that are missing or damaged are built, and said so."""
-    found = [(request, _find(request, backend, bundle, store, report)) for request in requests]
-    missing = sum(entry is None for _, entry in found)
-    if missing == 0:
-        return [(request, entry) for request, entry in found if entry is not None]
-    from xbind.building import build  # the exporter is only imported when something is built
+@dataclass(frozen=True, slots=True)
+class _Engines:
+    """Finds engines, and builds those that are missing or damaged, and says so."""
 
-    report(f"building {missing} of {len(found)} engines in {store.root}, once")
-    entries = []
-    for request, entry in found:
-        if entry is None:
+    backend: BackendName
+    precision: Precision
+    bundle: Bundle
+    store: EngineStore
+    report: Report
+
+    def of(self, requests: list[GraphRequest]) -> list[tuple[GraphRequest, Entry]]:
+        """The engine of every request."""
+        chosen = [(request, self._allowed(request)) for request in requests]
+        found = [(request, engines, engines._find(request)) for request, engines in chosen]
+        missing = sum(entry is None for _, _, entry in found)
+        if missing:
+            self.report(f"building {missing} of {len(found)} engines in {self.store.root}, once")
+        return [(r, engines._build(r) if e is None else e) for r, engines, e in found]
+
+    def _allowed(self, request: GraphRequest) -> "_Engines":
+        """These, or float32 ones for a graph that half is known to be too little for."""
+        why = self.store.refusal(self._key(request)) if self.precision != "float32" else None
+        return self if why is None else self._in_float32(why)
+
+    def _key(self, request: GraphRequest) -> Key:
+        return key_of(
+            request, self.backend, self.bundle.manifest, precision=self.precision,
+            targets=portable_targets(self.backend),
+        )  # fmt: skip
+
+    def _find(self, request: GraphRequest) -> Entry | None:
+        try:
+            return self.store.find(self._key(request))
+        except EngineDamaged as error:
+            self.report(f"{request.label} is built anew: {str(error).splitlines()[0]}")
+            return None
+
+    def _build(self, request: GraphRequest) -> Entry:
+        """Build it; in float32 where half does not pass its gate.
+
+        Raises:
+            EngineError: it cannot be built, or does not compute what torch computes.
+        """
+        from xbind.building import build  # the exporter is only imported when something is built
+
+        try:
             entry = build(
-                store, bundle, request, backend, targets=portable_targets(backend),
-                waiting=lambda: report("another process is building the same engine"),
+                self.store, self.bundle, request, self.backend, precision=self.precision,
+                targets=portable_targets(self.backend),
+                waiting=lambda: self.report("another process is building the same engine"),
             )  # fmt: skip
-            seconds, parity = entry.notes["seconds"], entry.notes["parity"]
-            worst = max(figure["relative"] for figure in parity.values())
-            report(f"{request.label}: {seconds:.1f} s, agrees with torch to {worst:.0e}")
-        entries.append((request, entry))
-    return entries
+        except ParityError as error:
+            if self.precision == "float32":
+                raise
+            wide = self._in_float32(str(error))
+            return wide._find(request) or wide._build(request)
+        seconds, parity = entry.notes["seconds"], entry.notes["parity"]
+        worst = max(figure["relative"] for figure in parity.values())
+        self.report(f"{request.label}: {seconds:.1f} s, agrees with torch to {worst:.0e}")
+        return entry
 
-
-def _find(
-    request: GraphRequest,
-    backend: BackendName,
-    bundle: Bundle,
-    store: EngineStore,
-    report: Report,
-) -> Entry | None:
-    try:
-        targets = portable_targets(backend)
-        return store.find(key_of(request, backend, bundle.manifest, targets=targets))
-    except EngineDamaged as error:
-        report(f"{request.label} is built anew: {str(error).splitlines()[0]}")
-        return None
+    def _in_float32(self, why: str) -> "_Engines":
+        self.report(f"float32 instead of {self.precision}: {why.splitlines()[0]}")
+        return replace(self, precision="float32")

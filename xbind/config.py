@@ -14,6 +14,9 @@ Modality = Literal["text", "image", "audio", "depth"]
 """What a prompt can be made of."""
 MODALITIES: tuple[Modality, ...] = ("text", "image", "audio", "depth")
 
+Precision = Literal["float32", "float16", "bfloat16"]
+"""Of the frozen networks in an engine."""
+
 EngineChoice = Literal["auto", "eager", "onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"]
 """What computes the frozen networks."""
 
@@ -96,6 +99,9 @@ class GenerateConfig:
     engine: EngineChoice = "auto"
     """What computes the frozen networks: engines, with their gradient inside, or `eager` torch;
     `auto` takes ONNX Runtime where it is installed. Engines are built on first use, in seconds."""
+    precision: Precision = "float32"
+    """Of the frozen networks in the engines. A graph that loses too much in half stays in float32,
+    and the run says which. bfloat16 is faster where the CPU has it; `auto` then takes OpenVINO."""
     threads: int = 1
     """Threads that compute. Networks as small as the mini bundle's gain nothing from a second one,
     and lose much by it where other programs use the cores."""
@@ -109,6 +115,11 @@ class GenerateConfig:
             raise ValueError(f"--seed must be in 0 … 2^63 − 1, got {self.seed}")
         if self.threads < 1:
             raise ValueError(f"--threads must be at least 1, got {self.threads}")
+        if self.precision != "float32" and self.engine == "eager":
+            raise ValueError(
+                f"--precision {self.precision} is for engines, but --engine is eager: "
+                "leave one of them out"
+            )
         if self.resume and self.overwrite:
             raise ValueError(
                 "--resume continues the run in --out and --overwrite removes it: give one of them"

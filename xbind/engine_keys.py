@@ -12,13 +12,13 @@ from typing import Any, cast
 
 from safetensors import safe_open
 
+from xbind.config import Precision
 from xbind.engine.entry import Key
 from xbind.engine.errors import EngineError
 from xbind.engine.open import BackendName, target_of, version_of
 from xbind.engine.store import FORMAT
 from xbind.graphs import BIND, GraphRequest
 from xbind.models.bundle import BundleManifest
-from xbind.precision import Precision
 
 _SOURCES = ("xbind.export", "xbind.guidance", "xbind.models", "xbind.graphs", "xbind.precision")
 """Modules whose code becomes part of a graph."""

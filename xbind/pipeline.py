@@ -74,6 +74,7 @@ def generate(config: GenerateConfig, reporter: Reporter) -> RunResult:
             found = folder.read_config()
             # a run that was started before there were engines was eager
             started_with = found.setdefault("engine", "eager")
+            found.setdefault("precision", "float32")
             choice = started_with if config.engine == "auto" else config.engine
             _check_same(found, wanted | {"engine": choice})
             compiled = _compile(config, choice, method, bundle, reporter)
@@ -98,6 +99,7 @@ def _compile(
         bundle,
         requests_of_run(method, bundle.manifest),
         EngineStore(engines_folder()),
+        precision=config.precision,
         threads=config.threads,
         report=reporter.message,
     )
@@ -130,6 +132,7 @@ def _run_config(config: GenerateConfig, files: Mapping[str, Any]) -> dict[str, A
         "bundle": config.bundle,
         "bundle_sha256": hashlib.sha256(weights.encode()).hexdigest(),
         "device": config.device,
+        "precision": config.precision,
         "method": dataclasses.asdict(preset_named(config.preset)),
     }
 
@@ -145,7 +148,7 @@ def _check_same(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     Raises:
         ResumeMismatch: names the first setting that differs.
     """
-    for key in ("prompt", "seed", "preset", "bundle_sha256", "engine"):
+    for key in ("prompt", "seed", "preset", "bundle_sha256", "engine", "precision"):
         if found.get(key) != wanted[key]:
             raise ResumeMismatch(
                 f"--resume continues the run as it was started, but {key} differs.\n"

@@ -8,16 +8,15 @@ are float32 in the graphs (`xbind.export`).
 import copy
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 
+from xbind.config import Precision
 from xbind.frozen import Bundle
 
-Precision = Literal["float32", "float16", "bfloat16"]
-"""Of the frozen networks in a graph."""
 GRADIENT_SCALE = 1024.0
 """Gradients are this much larger inside of a float16 network, where small ones would vanish."""
 

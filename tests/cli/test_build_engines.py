@@ -53,7 +53,7 @@ def test_builds_what_is_missing_and_no_more(store, capsys):
         ("--only unet9d", r"no graph unet9d.\nChoose with --only: unet2d"),
         ("--bundle nowhere", "no bundle 'nowhere'"),
         ("--preset nothing", "no preset 'nothing'"),
-        ("--precision bfloat16", "no bfloat16 on a CPU"),
+        ("--precision bfloat16 --engine onnxruntime", "no bfloat16 on a CPU"),
     ],
 )
 def test_refusals_say_what_to_type(store, words, message):
@@ -89,3 +89,4 @@ def test_a_gpu_is_not_imagined(monkeypatch):
     assert choose_backend(BuildConfig())[0] == "tensorrt"
     assert choose_backend(BuildConfig(device="cpu"))[0] == "onnxruntime"
     assert choose_backend(BuildConfig(engine="openvino"))[0] == "openvino"
+    assert choose_backend(BuildConfig(device="cpu", precision="bfloat16"))[0] == "openvino"

@@ -68,6 +68,7 @@ def test_given_names_the_modalities_in_their_order():
         ("generate --text x --depth-kind disparity", "--depth-kind is given without --depth"),
         ("generate --text x --seed -1", "--seed must be in 0"),
         ("generate --text x --resume --overwrite", "give one of them"),
+        ("generate --text x --precision float16 --engine eager", "but --engine is eager"),
         ("generate --text x --preset ''", "--preset is empty"),
         ("generate --text x --device tpu", "tpu"),
         ("generate --text x --prest fast", "Perhaps you meant"),
@@ -99,8 +100,8 @@ def test_the_public_flags_are_these(capsys):
     assert flags == {
         *("--help", "--text", "--image", "--audio", "--depth", "--depth-kind"),
         *("--text-weight", "--image-weight", "--audio-weight", "--depth-weight"),
-        *("--seed", "--out", "--preset", "--bundle", "--device", "--engine", "--threads"),
-        *("--resume", "--overwrite"),
+        *("--seed", "--out", "--preset", "--bundle", "--device", "--engine", "--precision"),
+        *("--threads", "--resume", "--overwrite"),
     }
 
 

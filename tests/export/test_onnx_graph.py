@@ -56,6 +56,28 @@ def test_large_weights_go_beside_the_graph_and_change_nothing(tmp_path):
     assert all(offset % 4096 == 0 for offset in offsets)
 
 
+def test_a_weight_that_torch_spreads_over_a_batch_is_stored_once():
+    """A linear layer on tokens that do not lie in order is a batched product in torch."""
+    layer = nn.Linear(8, 16).requires_grad_(False)
+    tokens = torch.randn(4, 5, 8).transpose(0, 1)
+    recording = record(layer, {"input": tokens}, ["y"])
+    assert torch.ops.aten.bmm.default in {call.op for call in recording.calls}
+    assert lower("linear", recording).weight_bytes <= 4 * (8 * 16 + 16) + 200  # shapes
+
+
+def test_a_parameter_that_is_folded_away_is_not_stored():
+    class Folded(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(30, 30), requires_grad=False)
+
+        def forward(self, x):
+            return x * self.weight.square().mean()
+
+    made = lower("folded", record(Folded(), {"x": torch.rand(3)}, ["y"]))
+    assert [tuple(weight.shape) for weight in made.weights.values()] == [()]
+
+
 def test_the_signature_is_the_module_s(tmp_path):
     made = graph()
     assert made.spec.input_names == ("image", "t")

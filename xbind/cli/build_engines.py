@@ -36,8 +36,8 @@ class BuildConfig:
     preset: str = "default"
     """The preset whose view counts and sizes the graphs are for."""
     engine: Literal["auto", "onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"] = "auto"
-    """What shall run them; `auto` is TensorRT-RTX with --target, else ONNX Runtime on a CPU and
-    TensorRT on a GPU."""
+    """What shall run them; `auto` is TensorRT-RTX with --target, else TensorRT on a GPU and ONNX
+    Runtime on a CPU, or OpenVINO in bfloat16."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """What they shall run on; `auto` takes CUDA if there is a device, and says which it took."""
     target: _List = None
@@ -129,6 +129,8 @@ def choose_backend(config: BuildConfig) -> "tuple[BackendName, str]":
             "Name the GPUs to build for with --target, such as --target sm89, or give --device cpu."
         )
     if config.device == "cpu" or not cuda:
+        if config.precision == "bfloat16":
+            return "openvino", "for this CPU, in bfloat16"
         return "onnxruntime", "for this CPU"
     return "tensorrt", "for this GPU"
 
