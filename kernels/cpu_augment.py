@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from xbind.kernels.cpu_lanes import apart, none, plus_scaled, read, together, write
+from xbind.kernels.cpu_lanes import apart, plus_scaled, read, together, write
 from xbind.kernels.threads import in_pieces
 
 # `no_type_check`: numba cannot compile what a run-time type checker has wrapped.

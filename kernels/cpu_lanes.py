@@ -20,14 +20,14 @@ _CONTRACT = ("contract",)  # a product may go into a sum unrounded
 class _Lanes(types.Type):
     """`count` float32."""
 
-    def __init__(self, count):
+    def __init__(self, count) -> None:
         super().__init__(f"{count} x float32")
         self.count = count
 
 
 @register_model(_Lanes)
 class _LanesModel(models.PrimitiveModel):
-    def __init__(self, manager, lanes):
+    def __init__(self, manager, lanes) -> None:
         super().__init__(manager, lanes, ir.VectorType(ir.FloatType(), lanes.count))
 
 
@@ -74,7 +74,7 @@ def _place(context, builder, signature, arguments, lanes_type):
 
 
 @intrinsic
-def none(_typing, lanes):
+def none(_typing, lanes):  # noqa: ANN201
     """As many zeros."""
     lanes_type = _Lanes(len(lanes))
 
@@ -85,7 +85,7 @@ def none(_typing, lanes):
 
 
 @intrinsic
-def plus_scaled(_typing, total, weight, value):
+def plus_scaled(_typing, total, weight, value):  # noqa: ANN201
     """`total + weight * value`, for a number `weight`."""
 
     def generate(context, builder, signature, arguments):
@@ -101,7 +101,7 @@ def plus_scaled(_typing, total, weight, value):
 
 
 @intrinsic
-def apart(_typing, value):
+def apart(_typing, value):  # noqa: ANN201
     """The numbers of a value, as a tuple."""
     numbers = types.UniTuple(types.float32, value.count)
 
@@ -113,7 +113,7 @@ def apart(_typing, value):
 
 
 @intrinsic
-def together(_typing, numbers):
+def together(_typing, numbers):  # noqa: ANN201
     """A tuple of float32 as a value: what `apart` undoes."""
     lanes_type = _Lanes(len(numbers))
 
