@@ -17,7 +17,7 @@ _INDEX = ir.IntType(32)
 _CONTRACT = ("contract",)  # a product may go into a sum unrounded
 
 
-class _Lanes(types.Type):
+class _Lanes(types.Type):  # type: ignore[misc]  # numba is untyped
     """`count` float32."""
 
     def __init__(self, count) -> None:
@@ -26,7 +26,7 @@ class _Lanes(types.Type):
 
 
 @register_model(_Lanes)
-class _LanesModel(models.PrimitiveModel):
+class _LanesModel(models.PrimitiveModel):  # type: ignore[misc]
     def __init__(self, manager, lanes) -> None:
         super().__init__(manager, lanes, ir.VectorType(ir.FloatType(), lanes.count))
 
