@@ -1,6 +1,6 @@
 """The augmentation warp by kornia and torchvision, in an environment of their own.
 
-    PYTHON bench/augment_elsewhere.py INPUTS.npz SECONDS THREADS
+    PYTHON bench/augment_elsewhere.py INPUTS.npz SECONDS THREADS CLOCK
 
 That environment has torch, torchvision, kornia and numpy, and nothing of this project; the inputs,
 and what the definition makes of them, come in a file. One JSON line per measurement goes to
@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from timing import quantiles_ms
+from timing import Clock, quantiles_ms
 from torch import Tensor
 
 ALIKE = 2e-2
@@ -43,7 +43,8 @@ def time_elsewhere(
         inputs = Path(folder) / "inputs.npz"
         arrays = {"image": image, "homography": homography, "bar": bar, "want": want}
         np.savez(inputs, mean=CLIP_MEAN, std=CLIP_STD, **{k: v.numpy() for k, v in arrays.items()})
-        command = [python, Path(__file__), inputs, str(arguments.seconds), str(arguments.threads)]
+        how = (str(arguments.seconds), str(arguments.threads), arguments.clock)
+        command = [python, Path(__file__), inputs, *how]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{python} could not measure kornia and torchvision:\n{done.stderr}")
@@ -52,7 +53,7 @@ def time_elsewhere(
         yield record.pop("form"), record.pop("mode"), record
 
 
-def main(inputs: Path, seconds: float, threads: int) -> None:
+def main(inputs: Path, seconds: float, threads: int, clock: Clock) -> None:
     """Check that the contestants do the same work, then time them."""
     torch.set_num_threads(threads)
     loaded = np.load(inputs)
@@ -75,7 +76,7 @@ def main(inputs: Path, seconds: float, threads: int) -> None:
             "forward+backward": lambda f=forward: torch.autograd.grad(f(), image, bar),
         }
         for mode, step in steps.items():
-            spent = quantiles_ms(step, CPU, seconds=seconds)
+            spent = quantiles_ms(step, CPU, seconds=seconds, clock=clock)
             print(json.dumps({"form": form, "mode": mode, **asdict(spent)}))
 
 
@@ -125,4 +126,4 @@ def _torchvision(warps: Tensor, n: int, size: int) -> Callable[[Tensor], Tensor]
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]))
+    main(Path(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]), sys.argv[4])

@@ -1,4 +1,9 @@
-"""The hash grid on the CPU: threads share the points, or the levels of the table gradient."""
+"""The hash grid on the CPU: threads share the points, or the levels of the table gradient.
+
+A chunk of points is traced first (cells, entries and weights of its vertices), in loops without
+branches that the compiler turns into vector code; then the entries are read or added to, all
+features of one at once. Arrays are flat, so that the compiler knows how far apart numbers are.
+"""
 
 from typing import no_type_check
 
@@ -9,6 +14,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import FunctionCtx, once_differentiable
 
+from xbind.kernels.cpu_lanes import none, plus_scaled, read, write
 from xbind.kernels.reference_hash_encode import PRIMES
 from xbind.kernels.threads import in_pieces
 
@@ -16,99 +22,133 @@ from xbind.kernels.threads import in_pieces
 # Without "nnan": a position that is not a number must still give an entry inside the table.
 _FAST = {"contract", "nsz", "reassoc"}
 _ZERO, _ONE = np.float32(0), np.float32(1)
-_BLOCK = 256  # points whose features stay in the first-level cache while the levels pass
-_NEXT, _PRIME_Y, _PRIME_Z = (np.uint64(number) for number in (1, *PRIMES[1:]))
+_CHUNK = 128  # points that are traced at once: what is known of them stays in the first-level cache
+_BLOCK = 2048  # points that are read before the next level: a table stays in the second-level cache
+_NEXT, _PRIME_Y, _PRIME_Z = (np.uint32(number) for number in (1, *PRIMES[1:]))
+_Y, _Z, _AXES = np.uint64(1), np.uint64(2), np.uint64(3)
 
 
 @numba.njit(inline="always", error_model="numpy")
 @no_type_check
-def _split(x, resolution):
-    """Cell of a coordinate, unsigned, and the place inside it, in [0, 1]."""
-    scaled = min(max(x, _ZERO), _ONE) * np.float32(resolution)
-    cell = min(max(np.int32(scaled), np.int32(0)), np.int32(resolution - 1))
-    return np.uint64(cell), scaled - np.float32(cell)
+def _split(x, scale, last):
+    """Cell of a coordinate and the place inside it, in [0, 1]."""
+    scaled = min(max(x, _ZERO), _ONE) * scale
+    cell = min(max(np.int32(scaled), np.int32(0)), last)
+    return np.uint32(cell), scaled - np.float32(cell)
 
 
-@numba.njit(inline="always", error_model="numpy")
+@numba.njit(fastmath=_FAST, error_model="numpy")
 @no_type_check
-def _corners(i, j, k, resolution, entries):
-    """Entries of a cell's eight vertices; x turns fastest, then y, then z.
+def _places(x, first, count, resolution, cells, places):
+    """Cells [3, chunk] of the points from `first` on, and the places [3, chunk] inside of them."""
+    scale, last = np.float32(resolution), np.int32(resolution - 1)
+    start = _AXES * np.uint64(first)  # unsigned: numba need not look for negative indices
+    for p in range(np.uint64(count)):
+        i = start + _AXES * p
+        cells[0, p], places[0, p] = _split(x[i], scale, last)
+        cells[1, p], places[1, p] = _split(x[i + _Y], scale, last)
+        cells[2, p], places[2, p] = _split(x[i + _Z], scale, last)
 
-    All in unsigned numbers, so numba need not look for negative indices.
-    """
+
+@numba.njit(fastmath=_FAST, error_model="numpy")
+@no_type_check
+def _entries(cells, count, resolution, size, entries):
+    """Entries [8, chunk] of the cells' eight vertices; x turns fastest, then y, then z."""
     side = np.uint64(resolution + 1)
-    if side * side * side <= np.uint64(entries):
-        a = i + side * (j + side * k)
-        b, c, d = a + side, a + side * side, a + side + side * side
-        return a, a + _NEXT, b, b + _NEXT, c, c + _NEXT, d, d + _NEXT
-    mask = np.uint64(entries - 1)
-    y_0, z_0 = j * _PRIME_Y, k * _PRIME_Z
-    y_1, z_1 = y_0 + _PRIME_Y, z_0 + _PRIME_Z
-    a, b, c, d = y_0 ^ z_0, y_1 ^ z_0, y_0 ^ z_1, y_1 ^ z_1
-    i_1 = i + _NEXT
-    return (
-        (i ^ a) & mask, (i_1 ^ a) & mask, (i ^ b) & mask, (i_1 ^ b) & mask,
-        (i ^ c) & mask, (i_1 ^ c) & mask, (i ^ d) & mask, (i_1 ^ d) & mask,
-    )  # fmt: skip
+    if side * side * side <= np.uint64(size):
+        row, layer = np.uint32(side), np.uint32(side * side)
+        for p in range(count):
+            a = cells[0, p] + row * cells[1, p] + layer * cells[2, p]
+            entries[0, p], entries[1, p] = a, a + _NEXT
+            entries[2, p], entries[3, p] = a + row, a + row + _NEXT
+            entries[4, p], entries[5, p] = a + layer, a + layer + _NEXT
+            entries[6, p], entries[7, p] = a + layer + row, a + layer + row + _NEXT
+        return
+    mask = np.uint32(size - 1)
+    for p in range(count):
+        i = cells[0, p]
+        y_0, z_0 = np.uint32(cells[1, p] * _PRIME_Y), np.uint32(cells[2, p] * _PRIME_Z)
+        y_1, z_1 = np.uint32(y_0 + _PRIME_Y), np.uint32(z_0 + _PRIME_Z)
+        j = np.uint32(i + _NEXT)
+        entries[0, p], entries[1, p] = (i ^ y_0 ^ z_0) & mask, (j ^ y_0 ^ z_0) & mask
+        entries[2, p], entries[3, p] = (i ^ y_1 ^ z_0) & mask, (j ^ y_1 ^ z_0) & mask
+        entries[4, p], entries[5, p] = (i ^ y_0 ^ z_1) & mask, (j ^ y_0 ^ z_1) & mask
+        entries[6, p], entries[7, p] = (i ^ y_1 ^ z_1) & mask, (j ^ y_1 ^ z_1) & mask
 
 
-# `lanes` is a tuple with one item per feature: its length is known when the kernel is compiled, so
-# the loop over the features is unrolled (twice as fast as a loop over a length read from the table)
+@numba.njit(fastmath=_FAST, error_model="numpy")
+@no_type_check
+def _weights(places, count, weights):
+    """Weights [8, chunk] of the vertices, in the order of `_entries`."""
+    for p in range(count):
+        u, v, w = places[0, p], places[1, p], places[2, p]
+        far, near = v * w, w - v * w
+        high, low = v - far, _ONE - v - near
+        weights[1, p], weights[3, p] = u * low, u * high
+        weights[5, p], weights[7, p] = u * near, u * far
+        weights[0, p], weights[2, p] = low - u * low, high - u * high
+        weights[4, p], weights[6, p] = near - u * near, far - u * far
+
+
+# `lanes` is a tuple with one item per feature: its length is known when the kernel is compiled
 
 
 @numba.njit(nogil=True, cache=True, fastmath=_FAST, error_model="numpy")
 @no_type_check
 def _forward(
     first, end,                    # points
-    x, table, resolutions, lanes,  # in:  [n, 3] [levels, entries, features] [levels]
-    encoded,                       # out: [n, levels * features]
+    x, table, resolutions, lanes,  # in:  [n * 3] [levels, entries * features] [levels]
+    encoded,                       # out: [n * levels * features]
 ):  # fmt: skip
-    levels, entries, _ = table.shape
-    features = len(lanes)
+    levels = len(table)
+    features = np.uint64(len(lanes))
+    size = table.shape[1] // len(lanes)
+    cells, places = np.empty((3, _CHUNK), np.uint32), np.empty((3, _CHUNK), np.float32)
+    entries, weights = np.empty((8, _CHUNK), np.uint32), np.empty((8, _CHUNK), np.float32)
     for block in range(first, end, _BLOCK):
         for level in range(levels):
-            resolution, row = resolutions[level], table[level]
-            for p in range(block, min(end, block + _BLOCK)):
-                i, u = _split(x[p, 0], resolution)
-                j, v = _split(x[p, 1], resolution)
-                k, w = _split(x[p, 2], resolution)
-                e0, e1, e2, e3, e4, e5, e6, e7 = _corners(i, j, k, resolution, entries)
-                u_, v_, w_ = _ONE - u, _ONE - v, _ONE - w
-                for f in range(features):
-                    encoded[p, level * features + f] = (
-                        v_ * w_ * (u_ * row[e0, f] + u * row[e1, f])
-                        + v * w_ * (u_ * row[e2, f] + u * row[e3, f])
-                        + v_ * w * (u_ * row[e4, f] + u * row[e5, f])
-                        + v * w * (u_ * row[e6, f] + u * row[e7, f])
-                    )
+            row = table[level]
+            for chunk in range(block, min(end, block + _BLOCK), _CHUNK):
+                count = min(end - chunk, _CHUNK)
+                _places(x, chunk, count, resolutions[level], cells, places)
+                _entries(cells, count, resolutions[level], size, entries)
+                _weights(places, count, weights)
+                for p in range(count):
+                    total = none(lanes)
+                    for c in range(8):
+                        vertex = features * np.uint64(entries[c, p])
+                        total = plus_scaled(total, weights[c, p], read(row, vertex, lanes))
+                    at = np.uint64((chunk + p) * levels + level)
+                    write(encoded, features * at, lanes, total)
 
 
 @numba.njit(nogil=True, cache=True, fastmath=_FAST, error_model="numpy")
 @no_type_check
 def _backward_table(
     first, end,                          # levels
-    x, encoded_bar, resolutions, lanes,  # in:  [n, 3] [n, levels * features] [levels]
-    table_bar,                           # out: [levels, entries, features], zero on entry
+    x, encoded_bar, resolutions, lanes,  # in:  [n * 3] [n * levels * features] [levels]
+    table_bar,                           # out: [levels, entries * features], zero on entry
 ):  # fmt: skip
-    entries, features = table_bar.shape[1], len(lanes)
-    for level in range(first, end):
-        resolution, row = resolutions[level], table_bar[level]
-        for p in range(len(x)):
-            i, u = _split(x[p, 0], resolution)
-            j, v = _split(x[p, 1], resolution)
-            k, w = _split(x[p, 2], resolution)
-            e0, e1, e2, e3, e4, e5, e6, e7 = _corners(i, j, k, resolution, entries)
-            u_, v_, w_ = _ONE - u, _ONE - v, _ONE - w
-            for f in range(features):
-                bar = encoded_bar[p, level * features + f]
-                row[e0, f] += v_ * w_ * u_ * bar
-                row[e1, f] += v_ * w_ * u * bar
-                row[e2, f] += v * w_ * u_ * bar
-                row[e3, f] += v * w_ * u * bar
-                row[e4, f] += v_ * w * u_ * bar
-                row[e5, f] += v_ * w * u * bar
-                row[e6, f] += v * w * u_ * bar
-                row[e7, f] += v * w * u * bar
+    levels = len(table_bar)
+    features = np.uint64(len(lanes))
+    size = table_bar.shape[1] // len(lanes)
+    cells, places = np.empty((3, _CHUNK), np.uint32), np.empty((3, _CHUNK), np.float32)
+    entries, weights = np.empty((8, _CHUNK), np.uint32), np.empty((8, _CHUNK), np.float32)
+    for block in range(0, len(x) // 3, _BLOCK):
+        for level in range(first, end):
+            row = table_bar[level]
+            for chunk in range(block, min(len(x) // 3, block + _BLOCK), _CHUNK):
+                count = min(len(x) // 3 - chunk, _CHUNK)
+                _places(x, chunk, count, resolutions[level], cells, places)
+                _entries(cells, count, resolutions[level], size, entries)
+                _weights(places, count, weights)
+                for p in range(count):
+                    at = features * np.uint64((chunk + p) * levels + level)
+                    bar = read(encoded_bar, at, lanes)
+                    for c in range(8):
+                        vertex = features * np.uint64(entries[c, p])
+                        total = plus_scaled(read(row, vertex, lanes), weights[c, p], bar)
+                        write(row, vertex, lanes, total)
 
 
 @numba.njit(nogil=True, cache=True, fastmath=_FAST, error_model="numpy")
@@ -116,39 +156,59 @@ def _backward_table(
 def _backward_x(
     first, end,                                 # points
     x, table, encoded_bar, resolutions, lanes,  # in
-    x_bar,                                      # out: [n, 3]
+    x_bar,                                      # out: [n * 3], zero on entry
 ):  # fmt: skip
-    levels, entries, _ = table.shape
-    features = len(lanes)
-    for p in range(first, end):
-        x_slope, y_slope, z_slope = _ZERO, _ZERO, _ZERO
+    levels = len(table)
+    features = np.uint64(len(lanes))
+    size = table.shape[1] // len(lanes)
+    cells, places = np.empty((3, _CHUNK), np.uint32), np.empty((3, _CHUNK), np.float32)
+    entries, slopes = np.empty((8, _CHUNK), np.uint32), np.empty((8, _CHUNK), np.float32)
+    for block in range(first, end, _BLOCK):
         for level in range(levels):
-            resolution, row = resolutions[level], table[level]
-            i, u = _split(x[p, 0], resolution)
-            j, v = _split(x[p, 1], resolution)
-            k, w = _split(x[p, 2], resolution)
-            e0, e1, e2, e3, e4, e5, e6, e7 = _corners(i, j, k, resolution, entries)
-            u_, v_, w_ = _ONE - u, _ONE - v, _ONE - w
-            for f in range(features):
-                bar = encoded_bar[p, level * features + f] * np.float32(resolution)
-                # edges along x, then the two y-edges and the z-edge between their means
-                near_low, near_high = (
-                    u_ * row[e0, f] + u * row[e1, f],
-                    u_ * row[e2, f] + u * row[e3, f],
-                )
-                far_low, far_high = (
-                    u_ * row[e4, f] + u * row[e5, f],
-                    u_ * row[e6, f] + u * row[e7, f],
-                )
-                x_slope += bar * (
-                    v_ * w_ * (row[e1, f] - row[e0, f]) + v * w_ * (row[e3, f] - row[e2, f])
-                    + v_ * w * (row[e5, f] - row[e4, f]) + v * w * (row[e7, f] - row[e6, f])
-                )  # fmt: skip
-                y_slope += bar * (w_ * (near_high - near_low) + w * (far_high - far_low))
-                z_slope += bar * (v_ * (far_low - near_low) + v * (far_high - near_high))
-        x_bar[p, 0] = x_slope if _ZERO <= x[p, 0] <= _ONE else _ZERO
-        x_bar[p, 1] = y_slope if _ZERO <= x[p, 1] <= _ONE else _ZERO
-        x_bar[p, 2] = z_slope if _ZERO <= x[p, 2] <= _ONE else _ZERO
+            row = table[level]
+            for chunk in range(block, min(end, block + _BLOCK), _CHUNK):
+                count = min(end - chunk, _CHUNK)
+                _places(x, chunk, count, resolutions[level], cells, places)
+                _entries(cells, count, resolutions[level], size, entries)
+                # what the loss gains where a vertex has more weight
+                for p in range(count):
+                    at = features * np.uint64((chunk + p) * levels + level)
+                    for c in range(8):
+                        slope, vertex = _ZERO, features * np.uint64(entries[c, p])
+                        for f in range(len(lanes)):
+                            slope += encoded_bar[at + np.uint64(f)] * row[vertex + np.uint64(f)]
+                        slopes[c, p] = slope
+                _add_slopes(x, chunk, count, resolutions[level], places, slopes, x_bar)
+
+
+@numba.njit(fastmath=_FAST, error_model="numpy")
+@no_type_check
+def _add_slopes(x, first, count, resolution, places, slopes, x_bar):
+    """Slopes at the vertices → along the axes, by how the weights change with the place."""
+    scale, start = np.float32(resolution), _AXES * np.uint64(first)
+    for p in range(np.uint64(count)):
+        u, v, w = places[0, p], places[1, p], places[2, p]
+        # along x in the cell's four edges; then values at their middles, along y; then along z
+        low_0, low_1 = slopes[1, p] - slopes[0, p], slopes[3, p] - slopes[2, p]
+        high_0, high_1 = slopes[5, p] - slopes[4, p], slopes[7, p] - slopes[6, p]
+        along_x = low_0 + v * (low_1 - low_0)
+        along_x += w * (high_0 + v * (high_1 - high_0) - along_x)
+        at_low_0, at_low_1 = slopes[0, p] + u * low_0, slopes[2, p] + u * low_1
+        at_high_0, at_high_1 = slopes[4, p] + u * high_0, slopes[6, p] + u * high_1
+        y_low, y_high = at_low_1 - at_low_0, at_high_1 - at_high_0
+        along_y = y_low + w * (y_high - y_low)
+        along_z = at_high_0 - at_low_0 + v * (y_high - y_low)
+        i = start + _AXES * p
+        x_bar[i] += _slope(x[i], scale * along_x)
+        x_bar[i + _Y] += _slope(x[i + _Y], scale * along_y)
+        x_bar[i + _Z] += _slope(x[i + _Z], scale * along_z)
+
+
+@numba.njit(inline="always", error_model="numpy")
+@no_type_check
+def _slope(x, slope):
+    """Nothing where x was clamped, or is not a number."""
+    return slope if _ZERO <= x <= _ONE else _ZERO
 
 
 class _HashEncode(Function):
@@ -161,8 +221,8 @@ class _HashEncode(Function):
         ctx.resolutions = np.array(resolutions, np.int64)
         levels, _, features = table.shape
         encoded = torch.empty(len(x), levels * features)
-        feeds = (x.numpy(), table.numpy(), ctx.resolutions, (0,) * features)
-        in_pieces(_forward, len(x), *feeds, encoded.numpy())
+        feeds = (x.view(-1).numpy(), table.flatten(1).numpy(), ctx.resolutions, (0,) * features)
+        in_pieces(_forward, len(x), *feeds, encoded.view(-1).numpy(), grain=_CHUNK)
         return encoded
 
     @staticmethod
@@ -171,17 +231,17 @@ class _HashEncode(Function):
         ctx: FunctionCtx, encoded_bar: Tensor
     ) -> tuple[Tensor | None, Tensor | None, None]:
         x, table = ctx.saved_tensors
-        bar = encoded_bar.contiguous().numpy()
+        bar = encoded_bar.contiguous().view(-1).numpy()
         lanes = (0,) * table.shape[-1]
         x_bar = table_bar = None
         if ctx.needs_input_grad[0]:
-            x_bar = torch.empty_like(x)
-            feeds = (x.numpy(), table.numpy(), bar, ctx.resolutions, lanes)
-            in_pieces(_backward_x, len(x), *feeds, x_bar.numpy())
+            x_bar = torch.zeros_like(x)
+            feeds = (x.view(-1).numpy(), table.flatten(1).numpy(), bar, ctx.resolutions, lanes)
+            in_pieces(_backward_x, len(x), *feeds, x_bar.view(-1).numpy(), grain=_CHUNK)
         if ctx.needs_input_grad[1]:
             table_bar = torch.zeros_like(table)
-            own = (bar, ctx.resolutions, lanes, table_bar.numpy())
-            in_pieces(_backward_table, len(table), x.numpy(), *own)
+            own = (bar, ctx.resolutions, lanes, table_bar.flatten(1).numpy())
+            in_pieces(_backward_table, len(table), x.view(-1).numpy(), *own)
         return x_bar, table_bar, None
 
 

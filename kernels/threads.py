@@ -8,19 +8,22 @@ from itertools import pairwise
 import torch
 
 
-def in_pieces(kernel: Callable[..., None], count: int, *arguments: object) -> None:
+def in_pieces(kernel: Callable[..., None], count: int, *arguments: object, grain: int = 1) -> None:
     """Call `kernel(first, end, *arguments)` for consecutive pieces of `range(count)`.
 
-    There are as many pieces as torch has threads. The kernel must be compiled with `nogil=True` and
-    write only what belongs to its own items, so the result does not depend on their number. This
-    instead of numba's `prange`: its pools busy-wait, which is slow on shared cores even with one
-    thread, and a parallel kernel takes three times as long to compile.
+    There are as many pieces as torch has threads, and they begin at multiples of `grain`: as many
+    items as the kernel computes at once, if the compiler makes vector code of all but the last few
+    of them, which are rounded otherwise. The kernel must be compiled with `nogil=True` and write
+    only what belongs to its own items, so the result does not depend on their number. This instead
+    of numba's `prange`: its pools busy-wait, which is slow on shared cores even with one thread,
+    and a parallel kernel takes three times as long to compile.
     """
-    threads = min(torch.get_num_threads(), count)
+    grains = -(-count // grain)
+    threads = min(torch.get_num_threads(), grains)
     if threads <= 1:
         kernel(0, count, *arguments)
         return
-    ends = [count * piece // threads for piece in range(threads + 1)]
+    ends = [min(grains * piece // threads * grain, count) for piece in range(threads + 1)]
     waiting = pool(threads)
     calls = [waiting.submit(kernel, first, end, *arguments) for first, end in pairwise(ends)]
     for call in calls:

@@ -232,6 +232,24 @@ def test_nothing_to_smooth(impl):
     assert not clip_bar.any()
 
 
+@impls
+def test_a_colour_that_is_not_a_number_stays_inside_of_the_surface(impl, rng):
+    clip, faces = rectangle(*torch.tensor([2.3, 8.2, 1.2, 6.3]), (9, 11))
+    rast = rasterize(clip[None], faces, (9, 11), impl=impl)
+    image = torch.rand(1, 9, 11, 1, generator=rng)
+    image[0, 4, 5] = torch.nan  # no neighbour of it is on an edge
+    clip = clip[None].requires_grad_()
+    image.requires_grad_()
+    out = antialias(image, rast, clip, faces, impl=impl)
+    assert (out != image).sum() > 10
+    assert out.isnan().nonzero().tolist() == [[0, 4, 5, 0]]
+    out_bar = torch.where(out.isnan(), torch.nan, 1.0)
+    image_bar, clip_bar = torch.autograd.grad(out, (image, clip), out_bar)
+    assert image_bar.isnan().nonzero().tolist() == [[0, 4, 5, 0]]
+    assert clip_bar.isfinite().all()
+    assert clip_bar.any()
+
+
 def test_edge_table_pairs_opposite_corners():
     # Two faces at edge (1, 2); three at (0, 1); the last face names a vertex twice: no neighbour.
     faces = torch.tensor([[0, 1, 2], [2, 1, 3], [0, 1, 4], [1, 0, 5], [1, 2, 2]])

@@ -72,6 +72,37 @@ def test_gradient_of_weights_is_the_slope(impl, scene, rng):
         torch.testing.assert_close(rast_bar[..., k], slope, rtol=1e-4, atol=1e-4)
 
 
+@impls
+def test_what_is_not_a_number_shows_in_its_own_faces(impl, scene, rng):
+    rast, faces = scene
+    rast.requires_grad_()
+    is_five = rast[..., 3] == 5
+    assert is_five.any()
+    attributes = torch.randn(30, 2, generator=rng)
+    attributes[faces[4, 1], 0] = torch.nan
+    attributes.requires_grad_()
+    out = interpolate(attributes, rast, faces, impl=impl)
+    assert torch.equal(out[..., 0].isnan(), is_five)
+    assert out[..., 1].isfinite().all()
+    bars = torch.autograd.grad(out, (attributes, rast), torch.ones_like(out), retain_graph=True)
+    assert bars[0].isfinite().all()
+    assert torch.equal(bars[1][..., :2].isnan().any(-1), is_five)
+    out_bar = torch.where(is_five[..., None], torch.nan, 1.0).expand_as(out)
+    (attributes_bar,) = torch.autograd.grad(out, attributes, out_bar)
+    assert attributes_bar.isnan().all(-1).nonzero()[:, 0].tolist() == sorted(faces[4].tolist())
+    assert attributes_bar.isnan().sum() == 6
+
+
+@impls
+def test_nothing_is_seen(impl, rng):
+    attributes = torch.randn(3, 2, generator=rng).requires_grad_()
+    faces, rast = torch.zeros(0, 3, dtype=torch.int64), torch.zeros(1, 4, 5, 4)
+    out = interpolate(attributes, rast.requires_grad_(), faces, impl=impl)
+    assert torch.equal(out, torch.zeros(1, 4, 5, 2))
+    bars = torch.autograd.grad(out, (attributes, rast), torch.ones_like(out))
+    assert not any(bar.any() for bar in bars)
+
+
 def test_refuses_a_raster_of_other_faces(scene, rng):
     rast, faces = scene
     seen = int(rast[..., 3].max())

@@ -17,13 +17,19 @@ def threads():
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 10])
 @pytest.mark.parametrize("number", [1, 3])
-def test_every_item_is_in_exactly_one_piece(count, number, threads):
+@pytest.mark.parametrize("grain", [1, 4])
+def test_every_item_is_in_exactly_one_piece(count, number, grain, threads):
     threads(number)
     pieces = []
-    in_pieces(lambda first, end, tag: pieces.append((first, end, tag)), count, "argument")
+
+    def kernel(first, end, tag):
+        pieces.append((first, end, tag))
+
+    in_pieces(kernel, count, "argument", grain=grain)
     items = sorted(i for first, end, _ in pieces for i in range(first, end))
     assert items == list(range(count))
-    assert len(pieces) == max(min(number, count), 1)
+    assert len(pieces) == max(min(number, -(-count // grain)), 1)
+    assert all(first % grain == 0 for first, _, _ in pieces)
     assert {tag for _, _, tag in pieces} == {"argument"}
 
 
