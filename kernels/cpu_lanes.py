@@ -17,7 +17,7 @@ _INDEX = ir.IntType(32)
 _CONTRACT = ("contract",)  # a product may go into a sum unrounded
 
 
-class _Lanes(types.Type):  # type: ignore[misc]  # numba is untyped
+class _Lanes(types.Type):  # numba is untyped
     """`count` float32."""
 
     def __init__(self, count) -> None:

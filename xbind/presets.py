@@ -42,14 +42,17 @@ PHASE_2_CAMERAS = CameraRange(
 class ReferenceConfig:
     """The reference view x_r."""
 
-    candidates: int = 16
+    candidates: int = 24
     """Samples of the 2D prior to choose from."""
     steps: int = 20
     """DDIM steps."""
-    cfg_scale: float = 4.0
+    cfg_scale: float = 3.0
     """s of uncond + s · (cond − uncond)."""
-    w_pose: float = 0.06
-    """Bonus of an informative pose, beside a cosine (not in the paper)."""
+    w_pose: float = 0.5
+    """Weight of an informative pose beside the cosine, both in standard deviations over the samples
+    (not in the paper)."""
+    w_parts: float = 1.0
+    """Weight of an outline that shows parts, likewise (not in the paper)."""
     elevation_deg: float = 15.0
     """Preferred elevation of the reference, in degrees."""
     azimuth_deg: float = 40.0

@@ -1,6 +1,7 @@
 """The reference view: its mask, its pose, and which of several samples it is."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -10,13 +11,14 @@ from xbind.conditioning import reference_view
 from xbind.conditioning.errors import PromptError
 from xbind.conditioning.prompt import EncodedPrompt
 from xbind.conditioning.reference_view import (
+    concavity,
     informativeness,
     make_reference_view,
     sampled_mask,
 )
 from xbind.presets import ReferenceConfig
 
-CONFIG = ReferenceConfig(elevation_deg=15.0, azimuth_deg=40.0, w_pose=0.0)
+CONFIG = ReferenceConfig(elevation_deg=15.0, azimuth_deg=40.0, w_pose=0.0, w_parts=0.0)
 
 
 def disc(radius, centre=(32, 32), size=64):
@@ -68,18 +70,23 @@ def test_informativeness_is_highest_at_the_preferred_pose_on_either_side():
 def bundle_of(images, cosines, poses):
     """A 2D prior that samples `images`, an encoder that likes them as `cosines` says."""
 
-    def embed(_modality, _images):
-        return torch.tensor(cosines)[:, None] * torch.tensor([[1.0, 0.0]])
+    def rows(shown, values):
+        which = [next(i for i, x in enumerate(images) if torch.equal(x, one)) for one in shown]
+        return torch.as_tensor(values)[which]
+
+    def embed(_modality, shown):
+        return rows(shown, cosines)[:, None] * torch.tensor([[1.0, 0.0]])
 
     return SimpleNamespace(
         unclip=images,
         bind=SimpleNamespace(model=SimpleNamespace(embed=embed)),
-        view=None if poses is None else lambda x: poses[: len(x)],
+        view=None if poses is None else lambda shown: rows(shown, poses),
     )
 
 
 def reference(monkeypatch, bundle, config=CONFIG):
     monkeypatch.setattr(reference_view, "sample_unclip", lambda images, *_, **__: images)
+    monkeypatch.setattr(reference_view, "normalise_image", lambda images: images)
     c_m = torch.tensor([1.0, 0.0])
     prompt = EncodedPrompt(c_m, c_m, None, ())
     return make_reference_view(
@@ -101,11 +108,30 @@ def test_the_best_cosine_with_a_usable_mask_wins(monkeypatch):
 def test_a_pose_that_shows_more_outweighs_a_small_difference(monkeypatch):
     poses = torch.cat([pose(15, 40), pose(0, 0), pose(15, 180), pose(-45, 180)])
     bundle = bundle_of(IMAGES, [0.69, 0.0, 0.70, 0.60], poses)
-    config = ReferenceConfig(elevation_deg=15.0, azimuth_deg=40.0, w_pose=0.05)
-    view = reference(monkeypatch, bundle, config)
+    view = reference(monkeypatch, bundle, replace(CONFIG, w_pose=0.5))
     assert view.mask.sum() == sampled_mask(IMAGES[0]).sum()
+    # the estimator is asked again, about the picture that was chosen and cleaned
     assert float(view.camera.elevation_deg) == pytest.approx(15.0, abs=1e-4)
     assert float(view.camera.azimuth_deg) == pytest.approx(40.0, abs=1e-4)
+
+
+def test_an_outline_that_shows_parts_outweighs_a_small_difference(monkeypatch):
+    cup = disc(14)
+    handle = disc(9, (32, 48)) & ~disc(5, (32, 48)) & ~cup
+    images = torch.stack([picture(x) for x in (cup, cup | handle, disc(20))])
+    bundle = bundle_of(images, [0.70, 0.69, 0.60], None)
+    assert reference(monkeypatch, bundle).mask.sum() == sampled_mask(images[0]).sum()
+    view = reference(monkeypatch, bundle, replace(CONFIG, w_parts=1.0))
+    assert view.mask.sum() == sampled_mask(images[1]).sum()
+
+
+def test_concavity_in_closed_form():
+    mask = torch.zeros(1, 64, 64)
+    mask[0, 10:50, 10:20] = 1
+    mask[0, 40:50, 20:50] = 1  # an L of 400 + 300 pixels in a hull of 1600 − 30 · 30 / 2
+    assert concavity(mask) == pytest.approx(1 - 700 / 1150, abs=1e-6)
+    mask[0, 34:36, 24:26] = 1  # four pixels more in the same hull, which hang on nothing
+    assert concavity(mask) == pytest.approx(1 - 704 / 1150 - 3 * 4 / 704, abs=1e-6)
 
 
 def test_an_azimuth_is_only_believed_when_the_estimator_is_sure(monkeypatch):

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from scipy import ndimage
+from scipy.spatial import ConvexHull
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -168,16 +169,15 @@ def _best_sample(
     config: ReferenceConfig,
     generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
-    """Highest cosine to C_m, plus a bonus for poses that show an object's parts."""
+    """The sample that is nearest to C_m, in a pose and with an outline that show an object's parts.
+
+    The three are compared in standard deviations over the usable samples, since each has another
+    spread for every kind of object.
+    """
     images = sample_unclip(
         bundle.unclip, class_labels, count=config.candidates, steps=config.steps,
         cfg_scale=config.cfg_scale, generator=generator,
     )  # fmt: skip
-    with torch.inference_mode():
-        embedding = bundle.bind.model.embed("vision", normalise_image(images))
-        score = embedding @ prompt.c_m
-        if bundle.view is not None:
-            score = score + config.w_pose * informativeness(bundle.view(images), config)
     masks = [sampled_mask(image) for image in images]
     usable = [i for i, mask in enumerate(masks) if mask is not None]
     if not usable:
@@ -185,11 +185,41 @@ def _best_sample(
             f"None of the {config.candidates} sampled reference views shows an object on a white "
             f"background.\nTry another --seed, or give a picture with --image."
         )
-    best = max(usable, key=lambda i: float(score[i]))
+    shown = images[usable]
+    with torch.inference_mode():
+        embedding = bundle.bind.model.embed("vision", normalise_image(shown))
+        score = standardised(embedding @ prompt.c_m)
+        if bundle.view is not None:
+            score = score + config.w_pose * standardised(
+                informativeness(bundle.view(shown), config)
+            )
+    outline = torch.tensor([concavity(mask) for mask in masks if mask is not None])
+    score = score + config.w_parts * standardised(outline).clamp(-1, 1)
+    best = usable[int(score.argmax())]
     chosen = masks[best]
     assert chosen is not None
     image = chosen * images[best] + (1 - chosen)
     return image[None], chosen[None]
+
+
+def standardised(x: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """Zero mean and unit standard deviation; zeros where nothing differs."""
+    return (x - x.mean()) / x.std(correction=0).clamp_min(1e-6)
+
+
+def concavity(mask: Float[Tensor, "1 s s"]) -> float:
+    """Share of the outline's convex hull that is not object: handles, spouts, legs and wings show.
+
+    Pieces that do not hang together are no parts: what is outside of the largest counts threefold
+    against it.
+    """
+    inside = mask[0].numpy() > 0.5
+    labels, _ = ndimage.label(inside)
+    apart = 1 - np.bincount(labels.ravel())[1:].max() / inside.sum()
+    rows, columns = np.nonzero(inside)
+    corners = [np.stack([rows + i, columns + j], 1) for i in (0, 1) for j in (0, 1)]
+    hull = ConvexHull(np.concatenate(corners)).volume  # of a plane figure: its area
+    return float(1 - inside.sum() / hull - 3 * apart)
 
 
 def informativeness(pose: Float[Tensor, "b 4"], config: ReferenceConfig) -> Float[Tensor, " b"]:
