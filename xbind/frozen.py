@@ -20,10 +20,11 @@ from xbind.guidance.noise import (
     squared_cosine_betas,
 )
 from xbind.guidance.priors import UNet
-from xbind.models.bind import BindConfig, BindModel
+from xbind.models.bind import BindModel
+from xbind.models.bind_config import BindConfig
 from xbind.models.bundle import BundleError, BundleManifest, verify
 from xbind.models.convnet import ConvNet
-from xbind.models.tokenizer import WordTokenizer
+from xbind.models.tokenizer import BpeTokenizer, Tokenizer, WordTokenizer
 
 DIFFUSERS_WEIGHTS = "diffusion_pytorch_model.safetensors"
 """File name that diffusers gives the weights of a model."""
@@ -34,9 +35,9 @@ class AlignedEncoder:
     """The encoder C(·) with the preparation of each modality."""
 
     model: BindModel
-    tokenizer: WordTokenizer
+    tokenizer: Tokenizer
     groups: dict[str, list[str]]
-    """The tokenizer's words by kind, for messages."""
+    """The words of a closed vocabulary by kind, for messages."""
     fbank: FbankConfig
     depth: DepthConfig
     norms: dict[str, float]
@@ -142,12 +143,15 @@ def _load_bind(manifest: BundleManifest) -> AlignedEncoder:
     folder = manifest.part("bind")
     config = _read_json(folder / "config.json")
     words = _read_json(folder / "tokenizer.json")
+    closed = "vocabulary" in words
     net = BindModel(BindConfig.from_dict(config))
     _fill(net, folder / "model.safetensors")
     return AlignedEncoder(
         net,
-        WordTokenizer(tuple(words["vocabulary"]), words["length"]),
-        words["groups"],
+        WordTokenizer(tuple(words["vocabulary"]), words["length"])
+        if closed
+        else BpeTokenizer(folder / "vocab.json", folder / "merges.txt", words["length"]),
+        words["groups"] if closed else {},
         FbankConfig(**_read_json(folder / "fbank.json")),
         DepthConfig(**_read_json(folder / "depth.json")),
         dict(manifest.raw["embedding_norm"]),

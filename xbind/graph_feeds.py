@@ -194,13 +194,14 @@ class _Draw:
     def modality(self, name: str) -> Tensor:
         encoder, b = self.bundle.bind, self.request.batch
         if name == "text":
-            words = " ".join(encoder.tokenizer.vocabulary[:3])
-            return torch.tensor([encoder.tokenizer.encode(words).ids] * b)
+            return torch.tensor([encoder.tokenizer.encode(encoder.tokenizer.example).ids] * b)
         height, width = cast(Any, encoder.model.config.trunks[name]).input_size
-        if name == "vision":
-            return normalise_image(self.image(b, height))
-        return (
-            self.normal(b, 1, height, width)
-            if name == "audio"
-            else self.uniform(b, 1, height, width)
-        )
+        match name:
+            case "vision":
+                return normalise_image(self.image(b, height))
+            case "audio":
+                return self.normal(b, 1, height, width)
+            case "imu":
+                return self.normal(b, height, width)
+            case _:
+                return self.uniform(b, 1, height, width)

@@ -12,7 +12,7 @@ from torch.nn.functional import normalize
 
 from xbind.cameras import Cameras
 from xbind.conditioning.errors import PromptError
-from xbind.conditioning.prompt import EncodedPrompt
+from xbind.conditioning.prompt import EncodedPrompt, embed_images
 from xbind.frozen import Bundle, Unclip, Zero123
 from xbind.guidance.latents import decode
 from xbind.guidance.noise import NoiseSchedule
@@ -174,7 +174,7 @@ def _best_sample(
         cfg_scale=config.cfg_scale, generator=generator,
     )  # fmt: skip
     with torch.inference_mode():
-        embedding = bundle.bind.model.embed("vision", normalise_image(images))
+        embedding = embed_images(images, bundle.bind)
         score = embedding @ prompt.c_m
         if bundle.view is not None:
             score = score + config.w_pose * informativeness(bundle.view(images), config)
