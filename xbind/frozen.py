@@ -60,7 +60,12 @@ class Unclip:
     noising_alphas_cumprod: Float[Tensor, " steps"]
     """ᾱ of the schedule that noises embeddings."""
     image_size: int
-    """Side of its images, in pixels."""
+    """Side of the images that guidance shows it, in pixels."""
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of a latent of `image_size`."""
+        return _latent_shape(self.vae, self.image_size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,16 @@ class Zero123:
     """Length to which the image embedding is brought; None leaves it raw."""
     image_size: int
     """Side of its images, in pixels."""
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of a latent of `image_size`."""
+        return _latent_shape(self.vae, self.image_size)
+
+
+def _latent_shape(vae: Any, image_size: int) -> tuple[int, int, int]:  # noqa: ANN401
+    side = image_size >> (len(vae.config.block_out_channels) - 1)
+    return vae.config.latent_channels, side, side
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +120,7 @@ def load_bundle(manifest: BundleManifest) -> Bundle:
     return Bundle(
         manifest=manifest,
         bind=_load_bind(manifest),
-        clip=_load_clip(manifest.part("clip")),
+        clip=load_clip(manifest.part("clip")),
         clip_size=_read_json(manifest.part("clip") / "config.json")["image_size"],
         unclip=_load_unclip(manifest),
         zero123=_load_zero123(manifest),
@@ -158,7 +173,12 @@ def _load_bind(manifest: BundleManifest) -> AlignedEncoder:
     )
 
 
-def _load_clip(folder: Path) -> nn.Module:
+def load_clip(folder: Path) -> nn.Module:
+    """A CLIPVisionModelWithProjection: `config.json` and `model.safetensors`.
+
+    Raises:
+        BundleError: the files are missing or do not fit.
+    """
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
     config = CLIPVisionConfig(**_read_json(folder / "config.json"))
@@ -225,7 +245,7 @@ def _load_zero123(manifest: BundleManifest) -> Zero123:
         unet=_load_unet(manifest.part("zero123.unet")),
         vae=_load_vae(manifest.part("zero123.vae")),
         schedule=_load_schedule(manifest.part("zero123.scheduler")),
-        image_encoder=_load_clip(manifest.part("zero123.image_encoder")),
+        image_encoder=load_clip(manifest.part("zero123.image_encoder")),
         projection=projection,
         embedding_norm=manifest.raw["embedding_norm"].get("zero123"),
         image_size=manifest.raw["image_size"]["zero123"],

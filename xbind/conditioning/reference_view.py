@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from scipy import ndimage
 from torch import Tensor
-from torch.nn.functional import normalize
+from torch.nn.functional import interpolate, normalize
 
 from xbind.cameras import Cameras
 from xbind.conditioning.errors import PromptError
@@ -37,6 +37,16 @@ class ReferenceView:
     """m, in [0, 1]."""
     camera: Cameras
     """One camera: the pose that x_r is taken to be seen from."""
+
+    def at_size(self, size: int) -> "ReferenceView":
+        """The same view with `size` pixels a side, to compare renders of that size with."""
+        if self.image.shape[-1] == size:
+            return self
+        image, mask = (
+            interpolate(x, (size, size), mode="bilinear", antialias=True)
+            for x in (self.image, self.mask)
+        )
+        return ReferenceView(image, mask, self.camera)
 
 
 def condition_unclip(
@@ -225,8 +235,11 @@ def embed_reference_image(
     image: Float[Tensor, "b 3 s s"], zero123: Zero123
 ) -> Float[Tensor, "b d"]:
     """Embeddings of images in [0, 1] as the 3D prior's camera projection wants them."""
+    size = zero123.image_encoder.config.image_size
+    # CLIP's pixels as the authors of Zero-1-to-3 resize them
+    pixels = interpolate(image, (size, size), mode="bicubic", align_corners=True)
     with torch.inference_mode():
-        embedding = zero123.image_encoder(pixel_values=normalise_image(image)).image_embeds
+        embedding = zero123.image_encoder(pixel_values=normalise_image(pixels)).image_embeds
     length = zero123.embedding_norm
     embedding = embedding.clone()
     return embedding if length is None else length * normalize(embedding, dim=-1)
