@@ -63,6 +63,12 @@ class Unclip:
     """Side of the images that guidance shows it, in pixels."""
 
     @property
+    def drawn_size(self) -> int:
+        """Side of the images that it draws: the size it was trained at, in pixels."""
+        side: int = self.unet.config.sample_size
+        return side << _halvings(self.vae)
+
+    @property
     def latent_shape(self) -> tuple[int, int, int]:
         """Channels, height and width of a latent of `image_size`."""
         return _latent_shape(self.vae, self.image_size)
@@ -89,8 +95,12 @@ class Zero123:
         return _latent_shape(self.vae, self.image_size)
 
 
+def _halvings(vae: Any) -> int:  # noqa: ANN401
+    return len(vae.config.block_out_channels) - 1
+
+
 def _latent_shape(vae: Any, image_size: int) -> tuple[int, int, int]:  # noqa: ANN401
-    side = image_size >> (len(vae.config.block_out_channels) - 1)
+    side = image_size >> _halvings(vae)
     return vae.config.latent_channels, side, side
 
 

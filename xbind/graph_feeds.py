@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from xbind.frozen import Bundle
+from xbind.frozen import Bundle, Unclip, Zero123
 from xbind.graphs import BIND, GraphRequest
 from xbind.guidance.latents import encode
 from xbind.guidance.timesteps import cds_clamp
@@ -86,13 +86,22 @@ class _Draw:
     def steps(self, count: int) -> Tensor:
         return torch.full((count,), self.t)
 
+    def prior(self) -> Unclip | Zero123:
+        return self.bundle.zero123 if self.request.name in OF_ZERO123 else self.bundle.unclip
+
+    def prior_size(self) -> int:
+        """Side of the prior's images: what it draws where it draws, else what guidance shows it."""
+        drawn = self.request.name in ("unet2d", "vae_decode")
+        return self.bundle.unclip.drawn_size if drawn else self.prior().image_size
+
     def latent_noise(self, count: int) -> Tensor:
-        prior = self.bundle.zero123 if self.request.name in OF_ZERO123 else self.bundle.unclip
-        return self.normal(count, *prior.latent_shape)
+        prior = self.prior()
+        side = prior.latent_shape[1] * self.prior_size() // prior.image_size
+        return self.normal(count, prior.latent_shape[0], side, side)
 
     def latent(self, count: int) -> Tensor:
-        prior = self.bundle.zero123 if self.request.name in OF_ZERO123 else self.bundle.unclip
-        return encode(prior.vae, self.image(count, prior.image_size))
+        prior = self.prior()
+        return encode(prior.vae, self.image(count, self.prior_size()))
 
     def spread_steps(self, count: int) -> Tensor:
         """Timesteps of a large batch: all over the schedule, so that one trial sees them all."""

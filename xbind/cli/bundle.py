@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from xbind.cli.main import ImportBundleConfig
 
 _UNCLIP_FILES = (
-    "unet/*", "vae/*", "text_encoder/*", "tokenizer/*", "image_normalizer/*",
-    "image_noising_scheduler/*", "scheduler/*", "image_encoder/*",
+    "*/config.json", "*/scheduler_config.json", "tokenizer/*",
+    "*/diffusion_pytorch_model.safetensors", "*/model.safetensors",
 )  # fmt: skip
+"""One form of each weight; the repository and its mirrors hold up to four."""
 _ZERO123_FILES = (
     "unet/*", "vae/*", "image_encoder/*", "cc_projection/*", "clip_camera_projection/*",
     "scheduler/*",

@@ -55,9 +55,9 @@ class ImportBundleConfig:
     tokenizer: str = ""
     """A folder or hub id with CLIP's vocab.json and merges.txt; by default --unclip's."""
     out: Path = Path("sd21")
-    """Folder of the bundle, about 7 GB; then name it with --bundle."""
+    """Folder of the bundle, about 8.5 GB; then name it with --bundle."""
     allow_download: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Fetch hub ids that are not on this machine yet, about 10 GB; else nothing is fetched."""
+    """Fetch hub ids that are not on this machine yet, about 13 GB; else nothing is fetched."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,7 +65,7 @@ class RandomBundleConfig:
     """Make a bundle of the public networks' shapes with random weights, to try out a machine."""
 
     out: Path = Path("sd21-random")
-    """Folder of the bundle: about 7 GB, or 80 MB with --reduced."""
+    """Folder of the bundle: about 8.5 GB, or 60 MB with --reduced."""
     reduced: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """As deep, a tenth as wide, on pictures of 64 pixels."""
     seed: int = 0

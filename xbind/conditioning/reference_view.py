@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -235,7 +236,7 @@ def embed_reference_image(
     image: Float[Tensor, "b 3 s s"], zero123: Zero123
 ) -> Float[Tensor, "b d"]:
     """Embeddings of images in [0, 1] as the 3D prior's camera projection wants them."""
-    size = zero123.image_encoder.config.image_size
+    size = cast(Any, zero123.image_encoder).config.image_size
     # CLIP's pixels as the authors of Zero-1-to-3 resize them
     pixels = interpolate(image, (size, size), mode="bicubic", align_corners=True)
     with torch.inference_mode():

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -146,7 +147,7 @@ def _check_size(size: tuple[int, int], path: Path) -> None:
         )
 
 
-def _frames(path: Path) -> Iterator[tuple[object, float]]:
+def _frames(path: Path) -> Iterator[tuple[Any, float]]:
     """Decoded frames of a video with its frames per second."""
     try:
         import av
