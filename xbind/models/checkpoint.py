@@ -84,7 +84,7 @@ class _Lazy(Mapping[str, Tensor]):
 
     def __init__(self, path: Path) -> None:
         try:
-            self._file = safe_open(path, framework="pt")
+            self._file: Any = safe_open(path, framework="pt")
             self._names = list(self._file.keys())
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f"{path} is damaged ({error}).\nGet it again.") from error
