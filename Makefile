@@ -2,10 +2,11 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+ORACLES ?= $(VENV)-oracles
 TORCH = $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 
-.PHONY: demo test lint typecheck verify-kernels check-bounds clean
+.PHONY: demo test oracles lint typecheck verify-kernels check-bounds clean
 
 demo: $(VENV)/run.stamp
 	$(VENV)/bin/xbind generate --text "a blue snowman" --out out/demo --overwrite
@@ -18,6 +19,11 @@ test: export NUMBA_NUM_THREADS ?= 2
 test: $(VENV)/dev.stamp
 	$(VENV)/bin/pytest
 	TRITON_INTERPRET=1 $(VENV)/bin/pytest tests/kernels/gpu
+
+# Tests against other people's implementations, in an environment of their own (6.5 GB).
+oracles: export OMP_NUM_THREADS ?= 1
+oracles: $(ORACLES)/run.stamp
+	$(ORACLES)/bin/pytest tests/oracles
 
 lint: $(VENV)/dev.stamp
 	$(VENV)/bin/ruff check .
@@ -52,6 +58,14 @@ $(VENV)/dev.stamp: $(VENV)/run.stamp
 	$(PIP) install -c constraints.txt -e '.[dev]'
 	touch $@
 
+$(ORACLES)/run.stamp: constraints.txt constraints-oracles.txt setup.py
+	test -x $(ORACLES)/bin/python || $(PYTHON) -m venv $(ORACLES)
+	sed -E '/^(torch|triton|setuptools)==/d' constraints.txt > $(ORACLES)/constraints.txt
+	$(ORACLES)/bin/python -m pip --disable-pip-version-check install \
+	  -c $(ORACLES)/constraints.txt -c constraints-oracles.txt \
+	  -e . pytest beartype setuptools einops imagebind-unofficial open_clip_torch
+	touch $@
+
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(ORACLES) build *.egg-info .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -44,7 +44,9 @@ setup(
         "rtx": ["tensorrt-rtx-cu12>=1.7"],
         "tensorrt": ["tensorrt>=11.0"],
         "judges": ["open_clip_torch>=3.0"],
+        "video": ["av>=14.0"],
         "dev": [
+            "av>=14.0",
             "beartype>=0.21",
             "kaldi-native-fbank>=1.22",
             "mypy>=2.0",

@@ -10,9 +10,11 @@ import tyro
 _Text = Annotated[Optional[str], tyro.conf.arg(metavar="TEXT")]  # noqa: UP045
 _File = Annotated[Optional[Path], tyro.conf.arg(metavar="FILE")]  # noqa: UP045
 
-Modality = Literal["text", "image", "audio", "depth"]
+Modality = Literal["text", "image", "audio", "depth", "video", "thermal", "imu"]
 """What a prompt can be made of."""
-MODALITIES: tuple[Modality, ...] = ("text", "image", "audio", "depth")
+MODALITIES: tuple[Modality, ...] = (
+    "text", "image", "audio", "depth", "video", "thermal", "imu",
+)  # fmt: skip
 
 Precision = Literal["float32", "float16", "bfloat16"]
 """Of the frozen networks in an engine."""
@@ -35,6 +37,13 @@ class PromptConfig:
     """A depth map: PNG or TIFF of 8 or 16 bits, or a NumPy .npy file; 0 means not measured."""
     depth_kind: Literal["depth", "disparity"] = "depth"
     """What --depth holds: `depth` grows with the distance, `disparity` shrinks with it."""
+    video: _File = None
+    """A moving picture: GIF, WebP or PNG; with the `video` extra MP4, WebM, MOV and others."""
+    thermal: _File = None
+    """A thermal picture, in grey: brighter is warmer."""
+    imu: _File = None
+    """Five seconds of motion: a NumPy .npy or .csv file with six columns (or rows): acceleration
+    x, y, z and angular velocity x, y, z."""
     text_weight: float = 1.0
     """Weight of the text in the mix; only the ratios of the weights matter."""
     image_weight: float = 1.0
@@ -43,11 +52,17 @@ class PromptConfig:
     """Weight of the sound in the mix."""
     depth_weight: float = 1.0
     """Weight of the depth map in the mix."""
+    video_weight: float = 1.0
+    """Weight of the video in the mix."""
+    thermal_weight: float = 1.0
+    """Weight of the thermal picture in the mix."""
+    imu_weight: float = 1.0
+    """Weight of the motion in the mix."""
 
     def __post_init__(self) -> None:
         if not self.given():
             raise ValueError(
-                "no prompt: give at least one of --text, --image, --audio, --depth, "
+                f"no prompt: give at least one of {', '.join(f'--{m}' for m in MODALITIES)}, "
                 'such as --text "a red mug"'
             )
         if self.text is not None and not self.text.strip():

@@ -20,10 +20,11 @@ from xbind.guidance.noise import (
     squared_cosine_betas,
 )
 from xbind.guidance.priors import UNet
-from xbind.models.bind import BindConfig, BindModel
+from xbind.models.bind import BindModel
+from xbind.models.bind_config import BindConfig
 from xbind.models.bundle import BundleError, BundleManifest, verify
 from xbind.models.convnet import ConvNet
-from xbind.models.tokenizer import WordTokenizer
+from xbind.models.tokenizer import BpeTokenizer, Tokenizer, WordTokenizer
 
 DIFFUSERS_WEIGHTS = "diffusion_pytorch_model.safetensors"
 """File name that diffusers gives the weights of a model."""
@@ -34,9 +35,9 @@ class AlignedEncoder:
     """The encoder C(·) with the preparation of each modality."""
 
     model: BindModel
-    tokenizer: WordTokenizer
+    tokenizer: Tokenizer
     groups: dict[str, list[str]]
-    """The tokenizer's words by kind, for messages."""
+    """The words of a closed vocabulary by kind, for messages."""
     fbank: FbankConfig
     depth: DepthConfig
     norms: dict[str, float]
@@ -59,7 +60,18 @@ class Unclip:
     noising_alphas_cumprod: Float[Tensor, " steps"]
     """ᾱ of the schedule that noises embeddings."""
     image_size: int
-    """Side of its images, in pixels."""
+    """Side of the images that guidance shows it, in pixels."""
+
+    @property
+    def drawn_size(self) -> int:
+        """Side of the images that it draws: the size it was trained at, in pixels."""
+        side: int = self.unet.config.sample_size
+        return side << _halvings(self.vae)
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of a latent of `image_size`."""
+        return _latent_shape(self.vae, self.image_size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +88,20 @@ class Zero123:
     """Length to which the image embedding is brought; None leaves it raw."""
     image_size: int
     """Side of its images, in pixels."""
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of a latent of `image_size`."""
+        return _latent_shape(self.vae, self.image_size)
+
+
+def _halvings(vae: Any) -> int:  # noqa: ANN401
+    return len(vae.config.block_out_channels) - 1
+
+
+def _latent_shape(vae: Any, image_size: int) -> tuple[int, int, int]:  # noqa: ANN401
+    side = image_size >> _halvings(vae)
+    return vae.config.latent_channels, side, side
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +130,7 @@ def load_bundle(manifest: BundleManifest) -> Bundle:
     return Bundle(
         manifest=manifest,
         bind=_load_bind(manifest),
-        clip=_load_clip(manifest.part("clip")),
+        clip=load_clip(manifest.part("clip")),
         clip_size=_read_json(manifest.part("clip") / "config.json")["image_size"],
         unclip=_load_unclip(manifest),
         zero123=_load_zero123(manifest),
@@ -142,19 +168,27 @@ def _load_bind(manifest: BundleManifest) -> AlignedEncoder:
     folder = manifest.part("bind")
     config = _read_json(folder / "config.json")
     words = _read_json(folder / "tokenizer.json")
+    closed = "vocabulary" in words
     net = BindModel(BindConfig.from_dict(config))
     _fill(net, folder / "model.safetensors")
     return AlignedEncoder(
         net,
-        WordTokenizer(tuple(words["vocabulary"]), words["length"]),
-        words["groups"],
+        WordTokenizer(tuple(words["vocabulary"]), words["length"])
+        if closed
+        else BpeTokenizer(folder / "vocab.json", folder / "merges.txt", words["length"]),
+        words["groups"] if closed else {},
         FbankConfig(**_read_json(folder / "fbank.json")),
         DepthConfig(**_read_json(folder / "depth.json")),
         dict(manifest.raw["embedding_norm"]),
     )
 
 
-def _load_clip(folder: Path) -> nn.Module:
+def load_clip(folder: Path) -> nn.Module:
+    """A CLIPVisionModelWithProjection: `config.json` and `model.safetensors`.
+
+    Raises:
+        BundleError: the files are missing or do not fit.
+    """
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
     config = CLIPVisionConfig(**_read_json(folder / "config.json"))
@@ -221,7 +255,7 @@ def _load_zero123(manifest: BundleManifest) -> Zero123:
         unet=_load_unet(manifest.part("zero123.unet")),
         vae=_load_vae(manifest.part("zero123.vae")),
         schedule=_load_schedule(manifest.part("zero123.scheduler")),
-        image_encoder=_load_clip(manifest.part("zero123.image_encoder")),
+        image_encoder=load_clip(manifest.part("zero123.image_encoder")),
         projection=projection,
         embedding_norm=manifest.raw["embedding_norm"].get("zero123"),
         image_size=manifest.raw["image_size"]["zero123"],

@@ -11,17 +11,20 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from xbind.frozen import Bundle
+from xbind.frozen import Bundle, Unclip, Zero123
 from xbind.graphs import BIND, GraphRequest
 from xbind.guidance.latents import encode
 from xbind.guidance.timesteps import cds_clamp
 from xbind.guidance.unclip import unclip_condition
 from xbind.models.preprocess import normalise_image
+from xbind.models.trial import shaded_balls
 from xbind.presets import GuidanceConfig
 
 Feeds = dict[str, Tensor]
 MANY = 8
 """From this batch on, a plain UNet's inputs are spread over the whole schedule."""
+OF_ZERO123 = ("sds3d", "sds3d_img", "unet3d")
+"""Graphs whose latents are the 3D prior's."""
 CDS_GAP = 150
 """t₁ − t₂, in the middle of `cds_timesteps`."""
 
@@ -78,25 +81,27 @@ class _Draw:
         return torch.randn(*shape, generator=self.generator)
 
     def image(self, count: int, size: int) -> Float[Tensor, "b 3 s s"]:
-        """A shaded ball each, of a colour and place of its own, on white."""
-        line = torch.linspace(-1, 1, size)
-        y, x = torch.meshgrid(line, line, indexing="ij")
-        centre = 0.6 * (self.uniform(count, 2, 1, 1) - 0.5)
-        radius = 0.3 + 0.4 * self.uniform(count, 1, 1, 1)
-        dx, dy = x - centre[:, :1], y - centre[:, 1:]
-        inside = torch.sigmoid(size / 2 * (radius - (dx.square() + dy.square()).sqrt()))
-        shade = (0.7 - 0.3 * (dx + dy) / radius).clamp(0.1, 1)
-        return 1 - inside * (1 - shade * self.uniform(count, 3, 1, 1))
+        return shaded_balls(count, size, self.generator)
 
     def steps(self, count: int) -> Tensor:
         return torch.full((count,), self.t)
 
+    def prior(self) -> Unclip | Zero123:
+        return self.bundle.zero123 if self.request.name in OF_ZERO123 else self.bundle.unclip
+
+    def prior_size(self) -> int:
+        """Side of the prior's images: what it draws where it draws, else what guidance shows it."""
+        drawn = self.request.name in ("unet2d", "vae_decode")
+        return self.bundle.unclip.drawn_size if drawn else self.prior().image_size
+
     def latent_noise(self, count: int) -> Tensor:
-        unet = self.bundle.unclip.unet.config
-        return self.normal(count, unet.in_channels, unet.sample_size, unet.sample_size)
+        prior = self.prior()
+        side = prior.latent_shape[1] * self.prior_size() // prior.image_size
+        return self.normal(count, prior.latent_shape[0], side, side)
 
     def latent(self, count: int) -> Tensor:
-        return encode(self.bundle.unclip.vae, self.image(count, self.bundle.unclip.image_size))
+        prior = self.prior()
+        return encode(prior.vae, self.image(count, self.prior_size()))
 
     def spread_steps(self, count: int) -> Tensor:
         """Timesteps of a large batch: all over the schedule, so that one trial sees them all."""
@@ -194,13 +199,14 @@ class _Draw:
     def modality(self, name: str) -> Tensor:
         encoder, b = self.bundle.bind, self.request.batch
         if name == "text":
-            words = " ".join(encoder.tokenizer.vocabulary[:3])
-            return torch.tensor([encoder.tokenizer.encode(words).ids] * b)
+            return torch.tensor([encoder.tokenizer.encode(encoder.tokenizer.example).ids] * b)
         height, width = cast(Any, encoder.model.config.trunks[name]).input_size
-        if name == "vision":
-            return normalise_image(self.image(b, height))
-        return (
-            self.normal(b, 1, height, width)
-            if name == "audio"
-            else self.uniform(b, 1, height, width)
-        )
+        match name:
+            case "vision":
+                return normalise_image(self.image(b, height))
+            case "audio":
+                return self.normal(b, 1, height, width)
+            case "imu":
+                return self.normal(b, height, width)
+            case _:
+                return self.uniform(b, 1, height, width)

@@ -21,7 +21,7 @@ from xbind.guidance.ms import Ms
 from xbind.guidance.sds2d import Sds2d
 from xbind.guidance.sds3d import Sds3d
 from xbind.guidance.step import GuidanceStep
-from xbind.models.bind import Modality
+from xbind.models.bind_config import Modality
 from xbind.models.bundle import BundleManifest
 from xbind.presets import GuidanceConfig, MethodConfig
 

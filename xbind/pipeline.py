@@ -62,6 +62,10 @@ def generate(config: GenerateConfig, reporter: Reporter) -> RunResult:
     method = preset_named(config.preset)
     _check_device(config.device)
     manifest = load_manifest(config.bundle)
+    if manifest.raw.get("weights") == "random":
+        reporter.message(
+            f"The weights of bundle {manifest.name!r} are random: what comes out means nothing."
+        )
     bundle = load_bundle(manifest)
     wanted = _run_config(config, manifest.raw["files"])
     prompt, compiled = None, None

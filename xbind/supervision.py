@@ -21,7 +21,7 @@ from xbind.conditioning.reference_view import (
 from xbind.frozen import Bundle
 from xbind.graphs import eager_steps, sds_name
 from xbind.guidance.augment import augment, draw_augmentations
-from xbind.guidance.latents import encode
+from xbind.guidance.latents import encode, resize
 from xbind.guidance.ms import ms_weights
 from xbind.guidance.step import GuidanceStep, guide
 from xbind.guidance.timesteps import annealed_timesteps, cds_clamp, cds_timesteps
@@ -84,20 +84,19 @@ def make_condition(
         PromptError: no usable reference view could be sampled.
     """
     labels = condition_unclip(prompt.conditioning[None], bundle.unclip, generator)
-    unet = bundle.unclip.unet.config
-    shape = (1, unet.in_channels, unet.sample_size, unet.sample_size)
-    eps_star = torch.randn(shape, generator=generator)
+    eps_star = torch.randn(1, *bundle.unclip.latent_shape, generator=generator)
     view = make_reference_view(prompt, labels, bundle, config, generator)
     vae = bundle.zero123.vae
     with torch.no_grad():
-        latent = encode(vae, view.image) / vae.config.scaling_factor
+        image = resize(view.image, bundle.zero123.image_size)
+        latent = encode(vae, image) / vae.config.scaling_factor
     return Condition(
         prompt.c_m,
         labels,
         eps_star,
         view,
         latent,
-        embed_reference_image(view.image, bundle.zero123),
+        embed_reference_image(image, bundle.zero123),
     )
 
 
@@ -120,6 +119,7 @@ class Supervision:
         self.condition = condition
         self._zero123 = bundle.zero123
         self._schedule = bundle.unclip.schedule
+        self._shape_2d = bundle.unclip.latent_shape
         self._clip_size = bundle.clip_size
         self._step = eager_steps(bundle) if step is None else step
 
@@ -131,7 +131,7 @@ class Supervision:
         return guide(
             self._step(sds_name("sds2d", config)),
             image,
-            noise=self._noise(b, generator),
+            noise=torch.randn(b, *self._shape_2d, generator=generator),
             t=self._timesteps(config, progress, b, generator),
             class_labels=self.condition.class_labels,
             cfg_scale=torch.tensor(config.cfg_2d),
@@ -170,7 +170,7 @@ class Supervision:
         return guide(
             self._step(sds_name("sds3d", config)),
             image,
-            noise=self._noise(b, generator),
+            noise=torch.randn(b, *self._zero123.latent_shape, generator=generator),
             t=self._timesteps(config, progress, b, generator),
             token=self.token(cameras),
             reference_latent=self.condition.reference_latent,
@@ -198,9 +198,6 @@ class Supervision:
         return guide(
             self._step("ms"), augmented, c_m=self.condition.c_m, weight=weight / weight.sum()
         ).loss
-
-    def _noise(self, b: int, generator: torch.Generator) -> Tensor:
-        return torch.randn(b, *self.condition.eps_star.shape[1:], generator=generator)
 
     def _timesteps(
         self, config: GuidanceConfig, progress: float, b: int, generator: torch.Generator

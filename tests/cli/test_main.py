@@ -100,6 +100,7 @@ def test_the_public_flags_are_these(capsys):
     assert flags == {
         *("--help", "--text", "--image", "--audio", "--depth", "--depth-kind"),
         *("--text-weight", "--image-weight", "--audio-weight", "--depth-weight"),
+        *("--video", "--thermal", "--imu", "--video-weight", "--thermal-weight", "--imu-weight"),
         *("--seed", "--out", "--preset", "--bundle", "--device", "--engine", "--precision"),
         *("--threads", "--resume", "--overwrite"),
     }

@@ -74,19 +74,19 @@ def bundle_of(images, cosines, poses):
         which = [next(i for i, x in enumerate(images) if torch.equal(x, one)) for one in shown]
         return torch.as_tensor(values)[which]
 
-    def embed(_modality, shown):
+    def embed(shown):
         return rows(shown, cosines)[:, None] * torch.tensor([[1.0, 0.0]])
 
     return SimpleNamespace(
         unclip=images,
-        bind=SimpleNamespace(model=SimpleNamespace(embed=embed)),
+        bind=embed,
         view=None if poses is None else lambda shown: rows(shown, poses),
     )
 
 
 def reference(monkeypatch, bundle, config=CONFIG):
     monkeypatch.setattr(reference_view, "sample_unclip", lambda images, *_, **__: images)
-    monkeypatch.setattr(reference_view, "normalise_image", lambda images: images)
+    monkeypatch.setattr(reference_view, "embed_images", lambda shown, encoder: encoder(shown))
     c_m = torch.tensor([1.0, 0.0])
     prompt = EncodedPrompt(c_m, c_m, None, ())
     return make_reference_view(

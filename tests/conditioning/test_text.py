@@ -1,11 +1,13 @@
 """Prompts over a closed vocabulary."""
 
+import json
+
 import pytest
 import torch
 
 from xbind.conditioning.errors import PromptError
 from xbind.conditioning.text import encode_text
-from xbind.models.tokenizer import WordTokenizer
+from xbind.models.tokenizer import BpeTokenizer, WordTokenizer
 
 GROUPS = {"objects": ("mug", "car"), "colours": ("red", "blue"), "filler": ("a", "the")}
 TOKENIZER = WordTokenizer(tuple(word for group in GROUPS.values() for word in group), 6)
@@ -57,3 +59,31 @@ def test_without_groups_every_word_counts():
     assert encode_text("the", TOKENIZER).ids.tolist() == [1, THE, END, 0, 0, 0]
     with pytest.raises(PromptError, match="words: mug, car, red, blue, a, the"):
         encode_text("zeppelin", TOKENIZER)
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    """Byte pairs over the letters of "red mug": it knows "red" and "mu" as a whole."""
+    tokens = ["r", "e", "d", "m", "u", "g", "r</w>", "e</w>", "d</w>", "m</w>", "u</w>", "g</w>"]
+    tokens += ["re", "red</w>", "mu", "<|startoftext|>", "<|endoftext|>"]
+    (tmp_path / "vocab.json").write_text(json.dumps({token: i for i, token in enumerate(tokens)}))
+    (tmp_path / "merges.txt").write_text("#version: 0.2\nr e\nre d</w>\nm u\n")
+    return BpeTokenizer(tmp_path / "vocab.json", tmp_path / "merges.txt", 8)
+
+
+@pytest.mark.parametrize("text", ["red mug", "  RED\n mug ", "red&#32;mug"])
+def test_byte_pairs_are_merged_and_padded_with_zero(pairs, text):
+    ids = encode_text(text, pairs).ids
+    assert ids.tolist() == [15, 13, 14, 11, 16, 0, 0, 0]
+    assert ids.argmax() == 4
+
+
+def test_a_long_text_is_refused_with_its_length(pairs):
+    assert encode_text("red " * 6, pairs).ids[-1] == 16
+    with pytest.raises(PromptError, match="has 7 tokens; this bundle reads at most 6"):
+        encode_text("red " * 7, pairs)
+
+
+def test_blanks_say_nothing(pairs):
+    with pytest.raises(PromptError, match="says nothing"):
+        encode_text("&nbsp;", pairs)

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from xbind.models.bind import BindConfig, BindModel, StemLayer, TrunkConfig
+from xbind.models.bind import BindModel
+from xbind.models.bind_config import BindConfig, StemLayer, TrunkConfig
 
 HUGE = BindConfig(
     embed_dim=1024,

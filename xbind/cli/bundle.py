@@ -1,4 +1,4 @@
-"""`xbind bundle show`: what a bundle holds, and whether its files are what they were."""
+"""`xbind bundle show`, `import`, `random`: what a bundle holds, and how to make one."""
 
 import json
 import math
@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -14,6 +15,19 @@ from xbind.errors import XBindError
 from xbind.models.bundle import BundleManifest, load_manifest, verify
 from xbind.progress import format_bytes
 
+if TYPE_CHECKING:
+    from xbind.cli.main import ImportBundleConfig
+
+_UNCLIP_FILES = (
+    "*/config.json", "*/scheduler_config.json", "tokenizer/*",
+    "*/diffusion_pytorch_model.safetensors", "*/model.safetensors",
+)  # fmt: skip
+"""One form of each weight; the repository and its mirrors hold up to four."""
+_ZERO123_FILES = (
+    "unet/*", "vae/*", "image_encoder/*", "cc_projection/*", "clip_camera_projection/*",
+    "scheduler/*",
+)  # fmt: skip
+_TABLES = ("vocab.json", "merges.txt")
 _TOO_LONG = 100 * 2**20
 """No safetensors header is as long as this, in bytes."""
 
@@ -42,6 +56,85 @@ def show(bundle: str) -> None:
     console.print(_table(components(manifest)))
     verify(manifest)
     console.print(f"files: all {len(manifest.files)} agree with their hashes")
+
+
+def import_public(command: "ImportBundleConfig") -> None:
+    """Find the checkpoints, fetch what may be fetched, and make a bundle of them.
+
+    Raises:
+        XBindError: a checkpoint is not here, or is not what it should be.
+    """
+    from xbind.hub import locate
+    from xbind.import_parts import Sources
+    from xbind.importing import import_bundle
+    from xbind.models.sd21 import sd21
+    from xbind.models.sources import LICENCES
+
+    fetch = command.allow_download
+    console = Console(highlight=False, soft_wrap=True)
+    if not command.imagebind.is_file():
+        raise XBindError(
+            f"--imagebind {command.imagebind} does not exist.\nGet imagebind_huge.pth (4.5 GB) "
+            f"from where the README of facebookresearch/ImageBind says, and give its path."
+        )
+    unclip = locate(command.unclip, "--unclip", wanted=_UNCLIP_FILES, allow_download=fetch)
+    zero123 = locate(command.zero123, "--zero123", wanted=_ZERO123_FILES, allow_download=fetch)
+    clip = unclip
+    if command.clip:
+        wanted = ("config.json", "model.safetensors", "pytorch_model.bin", *_TABLES)
+        clip = locate(command.clip, "--clip", wanted=wanted, allow_download=fetch)
+    sources = Sources(
+        unclip=unclip,
+        zero123=zero123,
+        imagebind=command.imagebind,
+        clip=clip,
+        tokenizer=_tables(command, [unclip / "tokenizer", clip], fetch),
+    )
+    for part, licence in LICENCES.items():
+        console.print(f"licence of {part}: {licence}", markup=False)
+    origins = {"unclip": command.unclip, "zero123": command.zero123, "clip": command.clip}
+    origins |= {"imagebind": str(command.imagebind)}
+    manifest = import_bundle(
+        sources, command.out, sd21(), lambda line: console.print(line, markup=False),
+        origins=origins,
+    )  # fmt: skip
+    console.print(f'Made:  xbind generate --bundle {manifest.folder} --text "a red mug"')
+
+
+def _tables(command: "ImportBundleConfig", places: list[Path], fetch: bool) -> Path:
+    """The folder with CLIP's byte-pair tables.
+
+    Raises:
+        XBindError: there is none.
+    """
+    from xbind.hub import locate
+    from xbind.models.sources import CLIP_ID
+
+    if command.tokenizer:
+        places = [locate(command.tokenizer, "--tokenizer", wanted=_TABLES, allow_download=fetch)]
+    for place in places:
+        if all((place / name).is_file() for name in _TABLES):
+            return place
+    raise XBindError(
+        f"There are no {' and '.join(_TABLES)} in {' or '.join(str(p) for p in places)}.\n"
+        f"A checkpoint in one file has no tokenizer: name a folder or hub id that has one, "
+        f"such as\n  --tokenizer {CLIP_ID}"
+    )
+
+
+def make_random(out: Path, *, small: bool, seed: int) -> None:
+    """Make a bundle with random weights.
+
+    Raises:
+        XBindError: the folder cannot be written, or holds a bundle.
+    """
+    from xbind.models.sd21 import reduced, sd21
+    from xbind.random_bundle import make_random_bundle
+
+    console = Console(highlight=False, soft_wrap=True)
+    shapes = reduced() if small else sd21()
+    make_random_bundle(out, shapes, seed, lambda line: console.print(line, markup=False))
+    console.print(f"Made {out}: its weights are random, its objects mean nothing.", markup=False)
 
 
 def components(manifest: BundleManifest) -> list[Component]:

@@ -7,12 +7,14 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from xbind.config import GenerateConfig
 from xbind.errors import XBindError
+from xbind.models.sources import IMAGEBIND_FILE, UNCLIP_ID, ZERO123_ID
 
 WRONG_FLAGS = 2
 """Exit status for a command line that cannot be understood, as tyro has it."""
@@ -37,6 +39,40 @@ class ShowBundleConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ImportBundleConfig:
+    """Make a bundle of SD 2.1-unCLIP, Zero-1-to-3, ImageBind and CLIP; goes on when repeated."""
+
+    unclip: str = UNCLIP_ID
+    """Stable Diffusion 2.1-unCLIP (H): a folder of diffusers, a checkpoint in one file
+    (.safetensors, or .ckpt, of which nothing is run), or a hub id."""
+    zero123: str = ZERO123_ID
+    """Zero-1-to-3 XL: a folder, a file or a hub id."""
+    imagebind: Path = Path(IMAGEBIND_FILE)
+    """ImageBind-huge: the file of its authors. Its licence forbids commercial use."""
+    clip: str = ""
+    """CLIP ViT-H/14, for the similarity loss: a folder, a file or a hub id; by default the image
+    encoder of --unclip."""
+    tokenizer: str = ""
+    """A folder or hub id with CLIP's vocab.json and merges.txt; by default --unclip's."""
+    out: Path = Path("sd21")
+    """Folder of the bundle, about 8.5 GB; then name it with --bundle."""
+    allow_download: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Fetch hub ids that are not on this machine yet, about 13 GB; else nothing is fetched."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RandomBundleConfig:
+    """Make a bundle of the public networks' shapes with random weights, to try out a machine."""
+
+    out: Path = Path("sd21-random")
+    """Folder of the bundle: about 8.5 GB, or 60 MB with --reduced."""
+    reduced: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """As deep, a tenth as wide, on pictures of 64 pixels."""
+    seed: int = 0
+    """Seed of the weights."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ListEnginesConfig:
     """List the compiled graphs that are kept, and which of them still fit this installation."""
 
@@ -58,6 +94,8 @@ Command = (
     GenerateConfig
     | DoctorConfig
     | ShowBundleConfig
+    | ImportBundleConfig
+    | RandomBundleConfig
     | ListEnginesConfig
     | VerifyEnginesConfig
     | GcEnginesConfig
@@ -66,6 +104,8 @@ COMMANDS: dict[str, type[Command]] = {
     "generate": GenerateConfig,
     "doctor": DoctorConfig,
     "bundle show": ShowBundleConfig,
+    "bundle import": ImportBundleConfig,
+    "bundle random": RandomBundleConfig,
     "engines list": ListEnginesConfig,
     "engines verify": VerifyEnginesConfig,
     "engines gc": GcEnginesConfig,
@@ -141,6 +181,14 @@ def run(command: Command) -> None:
             from xbind.cli.bundle import show
 
             show(bundle)
+        case ImportBundleConfig():
+            from xbind.cli.bundle import import_public
+
+            import_public(command)
+        case RandomBundleConfig(out=out, reduced=small, seed=seed):
+            from xbind.cli.bundle import make_random
+
+            make_random(out, small=small, seed=seed)
         case _:
             _run_engines(command)
 

@@ -10,6 +10,7 @@ from torch.nn.functional import interpolate, normalize
 
 from xbind.conditioning.audio import fbank_clips, load_audio
 from xbind.conditioning.depth import load_depth, normalise_depth
+from xbind.conditioning.errors import PromptError
 from xbind.conditioning.image import (
     MARGIN,
     LoadedImage,
@@ -17,11 +18,15 @@ from xbind.conditioning.image import (
     load_image,
     to_square,
 )
+from xbind.conditioning.motion import load_motion
 from xbind.conditioning.text import encode_text
+from xbind.conditioning.thermal import load_thermal
+from xbind.conditioning.video import load_clips
 from xbind.config import Modality, PromptConfig
 from xbind.frozen import AlignedEncoder
+from xbind.models.bind_config import Modality as Trunk
 from xbind.models.convnet import LOG_ZOOM, ConvNet
-from xbind.models.preprocess import normalise_image
+from xbind.models.preprocess import fit_image, normalise_image
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,7 @@ def encode_prompt(
     mixed = torch.zeros(encoder.model.config.embed_dim)
     length = 0.0
     for modality in prompt.given():
+        _check_known(modality, encoder)
         share = prompt.weight(modality) / total
         if modality == "image":
             assert prompt.image is not None
@@ -74,7 +80,7 @@ def encode_prompt(
         else:
             embedding = _EMBED[modality](prompt, encoder, warnings.append)
         mixed = mixed + share * embedding
-        length += share * encoder.norms["vision" if modality == "image" else modality]
+        length += share * encoder.norms[_TRUNK[modality]]
     c_m = normalize(mixed, dim=0)
     return EncodedPrompt(c_m, length * c_m, image, tuple(warnings))
 
@@ -90,8 +96,29 @@ def _framed(picture: LoadedImage, size: int, name: str, view: ConvNet | None) ->
     return to_square(picture, size, margin=(1 - share) / 2, name=name)
 
 
+def _check_known(modality: Modality, encoder: AlignedEncoder) -> None:
+    """Refuse what the bundle cannot encode.
+
+    Raises:
+        PromptError: it has no trunk for it.
+    """
+    trunks = encoder.model.config.trunks
+    if _TRUNK[modality] not in trunks:
+        known = ", ".join(f"--{name}" for name, trunk in _TRUNK.items() if trunk in trunks)
+        raise PromptError(
+            f"This bundle cannot read --{modality}; it reads {known}.\n"
+            f"Give one of these, or another bundle with --bundle."
+        )
+
+
+def embed_images(images: Float[Tensor, "b 3 h w"], encoder: AlignedEncoder) -> Float[Tensor, "b d"]:
+    """Unit vectors of images in [0, 1], of any size."""
+    size = encoder.model.config.trunks["vision"].input_size[0]
+    return encoder.model.embed("vision", normalise_image(fit_image(images, size)))
+
+
 def _embed_image(image: SquareImage, encoder: AlignedEncoder) -> Float[Tensor, " d"]:
-    return encoder.model.embed("vision", normalise_image(image.rgb[None]))[0]
+    return embed_images(image.rgb[None], encoder)[0]
 
 
 def _embed_text(
@@ -111,8 +138,12 @@ def _embed_audio(
     sound = load_audio(prompt.audio, encoder.fbank)
     if (warning := sound.warning()) is not None:
         warn(warning)
-    clips = encoder.model.embed("audio", fbank_clips(sound.waveform, encoder.fbank))
-    return normalize(clips.mean(0), dim=0)
+    return _embed_clips("audio", fbank_clips(sound.waveform, encoder.fbank), encoder)
+
+
+def _embed_clips(trunk: Trunk, clips: Tensor, encoder: AlignedEncoder) -> Float[Tensor, " d"]:
+    """The direction of the mean over clips, as ImageBind takes it."""
+    return normalize(encoder.model.embed(trunk, clips).mean(0), dim=0)
 
 
 def _embed_depth(
@@ -125,8 +156,41 @@ def _embed_depth(
     return encoder.model.embed("depth", fitted)[0]
 
 
+def _embed_video(
+    prompt: PromptConfig, encoder: AlignedEncoder, _warn: Callable[[str], None]
+) -> Float[Tensor, " d"]:
+    assert prompt.video is not None
+    trunk = encoder.model.config.trunks["vision"]
+    clips = load_clips(prompt.video, size=trunk.input_size[0], frames=trunk.frames)
+    return _embed_clips("vision", clips if trunk.frames > 1 else clips[:, :, 0], encoder)
+
+
+def _embed_thermal(
+    prompt: PromptConfig, encoder: AlignedEncoder, _warn: Callable[[str], None]
+) -> Float[Tensor, " d"]:
+    assert prompt.thermal is not None
+    size = encoder.model.config.trunks["thermal"].input_size[0]
+    return encoder.model.embed("thermal", fit_image(load_thermal(prompt.thermal)[None], size))[0]
+
+
+def _embed_imu(
+    prompt: PromptConfig, encoder: AlignedEncoder, _warn: Callable[[str], None]
+) -> Float[Tensor, " d"]:
+    assert prompt.imu is not None
+    samples = encoder.model.config.trunks["imu"].input_size[1]
+    return encoder.model.embed("imu", load_motion(prompt.imu, samples)[None])[0]
+
+
+_TRUNK: dict[Modality, Trunk] = {
+    "text": "text", "image": "vision", "audio": "audio", "depth": "depth", "video": "vision",
+    "thermal": "thermal", "imu": "imu",
+}  # fmt: skip
+"""What a prompt gives → the trunk that reads it."""
 _EMBED: dict[Modality, Callable[[PromptConfig, AlignedEncoder, Callable[[str], None]], Tensor]] = {
     "text": _embed_text,
     "audio": _embed_audio,
     "depth": _embed_depth,
+    "video": _embed_video,
+    "thermal": _embed_thermal,
+    "imu": _embed_imu,
 }

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -9,11 +10,11 @@ from jaxtyping import Float, Int
 from scipy import ndimage
 from scipy.spatial import ConvexHull
 from torch import Tensor
-from torch.nn.functional import normalize
+from torch.nn.functional import interpolate, normalize
 
 from xbind.cameras import Cameras
 from xbind.conditioning.errors import PromptError
-from xbind.conditioning.prompt import EncodedPrompt
+from xbind.conditioning.prompt import EncodedPrompt, embed_images
 from xbind.frozen import Bundle, Unclip, Zero123
 from xbind.guidance.latents import decode
 from xbind.guidance.noise import NoiseSchedule
@@ -38,6 +39,16 @@ class ReferenceView:
     """m, in [0, 1]."""
     camera: Cameras
     """One camera: the pose that x_r is taken to be seen from."""
+
+    def at_size(self, size: int) -> "ReferenceView":
+        """The same view with `size` pixels a side, to compare renders of that size with."""
+        if self.image.shape[-1] == size:
+            return self
+        image, mask = (
+            interpolate(x, (size, size), mode="bilinear", antialias=True)
+            for x in (self.image, self.mask)
+        )
+        return ReferenceView(image, mask, self.camera)
 
 
 def condition_unclip(
@@ -187,8 +198,7 @@ def _best_sample(
         )
     shown = images[usable]
     with torch.inference_mode():
-        embedding = bundle.bind.model.embed("vision", normalise_image(shown))
-        score = standardised(embedding @ prompt.c_m)
+        score = standardised(embed_images(shown, bundle.bind) @ prompt.c_m)
         if bundle.view is not None:
             score = score + config.w_pose * standardised(
                 informativeness(bundle.view(shown), config)
@@ -255,8 +265,11 @@ def embed_reference_image(
     image: Float[Tensor, "b 3 s s"], zero123: Zero123
 ) -> Float[Tensor, "b d"]:
     """Embeddings of images in [0, 1] as the 3D prior's camera projection wants them."""
+    size = cast(Any, zero123.image_encoder).config.image_size
+    # CLIP's pixels as the authors of Zero-1-to-3 resize them
+    pixels = interpolate(image, (size, size), mode="bicubic", align_corners=True)
     with torch.inference_mode():
-        embedding = zero123.image_encoder(pixel_values=normalise_image(image)).image_embeds
+        embedding = zero123.image_encoder(pixel_values=normalise_image(pixels)).image_embeds
     length = zero123.embedding_norm
     embedding = embedding.clone()
     return embedding if length is None else length * normalize(embedding, dim=-1)

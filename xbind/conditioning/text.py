@@ -1,4 +1,4 @@
-"""A text prompt to token ids, over a closed vocabulary: what is not in it is said, not guessed."""
+"""A text prompt to token ids: what an encoder does not know or cannot hold is said, not guessed."""
 
 import difflib
 import re
@@ -10,7 +10,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from xbind.conditioning.errors import PromptError
-from xbind.models.tokenizer import WordTokenizer
+from xbind.models.tokenizer import BpeTokenizer, Tokenizer, WordTokenizer
 
 FILLER = "filler"
 """The group of words that mean nothing alone ("a", "the"): they do not make a prompt."""
@@ -33,20 +33,40 @@ class TextPrompt:
 
 
 def encode_text(
-    text: str, tokenizer: WordTokenizer, groups: Mapping[str, Sequence[str]] | None = None
+    text: str, tokenizer: Tokenizer, groups: Mapping[str, Sequence[str]] | None = None
 ) -> TextPrompt:
     """Turn a prompt into ids, and keep what was not understood.
 
     Args:
         text: the prompt; case and punctuation do not matter.
         tokenizer: the bundle's.
-        groups: the vocabulary by kind ("colours", …), for the message; the words of the group
+        groups: a closed vocabulary by kind ("colours", …), for the message; the words of the group
             `filler` do not make a prompt alone. Without it all words are of one kind.
 
     Raises:
         PromptError: when no word means anything to the bundle (the message lists what does, and
-            names near misses), or when the known words are more than the encoder has places for.
+            names near misses), or when the text is longer than the encoder has places for.
     """
+    if isinstance(tokenizer, BpeTokenizer):
+        return _encode_pairs(text, tokenizer)
+    return _encode_words(text, tokenizer, groups)
+
+
+def _encode_pairs(text: str, tokenizer: BpeTokenizer) -> TextPrompt:
+    count = len(tokenizer.tokens(text))
+    if count == 0:
+        raise PromptError(f"The prompt {text!r} says nothing. Say what to make, such as a red mug.")
+    if count > tokenizer.length - 2:
+        raise PromptError(
+            f"The prompt has {count} tokens; this bundle reads at most {tokenizer.length - 2}.\n"
+            f"Say it in fewer words than: {text!r}"
+        )
+    return TextPrompt(torch.tensor(tokenizer.encode(text).ids), ())
+
+
+def _encode_words(
+    text: str, tokenizer: WordTokenizer, groups: Mapping[str, Sequence[str]] | None
+) -> TextPrompt:
     groups = {"words": tokenizer.vocabulary} if groups is None else groups
     words = [word for word in re.split(r"[\W_]+", text.lower()) if word]
     known = [word for word in words if word in tokenizer.vocabulary]

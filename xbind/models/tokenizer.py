@@ -1,7 +1,12 @@
-"""A closed vocabulary of whole words, for encoders whose language is small and honest about it."""
+"""Words to token ids: a closed vocabulary of whole words, or CLIP's byte pairs."""
 
+import html
+import json
 import re
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 from xbind.errors import XBindError
 
@@ -15,7 +20,7 @@ class Encoded:
     """Token ids of one text."""
 
     ids: list[int]
-    """`length` ids: begin, words, end, padding. The end has the highest id of all."""
+    """`length` ids: begin, the text, end, padding. The end has the highest id of all."""
     unknown: tuple[str, ...]
     """Words that were left out because the vocabulary lacks them, in order."""
 
@@ -28,6 +33,11 @@ class WordTokenizer:
     """Known words, in the order of their ids from 2 on."""
     length: int
     """Positions of the text encoder; longer texts are cut at the end."""
+
+    @property
+    def example(self) -> str:
+        """A text that this tokenizer knows."""
+        return " ".join(self.vocabulary[:3])
 
     @property
     def vocab_size(self) -> int:
@@ -52,3 +62,55 @@ class WordTokenizer:
         ids = [1, *known[: self.length - 2], self.vocab_size - 1]
         ids += [0] * (self.length - len(ids))
         return Encoded(ids, tuple(word for word in words if word not in index))
+
+
+@dataclass(frozen=True)
+class BpeTokenizer:
+    """CLIP's byte-pair encoding, as ImageBind's text tower reads it: padded with 0.
+
+    Any text can be said in it. Its tables are those of every CLIP repository: `vocab.json` and
+    `merges.txt`.
+    """
+
+    vocab: Path
+    """Token → id."""
+    merges: Path
+    """Pairs to merge, the most frequent first, under a line that names the version."""
+    length: int
+    """Positions of the text encoder."""
+
+    example = "a red mug"
+    """A text that this tokenizer knows."""
+
+    @cached_property
+    def _tokenizer(self) -> Any:  # noqa: ANN401
+        from transformers import CLIPTokenizer
+
+        lines = self.merges.read_text(encoding="utf-8").split("\n")[1:]
+        merges = [tuple(line.split()) for line in lines if line]
+        return CLIPTokenizer(
+            vocab=json.loads(self.vocab.read_text(encoding="utf-8")), merges=merges
+        )
+
+    def tokens(self, text: str) -> list[int]:
+        """Ids of a text of any length, without begin, end and padding."""
+        clean = html.unescape(html.unescape(text)).strip()
+        ids: list[int] = self._tokenizer(clean, add_special_tokens=False)["input_ids"]
+        return ids
+
+    def encode(self, text: str) -> Encoded:
+        """Turn a text into ids; nothing is ever unknown.
+
+        Raises:
+            ValueError: it is longer than the encoder's positions.
+        """
+        ids = self.tokens(text)
+        if len(ids) > self.length - 2:
+            raise ValueError(f"{len(ids)} tokens do not fit {self.length - 2} places")
+        begin, end = self._tokenizer.bos_token_id, self._tokenizer.eos_token_id
+        ids = [begin, *ids, end]
+        return Encoded(ids + [0] * (self.length - len(ids)), ())
+
+
+Tokenizer = WordTokenizer | BpeTokenizer
+"""What turns a prompt's words into ids."""

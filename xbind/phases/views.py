@@ -63,7 +63,7 @@ def reference_terms(
     supervision: Supervision, config: GuidanceConfig, image: Tensor, opacity: Tensor
 ) -> dict[str, Tensor]:
     """L_ref (Eq. 11) of the view rendered from the reference camera."""
-    reference = supervision.condition.reference
+    reference = supervision.condition.reference.at_size(image.shape[-1])
     terms: dict[str, Tensor] = {}
     if config.w_rgb > 0:
         terms["rgb"] = reference_rgb_loss(image, reference.image, reference.mask)

@@ -15,7 +15,8 @@ from xbind.mini.train.captions import CONTEXT_LENGTH, Bank, build_tokenizer, dra
 from xbind.mini.train.data import Draw, Split, World, draw, images
 from xbind.mini.train.loop import LoopConfig, averaged, train
 from xbind.mini.world.captions import prompts
-from xbind.models.bind import BindConfig, BindModel, StemLayer, TrunkConfig
+from xbind.models.bind import BindModel
+from xbind.models.bind_config import BindConfig, StemLayer, TrunkConfig
 from xbind.models.preprocess import normalise_image
 
 EMBED_DIM = 128

@@ -1,0 +1,17 @@
+"""Where the public networks of the `sd21` bundle come from, and what their licences ask for."""
+
+UNCLIP_ID = "sd2-community/stable-diffusion-2-1-unclip"
+"""A mirror: Stability AI removed its own SD 2.x repositories from the hub in November 2025."""
+ZERO123_ID = "kxic/zero123-xl"
+"""Zero-1-to-3 XL in diffusers' layout."""
+CLIP_ID = "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"
+"""Also has CLIP's byte-pair tables, which a checkpoint in one file lacks."""
+IMAGEBIND_FILE = "imagebind_huge.pth"
+"""Released by ImageBind's authors, 4.5 GB; their README says where."""
+LICENCES = {
+    "unclip": "CreativeML Open RAIL++-M: use restrictions of its attachment A apply",
+    "zero123": "MIT for the code; weights derive from Stable Diffusion (CreativeML Open RAIL-M)",
+    "bind": "CC-BY-NC 4.0: NO COMMERCIAL USE",
+    "clip": "MIT",
+}
+"""Part → what its publishers ask for. Read their page before you use it."""
