@@ -84,8 +84,9 @@ class _Lazy(Mapping[str, Tensor]):
 
     def __init__(self, path: Path) -> None:
         try:
-            self._file: Any = safe_open(path, framework="pt")
-            self._names = list(self._file.keys())
+            file: Any = safe_open(path, framework="pt")
+            self._file = file
+            self._names = list(file.keys())
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f"{path} is damaged ({error}).\nGet it again.") from error
 
