@@ -196,7 +196,7 @@ class Silent:
 
 @pytest.mark.slow
 def test_the_object_is_the_same(tmp_path, monkeypatch):
-    """Same seed: reference alike to the pixel, terms to 1e-3, the turntable to 35 dB."""
+    """Same seed: reference alike to the pixel, terms to 5e-3 after 20 steps, the turntable to 35 dB."""
     monkeypatch.setenv("XBIND_CACHE", str(tmp_path / "cache"))
     frames, volumes, terms = {}, {}, {}
     for engine in ("eager", "onnxruntime"):
@@ -215,7 +215,7 @@ def test_the_object_is_the_same(tmp_path, monkeypatch):
     error = np.square(frames["eager"] - frames["onnxruntime"]).mean()
     assert -10 * np.log10(error + 1e-12) > 35
     assert volumes["onnxruntime"] == pytest.approx(volumes["eager"], rel=1e-3)
-    np.testing.assert_allclose(terms["onnxruntime"], terms["eager"], rtol=1e-3)
+    np.testing.assert_allclose(terms["onnxruntime"], terms["eager"], rtol=5e-3)
     resumed = {"prompt": PromptConfig(text="a red mug"), "preset": "smoke", "resume": True}
     with pytest.raises(ResumeMismatch, match="engine differs"):
         generate(GenerateConfig(out=tmp_path / "eager", engine="onnxruntime", **resumed), Silent())

@@ -250,4 +250,5 @@ def test_an_object_at_the_border_is_padded():
     corners = square.rgb[:, [0, 0, -1, -1], [0, -1, 0, -1]]
     torch.testing.assert_close(corners, torch.ones(3, 4))
     rows = square.mask[0].amax(1).nonzero()
-    assert (rows.min() + rows.max()).item() == pytest.approx(63, abs=1)
+    # the window begins at a whole pixel of the picture, which is 1.7 of the square's
+    assert (rows.min() + rows.max()).item() == pytest.approx(63, abs=2)
