@@ -196,7 +196,7 @@ class Silent:
 
 @pytest.mark.slow
 def test_the_object_is_the_same(tmp_path, monkeypatch):
-    """Same seed: reference alike to the pixel, terms to 5e-3 after 20 steps, the turntable to 35 dB."""
+    """Same seed: reference alike to the pixel, 20 terms to 5e-3, the turntable to 35 dB."""
     monkeypatch.setenv("XBIND_CACHE", str(tmp_path / "cache"))
     frames, volumes, terms = {}, {}, {}
     for engine in ("eager", "onnxruntime"):
