@@ -139,7 +139,7 @@ def _choose(
         return "eager"
     check_precision(backend, precision)
     name = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}[backend]
-    report(f"guidance in {name} {version}, the fastest here; --engine eager for torch")
+    report(f"guidance in {name} {version}; --engine eager for torch")
     return backend
 
 
