@@ -1,1 +1,1 @@
-"""Run-time of compiled guidance steps. Empty so far: every step runs in eager torch."""
+"""Run-time of compiled guidance steps: backends, the store, and the call the optimiser sees."""

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 BackendName = Literal["onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"]
 """What can run a compiled graph."""
+CPU_BACKENDS: tuple[BackendName, ...] = ("openvino", "onnxruntime")
+"""Those for a CPU, the fastest first (docs/engines.md)."""
 
 
 def open_backend(entry: Entry, *, threads: int, workspace: "Workspace | None" = None) -> Backend:
@@ -86,6 +88,27 @@ def check_precision(backend: BackendName, precision: str) -> None:
             "ONNX Runtime has no bfloat16 on a CPU, but float32 and float16.\n"
             "Give --engine openvino, or --precision float32."
         )
+
+
+def cpu_backends(precision: str) -> list[BackendName]:
+    """Those that are installed and compute in `precision` on this CPU, the fastest first.
+
+    Raises:
+        BackendUnavailable: none; says what to install, or which precision to take.
+    """
+    able: list[BackendName] = []
+    reasons = [f"No engine computes in {precision} on this CPU."]
+    for backend in CPU_BACKENDS:
+        try:
+            version_of(backend)
+            check_precision(backend, precision)
+        except BackendUnavailable as error:
+            reasons.append(str(error))
+        else:
+            able.append(backend)
+    if not able:
+        raise BackendUnavailable("\n".join(reasons))
+    return able
 
 
 def target_of(backend: BackendName) -> str:

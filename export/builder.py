@@ -1,6 +1,7 @@
 """An ONNX graph in the making: names, constants, and nodes that are made once."""
 
 from collections.abc import Sequence, Set
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -23,6 +24,18 @@ ONNX_TYPES = {
 HALF = (torch.float16, torch.bfloat16)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    """Which of several ways to say the same a backend wants."""
+
+    spread_scalars: bool = False
+    """Give a number that meets an image one element for each channel. TensorRT-RTX 1.7.1 cannot
+    build some graphs without it ("same_symbolic_shapes" where a number follows a convolution)."""
+    channel_norms: bool = False
+    """Write group norms of images without a reshape. OpenVINO keeps images with the channels last,
+    and would turn them to reshape them and back: a fifth of a step's time."""
+
+
 class Builder:
     """Collects nodes and constants; what a lowering writes into.
 
@@ -31,17 +44,17 @@ class Builder:
     """
 
     def __init__(
-        self, used: Set[Value], *, upcast_attention: bool = False, spread_scalars: bool = False
+        self, used: Set[Value], dialect: Dialect, *, upcast_attention: bool = False
     ) -> None:
         """Start empty.
 
         Args:
             used: values that something depends on.
+            dialect: what the backend wants.
             upcast_attention: multiply queries and keys in float32, whatever the precision.
-            spread_scalars: give a number that meets an image one element for each channel.
         """
         self._used = used
-        self._spread_scalars = spread_scalars
+        self.dialect = dialect
         self.nodes: list[NodeProto] = []
         self.constants: dict[Value, Tensor] = {}
         self.initializers: dict[str, Tensor] = {}
@@ -113,7 +126,7 @@ class Builder:
 
     def number(self, value: float, like: Value) -> str:
         """The name of a constant that meets a tensor, of the tensor's type."""
-        if self._spread_scalars and len(like.shape) == 4:
+        if self.dialect.spread_scalars and len(like.shape) == 4:
             shape = (1, like.shape[1], 1, 1)
             return self.constant(torch.full(shape, value, dtype=like.dtype))
         return self.scalar(value, like.dtype)

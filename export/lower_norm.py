@@ -1,9 +1,12 @@
 """Sums and norms, and their gradients. All of it in float32 at least."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from xbind.export.builder import Builder, widened
 from xbind.export.errors import ExportError
@@ -71,17 +74,43 @@ def _argmax(g: Builder, _call: Call, x: Value, dim: int | None, keepdim: bool) -
     return g.node("ArgMax", g.name(x), axis=dim % len(x.shape), keepdims=int(keepdim))
 
 
-def _mean(g: Builder, name: str, axes: Sequence[int]) -> str:
-    return g.node("ReduceMean", name, g.ints(*axes), keepdims=1)
+Mean = Callable[[str], str]
+"""A value's mean over the axes that a norm is taken over, broadcastable to the value."""
 
 
-def _centred(g: Builder, name: str, axes: Sequence[int], eps: float) -> tuple[str, str, str]:
+def _mean_over(g: Builder, *axes: int) -> Mean:
+    def mean(name: str) -> str:
+        return g.node("ReduceMean", name, g.ints(*axes), keepdims=1)
+
+    return mean
+
+
+def _mean_of_group(g: Builder, channels: int, groups: int) -> Mean:
+    """Over the pixels first and over a group's channels then, in any layout of [n, c, h, w]."""
+
+    def mean(name: str) -> str:
+        per_channel = _mean_over(g, 2, 3)(name)
+        weight = g.constant(_averaging(channels, groups), f"mean_of_{channels}_in_{groups}")
+        return g.node("Conv", per_channel, weight)
+
+    return mean
+
+
+@cache
+def _averaging(channels: int, groups: int) -> Float[Tensor, "c c 1 1"]:
+    """The convolution that gives each channel its group's mean; the same memory each time."""
+    size = channels // groups
+    blocks = [torch.full((size, size), 1 / size)] * groups
+    return torch.block_diag(*blocks)[..., None, None]
+
+
+def _centred(g: Builder, name: str, mean: Mean, eps: float) -> tuple[str, str, str]:
     """x − mean, the mean, and 1/√(variance + eps)."""
-    mean = _mean(g, name, axes)
-    centred = g.node("Sub", name, mean)
-    variance = _mean(g, g.node("Mul", centred, centred), axes)
+    middle = mean(name)
+    centred = g.node("Sub", name, middle)
+    variance = mean(g.node("Mul", centred, centred))
     shifted = g.node("Add", variance, g.scalar(eps, torch.float32))
-    return centred, mean, g.node("Reciprocal", g.node("Sqrt", shifted))
+    return centred, middle, g.node("Reciprocal", g.node("Sqrt", shifted))
 
 
 def _affine(
@@ -110,7 +139,7 @@ def _layer_norm(
         inputs = [g.wide(v) for v in (x, weight, bias) if v is not None]
         name = g.node("LayerNormalization", *inputs, axis=axes[0], epsilon=eps)
         return g.cast(name, widened(x.dtype), x.dtype), None, None
-    centred, mean, scale = _centred(g, g.wide(x), axes, eps)
+    centred, mean, scale = _centred(g, g.wide(x), _mean_over(g, *axes), eps)
     name = _affine(g, g.node("Mul", centred, scale), weight, bias, shape)
     return g.cast(name, widened(x.dtype), x.dtype), mean, scale
 
@@ -131,7 +160,7 @@ def _layer_norm_backward(
     axes = range(len(x.shape) - len(shape), len(x.shape))
     y_hat = g.node("Mul", g.node("Sub", g.wide(x), g.name(mean)), g.name(scale))
     cotangent = _affine(g, g.wide(y_bar), weight, None, shape)
-    name = _normalised_backward(g, cotangent, y_hat, g.name(scale), axes)
+    name = _normalised_backward(g, cotangent, y_hat, g.name(scale), _mean_over(g, *axes))
     return g.cast(name, widened(x.dtype), call.result.dtype), None, None
 
 
@@ -147,16 +176,20 @@ def _group_norm(
     groups: int,
     eps: float,
 ) -> tuple[str, str | None, str | None]:
+    per_channel = (1, c, *[1] * (len(x.shape) - 2))
+    if _is_by_channel(g, x):
+        centred, mean, scale = _centred(g, g.wide(x), _mean_of_group(g, c, groups), eps)
+        name = _affine(g, g.node("Mul", centred, scale), weight, bias, per_channel)
+        return g.cast(name, widened(x.dtype), x.dtype), mean, scale
     grouped = g.reshape(g.wide(x), (n, groups, -1))
     mean, scale = None, None
     if any(g.is_used(output) for output in call.outputs[1:]):
-        centred, mean, scale = _centred(g, grouped, [2], eps)
+        centred, mean, scale = _centred(g, grouped, _mean_over(g, 2), eps)
         name = g.node("Mul", centred, scale)
         mean, scale = (g.reshape(v, (n, groups)) for v in (mean, scale))
     else:
         ones, zeros = (g.constant(torch.full((groups,), v)) for v in (1.0, 0.0))
         name = g.node("InstanceNormalization", grouped, ones, zeros, epsilon=eps)
-    per_channel = (1, c, *[1] * (len(x.shape) - 2))
     name = _affine(g, g.reshape(name, x.shape), weight, bias, per_channel)
     return g.cast(name, widened(x.dtype), x.dtype), mean, scale
 
@@ -176,22 +209,30 @@ def _group_norm_backward(
     wanted: Sequence[bool],
 ) -> tuple[str, None, None]:
     _check_frozen(wanted)
+    per_channel = (1, c, *[1] * (len(x.shape) - 2))
+    cotangent = _affine(g, g.wide(y_bar), weight, None, per_channel)
+    if _is_by_channel(g, x):
+        y_hat = g.node("Mul", g.node("Sub", g.wide(x), g.name(mean)), g.name(scale))
+        over = _mean_of_group(g, c, groups)
+        name = _normalised_backward(g, cotangent, y_hat, g.name(scale), over)
+        return g.cast(name, widened(x.dtype), call.result.dtype), None, None
     mean_name, scale_name = (g.reshape(g.name(v), (n, groups, 1)) for v in (mean, scale))
     grouped = g.reshape(g.wide(x), (n, groups, -1))
     y_hat = g.node("Mul", g.node("Sub", grouped, mean_name), scale_name)
-    per_channel = (1, c, *[1] * (len(x.shape) - 2))
-    cotangent = _affine(g, g.wide(y_bar), weight, None, per_channel)
     cotangent = g.reshape(cotangent, (n, groups, -1))
-    name = _normalised_backward(g, cotangent, y_hat, scale_name, [2])
+    name = _normalised_backward(g, cotangent, y_hat, scale_name, _mean_over(g, 2))
     return g.cast(g.reshape(name, x.shape), widened(x.dtype), call.result.dtype), None, None
 
 
-def _normalised_backward(
-    g: Builder, y_bar: str, y_hat: str, scale: str, axes: Sequence[int]
-) -> str:
+def _is_by_channel(g: Builder, x: Value) -> bool:
+    """Whether a group norm's statistics are written as one number for each channel."""
+    return g.dialect.channel_norms and len(x.shape) == 4
+
+
+def _normalised_backward(g: Builder, y_bar: str, y_hat: str, scale: str, mean: Mean) -> str:
     """x̄ = scale (ȳ − mean(ȳ) − ŷ mean(ȳ ŷ)): the part of ȳ that mean and variance do not eat."""
-    along = g.node("Mul", y_hat, _mean(g, g.node("Mul", y_bar, y_hat), axes))
-    rest = g.node("Sub", g.node("Sub", y_bar, _mean(g, y_bar, axes)), along)
+    along = g.node("Mul", y_hat, mean(g.node("Mul", y_bar, y_hat)))
+    rest = g.node("Sub", g.node("Sub", y_bar, mean(y_bar)), along)
     return g.node("Mul", scale, rest)
 
 

@@ -15,13 +15,15 @@ from onnx import ModelProto, TensorProto, helper
 from torch import Tensor
 
 from xbind.engine.spec import GraphSpec, TensorSpec
-from xbind.export.builder import ONNX_TYPES, Builder
+from xbind.export.builder import ONNX_TYPES, Builder, Dialect
 from xbind.export.errors import ExportError
 from xbind.export.lowerings import LOWERINGS
 from xbind.export.record import Call, Recording, Value
 
 OPSET = 22
 """The first that has convolutions in bfloat16."""
+PLAIN = Dialect()
+"""ONNX as ONNX Runtime wants it."""
 IR_VERSION = 10
 """Of the file format; the newest that TensorRT 10 and ONNX Runtime 1.20 read."""
 EMBEDDED_BYTES = 2**30
@@ -52,25 +54,23 @@ class Graph:
 def lower(
     name: str,
     recording: Recording,
+    dialect: Dialect = PLAIN,
     *,
     upcast_attention: bool = False,
-    spread_scalars: bool = False,
 ) -> Graph:
     """Write a recorded run as a graph.
 
     Args:
         name: of the graph.
         recording: what `record` returned.
+        dialect: what the backend wants; the same result in each.
         upcast_attention: multiply queries and keys in float32, whatever the precision.
-        spread_scalars: give a number that meets an image one element for each channel. The same
-            result; TensorRT-RTX 1.7.1 cannot build some graphs without it ("same_symbolic_shapes"
-            where a number follows a convolution).
 
     Raises:
         ExportError: the run holds an operation that no graph can hold; the message names it.
     """
     used = _used(recording)
-    g = Builder(used, upcast_attention=upcast_attention, spread_scalars=spread_scalars)
+    g = Builder(used, dialect, upcast_attention=upcast_attention)
     g.constants.update(recording.constants)
     for value, weight in recording.names.items():
         if value in used:

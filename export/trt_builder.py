@@ -30,7 +30,7 @@ def build_plan(
 
     Args:
         backend: `tensorrt` or `tensorrt-rtx`.
-        graph: lowered with `spread_scalars`.
+        graph: lowered in the dialect of TensorRT.
         folder: of the engine.
         targets: architectures such as `sm89`, for TensorRT-RTX; empty for the GPU that is there.
         progress: told how far the build is.

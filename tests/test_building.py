@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from xbind.building import TRIALS, build, compare_with_torch, export
+from xbind.building import TRIALS, build, compare_with_torch, dialect_of, export
 from xbind.engine.eager import EagerBackend
 from xbind.engine.errors import BackendUnavailable, EngineDamaged, EngineError, ParityError
 from xbind.engine.open import check_precision, open_backend
@@ -159,7 +159,7 @@ def test_bfloat16_is_compared_where_it_can_be(bundle):
     """ONNX Runtime has no bfloat16 on a CPU; eager torch has, and rounds alike."""
     request = GraphRequest("ms", 3, 64)
     lowered = in_precision(bundle, "bfloat16")
-    graph = export(lowered, request, spread_scalars=True)
+    graph = export(lowered, request, dialect_of("tensorrt-rtx", "bfloat16"))
     candidate = EagerBackend(graph.spec, make_module(lowered, "ms"))
     figures = compare_with_torch(bundle, request, make_module(bundle, "ms"), candidate)
     gate("ms", "bfloat16", figures, TOLERANCES["bfloat16"])
@@ -195,7 +195,7 @@ def test_every_graph_builds_for_rtx_gpus_that_are_not_there(bundle, tmp_path, re
 @pytest.mark.parametrize("request_", [GraphRequest("clip_image", 2, 64), GraphRequest("ms", 3, 64)])
 def test_an_rtx_engine_built_twice_is_the_same(bundle, tmp_path, request_):
     """To the byte; where there are several outputs, TensorRT-RTX 1.7.1 lists them in any order."""
-    graph, plans = export(bundle, request_, spread_scalars=True), []
+    graph, plans = export(bundle, request_, dialect_of("tensorrt-rtx", "float32")), []
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         build_plan("tensorrt-rtx", graph, tmp_path / name, targets=TARGETS)

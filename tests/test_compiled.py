@@ -12,7 +12,7 @@ from PIL import Image, ImageSequence
 from xbind.cameras import orbit
 from xbind.compiled import compile_run
 from xbind.config import GenerateConfig, PromptConfig
-from xbind.engine.errors import BackendUnavailable, FeedError
+from xbind.engine.errors import BackendUnavailable, FeedError, ParityError
 from xbind.engine.store import EngineStore
 from xbind.export.parity import TOLERANCES, Tolerance
 from xbind.frozen import load_bundle
@@ -25,6 +25,7 @@ from xbind.supervision import Condition, Supervision, make_condition
 
 MS = [GraphRequest("ms", 3, 64)]
 METHOD = preset_named("smoke")
+ENGINES = ["onnxruntime", "openvino"]
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +47,8 @@ def compiled(choice, bundle, requests, store, said=None, precision="float32"):
 
 def test_auto_builds_once_and_says_so(bundle, tmp_path):
     store, said = EngineStore(tmp_path), []
-    assert compiled("auto", bundle, MS, store, said).backend == "onnxruntime"
-    assert said[0].startswith("guidance in ONNX Runtime ")
+    assert compiled("auto", bundle, MS, store, said).backend == "openvino"
+    assert said[0].startswith("guidance in OpenVINO ")
     assert said[1].startswith("building 1 of 1 engines in ")
     assert said[2].startswith("ms-b3-64px: ")
     assert "agrees with torch to" in said[2]
@@ -56,11 +57,39 @@ def test_auto_builds_once_and_says_so(bundle, tmp_path):
     assert len(said) == 1
 
 
-def test_auto_without_onnx_runtime_is_eager_and_says_why(bundle, store, monkeypatch):
+def test_auto_without_openvino_is_onnx_runtime(bundle, store, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    said = []
+    assert compiled("auto", bundle, MS, store, said).backend == "onnxruntime"
+    assert said[0].startswith("guidance in ONNX Runtime ")
+
+
+def test_auto_leaves_out_what_fails_its_gate_and_says_so(bundle, tmp_path, monkeypatch):
+    """As OpenVINO does where it computes a wrong gradient."""
+    monkeypatch.setattr("xbind.export.ov_builder.separate_weights", lambda graph: graph)
+    store, said = EngineStore(tmp_path), []
+    run = compiled("auto", bundle, MS, store, said)
+    assert run.backend == "onnxruntime"
+    (left_out,) = [line for line in said if line.startswith("OpenVINO is left out: ")]
+    assert "is not what float32 torch" in left_out
+    assert {entry.key.fields["backend"] for entry in store.entries()} == {"onnxruntime"}
+    monkeypatch.setattr("xbind.building.export", None)  # nothing is tried again
+    assert compiled("auto", bundle, MS, store).backend == "onnxruntime"
+
+
+def test_a_named_engine_that_fails_its_gate_is_an_error(bundle, tmp_path, monkeypatch):
+    monkeypatch.setattr("xbind.export.ov_builder.separate_weights", lambda graph: graph)
+    with pytest.raises(ParityError, match="is not what float32 torch"):
+        compiled("openvino", bundle, MS, EngineStore(tmp_path))
+
+
+def test_auto_without_either_is_eager_and_says_why(bundle, store, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     said = []
     assert compiled("auto", bundle, MS, store, said).backend == "eager"
-    assert said == ["guidance in eager torch: ONNX Runtime is not installed here."]
+    assert said[0].startswith("guidance in eager torch. No engine computes in float32 on this CPU.")
+    assert "ONNX Runtime is not installed here." in said[0]
 
 
 @pytest.mark.parametrize(
@@ -122,17 +151,17 @@ def test_a_size_without_an_engine_is_refused(bundle, store):
         step(torch.zeros(5, 3, 64, 64), c_m=torch.zeros(128), weight=torch.ones(5))
 
 
-@pytest.fixture(scope="module")
-def both(bundle, store):
+@pytest.fixture(scope="module", params=ENGINES)
+def both(bundle, store, request):
     """The same run's condition and supervision, eager and compiled."""
     requests = requests_of_run(METHOD, bundle.manifest)
     made = {}
-    for choice in ("eager", "onnxruntime"):
+    for choice in ("eager", request.param):
         run = compiled(choice, bundle, requests, store)
         condition = make_condition(prompt(bundle), run.bundle, METHOD.reference, seeded(5))
         made[choice] = (condition, run)
     first = made["eager"][0]
-    return {name: (c, Supervision(r.bundle, first, r.step)) for name, (c, r) in made.items()}
+    return [(c, Supervision(r.bundle, first, r.step)) for c, r in made.values()]
 
 
 def seeded(seed):
@@ -146,7 +175,7 @@ def prompt(bundle):
 
 
 def test_the_reference_view_is_the_same(both):
-    eager, engine = (both[name][0] for name in ("eager", "onnxruntime"))
+    (eager, _), (engine, _) = both
     assert isinstance(engine, Condition)
     for name, tensor in eager.state().items():
         torch.testing.assert_close(engine.state()[name], tensor, rtol=1e-3, atol=1e-3)
@@ -155,8 +184,8 @@ def test_the_reference_view_is_the_same(both):
 @pytest.mark.parametrize("term", ["planar_s", "planar_c", "stereo", "ms"])
 @pytest.mark.parametrize("progress", [0.0, 0.9])
 def test_terms_and_gradients_are_the_same(both, term, progress):
-    found = {}
-    for name, (_, supervision) in both.items():
+    found = []
+    for _, supervision in both:
         image = torch.rand(1, 3, 64, 64, generator=seeded(1)).requires_grad_()
         config = METHOD.coarse.guidance
         arguments = {
@@ -165,8 +194,8 @@ def test_terms_and_gradients_are_the_same(both, term, progress):
         }.get(term, (config, image, progress, seeded(2)))
         loss = getattr(supervision, term)(*arguments)
         (x_bar,) = torch.autograd.grad(2 * loss, image)
-        found[name] = (loss.detach(), x_bar)
-    (loss, x_bar), (loss_e, x_bar_e) = found["eager"], found["onnxruntime"]
+        found.append((loss.detach(), x_bar))
+    (loss, x_bar), (loss_e, x_bar_e) = found
     torch.testing.assert_close(loss_e, loss, rtol=1e-4, atol=1e-5)
     assert (x_bar_e - x_bar).norm() < 3e-4 * x_bar.norm()
 
@@ -176,7 +205,7 @@ def test_no_step_falls_back_to_torch(both, monkeypatch):
         raise AssertionError("torch was asked")
 
     monkeypatch.setattr(Cds2d, "forward", refuse)
-    supervision = both["onnxruntime"][1]
+    supervision = both[1][1]
     image = torch.rand(1, 3, 64, 64)
     assert supervision.planar_c(METHOD.geometry.guidance, image, 0.5, seeded(1)).isfinite()
 
@@ -199,7 +228,7 @@ def test_the_object_is_the_same(tmp_path, monkeypatch):
     """Same seed: reference alike to the pixel, 20 terms to 5e-3, the turntable to 35 dB."""
     monkeypatch.setenv("XBIND_CACHE", str(tmp_path / "cache"))
     frames, volumes, terms = {}, {}, {}
-    for engine in ("eager", "onnxruntime"):
+    for engine in ("eager", *ENGINES):
         out = tmp_path / engine
         config = GenerateConfig(
             prompt=PromptConfig(text="a red mug"), out=out, preset="smoke", engine=engine
@@ -212,10 +241,11 @@ def test_the_object_is_the_same(tmp_path, monkeypatch):
         rows = [json.loads(line) for line in (out / "events.jsonl").read_text().splitlines()]
         terms[engine] = np.array([row["stereo"] for row in rows if "stereo" in row])
         assert json.loads((out / "config.json").read_text())["engine"] == engine
-    error = np.square(frames["eager"] - frames["onnxruntime"]).mean()
-    assert -10 * np.log10(error + 1e-12) > 35
-    assert volumes["onnxruntime"] == pytest.approx(volumes["eager"], rel=1e-3)
-    np.testing.assert_allclose(terms["onnxruntime"], terms["eager"], rtol=5e-3)
+    for engine in ENGINES:
+        error = np.square(frames["eager"] - frames[engine]).mean()
+        assert -10 * np.log10(error + 1e-12) > 35
+        assert volumes[engine] == pytest.approx(volumes["eager"], rel=1e-3)
+        np.testing.assert_allclose(terms[engine], terms["eager"], rtol=5e-3)
     resumed = {"prompt": PromptConfig(text="a red mug"), "preset": "smoke", "resume": True}
     with pytest.raises(ResumeMismatch, match="engine differs"):
         generate(GenerateConfig(out=tmp_path / "eager", engine="onnxruntime", **resumed), Silent())

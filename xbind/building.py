@@ -19,7 +19,8 @@ from xbind.engine.open import BackendName, check_precision, open_backend
 from xbind.engine.ort import MODEL, OrtBackend
 from xbind.engine.store import EngineStore
 from xbind.engine_keys import key_of
-from xbind.export.onnx_graph import Graph, lower, save
+from xbind.export.builder import Dialect
+from xbind.export.onnx_graph import PLAIN, Graph, lower, save
 from xbind.export.parity import TOLERANCES, Figure, gate, measure
 from xbind.export.record import record
 from xbind.frozen import Bundle
@@ -69,7 +70,7 @@ def build(
         started = time.monotonic()
         module = make_module(bundle, request.name)
         lowered = in_precision(bundle, _graph_precision(backend, precision))
-        graph = export(lowered, request, spread_scalars=backend in GPU_BACKENDS)
+        graph = export(lowered, request, dialect_of(backend, precision))
         _write(backend, graph, folder, precision, targets)
         entry = Entry(folder, key, graph.spec, {}, {})
         with ExitStack() as stack:
@@ -126,13 +127,21 @@ def _candidate(
     return stack.enter_context(session), "ONNX Runtime (its graph, not the engine)"
 
 
-def export(bundle: Bundle, request: GraphRequest, *, spread_scalars: bool = False) -> Graph:
+def dialect_of(backend: BackendName, precision: Precision) -> Dialect:
+    """How a graph is written for a backend."""
+    return Dialect(
+        spread_scalars=backend in GPU_BACKENDS,
+        channel_norms=backend == "openvino" and precision == "float32",
+    )
+
+
+def export(bundle: Bundle, request: GraphRequest, dialect: Dialect = PLAIN) -> Graph:
     """A module of the bundle as a graph, in the precision of its networks.
 
     Args:
         bundle: the networks, in any precision.
         request: the graph.
-        spread_scalars: as TensorRT-RTX needs it; see `lower`.
+        dialect: what the backend wants.
 
     Raises:
         ExportError: it holds what no graph can hold.
@@ -143,7 +152,7 @@ def export(bundle: Bundle, request: GraphRequest, *, spread_scalars: bool = Fals
     # vars(): asked by name, diffusers looks into its configuration and warns.
     upcast = any(vars(part).get("upcast_attention", False) for part in module.modules())
     recording = record(module, feeds, output_names(request.name, module))
-    return lower(request.label, recording, upcast_attention=upcast, spread_scalars=spread_scalars)
+    return lower(request.label, recording, dialect, upcast_attention=upcast)
 
 
 def compare_with_torch(

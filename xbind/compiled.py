@@ -3,17 +3,17 @@
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from torch import Tensor
 
 from xbind.config import EngineChoice, Precision
 from xbind.engine.backend import Backend
 from xbind.engine.entry import Entry, Key
-from xbind.engine.errors import BackendUnavailable, EngineDamaged, ParityError
+from xbind.engine.errors import BackendUnavailable, EngineDamaged, EngineError, ParityError
 from xbind.engine.open import (
     BackendName,
     check_precision,
+    cpu_backends,
     open_backend,
     portable_targets,
     target_of,
@@ -29,6 +29,7 @@ from xbind.guidance.priors import UNet
 from xbind.guidance.step import GuidanceStep
 
 Report = Callable[[str], None]
+_NAMES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +89,9 @@ def compile_run(
     """Choose a backend, build what its engines lack, and open them.
 
     Args:
-        choice: `auto` is ONNX Runtime where it is installed, and eager torch where it is not; it
-            says which it took. Any other name is an obligation.
+        choice: `auto` is the first of OpenVINO and ONNX Runtime that is installed and whose engines
+            pass their parity gates, and eager torch where neither is installed; it says which it
+            took. Any other name is an obligation.
         bundle: the frozen networks.
         requests: every graph that the run will call.
         store: where engines are kept.
@@ -103,44 +105,43 @@ def compile_run(
             `precision`.
         EngineError: an engine cannot be built, or does not compute what torch computes.
     """
-    backend = _choose(choice, precision, report)
-    if backend == "eager":
-        return Compiled("eager", eager_steps(bundle), bundle)
-    opened: dict[str, list[Backend]] = defaultdict(list)
-    workspace = Workspace()
-    engines = _Engines(backend, precision, bundle, store, report)
-    for request, entry in engines.of(requests):
-        opened[request.name].append(open_backend(entry, threads=threads, workspace=workspace))
-    steps = {name: EngineStep(backends) for name, backends in opened.items() if name != "unet2d"}
-    if "unet2d" in opened:
-        unet = EngineUNet(opened["unet2d"][0], bundle.unclip.unet)
-        bundle = replace(bundle, unclip=replace(bundle.unclip, unet=unet))
-    return Compiled(backend, steps.__getitem__, bundle)
-
-
-def _choose(
-    choice: EngineChoice, precision: Precision, report: Report
-) -> Literal["eager"] | BackendName:
     if choice == "eager":
-        return "eager"
+        return Compiled("eager", eager_steps(bundle), bundle)
     if choice != "auto":
         version_of(choice)
         target_of(choice)
         check_precision(choice, precision)
-        return choice
-    # ONNX Runtime has no bfloat16 on a CPU. In float32 OpenVINO is no faster, and slower to load.
-    backend: BackendName = "openvino" if precision == "bfloat16" else "onnxruntime"
+        return _open(_Engines(choice, precision, bundle, store, report), requests, threads)
     try:
-        version = version_of(backend)
+        candidates = cpu_backends(precision)
     except BackendUnavailable as error:
         if precision != "float32":
             raise
-        report(f"guidance in eager torch: {str(error).splitlines()[0]}")
-        return "eager"
-    check_precision(backend, precision)
-    name = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}[backend]
-    report(f"guidance in {name} {version}; --engine eager for torch")
-    return backend
+        report(f"guidance in eager torch. {error}")
+        return Compiled("eager", eager_steps(bundle), bundle)
+    for backend in candidates:
+        report(f"guidance in {_NAMES[backend]} {version_of(backend)}; --engine eager for torch")
+        try:
+            return _open(_Engines(backend, precision, bundle, store, report), requests, threads)
+        except EngineError as error:
+            if backend == candidates[-1]:
+                raise
+            report(f"{_NAMES[backend]} is left out: {str(error).splitlines()[0]}")
+    raise AssertionError(candidates)
+
+
+def _open(engines: "_Engines", requests: list[GraphRequest], threads: int) -> Compiled:
+    """Open every engine of a run, built where it is missing."""
+    opened: dict[str, list[Backend]] = defaultdict(list)
+    workspace = Workspace()
+    for request, entry in engines.of(requests):
+        opened[request.name].append(open_backend(entry, threads=threads, workspace=workspace))
+    steps = {name: EngineStep(backends) for name, backends in opened.items() if name != "unet2d"}
+    bundle = engines.bundle
+    if "unet2d" in opened:
+        unet = EngineUNet(opened["unet2d"][0], bundle.unclip.unet)
+        bundle = replace(bundle, unclip=replace(bundle.unclip, unet=unet))
+    return Compiled(engines.backend, steps.__getitem__, bundle)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ def run(words):
 def test_plan_builds_nothing(store, capsys):
     assert run("--plan") == 0
     out = capsys.readouterr().out
-    assert out.startswith("onnxruntime: for this CPU\n")
+    assert out.startswith("openvino: for this CPU\n")
     for name in ("unet2d-b", "sds2d_img-b1-64px", "sds3d_img-b1-64px", "ms-b", "cds2d-b1-64px"):
         assert name in out
     assert "5 of 5 engines to build: about" in out
@@ -84,9 +84,9 @@ def test_a_gpu_is_not_imagined(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(XBindError, match=r"finds no CUDA device here.\n.*--target sm89"):
         choose_backend(BuildConfig(device="cuda"))
-    assert choose_backend(BuildConfig())[0] == "onnxruntime"
+    assert choose_backend(BuildConfig())[0] == "openvino"
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     assert choose_backend(BuildConfig())[0] == "tensorrt"
-    assert choose_backend(BuildConfig(device="cpu"))[0] == "onnxruntime"
+    assert choose_backend(BuildConfig(device="cpu"))[0] == "openvino"
     assert choose_backend(BuildConfig(engine="openvino"))[0] == "openvino"
     assert choose_backend(BuildConfig(device="cpu", precision="bfloat16"))[0] == "openvino"

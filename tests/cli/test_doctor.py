@@ -19,7 +19,7 @@ def findings():
 def test_names_what_auto_takes_and_why_a_gpu_backend_cannot_run(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     found = findings()
-    assert found["engine"].detail.startswith("--engine auto takes onnxruntime")
+    assert found["engine"].detail.startswith("--engine auto takes openvino")
     assert found["onnxruntime"].state == "ok"
     assert "for cpu " in found["onnxruntime"].detail
     assert found["tensorrt-rtx"].state == "note"
@@ -27,7 +27,13 @@ def test_names_what_auto_takes_and_why_a_gpu_backend_cannot_run(monkeypatch):
     assert found["engines"].detail.startswith("0 of 0 fit this installation")
 
 
-def test_without_onnx_runtime_auto_is_eager_and_says_what_to_install(monkeypatch):
+def test_without_openvino_auto_is_onnx_runtime(monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    assert findings()["engine"].detail.startswith("--engine auto takes onnxruntime")
+
+
+def test_without_either_auto_is_eager_and_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     found = findings()
     assert found["engine"].detail.startswith("--engine auto takes eager")

@@ -9,8 +9,9 @@ import torch
 from graph_cases import CASES, gradient, weight
 from torch import nn
 
+from xbind.export.builder import Dialect
 from xbind.export.lowerings import LOWERINGS
-from xbind.export.onnx_graph import lower, save
+from xbind.export.onnx_graph import PLAIN, lower, save
 from xbind.export.record import record
 
 
@@ -43,13 +44,17 @@ def test_every_operation_of_the_table_has_a_case():
     assert set(CASES) == set(LOWERINGS)
 
 
+DIALECTS = [PLAIN, Dialect(spread_scalars=True), Dialect(channel_norms=True)]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=["plain", "spread scalars", "channel norms"])
 @pytest.mark.parametrize("op", CASES, ids=str)
-def test_agrees_with_torch(op, tmp_path):
+def test_agrees_with_torch(op, dialect, tmp_path):
     for f, *shapes in CASES[op]:
         names = outputs_of(f, shapes)
         recording = record(Function(f), feeds(shapes, 0), names)
         assert op in {call.op for call in recording.calls}, "the case does not call it"
-        save(lower("case", recording), tmp_path)
+        save(lower("case", recording, dialect), tmp_path)
         fresh = feeds(shapes, 1)
         with torch.no_grad():
             wanted = f(*fresh.values())

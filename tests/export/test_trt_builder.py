@@ -8,6 +8,7 @@ from torch import nn
 
 from xbind.engine.errors import BackendUnavailable
 from xbind.engine.trt import PLAN
+from xbind.export.builder import Dialect
 from xbind.export.errors import ExportError
 from xbind.export.onnx_graph import lower
 from xbind.export.record import record
@@ -38,7 +39,7 @@ class Gradient(nn.Module):
 def graph(dtype=torch.float32):
     module = Gradient().to(dtype)
     recording = record(module, {"x": torch.rand(1, 3, 8, 8).to(dtype)}, ["y", "x_bar"])
-    return lower("gradient", recording, spread_scalars=True)
+    return lower("gradient", recording, Dialect(spread_scalars=True))
 
 
 @RTX

@@ -36,8 +36,8 @@ class BuildConfig:
     preset: str = "default"
     """The preset whose view counts and sizes the graphs are for."""
     engine: Literal["auto", "onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"] = "auto"
-    """What shall run them; `auto` is TensorRT-RTX with --target, else TensorRT on a GPU and ONNX
-    Runtime on a CPU, or OpenVINO in bfloat16."""
+    """What shall run them; `auto` is TensorRT-RTX with --target, else TensorRT on a GPU, and on a CPU
+    OpenVINO or ONNX Runtime, the first that is installed."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """What they shall run on; `auto` takes CUDA if there is a device, and says which it took."""
     target: _List = None
@@ -114,9 +114,11 @@ def choose_backend(config: BuildConfig) -> "tuple[BackendName, str]":
     """What shall run the graphs, and why.
 
     Raises:
-        XBindError: `--device cuda` without a device.
+        XBindError: `--device cuda` without a device, or no backend for this CPU.
     """
     import torch
+
+    from xbind.engine.open import cpu_backends
 
     cuda = torch.cuda.is_available()
     if config.engine != "auto":
@@ -129,9 +131,7 @@ def choose_backend(config: BuildConfig) -> "tuple[BackendName, str]":
             "Name the GPUs to build for with --target, such as --target sm89, or give --device cpu."
         )
     if config.device == "cpu" or not cuda:
-        if config.precision == "bfloat16":
-            return "openvino", "for this CPU, in bfloat16"
-        return "onnxruntime", "for this CPU"
+        return cpu_backends(config.precision)[0], "for this CPU"
     return "tensorrt", "for this GPU"
 
 

@@ -21,7 +21,7 @@ import xbind
 import xbind.kernels
 from xbind.engine.entry import Entry
 from xbind.engine.errors import BackendUnavailable
-from xbind.engine.open import BackendName, target_of, version_of
+from xbind.engine.open import CPU_BACKENDS, BackendName, target_of, version_of
 from xbind.engine.store import EngineStore, engines_folder
 from xbind.engine_keys import why_stale
 from xbind.errors import XBindError
@@ -130,7 +130,7 @@ def _device() -> Finding:
 def _backends() -> Iterator[Finding]:
     """What could run the frozen networks, and which of them `--engine auto` takes."""
     states = {name: _can_run(name) for name in get_args(BackendName)}
-    taken = "onnxruntime" if states["onnxruntime"].state == "ok" else "eager"
+    taken = next((name for name in CPU_BACKENDS if states[name].state == "ok"), "eager")
     yield Finding("ok", "engine", f"--engine auto takes {taken}; eager torch is always there")
     yield from states.values()
     store = EngineStore(engines_folder())
