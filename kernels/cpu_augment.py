@@ -30,8 +30,10 @@ _PIXEL = np.uint32(len(_RGB))
 @no_type_check
 def _share(place, low, high):
     """How much of the pixel around `place` lies between two sides of the window."""
-    share = min(place - low, high - place) + _HALF
-    share = share if share > _ZERO else _ZERO
+    low, high = place - low + _HALF, high - place + _HALF
+    low = low if low > _ZERO else _ZERO  # and 0 for what is not a number
+    high = high if high > _ZERO else _ZERO
+    share = low if low < high else high
     return share if share < _ONE else _ONE
 
 

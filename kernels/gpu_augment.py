@@ -16,8 +16,10 @@ BLOCK = 256
 @triton.jit
 def _share(point, low, high, half_pixels):
     """How much of a view's pixel around `point` lies between two sides of the window."""
-    share = tl.minimum(point - low, high - point) * half_pixels + 0.5
-    share = tl.where(share > 0, share, 0.0)  # and 0 for what is not a number
+    low, high = (point - low) * half_pixels + 0.5, (high - point) * half_pixels + 0.5
+    low = tl.where(low > 0, low, 0.0)  # and 0 for what is not a number
+    high = tl.where(high > 0, high, 0.0)
+    share = tl.where(low < high, low, high)
     return tl.where(share < 1, share, 1.0)
 
 

@@ -47,7 +47,8 @@ def _encode_level(
     total = x.new_zeros(len(x), level.shape[-1])
     for corner in product((0, 1), repeat=3):
         offset = torch.tensor(corner, device=x.device)
-        weight = torch.where(offset.bool(), inside, 1 - inside).prod(-1, keepdim=True)
+        a, b, c = torch.where(offset.bool(), inside, 1 - inside).split(1, -1)
+        weight = a * b * c  # the gradient of `prod` divides by its factors, however small
         total = total + weight * level[_entry(cell.long() + offset, resolution, len(level))]
     return total
 

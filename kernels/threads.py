@@ -24,13 +24,14 @@ def in_pieces(kernel: Callable[..., None], count: int, *arguments: object, grain
         kernel(0, count, *arguments)
         return
     ends = [min(grains * piece // threads * grain, count) for piece in range(threads + 1)]
-    waiting = pool(threads)
-    calls = [waiting.submit(kernel, first, end, *arguments) for first, end in pairwise(ends)]
+    others = pool(threads - 1)
+    calls = [others.submit(kernel, first, end, *arguments) for first, end in pairwise(ends[:-1])]
+    kernel(ends[-2], ends[-1], *arguments)  # this thread's own piece
     for call in calls:
         call.result()  # raises what the kernel raised
 
 
 @cache
 def pool(threads: int) -> ThreadPoolExecutor:
-    """So many threads, kept from call to call: starting two takes as long as a small kernel."""
+    """So many threads, kept from call to call: starting one takes as long as a small kernel."""
     return ThreadPoolExecutor(threads, thread_name_prefix="xbind-kernel")

@@ -109,6 +109,19 @@ def test_no_points(impl, rng):
 
 
 @impls
+@pytest.mark.parametrize("place", [1e-45, 1e-39, 1e-30])
+def test_the_slope_is_the_cell_s_however_near_its_face(impl, place, rng):
+    x, table = grid(rng, 1)
+    nearby = x.detach().clone()
+    x.data[0, 0], nearby[0, 0] = place, 1e-6
+    found, wanted = (
+        torch.autograd.grad(hash_encode(at, table, RESOLUTIONS, impl=impl).sum(), at)[0]
+        for at in (x, nearby.requires_grad_())
+    )
+    torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-3)
+
+
+@impls
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 3e38])
 def test_a_coordinate_that_is_not_finite(impl, value, rng):
     x, table = (v.detach() for v in grid(rng, 4))

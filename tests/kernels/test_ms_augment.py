@@ -96,13 +96,17 @@ def test_numba_agrees_with_the_definition(b, n, size, rng):
 
 @impls
 def test_what_is_not_shown_does_not_matter(impl, rng):
-    """A point that is not a number is white; so is all that the window leaves out."""
+    """A point that is not a number is white; so is all that the window leaves out.
+
+    A window with one such side leaves out everything.
+    """
     image = torch.full((1, 3, 6, 6), torch.nan)
     image[..., :3] = 0.25
-    homography = torch.eye(3).expand(1, 3, 3, 3).clone()
+    homography = torch.eye(3).expand(1, 7, 3, 3).clone()
     homography[0, 1, 2] = 0  # 0/0 or 1/0 everywhere
     homography[0, 2, 0, 0] = torch.nan
-    window = torch.tensor([-2.0, -2, -0.5, 2]).expand(1, 3, 4)
+    window = torch.tensor([-2.0, -2, -0.5, 2]).repeat(1, 7, 1)
+    window[0, 3:].fill_diagonal_(torch.nan)
     image.requires_grad_()
     y = ms_augment(image, homography, window, 12, **PLAIN, impl=impl)
     assert (y[0, ..., :2] == 0.25).all()

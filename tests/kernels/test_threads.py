@@ -39,7 +39,7 @@ def test_an_error_in_a_piece_is_raised(threads):
     def kernel(first, end):
         raise ZeroDivisionError(f"{first} to {end}")
 
-    with pytest.raises(ZeroDivisionError, match="0 to 2"):
+    with pytest.raises(ZeroDivisionError, match=r"[02] to [24]"):
         in_pieces(kernel, 4)
 
 

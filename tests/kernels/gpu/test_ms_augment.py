@@ -62,10 +62,11 @@ def test_half_storage_rounds_what_it_stores_and_nothing_else(dtype, device, rng)
 def test_what_is_not_shown_does_not_matter(device):
     image = torch.full((1, 3, 6, 6), torch.nan)
     image[..., :3] = 0.25
-    homography = torch.eye(3).expand(1, 3, 3, 3).clone()
+    homography = torch.eye(3).expand(1, 7, 3, 3).clone()
     homography[0, 1, 2] = 0  # 0/0 or 1/0 everywhere
     homography[0, 2, 0, 0] = torch.nan
-    window = torch.tensor([-2.0, -2, -0.5, 2]).expand(1, 3, 4)
+    window = torch.tensor([-2.0, -2, -0.5, 2]).repeat(1, 7, 1)
+    window[0, 3:].fill_diagonal_(torch.nan)
     x = image.to(device).requires_grad_()
     plain = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
     y = ms_augment(x, homography, window, 12, **plain, impl="triton")
