@@ -48,10 +48,10 @@ class ReferenceConfig:
     """DDIM steps."""
     cfg_scale: float = 3.0
     """s of uncond + s · (cond − uncond)."""
-    w_pose: float = 0.5
+    w_pose: float = 1.0
     """Weight of an informative pose beside the cosine, both in standard deviations over the samples
     (not in the paper)."""
-    w_parts: float = 1.0
+    w_parts: float = 2.0
     """Weight of an outline that shows parts, likewise (not in the paper)."""
     elevation_deg: float = 15.0
     """Preferred elevation of the reference, in degrees."""

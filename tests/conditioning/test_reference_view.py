@@ -11,8 +11,8 @@ from xbind.conditioning import reference_view
 from xbind.conditioning.errors import PromptError
 from xbind.conditioning.prompt import EncodedPrompt
 from xbind.conditioning.reference_view import (
-    concavity,
     informativeness,
+    intricacy,
     make_reference_view,
     sampled_mask,
 )
@@ -125,13 +125,17 @@ def test_an_outline_that_shows_parts_outweighs_a_small_difference(monkeypatch):
     assert view.mask.sum() == sampled_mask(images[1]).sum()
 
 
-def test_concavity_in_closed_form():
-    mask = torch.zeros(1, 64, 64)
-    mask[0, 10:50, 10:20] = 1
-    mask[0, 40:50, 20:50] = 1  # an L of 400 + 300 pixels in a hull of 1600 − 30 · 30 / 2
-    assert concavity(mask) == pytest.approx(1 - 700 / 1150, abs=1e-6)
-    mask[0, 34:36, 24:26] = 1  # four pixels more in the same hull, which hang on nothing
-    assert concavity(mask) == pytest.approx(1 - 704 / 1150 - 3 * 4 / 704, abs=1e-6)
+def test_intricacy_in_closed_form():
+    assert intricacy(disc(24)[None].float()) == pytest.approx(1, abs=0.02)
+    ring = disc(24) & ~disc(12)
+    assert intricacy(ring[None].float()) == pytest.approx(36 / math.sqrt(24**2 - 12**2), abs=0.05)
+    bar = torch.zeros(1, 64, 64)
+    bar[0, 10:50, 10:20] = 1  # crossed by 2 · 50 straight lines, and 2 · 49 of each slanted kind
+    length = math.pi / 8 * (100 + 196 / math.sqrt(2))
+    assert intricacy(bar) == pytest.approx(length / math.sqrt(1600 * math.pi), abs=1e-6)
+    torn = bar.clone()
+    torn[0, 30] = 0  # two pieces of 200 and 190 pixels
+    assert intricacy(torn) < intricacy(bar) - 3 * 190 / 390 + 0.2
 
 
 def test_an_azimuth_is_only_believed_when_the_estimator_is_sure(monkeypatch):

@@ -36,8 +36,8 @@ class BuildConfig:
     preset: str = "default"
     """The preset whose view counts and sizes the graphs are for."""
     engine: Literal["auto", "onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"] = "auto"
-    """What shall run them; `auto` is TensorRT-RTX with --target, else TensorRT on a GPU, and on a CPU
-    OpenVINO or ONNX Runtime, the first that is installed."""
+    """What shall run them; `auto` is TensorRT-RTX with --target, else TensorRT on a GPU, else the
+    first of OpenVINO and ONNX Runtime that is installed."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """What they shall run on; `auto` takes CUDA if there is a device, and says which it took."""
     target: _List = None

@@ -1,5 +1,6 @@
 """The reference view x_r, sampled by the 2D prior or given by the user; its mask and camera."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -8,7 +9,6 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from scipy import ndimage
-from scipy.spatial import ConvexHull
 from torch import Tensor
 from torch.nn.functional import interpolate, normalize
 
@@ -203,8 +203,8 @@ def _best_sample(
             score = score + config.w_pose * standardised(
                 informativeness(bundle.view(shown), config)
             )
-    outline = torch.tensor([concavity(mask) for mask in masks if mask is not None])
-    score = score + config.w_parts * standardised(outline).clamp(-1, 1)
+    outline = torch.tensor([intricacy(mask) for mask in masks if mask is not None])
+    score = score + config.w_parts * standardised(outline).clamp(-1.5, 1.5)
     best = usable[int(score.argmax())]
     chosen = masks[best]
     assert chosen is not None
@@ -217,19 +217,21 @@ def standardised(x: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
     return (x - x.mean()) / x.std(correction=0).clamp_min(1e-6)
 
 
-def concavity(mask: Float[Tensor, "1 s s"]) -> float:
-    """Share of the outline's convex hull that is not object: handles, spouts, legs and wings show.
+def intricacy(mask: Float[Tensor, "1 s s"]) -> float:
+    """Length of the outlines, holes included, over that of a disc of the same area.
 
-    Pieces that do not hang together are no parts: what is outside of the largest counts threefold
-    against it.
+    1 for a disc, more where handles, spouts, legs and wings show. Pieces that do not hang together
+    are no parts: what is outside of the largest counts threefold against it. Lengths are Crofton's:
+    how often lines of four directions cross the outline.
     """
-    inside = mask[0].numpy() > 0.5
+    inside = np.pad(mask[0].numpy() > 0.5, 1)
     labels, _ = ndimage.label(inside)
     apart = 1 - np.bincount(labels.ravel())[1:].max() / inside.sum()
-    rows, columns = np.nonzero(inside)
-    corners = [np.stack([rows + i, columns + j], 1) for i in (0, 1) for j in (0, 1)]
-    hull = ConvexHull(np.concatenate(corners)).volume  # of a plane figure: its area
-    return float(1 - inside.sum() / hull - 3 * apart)
+    straight = np.diff(inside, axis=0).sum() + np.diff(inside, axis=1).sum()
+    falling = (inside[1:, 1:] != inside[:-1, :-1]).sum()
+    rising = (inside[1:, :-1] != inside[:-1, 1:]).sum()
+    length = math.pi / 8 * (straight + (falling + rising) / math.sqrt(2))
+    return float(length / math.sqrt(4 * math.pi * inside.sum()) - 3 * apart)
 
 
 def informativeness(pose: Float[Tensor, "b 4"], config: ReferenceConfig) -> Float[Tensor, " b"]:
