@@ -133,9 +133,10 @@ def test_intricacy_in_closed_form():
     bar[0, 10:50, 10:20] = 1  # crossed by 2 · 50 straight lines, and 2 · 49 of each slanted kind
     length = math.pi / 8 * (100 + 196 / math.sqrt(2))
     assert intricacy(bar) == pytest.approx(length / math.sqrt(1600 * math.pi), abs=1e-6)
-    torn = bar.clone()
-    torn[0, 30] = 0  # two pieces of 200 and 190 pixels
-    assert intricacy(torn) < intricacy(bar) - 3 * 190 / 390 + 0.2
+    bar[0, 30] = 0  # two pieces now, of 200 and 190 pixels
+    length = math.pi / 8 * (118 + 228 / math.sqrt(2))
+    wanted = length / math.sqrt(4 * math.pi * 390) - 3 * 190 / 390
+    assert intricacy(bar) == pytest.approx(wanted, abs=1e-6)
 
 
 def test_an_azimuth_is_only_believed_when_the_estimator_is_sure(monkeypatch):
