@@ -125,6 +125,17 @@ def test_an_outline_that_shows_parts_outweighs_a_small_difference(monkeypatch):
     assert view.mask.sum() == sampled_mask(images[1]).sum()
 
 
+def test_a_part_that_hangs_on_a_faint_edge_is_none(monkeypatch):
+    body, knob = disc(14), disc(5, (32, 55))
+    faint = disc(20, (32, 40)) & ~body & ~knob
+    whole, torn = (picture(body | knob), picture(body | knob))
+    whole[:, 30:34, 44:52] = torch.tensor([0.8, 0.1, 0.1])[:, None, None]
+    torn = torch.where(faint, torch.tensor(0.9), torn)
+    bundle = bundle_of(torch.stack([torn, whole]), [0.70, 0.69], None)
+    view = reference(monkeypatch, bundle, replace(CONFIG, w_parts=2.0))
+    assert view.mask.sum() == sampled_mask(whole).sum()
+
+
 def test_intricacy_in_closed_form():
     assert intricacy(disc(24)[None].float()) == pytest.approx(1, abs=0.02)
     ring = disc(24) & ~disc(12)

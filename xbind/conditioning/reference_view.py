@@ -203,13 +203,20 @@ def _best_sample(
             score = score + config.w_pose * standardised(
                 informativeness(bundle.view(shown), config)
             )
-    outline = torch.tensor([intricacy(mask) for mask in masks if mask is not None])
+    outline = torch.tensor([intricacy(_solid(images[i], masks[i])) for i in usable])
     score = score + config.w_parts * standardised(outline).clamp(-1.5, 1.5)
     best = usable[int(score.argmax())]
     chosen = masks[best]
     assert chosen is not None
     image = chosen * images[best] + (1 - chosen)
     return image[None], chosen[None]
+
+
+def _solid(image: Float[Tensor, "3 s s"], mask: Tensor | None) -> Float[Tensor, "1 s s"]:
+    """The object without its faint edges, which close small holes and join what hangs on nothing."""
+    assert mask is not None
+    away = (1 - image).amax(0, keepdim=True) * mask
+    return (away > 0.5 * away[mask > 0].median()).float()
 
 
 def standardised(x: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
