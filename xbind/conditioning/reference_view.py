@@ -213,7 +213,7 @@ def _best_sample(
 
 
 def _solid(image: Float[Tensor, "3 s s"], mask: Tensor | None) -> Float[Tensor, "1 s s"]:
-    """The object without its faint edges, which close small holes and join what hangs on nothing."""
+    """The object without its faint edges: they close holes and join what hangs on nothing."""
     assert mask is not None
     away = (1 - image).amax(0, keepdim=True) * mask
     return (away > 0.5 * away[mask > 0].median()).float()
