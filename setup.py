@@ -3,8 +3,9 @@
 from setuptools import find_packages, setup
 
 # `import kernels` is what diffusers and transformers use to probe for the Hub's kernel loader,
-# so these three folders are only ever importable as `xbind.<name>`.
-FOLDERS = {"xbind.engine": "engine", "xbind.kernels": "kernels", "xbind.export": "export"}
+# so these folders are only ever importable as `xbind.<name>`.
+NAMES = ("engine", "kernels", "export", "bench")
+FOLDERS = {f"xbind.{name}": name for name in NAMES}
 
 packages = find_packages(include=["xbind", "xbind.*"])
 for package, folder in FOLDERS.items():
@@ -61,6 +62,7 @@ setup(
         "console_scripts": [
             "xbind = xbind.cli.main:main",
             "xbind-build-engines = xbind.cli.build_engines:main",
+            "xbind-bench = xbind.cli.bench:main",
         ]
     },
 )

@@ -18,11 +18,14 @@ from argparse import Namespace
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from timing import Clock, quantiles_ms
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from xbind.bench.timing import Clock
 
 ALIKE = 2e-2
 """Largest mean difference from the definition, in units of the normalised image."""
@@ -33,8 +36,7 @@ def time_elsewhere(
     python: Path, views: int, arguments: Namespace
 ) -> Iterator[tuple[str, str, dict[str, float]]]:
     """Run this file with another Python; yield form, mode and quantiles of each measurement."""
-    from kernel_cases import CLIP_MEAN, CLIP_STD, SIDE, augment_inputs
-
+    from xbind.bench.kernel_cases import CLIP_MEAN, CLIP_STD, SIDE, augment_inputs
     from xbind.kernels import ms_augment
 
     image, homography, window, bar = augment_inputs(views)
@@ -53,8 +55,10 @@ def time_elsewhere(
         yield record.pop("form"), record.pop("mode"), record
 
 
-def main(inputs: Path, seconds: float, threads: int, clock: Clock) -> None:
+def main(inputs: Path, seconds: float, threads: int, clock: "Clock") -> None:
     """Check that the contestants do the same work, then time them."""
+    from timing import quantiles_ms  # started as a file: its folder is on the path, xbind is not
+
     torch.set_num_threads(threads)
     loaded = np.load(inputs)
     given = {name: torch.from_numpy(loaded[name]) for name in loaded.files}

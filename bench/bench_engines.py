@@ -11,7 +11,6 @@ is given each network of a graph for itself, as one would use it; its compilatio
 """
 
 import argparse
-import copy
 import json
 import random
 import tempfile
@@ -24,9 +23,10 @@ from statistics import median
 import torch
 from rich.console import Console
 from rich.table import Table
-from timing import describe_commit, device_name
 from torch import Tensor, nn
 
+from xbind.bench.contestants import compiled_copy
+from xbind.bench.timing import describe_commit, device_name
 from xbind.building import build
 from xbind.config import Precision
 from xbind.engine.backend import Backend
@@ -112,7 +112,7 @@ def _bench(
     names = output_names(request.name, module)
     forms: dict[str, Run] = {"eager": _call(module, names, feeds)}
     if not arguments.no_compile:
-        forms["torch.compile"] = _call(_compiled(module), names, feeds)
+        forms["torch.compile"] = _call(compiled_copy(module), names, feeds)
     for name in arguments.engines:
         for precision in arguments.precision:
             engine = _engine(store, bundle, request, name, precision, arguments.threads)
@@ -158,17 +158,6 @@ def _call(module: nn.Module, names: tuple[str, ...], feeds: dict[str, Tensor]) -
         return dict(zip(names, results, strict=True))
 
     return run
-
-
-def _compiled(module: nn.Module) -> nn.Module:
-    """A copy whose networks torch.compile has."""
-    module = copy.deepcopy(module)
-    for name in ("prior.unet", "vae.encoder", "vae.decoder", "encoder.clip", "unet", "clip"):
-        try:
-            module.get_submodule(name).compile(dynamic=False)
-        except AttributeError:  # this graph has no such network
-            continue
-    return module
 
 
 def _take_turns(forms: dict[str, Run], rounds: int) -> dict[str, list[tuple[float, float]]]:

@@ -17,11 +17,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
-from augment_elsewhere import time_elsewhere
-from kernel_cases import CASES, TARGETS, Case
 from rich.console import Console
 from rich.table import Table
-from timing import (
+
+from xbind.bench.augment_elsewhere import time_elsewhere
+from xbind.bench.kernel_cases import CASES, TARGETS, Case
+from xbind.bench.timing import (
     Clock,
     Machine,
     Row,

@@ -1,17 +1,22 @@
-"""What bench_kernels.py measures: inputs, contestants, and what each operator must at least do.
-
-The traffic counts every array once (gathers that miss a cache move more); the arithmetic counts
-the multiplications and additions of the definition's formula. Both are for forward and backward.
-"""
+"""What bench_kernels.py measures: inputs, contestants, and what each operator must at least do."""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from timing import Work
 from torch import Tensor
 
+from xbind.bench.operator_work import (
+    antialias_work,
+    augment_work,
+    composite_work,
+    hash_encode_work,
+    interpolate_work,
+    march_work,
+    rasterize_work,
+)
+from xbind.bench.timing import Work
 from xbind.guidance.augment import draw_warps
 from xbind.kernels import (
     antialias,
@@ -61,12 +66,9 @@ def hash_encode_case(points: int, device: torch.device) -> Case:
     def forward(form: str) -> tuple[Tensor, ...]:
         return (hash_encode(x, table, RESOLUTIONS, impl=form),)
 
-    encoded, entries = points * LEVELS * FEATURES, table.numel()
-    per_corner = 2 * 8 * FEATURES  # multiply and add, 8 vertices
     return Case(
         "hash_encode", points, "points", forward, _with_gradient(forward, (table,), (bar,)),
-        Work(4 * (6 * points + 2 * encoded + 2 * entries), 2 * points * LEVELS * (per_corner + 30)),
-        1e-4,
+        hash_encode_work(points, *table.shape), 1e-4,
     )  # fmt: skip
 
 
@@ -84,8 +86,7 @@ def ms_augment_case(views: int, device: torch.device) -> Case:
     pixels = views * AUGMENTATIONS * SIDE**2
     return Case(
         "ms_augment", views, "views", forward, _with_gradient(forward, (image,), (bar,)),
-        Work(4 * (2 * 3 * pixels + 2 * image.numel()), 2 * pixels * (45 + 3 * 10)),
-        1e-3,
+        augment_work(image.numel(), pixels), 1e-3,
     )  # fmt: skip
 
 
@@ -114,9 +115,7 @@ def composite_case(rays: int, device: torch.device) -> Case:
         return seen.colour, seen.opacity, seen.depth, seen.z_variance
 
     both = _with_gradient(forward, (density, colour), tuple(bar.to(device) for bar in bars))
-    return Case(
-        "composite", rays, "rays", forward, both, Work(4 * (20 * n + 14 * rays), 65 * n), 1e-4
-    )
+    return Case("composite", rays, "rays", forward, both, composite_work(n, rays), 1e-4)
 
 
 def march_samples(rays: int, device: torch.device) -> object:
@@ -144,7 +143,7 @@ def march_case(rays: int, device: torch.device) -> Case:
         return found.t, found.positions
 
     n = len(forward("auto")[0])
-    work = Work(28 * rays + cells.numel() + 28 * n, 50 * n)
+    work = march_work(n, rays, cells.numel())
     return Case("march", rays, "rays", forward, forward, work, 1e-4)
 
 
@@ -161,8 +160,7 @@ def rasterize_case(triangles: int, device: torch.device) -> Case:
     return Case(
         "rasterize", len(faces), "triangles", forward,
         _with_gradient(forward, (clip,), (bar.to(device),)),
-        Work(24 * len(faces) + 48 * clip.shape[1] + 32 * pixels, 60 * len(faces) + 150 * pixels),
-        1e-3,
+        rasterize_work(len(faces), clip.shape[1], pixels), 1e-3,
     )  # fmt: skip
 
 
@@ -180,8 +178,7 @@ def interpolate_case(triangles: int, device: torch.device) -> Case:
     return Case(
         "interpolate", len(faces), "triangles", forward,
         _with_gradient(forward, (attributes, rast), (bar,)),
-        Work(24 * len(faces) + 24 * len(attributes) + 72 * pixels, 45 * pixels),
-        1e-4,
+        interpolate_work(len(faces), len(attributes), pixels), 1e-4,
     )  # fmt: skip
 
 
@@ -200,8 +197,7 @@ def antialias_case(triangles: int, device: torch.device) -> Case:
     return Case(
         "antialias", len(faces), "triangles", forward,
         _with_gradient(forward, (image, clip), (bar,)),
-        Work(64 * pixels + 64 * clip.shape[1], 12 * pixels),
-        1e-3,
+        antialias_work(clip.shape[1], pixels), 1e-3,
     )  # fmt: skip
 
 

@@ -23,7 +23,13 @@ from xbind.guidance.sds3d import Sds3d
 from xbind.guidance.step import GuidanceStep
 from xbind.models.bind_config import Modality
 from xbind.models.bundle import BundleManifest
-from xbind.presets import GuidanceConfig, MethodConfig
+from xbind.presets import (
+    CoarseConfig,
+    GeometryConfig,
+    GuidanceConfig,
+    MethodConfig,
+    TextureConfig,
+)
 
 STEPS = ("sds2d", "sds2d_img", "cds2d", "sds3d", "sds3d_img", "ms")
 """Guidance steps; `_img` has the image term of Eq. 5."""
@@ -54,14 +60,22 @@ def requests_of_run(method: MethodConfig, manifest: BundleManifest) -> list[Grap
     """The graphs that `xbind generate` runs, each once: steps, and the UNet that samples x_r."""
     wanted = [GraphRequest("unet2d", 2 * method.reference.candidates, 0)]
     for phase in (method.coarse, method.geometry, method.texture):
-        planar = getattr(phase, "planar", "sds")
-        for name in _step_names(phase.guidance, planar):
-            if name == "ms":
-                images = phase.views * (2 * phase.guidance.ms_augmentations + 1)
-                wanted.append(GraphRequest(name, images, _clip_size(manifest)))
-            else:
-                wanted.append(GraphRequest(name, phase.views, phase.size))
+        wanted += requests_of_phase(phase, manifest)
     return list(dict.fromkeys(wanted))
+
+
+def requests_of_phase(
+    phase: CoarseConfig | GeometryConfig | TextureConfig, manifest: BundleManifest
+) -> list[GraphRequest]:
+    """The guidance steps that one iteration of a phase runs."""
+    wanted = []
+    for name in _step_names(phase.guidance, getattr(phase, "planar", "sds")):
+        if name == "ms":
+            images = phase.views * (2 * phase.guidance.ms_augmentations + 1)
+            wanted.append(GraphRequest(name, images, _clip_size(manifest)))
+        else:
+            wanted.append(GraphRequest(name, phase.views, phase.size))
+    return wanted
 
 
 def all_requests(method: MethodConfig, manifest: BundleManifest) -> list[GraphRequest]:

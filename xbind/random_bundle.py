@@ -35,7 +35,7 @@ def make_random_bundle(
         raise BundleError(f"{out} holds a bundle already.\nChoose another folder with --out.")
     torch.manual_seed(seed)  # the libraries' initialisers take no generator
     with disk_errors(out):
-        for name, (build, config) in _networks(architecture).items():
+        for name, (build, config) in networks(architecture).items():
             report(name)
             _write(out / name, build(), config)
         _write_rest(out, architecture)
@@ -47,7 +47,8 @@ def make_random_bundle(
 Built = tuple[Callable[[], nn.Module], Mapping[str, Any]]
 
 
-def _networks(a: Architecture) -> dict[str, Built]:
+def networks(a: Architecture) -> dict[str, Built]:
+    """Folder of a bundle → how to build the network that it holds, and its configuration."""
     from diffusers import AutoencoderKL, UNet2DConditionModel
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 

@@ -1,0 +1,1 @@
+"""What everything costs: operators, engines, whole phases, and what a GPU may make of them."""

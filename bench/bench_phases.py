@@ -1,0 +1,164 @@
+"""Throughput of whole phases: every contestant in step with one real run, one row for each."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from unittest.mock import patch
+
+import torch
+
+from xbind import pipeline
+from xbind.bench.contestants import (
+    ENGINES,
+    Contestant,
+    Report,
+    Switch,
+    choose_contestants,
+    make_contestant,
+)
+from xbind.bench.lockstep import Lockstep, Sampled
+from xbind.bench.rows import PhaseRow, rows_of
+from xbind.bench.timing import Clock, device_name, measure_machine
+from xbind.compiled import Compiled
+from xbind.config import GenerateConfig, Precision, PromptConfig
+from xbind.engine.store import EngineStore, engines_folder
+from xbind.frozen import Bundle, load_bundle
+from xbind.graphs import eager_steps, requests_of_run
+from xbind.models.bundle import load_manifest
+from xbind.presets import MethodConfig, preset_named
+from xbind.progress import StepRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """What is measured, and how."""
+
+    presets: tuple[str, ...]
+    sizes: tuple[int, ...]
+    """Sides of the rendered views, in pixels; none for the presets' own."""
+    engines: tuple[str, ...]
+    """Contestants; none for all that run here."""
+    bundle: str
+    text: str
+    """The prompt."""
+    precision: Precision
+    threads: int
+    samples: int
+    """Iterations of each phase that are measured."""
+    clock: Clock
+    seed: int
+
+
+def measure_phases(wanted: Measurement, report: Report) -> Iterator[PhaseRow]:
+    """Measure every preset at every size, phase by phase.
+
+    Raises:
+        XBindError: a name that is not known, or what was named does not run here.
+    """
+    methods = [
+        (name, with_size(preset_named(name), size))
+        for name in wanted.presets
+        for size in wanted.sizes or (None,)
+    ]
+    names = choose_contestants(wanted.engines, wanted.precision, report)
+    bundle = load_bundle(load_manifest(wanted.bundle))
+    torch.set_num_threads(wanted.threads)
+    device = torch.device("cpu")
+    machine = measure_machine(device, clock=wanted.clock)
+    report(
+        f"{device_name(device)}, {machine.threads} threads: {machine.bytes_per_second / 1e9:.1f} "
+        f"GB/s, {machine.flops_per_second / 1e9:.0f} GFLOP/s"
+    )
+    for name, method in methods:
+        for sampled in _run(wanted, method, names, bundle, report):
+            yield from rows_of(
+                sampled, machine, preset=name, bundle=wanted.bundle, precision=wanted.precision,
+                clock=wanted.clock,
+            )  # fmt: skip
+
+
+def with_size(method: MethodConfig, size: int | None) -> MethodConfig:
+    """The method with all views of one size; None for its own."""
+    if size is None:
+        return method
+    return replace(
+        method,
+        coarse=replace(method.coarse, size=size),
+        geometry=replace(method.geometry, size=size),
+        texture=replace(method.texture, size=size),
+    )
+
+
+def contestants_of(
+    names: Sequence[str], method: MethodConfig, bundle: Bundle, wanted: Measurement, report: Report
+) -> list[Contestant]:
+    """Those names, ready; engines that are missing are built."""
+    requests = requests_of_run(method, bundle.manifest)
+    store = EngineStore(engines_folder())
+    return [
+        make_contestant(
+            name, bundle, requests, store,
+            precision=wanted.precision, threads=wanted.threads, report=report,
+        )
+        for name in names
+    ]  # fmt: skip
+
+
+def _run(
+    wanted: Measurement, method: MethodConfig, names: list[str], bundle: Bundle, report: Report
+) -> list[Sampled]:
+    """One run of the pipeline with every contestant in step."""
+    contestants = contestants_of(names, method, bundle, wanted, report)
+    trunk = next((c for c in contestants if c.name in ENGINES), contestants[-1])
+    switch = Switch(trunk)
+    lockstep = Lockstep(
+        contestants, switch, eager_steps(bundle),
+        samples=wanted.samples, clock=wanted.clock, seed=wanted.seed, report=report,
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        run_method(stack, method, Compiled(trunk.name, switch, bundle))
+        stack.enter_context(patch.object(pipeline, "advance", lockstep.advance))
+        pipeline.generate(run_config(wanted, Path(folder) / "run"), Told(report))
+    return list(lockstep.phases.values())
+
+
+def run_method(stack: ExitStack, method: MethodConfig, compiled: Compiled) -> None:
+    """While `stack` is open, have the pipeline run this method with these steps."""
+    for name, value in (
+        ("preset_named", lambda _: method),
+        ("compile_run", lambda *_, **__: compiled),
+        ("load_bundle", lambda _: compiled.bundle),
+    ):
+        stack.enter_context(patch.object(pipeline, name, value))
+
+
+def run_config(wanted: Measurement, out: Path) -> GenerateConfig:
+    """What `xbind generate` would be told."""
+    return GenerateConfig(
+        prompt=PromptConfig(text=wanted.text), out=out, seed=wanted.seed, bundle=wanted.bundle,
+        engine="eager", threads=wanted.threads,
+    )  # fmt: skip
+
+
+class Told:
+    """A reporter that passes messages on, and says no more."""
+
+    def __init__(self, report: Callable[[str], None]) -> None:
+        self._report = report
+
+    def __enter__(self) -> "Told":
+        return self
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def phase_started(self, name: str, steps: int, done: int = 0) -> None: ...
+
+    def step(self, record: StepRecord) -> None: ...
+
+    def preview(self, path: Path) -> None: ...
+
+    def message(self, text: str) -> None: ...
+
+    def finished(self, outputs: Sequence[Path], seconds: float) -> None: ...

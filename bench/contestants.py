@@ -1,0 +1,195 @@
+"""Who takes part: the same iteration with other operators and other engines for the networks."""
+
+import copy
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, cast, get_args
+
+from torch import Tensor, nn
+
+from xbind.bench.instrument import PartClock, operators_plain
+from xbind.compiled import compile_run
+from xbind.config import Precision
+from xbind.engine.errors import BackendUnavailable
+from xbind.engine.open import BackendName, check_precision, target_of, version_of
+from xbind.engine.store import EngineStore
+from xbind.errors import XBindError
+from xbind.frozen import Bundle
+from xbind.graphs import GraphRequest, eager_steps, make_module
+from xbind.guidance.step import GuidanceStep
+
+PLAIN = "plain"
+"""As the field's frameworks do it: eager networks, and every operator as its definition in torch,
+but that compiled code finds which triangle a pixel sees, as their rasterisers do."""
+DEFINITION = "definition"
+"""As `plain`, with the rasteriser in torch as well: minutes per view, so only by name."""
+EAGER = "eager"
+"""Eager networks, the operators' fast forms."""
+COMPILED = "torch.compile"
+"""Networks that torch.compile has, the operators' fast forms."""
+ENGINES: tuple[BackendName, ...] = get_args(BackendName)
+CONTESTANTS = (DEFINITION, PLAIN, EAGER, COMPILED, *ENGINES)
+"""Names that `--engine` takes."""
+
+Report = Callable[[str], None]
+Steps = Callable[[str], GuidanceStep]
+
+
+class BenchError(XBindError):
+    """Something cannot be measured as asked; the message says what to type instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contestant:
+    """One way to compute an iteration."""
+
+    name: str
+    steps: Steps
+    """Name → guidance step."""
+    versions: str
+    """Of what computes the networks."""
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """While open, operators run in this contestant's form."""
+        if self.name not in (PLAIN, DEFINITION):
+            yield
+            return
+        with operators_plain(rasteriser=self.name == DEFINITION):
+            yield
+
+
+class TimedStep:
+    """A guidance step that tells a clock how long it took."""
+
+    def __init__(self, step: GuidanceStep, name: str, clock: PartClock) -> None:
+        self.inputs, self.outputs = step.inputs, step.outputs
+        self._step, self._name, self._clock = step, name, clock
+
+    def __call__(self, image: Tensor, /, **feeds: Tensor) -> tuple[Tensor, ...]:
+        """Return what the step returns."""
+        with self._clock.part(self._name):
+            return self._step(image, **feeds)
+
+
+class Switch:
+    """Hands out the guidance steps of the contestant whose turn it is."""
+
+    def __init__(self, trunk: Contestant) -> None:
+        """`trunk` takes the run from one sampled iteration to the next."""
+        self._current = trunk
+        self._clock: PartClock | None = None
+
+    def __call__(self, name: str) -> GuidanceStep:
+        """The step of that name, with a clock around it while there is one."""
+        step = self._current.steps(name)
+        return step if self._clock is None else TimedStep(step, name, self._clock)
+
+    @contextmanager
+    def taken_by(self, contestant: Contestant, clock: PartClock | None = None) -> Iterator[None]:
+        """While open, steps and operators are this contestant's, and `clock` is told of steps."""
+        before = self._current, self._clock
+        self._current, self._clock = contestant, clock
+        try:
+            with contestant.active():
+                yield
+        finally:
+            self._current, self._clock = before
+
+
+def choose_contestants(wanted: tuple[str, ...], precision: Precision, report: Report) -> list[str]:
+    """Names of those that take part.
+
+    Args:
+        wanted: names, each of which is then an obligation; none for everything that runs here,
+            where what does not is said.
+        precision: that the engines must have.
+        report: told who is left out, and why.
+
+    Raises:
+        BenchError: a name is not known, or torch.compile has no compiler.
+        BackendUnavailable: a named engine does not run here.
+    """
+    unknown = [name for name in wanted if name not in CONTESTANTS]
+    if unknown:
+        raise BenchError(
+            f"There is no contestant {unknown[0]!r}.\n"
+            f"Choose with --engine: {', '.join(CONTESTANTS)}."
+        )
+    for name in wanted:
+        _check(name, precision)
+    if wanted:
+        return list(dict.fromkeys(wanted))
+    chosen = []
+    for name in CONTESTANTS[1:]:
+        try:
+            _check(name, precision)
+        except (BackendUnavailable, BenchError) as error:
+            report(f"without {name}: {str(error).splitlines()[0]}")
+        else:
+            chosen.append(name)
+    return chosen
+
+
+def _check(name: str, precision: Precision) -> None:
+    if name == COMPILED and compiler() is None:
+        raise BenchError(
+            "torch.compile needs a C++ compiler, and there is no g++ or clang++ here.\n"
+            "Install one, or leave torch.compile out of --engine."
+        )
+    if name in ENGINES:
+        backend = cast(BackendName, name)
+        version_of(backend)
+        target_of(backend)
+        check_precision(backend, precision)
+
+
+def compiler() -> str | None:
+    """The C++ compiler that torch.compile would call on a CPU."""
+    named = os.environ.get("CXX")
+    return next((path for c in (named, "g++", "clang++") if c and (path := shutil.which(c))), None)
+
+
+def make_contestant(
+    name: str,
+    bundle: Bundle,
+    requests: list[GraphRequest],
+    store: EngineStore,
+    *,
+    precision: Precision,
+    threads: int,
+    report: Report,
+) -> Contestant:
+    """Prepare one: engines that are missing are built, each with its parity gate.
+
+    Raises:
+        EngineError: an engine cannot be built.
+    """
+    if name in ENGINES:
+        backend = cast(BackendName, name)
+        compiled = compile_run(
+            backend, bundle, requests, store,
+            precision=precision, threads=threads, report=report,
+        )  # fmt: skip
+        versions = f"{backend} {version_of(backend).split('-')[0]} {precision}"
+        return Contestant(name, compiled.step, versions)
+    if name == COMPILED:
+        steps = cache(lambda n: cast(GuidanceStep, compiled_copy(make_module(bundle, n))))
+        return Contestant(name, steps, "inductor float32")
+    return Contestant(name, eager_steps(bundle), "float32")
+
+
+def compiled_copy(module: nn.Module) -> nn.Module:
+    """A copy whose networks torch.compile has, each for itself, as one would use it."""
+    module = copy.deepcopy(module)
+    for name in ("prior.unet", "vae.encoder", "vae.decoder", "encoder.clip", "unet", "clip"):
+        try:
+            network: Any = module.get_submodule(name)
+        except AttributeError:  # this graph has no such network
+            continue
+        network.compile(dynamic=False)
+    return module

@@ -1,0 +1,119 @@
+"""Counts what torch is asked to do: arithmetic, traffic and memory of every operation.
+
+It sits below autograd, so a gradient that a module computes inside of itself is counted, and it
+works on fake tensors, so networks that do not fit this machine can be counted as well.
+"""
+
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
+
+_VIEWS = frozenset(
+    getattr(torch.ops.aten, name)
+    for name in (
+        "view", "_unsafe_view", "reshape", "expand", "transpose", "permute", "t", "slice", "select",
+        "split", "split_with_sizes", "chunk", "unsqueeze", "squeeze", "detach", "alias",
+        "as_strided", "unbind", "lift_fresh", "_reshape_alias",
+    )
+)  # fmt: skip
+"""Operations that move nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """One operation."""
+
+    name: str
+    flops: float
+    """Of a matrix product, a convolution or attention: 2 per multiplication and addition."""
+    bytes: float
+    """Its inputs and outputs, once each."""
+
+
+class OpCounter(TorchDispatchMode):
+    """While it is open, every operation is written down, and the memory of what is alive."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ops: list[Op] = []
+        self.peak_bytes = 0
+        """The most that was alive at a time of what was made inside."""
+        self._live = 0
+        self._seen: set[int] = set()
+
+    @property
+    def flops(self) -> float:
+        """Of everything."""
+        return sum(op.flops for op in self.ops)
+
+    def __torch_dispatch__(
+        self,
+        func: Any,  # noqa: ANN401
+        types: Any,  # noqa: ANN401
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401
+        """Run an operation and count it."""
+        del types
+        result = func(*args, **(kwargs or {}))
+        packet = func.overloadpacket
+        if packet not in _VIEWS:
+            flops = float(_flops_of(packet, args, kwargs or {}, result))
+            tensors = [x for x in tree_leaves((args, kwargs, result)) if isinstance(x, Tensor)]
+            self.ops.append(Op(str(packet), flops, sum(x.nbytes for x in tensors)))
+        for made in tree_leaves(result):
+            if isinstance(made, Tensor):
+                self._remember(made)
+        return result
+
+    def _remember(self, made: Tensor) -> None:
+        storage = made.untyped_storage()
+        key = storage._cdata
+        if key in self._seen:
+            return
+        self._seen.add(key)
+        size = storage.nbytes()
+        self._live += size
+        self.peak_bytes = max(self.peak_bytes, self._live)
+        weakref.finalize(storage, self._forget, key, size)
+
+    def _forget(self, key: int, size: int) -> None:
+        self._seen.discard(key)
+        self._live -= size
+
+
+def _flops_of(
+    packet: Any,  # noqa: ANN401
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    result: Any,  # noqa: ANN401
+) -> float:
+    if packet in _ATTENTION:
+        return _ATTENTION[packet](args)
+    if packet in flop_registry:
+        count: float = flop_registry[packet](*args, **kwargs, out_val=result)
+        return count
+    return 0.0
+
+
+def _product(q: Tensor, k: Tensor) -> float:
+    """Two per multiplication and addition of q kᵀ, of every head."""
+    b, heads, length, width = q.shape
+    return 2.0 * b * heads * length * k.shape[2] * width
+
+
+_ATTENTION: dict[Any, Callable[[tuple[Any, ...]], float]] = {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: lambda a: 2 * _product(a[0], a[1]),
+    # q kᵀ once more, and the gradients of the logits, of the values, of q and of k
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: lambda a: (
+        5 * _product(a[1], a[2])
+    ),
+}
+"""The CPU's attention, which torch's own counter does not know."""

@@ -1,0 +1,131 @@
+"""Whole runs, from prompt to files, each contestant in a process of its own.
+
+    python -P -m xbind.bench.whole JSON
+
+is what `xbind-bench --whole` starts: only so is the peak memory a contestant's own.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import torch
+
+from xbind import pipeline
+from xbind.bench.bench_phases import (
+    Measurement,
+    Told,
+    contestants_of,
+    run_config,
+    run_method,
+    with_size,
+)
+from xbind.bench.contestants import BenchError
+from xbind.bench.timing import describe_commit, describe_versions, device_name
+from xbind.compiled import Compiled
+from xbind.frozen import load_bundle
+from xbind.models.bundle import load_manifest
+from xbind.presets import preset_named
+from xbind.progress import peak_memory_bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WholeRow:
+    """One run: one line of JSON."""
+
+    kind: str = "whole"
+    preset: str
+    form: str
+    size: int | None
+    """Side of the views, where it was chosen."""
+    seconds: float
+    """From the prompt to the files; imports and engines that are built once are not in it."""
+    parts: dict[str, float]
+    """Seconds of the reference view, each phase, and the files."""
+    peak_bytes: int
+    """Most main memory of the process."""
+    threads: int
+    device: str
+    versions: str
+    commit: str
+
+
+class Stopwatch(Told):
+    """A reporter that notes when each part of a run begins."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda _: None)
+        self._part, self._since = "reference", time.monotonic()
+        self.parts: dict[str, float] = {}
+
+    def phase_started(self, name: str, steps: int, done: int = 0) -> None:
+        """The part before it ends."""
+        self.start(name)
+
+    def start(self, name: str) -> None:
+        """End the part in hand, begin another."""
+        now = time.monotonic()
+        self.parts[self._part] = self.parts.get(self._part, 0.0) + now - self._since
+        self._part, self._since = name, now
+
+
+def run_whole(wanted: Measurement, preset: str, size: int | None, name: str) -> WholeRow:
+    """One contestant's run in a new process.
+
+    Raises:
+        BenchError: it failed; the message ends with what it said.
+    """
+    asked = {"wanted": asdict(wanted), "preset": preset, "size": size, "name": name}
+    command = [sys.executable, "-P", "-m", "xbind.bench.whole", json.dumps(asked)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise BenchError(f"The whole run of {name} failed:\n{done.stderr.strip()}")
+    return WholeRow(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def main(argv: Sequence[str]) -> None:
+    """Run what the argument says; print the record."""
+    asked: dict[str, Any] = json.loads(argv[0])
+    wanted = Measurement(**{k: _tuple(v) for k, v in asked["wanted"].items()})
+    torch.set_num_threads(wanted.threads)
+    method = with_size(preset_named(asked["preset"]), asked["size"])
+    bundle = load_bundle(load_manifest(wanted.bundle))
+    (contestant,) = contestants_of([asked["name"]], method, bundle, wanted, lambda _: None)
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        run_method(stack, method, Compiled(contestant.name, contestant.steps, bundle))
+        stack.enter_context(contestant.active())
+        watch = Stopwatch()
+        started = time.monotonic()
+        write = pipeline.write_outputs
+
+        def write_outputs(*args: Any, **kwargs: Any) -> list[Path]:  # noqa: ANN401
+            watch.start("files")
+            return write(*args, **kwargs)
+
+        stack.enter_context(patch.object(pipeline, "write_outputs", write_outputs))
+        pipeline.generate(run_config(wanted, Path(folder) / "run"), watch)
+        watch.start("")
+        seconds = time.monotonic() - started
+    row = WholeRow(
+        preset=asked["preset"], form=asked["name"], size=asked["size"], seconds=seconds,
+        parts=watch.parts, peak_bytes=peak_memory_bytes(), threads=wanted.threads,
+        device=device_name(torch.device("cpu")), versions=describe_versions(),
+        commit=describe_commit(),
+    )  # fmt: skip
+    sys.stdout.write(json.dumps(asdict(row)) + "\n")
+
+
+def _tuple(value: Any) -> Any:  # noqa: ANN401
+    return tuple(value) if isinstance(value, list) else value
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
