@@ -140,14 +140,15 @@ def operators_plain(*, rasteriser: bool) -> Iterator[None]:
 
     def forced(name: str, operator: Callable[..., Any]) -> Callable[..., Any]:
         if name == "rasterize" and not rasteriser:
-            return _rasterize
+            return rasterize_searched
         return lambda *args, **kwargs: operator(*args, **{**kwargs, "impl": "reference"})
 
     with operators_replaced(forced):
         yield
 
 
-def _rasterize(clip: Tensor, faces: Tensor, size: tuple[int, int]) -> Tensor:
+def rasterize_searched(clip: Tensor, faces: Tensor, size: tuple[int, int]) -> Tensor:
+    """`xbind.kernels.rasterize` with a search in compiled code and all else as defined."""
     seen = kernels.rasterize(clip.detach(), faces, size, impl="numba")[..., 3].long() - 1
     return reference_surface.locate(clip, faces.long(), seen)
 

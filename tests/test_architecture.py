@@ -2,7 +2,8 @@
 
 cli → pipeline → outputs, run, phases → supervision → conditioning → frozen → guidance, scene
 (nerf, mesh, regularizers, cameras), models → kernels, engine → files, errors; export → engine,
-guidance, models; only building imports export; mini stands beside and nobody imports it.
+guidance, models; only building imports export; mini stands beside and nobody imports it; bench
+watches the pipeline from above, and only its command imports bench.
 """
 
 import ast
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-FOLDERS = ("kernels", "engine", "export")
+FOLDERS = ("kernels", "engine", "export", "bench")
 
 BASE = {"errors", "files"}
 SCENE = {"cameras", "nerf", "mesh", "regularizers"}
@@ -67,6 +68,11 @@ ALLOWED = {
     "cli.engines": ENGINES | METHOD | RECORDS,
     "cli.doctor": ENGINES | METHOD | RECORDS,
     "build_jobs": {"building"} | ENGINES | CHOICES | PRIORS | OPERATORS | BASE,
+    "bench": {"pipeline", "compiled", "building", "export", "random_bundle"}
+    | ENGINES
+    | METHOD
+    | RECORDS,
+    "cli.bench": {"bench"} | BASE,
     "cli.build_engines": {"build_jobs"} | ENGINES | METHOD | RECORDS,
     "": set(),
 }
