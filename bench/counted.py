@@ -13,7 +13,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import init
 
-from xbind.bench.ops import Op, OpCounter
+from xbind.bench.ops import Op, OpCounter, parameters_used
 from xbind.conditioning.audio import FbankConfig
 from xbind.conditioning.depth import DepthConfig
 from xbind.frozen import AlignedEncoder, Bundle, Unclip, Zero123
@@ -34,6 +34,9 @@ class StepWork:
     activation_bytes: int
     """The most that was alive at a time beside the weights, without any reuse of memory by an
     engine: more than it will need."""
+
+    weight_bytes: int
+    """Of the networks that it calls."""
 
     @property
     def flops(self) -> float:
@@ -78,9 +81,10 @@ def counted_bundle(architecture: Architecture) -> Iterator[CountedBundle]:
 def _count(bundle: Bundle, request: GraphRequest) -> StepWork:
     feeds = trial_feeds(bundle, request, 0.5, torch.Generator().manual_seed(0))
     module = make_module(bundle, request.name)
-    with torch.no_grad(), OpCounter() as counter:
+    with torch.no_grad(), parameters_used() as used, OpCounter() as counter:
         module(**feeds)
-    return StepWork(tuple(counter.ops), counter.peak_bytes)
+    weights = sum(p.nbytes for p in used)
+    return StepWork(tuple(counter.ops), counter.peak_bytes, weights)
 
 
 def _manifest(folder: Path, architecture: Architecture) -> BundleManifest:

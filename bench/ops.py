@@ -5,12 +5,14 @@ works on fake tensors, so networks that do not fit this machine can be counted a
 """
 
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
@@ -87,6 +89,21 @@ class OpCounter(TorchDispatchMode):
     def _forget(self, key: int, size: int) -> None:
         self._seen.discard(key)
         self._live -= size
+
+
+@contextmanager
+def parameters_used() -> Iterator[set[Tensor]]:
+    """The weights of every module that is called while it is open."""
+    used: set[Tensor] = set()
+
+    def note(module: nn.Module, _: object) -> None:
+        used.update(module.parameters(recurse=False))
+
+    handle = register_module_forward_pre_hook(note)
+    try:
+        yield used
+    finally:
+        handle.remove()
 
 
 def _flops_of(

@@ -35,7 +35,9 @@ class ProjectionRow:
     half_ms: dict[str, float]
     """Phase → the differentiable half of an iteration."""
     memory_bytes: float
-    """In the loops."""
+    """In the loops, with all engines of the run open."""
+    least_memory_bytes: float
+    """In the loops, if only the engines of the phase in hand were open."""
     weight_bytes: float
     once_bytes: float
     """Of the networks that only the start needs, not in `memory_bytes`."""
@@ -57,7 +59,8 @@ class ProjectionRow:
             step_ms={p.name: {k: 1e3 * s for k, (_, s) in p.steps.items()} for p in phases},
             step_tflop={p.name: {k: f for k, (f, _) in p.steps.items()} for p in phases},
             half_ms={p.name: 1e3 * p.half_seconds for p in phases},
-            memory_bytes=found.memory_bytes, weight_bytes=found.weight_bytes,
+            memory_bytes=found.memory_bytes, least_memory_bytes=found.least_memory_bytes,
+            weight_bytes=found.weight_bytes,
             once_bytes=found.once_bytes, activation_bytes=found.activation_bytes,
             card_bytes=gpu.memory_bytes, assumptions=asdict(assumed),
         )  # fmt: skip
@@ -71,10 +74,7 @@ class ProjectionRow:
 def levers_of(
     preset: str, method: MethodConfig, bundle: CountedBundle, gpu: Gpu, assumed: Assumptions
 ) -> Iterator[ProjectionRow]:
-    """What changes that a preset allows would do: each alone, then all of them together.
-
-    The last line keeps the preset's supervision, and says how many iterations there is time for.
-    """
+    """What changes that a preset allows would do, and how many iterations there is time for."""
     changed = method
     for change, apply in (
         ("no image term", _without_image_term),
@@ -83,15 +83,13 @@ def levers_of(
         alone = project(apply(method), bundle, gpu, assumed)
         yield ProjectionRow.of(preset, gpu, alone, assumed, change)
         changed = apply(changed)
-    both = project(changed, bundle, gpu, assumed)
-    yield ProjectionRow.of(preset, gpu, both, assumed, "both")
-    share = iterations_share(project(method, bundle, gpu, assumed))
-    if share < 1:
-        fewer = with_share_of_steps(method, share)
+    for words, base in (("", method), ("both, and ", changed)):
+        share = iterations_share(project(base, bundle, gpu, assumed))
+        fewer = with_share_of_steps(base, share)
+        counts = ", ".join(str(p.steps) for p in (fewer.coarse, fewer.geometry, fewer.texture))
         yield ProjectionRow.of(
             preset, gpu, project(fewer, bundle, gpu, assumed), assumed,
-            f"{share:.0%} of the iterations: {fewer.coarse.steps}, {fewer.geometry.steps}, "
-            f"{fewer.texture.steps}",
+            f"{words}{share:.0%} of the iterations: {counts}",
         )  # fmt: skip
 
 

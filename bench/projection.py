@@ -6,6 +6,7 @@ All others are assumed to be fused into these. The differentiable half is the wo
 by traffic, and its launches.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 
 import torch
@@ -23,7 +24,7 @@ from xbind.bench.operator_work import (
     rasterize_work,
 )
 from xbind.bench.timing import Work
-from xbind.graphs import requests_of_phase, requests_of_run
+from xbind.graphs import GraphRequest, requests_of_phase, requests_of_run
 from xbind.nerf.field import FieldConfig
 from xbind.nerf.occupancy import OccupancyConfig
 from xbind.presets import CoarseConfig, GeometryConfig, MethodConfig, TextureConfig
@@ -33,7 +34,7 @@ HALF_BYTES = 0.5
 _ALONE = ("norm", "softmax")
 """Operations without matrix arithmetic that are kernels of their own."""
 _ONCE = ("zero123/image_encoder", "bind")
-"""Networks that only the start of a run needs."""
+"""Networks that only the start of a run needs, beside the engine that draws the reference view."""
 CLIP_SIDE = 224
 """Side of the images of CLIP ViT-H/14, in pixels."""
 AnyPhase = CoarseConfig | GeometryConfig | TextureConfig
@@ -104,9 +105,11 @@ class Projection:
     phases: tuple[PhaseProjection, ...]
     files_seconds: float
     weight_bytes: float
-    """Of the networks that the loops need, in float16."""
+    """Of all engines of the run, in float16: each holds its own, and a run opens them all."""
+    phase_weight_bytes: float
+    """Of the engines of the phase that has most: what would do if each phase opened its own."""
     once_bytes: float
-    """Of those that only the start needs; they can be gone when the loops begin."""
+    """Of the encoders that only the start needs; they can be gone when the loops begin."""
     activation_bytes: float
     """The largest of any step, and what the differentiable half keeps for its backward pass."""
     context_bytes: float
@@ -119,8 +122,13 @@ class Projection:
 
     @property
     def memory_bytes(self) -> float:
-        """In the loops."""
+        """In the loops, as a run is: with all its engines open."""
         return self.weight_bytes + self.activation_bytes + self.context_bytes
+
+    @property
+    def least_memory_bytes(self) -> float:
+        """In the loops, if only the engines of the phase in hand were open."""
+        return self.phase_weight_bytes + self.activation_bytes + self.context_bytes
 
 
 def step_seconds(work: StepWork, gpu: Gpu, assumed: Assumptions) -> float:
@@ -157,11 +165,19 @@ def project(
         reference_seconds=method.reference.steps * step_seconds(drawn, gpu, assumed),
         phases=phases,
         files_seconds=assumed.files,
-        weight_bytes=2.0 * sum(n for k, n in bundle.weights.items() if k not in _ONCE),
+        weight_bytes=_weight_bytes([reference, *steps], bundle),
+        phase_weight_bytes=max(
+            _weight_bytes(requests_of_phase(config, bundle.manifest), bundle)
+            for _, config in _phases(method)
+        ),
         once_bytes=2.0 * sum(n for k, n in bundle.weights.items() if k in _ONCE),
         activation_bytes=activations + kept,
         context_bytes=assumed.context_bytes,
     )
+
+
+def _weight_bytes(requests: Sequence[GraphRequest], bundle: CountedBundle) -> float:
+    return HALF_BYTES * sum(bundle.count(request).weight_bytes for request in requests)
 
 
 def _phases(method: MethodConfig) -> tuple[tuple[str, AnyPhase], ...]:

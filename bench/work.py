@@ -5,13 +5,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn.modules.module import register_module_forward_pre_hook
+from torch import Tensor
 
 from xbind.bench.contestants import Contestant, Steps, Switch
 from xbind.bench.instrument import HALF, OPTIMISER, operators_replaced
 from xbind.bench.operator_work import ONE_PASS, work_of
-from xbind.bench.ops import OpCounter
+from xbind.bench.ops import OpCounter, parameters_used
 from xbind.bench.timing import Machine, Work
 from xbind.guidance.step import GuidanceStep
 from xbind.phases.loop import Phase, advance
@@ -39,17 +38,8 @@ class CountedStep:
 
     def __call__(self, image: Tensor, /, **feeds: Tensor) -> tuple[Tensor, ...]:
         """Return what the step returns."""
-        used: set[Tensor] = set()
-
-        def note(module: nn.Module, _: object) -> None:
-            used.update(module.parameters(recurse=False))
-
-        handle = register_module_forward_pre_hook(note)
-        try:
-            with OpCounter() as counter:
-                outputs = self._step(image, **feeds)
-        finally:
-            handle.remove()
+        with parameters_used() as used, OpCounter() as counter:
+            outputs = self._step(image, **feeds)
         arrays = [*used, image, *feeds.values(), *outputs]
         done = Work(sum(x.nbytes for x in arrays), counter.flops)
         self._found[self._name] = add(self._found.get(self._name, Work(0.0, 0.0)), done)
