@@ -6,7 +6,7 @@ ORACLES ?= $(VENV)-oracles
 TORCH = $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 
-.PHONY: demo test oracles lint typecheck verify-kernels check-bounds clean
+.PHONY: demo test oracles lint typecheck verify-kernels check-bounds bench clean
 
 demo: $(VENV)/run.stamp
 	$(VENV)/bin/xbind generate --text "a blue snowman" --out out/demo --overwrite
@@ -38,6 +38,15 @@ typecheck: $(VENV)/dev.stamp
 # Machine code of every Triton kernel for every GPU generation; a GPU is not needed.
 verify-kernels: $(VENV)/dev.stamp
 	$(VENV)/bin/python -P bench/kernel_resources.py
+
+# Every figure of docs/benchmarks.md, on a machine that does nothing else; about 15 minutes.
+bench: $(VENV)/dev.stamp
+	mkdir -p out/bench
+	rm -f out/bench/records.jsonl
+	$(VENV)/bin/xbind-bench --threads 2 --whole --json out/bench/records.jsonl --plot docs/img/phases.svg
+	$(VENV)/bin/xbind-bench --threads 2 --curves --json out/bench/records.jsonl --plot docs/img/curves.svg
+	$(VENV)/bin/xbind-bench --project rtx3090 rtx4090 a100 h100 --json out/bench/records.jsonl
+	$(VENV)/bin/python -P bench/write_tables.py out/bench/records.jsonl docs/benchmarks.md
 
 # The CPU's kernels with every index checked. What is compiled so is kept apart from the rest.
 check-bounds: export NUMBA_BOUNDSCHECK = 1

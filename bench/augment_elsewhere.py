@@ -18,7 +18,7 @@ from argparse import Namespace
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -34,17 +34,19 @@ CPU = torch.device("cpu")
 
 def time_elsewhere(
     python: Path, views: int, arguments: Namespace
-) -> Iterator[tuple[str, str, dict[str, float]]]:
+) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Run this file with another Python; yield form, mode and quantiles of each measurement."""
-    from xbind.bench.kernel_cases import CLIP_MEAN, CLIP_STD, SIDE, augment_inputs
+    from xbind.bench.kernel_cases import SIDE, augment_inputs
     from xbind.kernels import ms_augment
+    from xbind.models.preprocess import CLIP_MEAN, CLIP_STD
 
     image, homography, window, bar = augment_inputs(views)
     want = ms_augment(image, homography, window, SIDE, mean=CLIP_MEAN, std=CLIP_STD)
     with tempfile.TemporaryDirectory() as folder:
         inputs = Path(folder) / "inputs.npz"
         arrays = {"image": image, "homography": homography, "bar": bar, "want": want}
-        np.savez(inputs, mean=CLIP_MEAN, std=CLIP_STD, **{k: v.numpy() for k, v in arrays.items()})
+        plain: dict[str, Any] = {name: array.numpy() for name, array in arrays.items()}
+        np.savez(inputs, mean=CLIP_MEAN, std=CLIP_STD, **plain)
         how = (str(arguments.seconds), str(arguments.threads), arguments.clock)
         command = [python, Path(__file__), inputs, *how]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -57,7 +59,8 @@ def time_elsewhere(
 
 def main(inputs: Path, seconds: float, threads: int, clock: "Clock") -> None:
     """Check that the contestants do the same work, then time them."""
-    from timing import quantiles_ms  # started as a file: its folder is on the path, xbind is not
+    # started as a file: its folder is on the path, and xbind is not
+    from timing import quantiles_ms
 
     torch.set_num_threads(threads)
     loaded = np.load(inputs)
@@ -75,10 +78,11 @@ def main(inputs: Path, seconds: float, threads: int, clock: "Clock") -> None:
         off = (forward() - given["want"]).abs().mean().item()
         if not off < ALIKE:
             sys.exit(f"{form} differs from the definition by {off:.3f} on average")
-        steps = {
-            "forward": forward,
-            "forward+backward": lambda f=forward: torch.autograd.grad(f(), image, bar),
-        }
+
+        def both(forward: Callable[[], Tensor] = forward) -> tuple[Tensor, ...]:
+            return torch.autograd.grad(forward(), image, bar)
+
+        steps: dict[str, Callable[[], object]] = {"forward": forward, "forward+backward": both}
         for mode, step in steps.items():
             spent = quantiles_ms(step, CPU, seconds=seconds, clock=clock)
             print(json.dumps({"form": form, "mode": mode, **asdict(spent)}))
@@ -130,4 +134,4 @@ def _torchvision(warps: Tensor, n: int, size: int) -> Callable[[Tensor], Tensor]
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
+    main(Path(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]), cast("Clock", sys.argv[4]))

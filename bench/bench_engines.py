@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -118,7 +119,7 @@ def _bench(
             engine = _engine(store, bundle, request, name, precision, arguments.threads)
             if engine is not None:
                 form = f"{name} {version_of(name).split('-')[0]} {precision}"
-                forms[form] = lambda engine=engine: engine.run(feeds)
+                forms[form] = partial(engine.run, feeds)
     judged = "x_bar" if "x_bar" in names else names[0]
     wanted = forms["eager"]()[judged]
     figures = {form: compare(judged, wanted, run()[judged]) for form, run in forms.items()}
@@ -162,7 +163,8 @@ def _call(module: nn.Module, names: tuple[str, ...], feeds: dict[str, Tensor]) -
 
 def _take_turns(forms: dict[str, Run], rounds: int) -> dict[str, list[tuple[float, float]]]:
     """Wall and computing time of every call, in ms; the first call of each does not count."""
-    order, times = list(forms), {form: [] for form in forms}
+    order = list(forms)
+    times: dict[str, list[tuple[float, float]]] = {form: [] for form in forms}
     draw = random.Random(0)
     for turn in range(rounds + 1):
         draw.shuffle(order)

@@ -34,6 +34,7 @@ from xbind.bench.timing import (
     quantiles_ms,
     write_rows,
 )
+from xbind.kernels.choice import Impl
 
 MODES = ("forward", "forward+backward")
 
@@ -81,7 +82,7 @@ def _parse() -> argparse.Namespace:
 def _measure(name: str, arguments: argparse.Namespace, machine: Machine) -> list[Row]:
     """Definition and fast form at the quoted size, then the fast form at the other sizes."""
     make, quoted, others = CASES[name]
-    fast = "numba" if machine.device.type == "cpu" else "triton"
+    fast: Impl = "numba" if machine.device.type == "cpu" else "triton"
     sizes = [max(round(size * arguments.scale), 1) for size in (quoted, *others)]
     case = make(sizes[0], machine.device)
     first_ms = _check_agreement(case, fast, machine.device, arguments.clock)
@@ -98,7 +99,7 @@ def _measure(name: str, arguments: argparse.Namespace, machine: Machine) -> list
 
 def _time(
     case: Case,
-    form: str,
+    form: Impl,
     mode: str,
     arguments: argparse.Namespace,
     machine: Machine,
@@ -122,7 +123,7 @@ def _time(
     )  # fmt: skip
 
 
-def _check_agreement(case: Case, form: str, device: torch.device, clock: Clock) -> float:
+def _check_agreement(case: Case, form: Impl, device: torch.device, clock: Clock) -> float:
     """Stop if a form differs from the definition; how long the definition took, in ms."""
     wanted: list[torch.Tensor] = []
     definition_ms = elapsed_ms(lambda: wanted.extend(case.both("reference")), device, clock)

@@ -121,7 +121,8 @@ def project_cards(config: BenchConfig) -> int:
             f"{gpu.bytes_per_second / 1e9:.0f} GB/s, {format_bytes(gpu.memory_bytes)} "
             f"({gpu.source})"
         )
-    found, levers = [], []
+    found: list[ProjectionRow] = []
+    levers: list[ProjectionRow] = []
     with counted_bundle(sd21()) as bundle:
         for preset, method in methods.items():
             for gpu in gpus:

@@ -142,10 +142,9 @@ def _check(name: str, precision: Precision) -> None:
             "Install one, or leave torch.compile out of --engine."
         )
     if name in ENGINES:
-        backend = cast(BackendName, name)
-        version_of(backend)
-        target_of(backend)
-        check_precision(backend, precision)
+        version_of(name)
+        target_of(name)
+        check_precision(name, precision)
 
 
 def compiler() -> str | None:
@@ -170,12 +169,11 @@ def make_contestant(
         EngineError: an engine cannot be built.
     """
     if name in ENGINES:
-        backend = cast(BackendName, name)
         compiled = compile_run(
-            backend, bundle, requests, store,
+            name, bundle, requests, store,
             precision=precision, threads=threads, report=report,
         )  # fmt: skip
-        versions = f"{backend} {version_of(backend).split('-')[0]} {precision}"
+        versions = f"{name} {version_of(name).split('-')[0]} {precision}"
         return Contestant(name, compiled.step, versions)
     if name == COMPILED:
         steps = cache(lambda n: cast(GuidanceStep, compiled_copy(make_module(bundle, n))))

@@ -39,7 +39,7 @@ from xbind.presets import CoarseConfig, GeometryConfig, TextureConfig
 from xbind.supervision import Condition, Supervision
 
 CPU = torch.device("cpu")
-LINEAR = 1.1
+LINEAR = 1.15
 """Largest exponent that counts as linear: the rest is for noise and for caches that overflow."""
 BALL = 0.7
 """Radius of the surface that Phases II and III are timed on, in scene units."""

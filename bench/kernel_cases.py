@@ -19,6 +19,7 @@ from xbind.bench.operator_work import (
 from xbind.bench.timing import Work
 from xbind.guidance.augment import draw_warps
 from xbind.kernels import (
+    RaySamples,
     antialias,
     composite,
     edge_table,
@@ -28,6 +29,7 @@ from xbind.kernels import (
     ms_augment,
     rasterize,
 )
+from xbind.kernels.choice import Impl
 from xbind.models.preprocess import CLIP_MEAN, CLIP_STD
 
 LEVELS, FEATURES, ENTRIES = 8, 2, 2**15
@@ -45,9 +47,9 @@ class Case:
     operator: str
     size: int
     unit: str
-    forward: Callable[[str], tuple[Tensor, ...]]
+    forward: Callable[[Impl], tuple[Tensor, ...]]
     """Form → outputs."""
-    both: Callable[[str], tuple[Tensor, ...]]
+    both: Callable[[Impl], tuple[Tensor, ...]]
     """Form → outputs and gradients."""
     work: Work
     """Of both passes."""
@@ -63,7 +65,7 @@ def hash_encode_case(points: int, device: torch.device) -> Case:
     table.requires_grad_()
     bar = torch.randn(points, LEVELS * FEATURES, generator=rng).to(device)
 
-    def forward(form: str) -> tuple[Tensor, ...]:
+    def forward(form: Impl) -> tuple[Tensor, ...]:
         return (hash_encode(x, table, RESOLUTIONS, impl=form),)
 
     return Case(
@@ -77,7 +79,7 @@ def ms_augment_case(views: int, device: torch.device) -> Case:
     image, homography, window, bar = (x.to(device) for x in augment_inputs(views))
     image.requires_grad_()
 
-    def forward(form: str) -> tuple[Tensor, ...]:
+    def forward(form: Impl) -> tuple[Tensor, ...]:
         result = ms_augment(
             image, homography, window, SIDE, mean=CLIP_MEAN, std=CLIP_STD, impl=form
         )
@@ -110,7 +112,7 @@ def composite_case(rays: int, device: torch.device) -> Case:
     bars = [torch.randn(rays, 3, generator=rng)]
     bars += [torch.randn(rays, generator=rng) for _ in range(3)]
 
-    def forward(form: str) -> tuple[Tensor, ...]:
+    def forward(form: Impl) -> tuple[Tensor, ...]:
         seen = composite(density, colour, samples, impl=form)
         return seen.colour, seen.opacity, seen.depth, seen.z_variance
 
@@ -118,7 +120,7 @@ def composite_case(rays: int, device: torch.device) -> Case:
     return Case("composite", rays, "rays", forward, both, composite_work(n, rays), 1e-4)
 
 
-def march_samples(rays: int, device: torch.device) -> object:
+def march_samples(rays: int, device: torch.device) -> RaySamples:
     """Samples in a full ball: 64 on each of `rays` rays through its centre."""
     directions = torch.nn.functional.normalize(
         torch.randn(rays, 3, generator=torch.Generator().manual_seed(1)), dim=-1
@@ -135,11 +137,12 @@ def march_case(rays: int, device: torch.device) -> Case:
     rng = torch.Generator().manual_seed(0)
     directions = torch.nn.functional.normalize(torch.randn(rays, 3, generator=rng), dim=-1)
     origins = 0.3 * torch.randn(rays, 3, generator=rng) - 2 * directions
-    inputs = [x.to(device) for x in (origins, directions, torch.rand(rays, generator=rng))]
+    jitter = torch.rand(rays, generator=rng)
+    origins, directions, jitter = (x.to(device) for x in (origins, directions, jitter))
     cells = (torch.rand(32, 32, 32, generator=rng) < 0.5).to(device)
 
-    def forward(form: str) -> tuple[Tensor, ...]:
-        found = march(*inputs[:2], cells, radius=0.85, step=0.03, jitter=inputs[2], impl=form)
+    def forward(form: Impl) -> tuple[Tensor, ...]:
+        found = march(origins, directions, cells, radius=0.85, step=0.03, jitter=jitter, impl=form)
         return found.t, found.positions
 
     n = len(forward("auto")[0])
@@ -153,7 +156,7 @@ def rasterize_case(triangles: int, device: torch.device) -> Case:
     bar = torch.randn(1, RASTER_SIDE, RASTER_SIDE, 4, generator=torch.Generator().manual_seed(1))
     size = (RASTER_SIDE, RASTER_SIDE)
 
-    def forward(form: str) -> tuple[Tensor, ...]:
+    def forward(form: Impl) -> tuple[Tensor, ...]:
         return (rasterize(clip, faces, size, impl=form),)
 
     pixels = RASTER_SIDE**2
@@ -171,7 +174,7 @@ def interpolate_case(triangles: int, device: torch.device) -> Case:
     attributes = clip.detach()[0, :, :3].clone().requires_grad_()
     bar = torch.randn(*rast.shape[:3], 3, generator=torch.Generator().manual_seed(1)).to(device)
 
-    def forward(form: str) -> tuple[Tensor, ...]:
+    def forward(form: Impl) -> tuple[Tensor, ...]:
         return (interpolate(attributes, rast, faces, impl=form),)
 
     pixels = RASTER_SIDE**2
@@ -190,7 +193,7 @@ def antialias_case(triangles: int, device: torch.device) -> Case:
     bar = torch.randn(image.shape, generator=torch.Generator().manual_seed(1)).to(device)
     table = edge_table(faces)
 
-    def forward(form: str) -> tuple[Tensor, ...]:
+    def forward(form: Impl) -> tuple[Tensor, ...]:
         return (antialias(image, rast, clip, faces, table=table, impl=form),)
 
     pixels = RASTER_SIDE**2
@@ -221,11 +224,11 @@ def bumpy_ball(triangles: int, device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 def _with_gradient(
-    forward: Callable[[str], tuple[Tensor, ...]],
+    forward: Callable[[Impl], tuple[Tensor, ...]],
     inputs: tuple[Tensor, ...],
     bars: tuple[Tensor, ...],
-) -> Callable[[str], tuple[Tensor, ...]]:
-    def both(form: str) -> tuple[Tensor, ...]:
+) -> Callable[[Impl], tuple[Tensor, ...]]:
+    def both(form: Impl) -> tuple[Tensor, ...]:
         outputs = forward(form)
         return (*outputs, *torch.autograd.grad(outputs, inputs, bars))
 

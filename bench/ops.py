@@ -43,7 +43,7 @@ class OpCounter(TorchDispatchMode):
     """While it is open, every operation is written down, and the memory of what is alive."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.ops: list[Op] = []
         self.peak_bytes = 0
         """The most that was alive at a time of what was made inside."""

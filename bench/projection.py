@@ -54,8 +54,8 @@ class Assumptions:
     """least time of a kernel in an engine"""
     launch: float = field(default=8e-6, metadata={"unit": "s"})
     """time of an operation that Python starts, in the differentiable half"""
-    launches: int = field(default=1200, metadata={"unit": "per iteration"})
-    """of those, forward, backward and optimiser"""
+    launches: int = field(default=800, metadata={"unit": "per iteration"})
+    """of those: forward, backward and optimiser; 320 to 780 were counted on a CPU"""
     samples_per_ray: float = field(default=48.0, metadata={"unit": "samples"})
     """that the occupancy grid leaves in Phase I"""
     covered: float = field(default=0.35, metadata={"unit": "of the view"})

@@ -2,6 +2,7 @@
 
 import json
 import platform
+import shutil
 import subprocess
 import time
 from collections.abc import Callable
@@ -158,12 +159,18 @@ def describe_versions() -> str:
 
 
 def describe_commit() -> str:
-    """The commit that is measured, with a + where files differ from it."""
+    """The commit that is measured, with a + where files differ from it; installed, the version."""
     folder = Path(__file__).parent
-    run = {"cwd": folder, "capture_output": True, "text": True, "check": False}
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], **run).stdout.strip()
-    dirty = subprocess.run(["git", "status", "--porcelain", "-uno"], **run).stdout.strip()
-    return commit + ("+" if dirty else "")
+
+    def git(*words: str) -> str:
+        command = ["git", *words]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        return done.stdout.strip()
+
+    if shutil.which("git") is None or not git("ls-files", Path(__file__).name):
+        return f"xbind {version('xbind')}"
+    dirty = git("status", "--porcelain", "-uno")
+    return git("rev-parse", "--short", "HEAD") + ("+" if dirty else "")
 
 
 def device_name(device: torch.device) -> str:

@@ -33,6 +33,7 @@ from xbind.bench.timing import describe_commit, describe_versions, device_name
 from xbind.compiled import Compiled
 from xbind.frozen import load_bundle
 from xbind.models.bundle import load_manifest
+from xbind.outputs import write_outputs as write_files
 from xbind.presets import preset_named
 from xbind.progress import peak_memory_bytes
 
@@ -104,13 +105,12 @@ def main(argv: Sequence[str]) -> None:
         stack.enter_context(contestant.active())
         watch = Stopwatch()
         started = time.monotonic()
-        write = pipeline.write_outputs
 
-        def write_outputs(*args: Any, **kwargs: Any) -> list[Path]:  # noqa: ANN401
+        def timed_files(*args: Any, **kwargs: Any) -> list[Path]:  # noqa: ANN401
             watch.start("files")
-            return write(*args, **kwargs)
+            return write_files(*args, **kwargs)
 
-        stack.enter_context(patch.object(pipeline, "write_outputs", write_outputs))
+        stack.enter_context(patch.object(pipeline, "write_outputs", timed_files))
         pipeline.generate(run_config(wanted, Path(folder) / "run"), watch)
         watch.start("")
         seconds = time.monotonic() - started

@@ -57,7 +57,7 @@ def test_an_object_is_the_sum_of_its_parts():
     configs = (method.coarse, method.geometry, method.texture)
     for phase, config in zip(found.phases, configs, strict=True):
         assert len(phase.steps) == 3
-        half = half_bytes(config, ASSUMED) / 0.25e12 + 1200 * 1e-5
+        half = half_bytes(config, ASSUMED) / 0.25e12 + 800 * 1e-5
         assert phase.iteration_seconds == pytest.approx(30e-3 + half)
         assert phase.seconds == pytest.approx(config.steps * phase.iteration_seconds)
     assert found.seconds == pytest.approx(

@@ -6,9 +6,10 @@ import re
 from xml.etree import ElementTree
 
 import pytest
+from bench_rows import curve_row
 
 from xbind.bench import commands, contestants
-from xbind.bench.curves import CurveRow, exponent
+from xbind.bench.curves import exponent
 from xbind.bench.plot import plot_curves
 from xbind.cli.bench import main
 from xbind.engine.errors import BackendUnavailable
@@ -129,18 +130,10 @@ def test_the_named_compiler_is_taken(monkeypatch, tmp_path):
     assert contestants.compiler() is None
 
 
-def curve(ms, last):
-    return CurveRow(
-        phase="coarse", knob="views", unit="views", x=[1.0, 2.0], ms=ms, peak_bytes=[None, 1],
-        time_exponent=last, last_exponent=last, memory_exponent=None, is_linear=last <= 1.1,
-        clock="wall", threads=1, device="", versions="", commit="",
-    )  # fmt: skip
-
-
 @pytest.mark.parametrize(("last", "code"), [(1.0, 0), (2.0, 1)])
 def test_more_than_linear_fails(monkeypatch, capsys, tmp_path, last, code):
     monkeypatch.setattr(commands, "load_bundle", lambda _: None)
-    monkeypatch.setattr(commands, "measure_curves", lambda *_, **__: [curve([1.0, 2.0], last)])
+    monkeypatch.setattr(commands, "measure_curves", lambda *_, **__: [curve_row(last)])
     assert run(f"--curves --plot {tmp_path / 'curves.svg'}") == code
     assert ("MORE THAN LINEAR: coarse in views (2.00)." in capsys.readouterr().out) == bool(code)
 
