@@ -38,7 +38,7 @@ TABLES: dict[str, tuple[str, Table]] = {
     "curves": ("curve", curve_cells),
     "projection": ("projection", lambda rows: projection_cells([r for r in rows if not r.change])),
     "steps": ("projection", lambda rows: step_cells([r for r in rows if not r.change])),
-    "levers": ("projection", lambda rows: projection_cells([r for r in rows if r.change])),
+    "levers": ("projection", lambda rows: projection_cells([r for r in rows if is_lever(r)])),
 }
 """Name of a table in the document → the kind of its records, and how it is made."""
 
@@ -71,10 +71,15 @@ def fill(document: str, rows: Mapping[str, Rows]) -> str:
         lines = "\n".join(markdown(*table(rows[kind])))
         block = f"<!-- {name} -->\n{lines}\n<!-- end -->"
         pattern = rf"<!-- {name} -->\n.*?<!-- end -->"
-        document, found = re.subn(pattern, lambda _, b=block: b, document, flags=re.DOTALL)
+        document, found = re.subn(pattern, block.replace("\\", r"\\"), document, flags=re.DOTALL)
         if found != 1:
             raise SystemExit(f"There are {found} places for the table {name!r}; wanted one.")
     return document
+
+
+def is_lever(row: ProjectionRow) -> bool:
+    """What is changed for the card that the goal is for."""
+    return bool(row.change) and "4090" in row.gpu
 
 
 def describe(row: PhaseRow) -> str:
