@@ -178,9 +178,9 @@ def _group_norm(
 ) -> tuple[str, str | None, str | None]:
     per_channel = (1, c, *[1] * (len(x.shape) - 2))
     if _is_by_channel(g, x):
-        centred, mean, scale = _centred(g, g.wide(x), _mean_of_group(g, c, groups), eps)
-        name = _affine(g, g.node("Mul", centred, scale), weight, bias, per_channel)
-        return g.cast(name, widened(x.dtype), x.dtype), mean, scale
+        centred, middle, inverse = _centred(g, g.wide(x), _mean_of_group(g, c, groups), eps)
+        name = _affine(g, g.node("Mul", centred, inverse), weight, bias, per_channel)
+        return g.cast(name, widened(x.dtype), x.dtype), middle, inverse
     grouped = g.reshape(g.wide(x), (n, groups, -1))
     mean, scale = None, None
     if any(g.is_used(output) for output in call.outputs[1:]):
