@@ -19,6 +19,12 @@ MODALITIES: tuple[Modality, ...] = (
 Precision = Literal["float32", "float16", "bfloat16"]
 """Of the frozen networks in an engine."""
 
+PlanarLoss = Literal["sds", "cds"]
+"""Of the 2D prior: augmented SDS (Eq. 5), or CDS (Eq. 3)."""
+
+Part = Literal["stereo", "planar", "three-phase", "ms"]
+"""What an ablation (Fig. 7) leaves out."""
+
 EngineChoice = Literal["auto", "eager", "onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"]
 """What computes the frozen networks."""
 
@@ -106,7 +112,14 @@ class GenerateConfig:
     seed: int = 0
     """Seed of every random draw; the same seed on the same machine gives the same mesh."""
     preset: str = "default"
-    """Named set of the method's numbers; a wrong name lists the right ones."""
+    """Named set of the method's numbers, or one of the paper's baselines; a wrong name lists the
+    right ones."""
+    without: Annotated[tuple[Part, ...], tyro.conf.arg(metavar="PART …")] = ()
+    """Leave out parts of the method (Fig. 7): `stereo`, `planar`, `three-phase`, `ms`."""
+    phase2_loss: Annotated[Optional[PlanarLoss], tyro.conf.arg(metavar="{sds,cds}")] = None  # noqa: UP045
+    """Loss of the 2D prior in Phase II, instead of the method's: `sds` or `cds` (Fig. 6)."""
+    from_phase1: Annotated[Optional[Path], tyro.conf.arg(metavar="RUN")] = None  # noqa: UP045
+    """Folder of another run of the same prompt and seed: start where its Phase I ended."""
     bundle: str = "mini"
     """The frozen networks: `mini`, which is installed with xbind, or the folder of a bundle."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -135,6 +148,13 @@ class GenerateConfig:
                 f"--precision {self.precision} is for engines, but --engine is eager: "
                 "leave one of them out"
             )
+        if self.from_phase1 is not None and "three-phase" in self.without:
+            raise ValueError(
+                "--from-phase1 goes on with Phase II, which --without three-phase leaves out: "
+                "give one of them"
+            )
+        if self.from_phase1 is not None and self.from_phase1.resolve() == self.out.resolve():
+            raise ValueError("--from-phase1 and --out are the same folder: give another --out")
         if self.resume and self.overwrite:
             raise ValueError(
                 "--resume continues the run in --out and --overwrite removes it: give one of them"

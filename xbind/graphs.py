@@ -50,12 +50,21 @@ class GraphRequest:
         return f"{self.name}-b{self.batch}" + (f"-{self.size}px" if self.size else "")
 
 
-def requests_of_run(method: MethodConfig, manifest: BundleManifest) -> list[GraphRequest]:
-    """The graphs that `xbind generate` runs, each once: steps, and the UNet that samples x_r."""
-    wanted = [GraphRequest("unet2d", 2 * method.reference.candidates, 0)]
-    for phase in (method.coarse, method.geometry, method.texture):
-        planar = getattr(phase, "planar", "sds")
-        for name in _step_names(phase.guidance, planar):
+def requests_of_run(
+    method: MethodConfig, manifest: BundleManifest, *, samples_reference: bool = True
+) -> list[GraphRequest]:
+    """The graphs that `xbind generate` runs, each once: steps, and the UNet that samples x_r.
+
+    Args:
+        method: what it does not use is not asked for.
+        manifest: of the bundle.
+        samples_reference: False for a prompt whose own picture is x_r.
+    """
+    wanted = []
+    if samples_reference and method.uses_reference:
+        wanted.append(GraphRequest("unet2d", 2 * method.reference.candidates, 0))
+    for phase in method.phases:
+        for name in _step_names(phase.guidance, phase.planar):
             if name == "ms":
                 images = phase.views * (2 * phase.guidance.ms_augmentations + 1)
                 wanted.append(GraphRequest(name, images, _clip_size(manifest)))
