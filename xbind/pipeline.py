@@ -13,7 +13,7 @@ import torch
 
 from xbind.compiled import Compiled, compile_run
 from xbind.conditioning.prompt import EncodedPrompt, encode_prompt
-from xbind.config import EngineChoice, GenerateConfig, PromptConfig
+from xbind.config import EngineChoice, GenerateConfig, PromptConfig, parts_named
 from xbind.engine.store import EngineStore, engines_folder
 from xbind.errors import XBindError
 from xbind.frozen import Bundle, load_bundle
@@ -60,7 +60,7 @@ def generate(config: GenerateConfig, reporter: Reporter) -> RunResult:
         XBindError: anything the user can act on; what was written so far stays.
     """
     started = time.monotonic()
-    method = method_named(config.preset, config.without, config.phase2_loss)
+    method = method_named(config.preset, parts_named(config.without), config.phase2_loss)
     _check_device(config.device)
     manifest = load_manifest(config.bundle)
     if manifest.raw.get("weights") == "random":
@@ -144,7 +144,7 @@ def _run_config(config: GenerateConfig, method: MethodConfig, digest: str) -> di
         "prompt": _described(config.prompt),
         "seed": config.seed,
         "preset": config.preset,
-        "without": list(config.without),
+        "without": list(parts_named(config.without)),
         "phase2_loss": config.phase2_loss,
         "from_phase1": None if phase1 is None else str(phase1.resolve()),
         "bundle": config.bundle,
@@ -201,6 +201,7 @@ class _Run:
         self.folder, self.reporter = folder, reporter
         self.generator = torch.Generator().manual_seed(config.seed)
         self.done = 0
+        self.condition: Condition
         self.seconds: dict[str, float] = {}
         checkpoint = folder.load_checkpoint() if config.resume else None
         self.saved: dict[str, Any] = {}

@@ -21,12 +21,12 @@ def run(words):
 
 def test_every_flag_of_eval_run():
     words = (
-        "eval run --prompts p.txt --out o --preset smoke:stablesds-3d --without ms stereo "
+        "eval run --prompts p.txt --out o --preset smoke:stablesds-3d --without ms,stereo "
         "--phase2-loss sds --from-phase1 f --seed 3 --part 2/3 --engine eager --threads 2"
     )
     config = parse(words.split())
     assert isinstance(config, EvalRunConfig)
-    assert config.without == ("ms", "stereo")
+    assert config.without == "ms,stereo"
     assert config.share() == (2, 3)
     assert isinstance(parse(["eval", "out/a"]), EvalConfig)
     assert isinstance(parse(["eval", "report", "a", "b"]), EvalReportConfig)
@@ -174,7 +174,7 @@ def test_mistakes_are_told_in_one_message(evaluated, tmp_path, words, message):
         ("run", "out"),
         ("run --out o --part 3/2", "--part wants K/N"),
         ("run --out o --part one", "--part wants K/N"),
-        ("run --out o --without nerf", "nerf"),
+        ("run --out o --without nerf", "--without wants some of stereo"),
         ("run --out o --phase2-loss mse", "mse"),
         ("report", "no folder: give folders"),
         ("report a --section here", "--document and --section go together"),

@@ -146,7 +146,7 @@ def test_a_real_object_is_nearest_to_itself(world, tmp_path):
     mesh = as_textured(real_objects("car", "red").meshes[2], tmp_path)
     found = figures(world, run, mesh)
     assert found["iou"] > 0.95
-    assert found["chamfer"] < 0.015 < found["chamfer_real"]
+    assert found["chamfer"] < min(0.012, found["chamfer_real"])
     assert found["iou"] > found["iou_real"]
     assert found["silhouette_change"] == pytest.approx(found["silhouette_change_real"], abs=0.15)
     assert found["fronts_real"] >= 1

@@ -6,7 +6,7 @@ from typing import Annotated, Optional
 
 import tyro
 
-from xbind.config import EngineChoice, Part, PlanarLoss
+from xbind.config import EngineChoice, PlanarLoss, parts_named
 
 _Pool = Annotated[Optional[Path], tyro.conf.arg(metavar="FILE")]  # noqa: UP045
 _Judges = Annotated[tuple[str, ...], tyro.conf.arg(metavar="MODEL …")]
@@ -51,8 +51,9 @@ class EvalRunConfig:
     mixes), `test` (16 texts, 8 pictures, 8 sounds) or `fig7` (8 of the last)."""
     preset: str = "default"
     """As of `xbind generate`; a wrong name lists the right ones."""
-    without: Annotated[tuple[Part, ...], tyro.conf.arg(metavar="PART …")] = ()
-    """Leave out parts of the method (Fig. 7): `stereo`, `planar`, `three-phase`, `ms`."""
+    without: Annotated[str, tyro.conf.arg(metavar="PARTS")] = ""
+    """Leave out parts of the method (Fig. 7): `stereo`, `planar`, `three-phase`, `ms`, or several
+    with commas between them."""
     phase2_loss: Annotated[Optional[PlanarLoss], tyro.conf.arg(metavar="{sds,cds}")] = None  # noqa: UP045
     """Loss of the 2D prior in Phase II, instead of the method's (Fig. 6)."""
     from_phase1: Annotated[Optional[Path], tyro.conf.arg(metavar="FOLDER")] = None  # noqa: UP045
@@ -67,6 +68,7 @@ class EvalRunConfig:
     """Threads that compute."""
 
     def __post_init__(self) -> None:
+        parts_named(self.without)
         if self.part is not None:
             k, _, n = self.part.partition("/")
             if not (k.isdecimal() and n.isdecimal() and 1 <= int(k) <= int(n)):

@@ -15,7 +15,7 @@ from rich.table import Table
 
 import xbind
 from xbind.cli.eval_configs import EvalConfig, EvalReportConfig, EvalRunConfig
-from xbind.config import GenerateConfig
+from xbind.config import GenerateConfig, parts_named
 from xbind.errors import XBindError
 from xbind.evaluation import records, report
 from xbind.evaluation.judges import OPEN_CLIPS, load_open_clip, make_self_judge
@@ -67,7 +67,7 @@ def evaluate_run(config: EvalRunConfig) -> None:
         XBindError: a prompt, a preset, or the folder cannot be used.
     """
     torch.set_num_threads(config.threads)
-    method_named(config.preset, config.without, config.phase2_loss)
+    method_named(config.preset, parts_named(config.without), config.phase2_loss)
     targets = read_targets(list_named(config.prompts))
     manifest = load_manifest("mini")
     folder = EvaluationFolder(config.out)
@@ -167,7 +167,7 @@ def _settings(
     """What decides the result, and what is kept to say where it came from."""
     return {
         "preset": config.preset,
-        "without": list(config.without),
+        "without": list(parts_named(config.without)),
         "phase2_loss": config.phase2_loss,
         "from_phase1": str(config.from_phase1.resolve()) if config.from_phase1 else None,
         "seed": config.seed,
@@ -185,8 +185,7 @@ def _command(config: EvalRunConfig) -> str:
         value = getattr(config, field.name)
         if value == field.default or field.name in ("part", "threads"):
             continue
-        values = value if isinstance(value, tuple) else (value,)
-        words += [f"--{field.name.replace('_', '-')}", *map(str, values)]
+        words += [f"--{field.name.replace('_', '-')}", str(value)]
     return shlex.join(words)
 
 

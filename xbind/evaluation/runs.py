@@ -202,11 +202,10 @@ def _likeness(
     config: Mapping[str, Any], kind: str, panel: Panel, looks: Mapping[str, Look], views: Views
 ) -> dict[str, float]:
     """CLIP-I of a picture, ARCC (Eq. 14) of a sound."""
-    files = {k: Path(v) for k, v in config["prompt"].items() if k == kind}
+    file = Path(config["prompt"][kind])
+    given = PromptConfig(image=file) if kind == "image" else PromptConfig(audio=file)
     with torch.inference_mode():
-        prompt = encode_prompt(
-            PromptConfig(**files), panel.aligned, panel.reference_px, view=panel.view
-        )
+        prompt = encode_prompt(given, panel.aligned, panel.reference_px, view=panel.view)
         if kind == "audio":
             embedded = embed_images(views.image, panel.aligned)
             return {"arcc_self": mean_cosine(embedded, prompt.c_m)}
