@@ -126,6 +126,10 @@ class OpenClipJudge:
         return torch.nn.functional.normalize(x.float(), dim=-1)
 
 
+_UNLOADABLE = (
+    RuntimeError, OSError, ValueError, KeyError, AssertionError, pickle.UnpicklingError,
+)  # fmt: skip
+"""What open_clip raises for a model that it does not know, or weights that do not fit."""
 OPEN_CLIPS = ("ViT-B-32", "ViT-B-16", "ViT-L-14")
 """The paper's judges."""
 
@@ -159,7 +163,7 @@ def load_open_clip(model: str, pool: Sequence[str], *, allow_download: bool) -> 
     try:
         net = open_clip.create_model(architecture, pretrained=weights or "openai")
         tokenize = open_clip.get_tokenizer(architecture)
-    except (RuntimeError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
+    except _UNLOADABLE as error:
         raise XBindError(
             f"open_clip cannot load {model}: {error}\n"
             f"Name an architecture that it knows, such as {', '.join(OPEN_CLIPS)}, and weights "
