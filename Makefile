@@ -1,4 +1,4 @@
-# Two commands: `make demo` and `make test`. Everything is installed into $(VENV), once.
+# `make demo`, `make test`, and `make results` for docs/results.md. Everything is installed into $(VENV), once.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -6,10 +6,47 @@ ORACLES ?= $(VENV)-oracles
 TORCH = $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 
-.PHONY: demo test oracles lint typecheck verify-kernels check-bounds bench clean
+.PHONY: demo test results results-part results-fig6 results-report oracles lint typecheck
+.PHONY: verify-kernels check-bounds bench clean
 
 demo: $(VENV)/run.stamp
 	$(VENV)/bin/xbind generate --text "a blue snowman" --out out/demo --overwrite
+
+# Every table and picture of docs/results.md: hours. Killed and called again it goes on. Several
+# calls share the work: `make results-part PART=1/2` beside `make results-part PART=2/2`, each on a
+# core of its own, and `make results` after them: it makes what is left, and the tables.
+RESULTS ?= out/results
+EVAL = $(VENV)/bin/xbind eval
+RUN = $(EVAL) run $(if $(PART),--part $(PART))
+REPORT = $(EVAL) report --document docs/results.md
+BASELINES = zerostablecds-3d stablesds-3d zerosds-3d
+ABLATIONS = stereo planar three-phase ms
+
+results: results-part results-fig6 results-report
+
+results-part: export OMP_NUM_THREADS ?= 1
+results-part: $(VENV)/run.stamp
+	set -e; for method in xbind $(BASELINES); do \
+	  $(RUN) --prompts test --preset $$method --out $(RESULTS)/$$method; done
+	set -e; for part in $(ABLATIONS); do \
+	  $(RUN) --prompts fig7 --without $$part --out $(RESULTS)/without-$$part; done
+	$(RUN) --prompts tuning --out $(RESULTS)/tuning
+	$(RUN) --prompts tuning_other --out $(RESULTS)/tuning-other
+
+# Needs the objects of all parts, so it is not shared.
+results-fig6: export OMP_NUM_THREADS ?= 1
+results-fig6: results-part
+	$(EVAL) run --prompts fig7 --phase2-loss sds --from-phase1 $(RESULTS)/xbind --out $(RESULTS)/phase2-sds
+
+results-report: $(VENV)/run.stamp
+	$(REPORT) --section table-1 --sheet docs/img/results_fig4.png \
+	  $(RESULTS)/xbind $(BASELINES:%=$(RESULTS)/%)
+	$(REPORT) --section fig-6 --sheet docs/img/results_fig6.png --normals --rows 8 \
+	  $(RESULTS)/xbind $(RESULTS)/phase2-sds
+	$(REPORT) --section fig-7 --sheet docs/img/results_fig7.png --rows 8 \
+	  $(RESULTS)/xbind $(ABLATIONS:%=$(RESULTS)/without-%)
+	$(REPORT) --section tuning $(RESULTS)/tuning
+	$(REPORT) --section tuning-other $(RESULTS)/tuning-other
 
 # One OpenMP thread: small tensors lose more by waiting for a second thread than it gives them.
 test: export OMP_NUM_THREADS ?= 1

@@ -127,7 +127,7 @@ def _run(
 def run_method(stack: ExitStack, method: MethodConfig, compiled: Compiled) -> None:
     """While `stack` is open, have the pipeline run this method with these steps."""
     for name, value in (
-        ("preset_named", lambda _: method),
+        ("method_named", lambda *_: method),
         ("compile_run", lambda *_, **__: compiled),
         ("load_bundle", lambda _: compiled.bundle),
     ):

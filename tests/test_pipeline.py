@@ -14,41 +14,12 @@ import pytest
 import torch
 import trimesh
 
+from tests.support.watcher import Watcher
 from xbind.config import GenerateConfig, PromptConfig
 from xbind.pipeline import ResumeMismatch, generate
 from xbind.run import RunError
 
 PROMPT = PromptConfig(text="a red mug")
-
-
-class Watcher:
-    """A reporter that counts, and can stop a run like Ctrl-C."""
-
-    def __init__(self, stop_at=None):
-        self.steps, self.stop_at, self.messages = [], stop_at, []
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        pass
-
-    def phase_started(self, name, steps, done=0):
-        pass
-
-    def step(self, record):
-        self.steps.append((record.phase, record.step))
-        if self.steps[-1] == self.stop_at:
-            raise KeyboardInterrupt
-
-    def preview(self, path):
-        assert path.is_file()
-
-    def message(self, text):
-        self.messages.append(text)
-
-    def finished(self, outputs, seconds):
-        pass
 
 
 def config(out, **changes):

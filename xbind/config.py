@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Optional
+from typing import Annotated, Literal, Optional, cast, get_args
 
 import tyro
 
@@ -18,6 +18,29 @@ MODALITIES: tuple[Modality, ...] = (
 
 Precision = Literal["float32", "float16", "bfloat16"]
 """Of the frozen networks in an engine."""
+
+PlanarLoss = Literal["sds", "cds"]
+"""Of the 2D prior: augmented SDS (Eq. 5), or CDS (Eq. 3)."""
+
+Part = Literal["stereo", "planar", "three-phase", "ms"]
+"""What an ablation (Fig. 7) leaves out."""
+
+
+def parts_named(text: str) -> tuple[Part, ...]:
+    """The parts of `--without`, as in "ms,stereo".
+
+    Raises:
+        ValueError: there is no such part, or one is named twice.
+    """
+    names = [name.strip() for name in text.split(",")] if text else []
+    unknown = [name for name in names if name not in get_args(Part)]
+    if unknown or len(set(names)) < len(names):
+        raise ValueError(
+            f"--without wants some of {', '.join(get_args(Part))}, with commas between them, "
+            f"each once; got {text!r}"
+        )
+    return tuple(cast(Part, name) for name in names)
+
 
 EngineChoice = Literal["auto", "eager", "onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"]
 """What computes the frozen networks."""
@@ -106,7 +129,15 @@ class GenerateConfig:
     seed: int = 0
     """Seed of every random draw; the same seed on the same machine gives the same mesh."""
     preset: str = "default"
-    """Named set of the method's numbers; a wrong name lists the right ones."""
+    """Named set of the method's numbers, or one of the paper's baselines; a wrong name lists the
+    right ones."""
+    without: Annotated[str, tyro.conf.arg(metavar="PARTS")] = ""
+    """Leave out parts of the method (Fig. 7): `stereo`, `planar`, `three-phase`, `ms`, or several
+    with commas between them."""
+    phase2_loss: Annotated[Optional[PlanarLoss], tyro.conf.arg(metavar="{sds,cds}")] = None  # noqa: UP045
+    """Loss of the 2D prior in Phase II, instead of the method's: `sds` or `cds` (Fig. 6)."""
+    from_phase1: Annotated[Optional[Path], tyro.conf.arg(metavar="RUN")] = None  # noqa: UP045
+    """Folder of another run of the same prompt and seed: start where its Phase I ended."""
     bundle: str = "mini"
     """The frozen networks: `mini`, which is installed with xbind, or the folder of a bundle."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -128,6 +159,7 @@ class GenerateConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**63:
             raise ValueError(f"--seed must be in 0 … 2^63 − 1, got {self.seed}")
+        parts_named(self.without)
         if self.threads < 1:
             raise ValueError(f"--threads must be at least 1, got {self.threads}")
         if self.precision != "float32" and self.engine == "eager":
@@ -135,6 +167,13 @@ class GenerateConfig:
                 f"--precision {self.precision} is for engines, but --engine is eager: "
                 "leave one of them out"
             )
+        if self.from_phase1 is not None and "three-phase" in parts_named(self.without):
+            raise ValueError(
+                "--from-phase1 goes on with Phase II, which --without three-phase leaves out: "
+                "give one of them"
+            )
+        if self.from_phase1 is not None and self.from_phase1.resolve() == self.out.resolve():
+            raise ValueError("--from-phase1 and --out are the same folder: give another --out")
         if self.resume and self.overwrite:
             raise ValueError(
                 "--resume continues the run in --out and --overwrite removes it: give one of them"

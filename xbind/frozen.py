@@ -129,7 +129,7 @@ def load_bundle(manifest: BundleManifest) -> Bundle:
     verify(manifest)
     return Bundle(
         manifest=manifest,
-        bind=_load_bind(manifest),
+        bind=load_bind(manifest),
         clip=load_clip(manifest.part("clip")),
         clip_size=_read_json(manifest.part("clip") / "config.json")["image_size"],
         unclip=_load_unclip(manifest),
@@ -164,7 +164,12 @@ def _fill(net: nn.Module, path: Path) -> nn.Module:
     return net.eval().requires_grad_(False)
 
 
-def _load_bind(manifest: BundleManifest) -> AlignedEncoder:
+def load_bind(manifest: BundleManifest) -> AlignedEncoder:
+    """The aligned encoder alone.
+
+    Raises:
+        BundleError: a file is missing or does not fit.
+    """
     folder = manifest.part("bind")
     config = _read_json(folder / "config.json")
     words = _read_json(folder / "tokenizer.json")

@@ -56,10 +56,20 @@ class GraphRequest:
         return f"{self.name}-b{self.batch}" + (f"-{self.size}px" if self.size else "")
 
 
-def requests_of_run(method: MethodConfig, manifest: BundleManifest) -> list[GraphRequest]:
-    """The graphs that `xbind generate` runs, each once: steps, and the UNet that samples x_r."""
-    wanted = [GraphRequest("unet2d", 2 * method.reference.candidates, 0)]
-    for phase in (method.coarse, method.geometry, method.texture):
+def requests_of_run(
+    method: MethodConfig, manifest: BundleManifest, *, samples_reference: bool = True
+) -> list[GraphRequest]:
+    """The graphs that `xbind generate` runs, each once: steps, and the UNet that samples x_r.
+
+    Args:
+        method: what it does not use is not asked for.
+        manifest: of the bundle.
+        samples_reference: False for a prompt whose own picture is x_r.
+    """
+    wanted = []
+    if samples_reference and method.uses_reference:
+        wanted.append(GraphRequest("unet2d", 2 * method.reference.candidates, 0))
+    for phase in method.phases:
         wanted += requests_of_phase(phase, manifest)
     return list(dict.fromkeys(wanted))
 
@@ -69,7 +79,7 @@ def requests_of_phase(
 ) -> list[GraphRequest]:
     """The guidance steps that one iteration of a phase runs."""
     wanted = []
-    for name in _step_names(phase.guidance, getattr(phase, "planar", "sds")):
+    for name in _step_names(phase.guidance, phase.planar):
         if name == "ms":
             images = phase.views * (2 * phase.guidance.ms_augmentations + 1)
             wanted.append(GraphRequest(name, images, _clip_size(manifest)))

@@ -1,7 +1,6 @@
 """Algorithm 1 from a prompt to files, resumable at any iteration."""
 
 import dataclasses
-import hashlib
 import json
 import time
 from collections.abc import Iterator, Mapping
@@ -14,22 +13,24 @@ import torch
 
 from xbind.compiled import Compiled, compile_run
 from xbind.conditioning.prompt import EncodedPrompt, encode_prompt
-from xbind.config import EngineChoice, GenerateConfig, PromptConfig
+from xbind.config import EngineChoice, GenerateConfig, PromptConfig, parts_named
 from xbind.engine.store import EngineStore, engines_folder
 from xbind.errors import XBindError
 from xbind.frozen import Bundle, load_bundle
 from xbind.graphs import requests_of_run
 from xbind.mesh.dmtet import DMTet
 from xbind.mesh.mesh import Mesh
+from xbind.methods import method_named
 from xbind.models.bundle import load_manifest
 from xbind.nerf.field import FieldConfig, HashField
 from xbind.outputs import write_outputs
+from xbind.phase1 import Phase1, read_phase1
 from xbind.phases.coarse import CoarsePhase
 from xbind.phases.geometry import GeometryPhase, convert
 from xbind.phases.loop import Phase, advance, restore_phase, save_phase
 from xbind.phases.surface_colour import fit_texture_field
 from xbind.phases.texture import TexturePhase
-from xbind.presets import MethodConfig, preset_named
+from xbind.presets import MethodConfig
 from xbind.progress import Reporter, StepRecord, format_seconds, peak_memory_bytes
 from xbind.report import MeshFacts, write_report
 from xbind.run import RunFolder, open_run
@@ -59,7 +60,7 @@ def generate(config: GenerateConfig, reporter: Reporter) -> RunResult:
         XBindError: anything the user can act on; what was written so far stays.
     """
     started = time.monotonic()
-    method = preset_named(config.preset)
+    method = method_named(config.preset, parts_named(config.without), config.phase2_loss)
     _check_device(config.device)
     manifest = load_manifest(config.bundle)
     if manifest.raw.get("weights") == "random":
@@ -67,11 +68,14 @@ def generate(config: GenerateConfig, reporter: Reporter) -> RunResult:
             f"The weights of bundle {manifest.name!r} are random: what comes out means nothing."
         )
     bundle = load_bundle(manifest)
-    wanted = _run_config(config, manifest.raw["files"])
-    prompt, compiled = None, None
+    wanted = _run_config(config, method, manifest.digest)
+    prompt, compiled, phase1 = None, None, None
     if not config.resume:
         # before the folder is touched: a prompt that is refused must not cost the run that is there
-        prompt = _encode(config, bundle)
+        if config.from_phase1 is None:
+            prompt = _encode(config, bundle)
+        else:
+            phase1 = read_phase1(config.from_phase1, wanted)
         compiled = _compile(config, config.engine, method, bundle, reporter)
     with open_run(config.out, resume=config.resume, overwrite=config.overwrite) as folder:
         if compiled is None:
@@ -79,12 +83,15 @@ def generate(config: GenerateConfig, reporter: Reporter) -> RunResult:
             # a run that was started before there were engines was eager
             started_with = found.setdefault("engine", "eager")
             found.setdefault("precision", "float32")
+            found.setdefault("without", [])
+            found.setdefault("phase2_loss", None)
+            found.setdefault("from_phase1", None)
             choice = started_with if config.engine == "auto" else config.engine
             _check_same(found, wanted | {"engine": choice})
             compiled = _compile(config, choice, method, bundle, reporter)
         else:
             folder.write_config(wanted | {"engine": compiled.backend})
-        run = _Run(config, method, compiled, folder, reporter, prompt)
+        run = _Run(config, method, compiled, folder, reporter, prompt or phase1)
         outputs = run.finish()
     seconds = time.monotonic() - started
     reporter.finished(outputs, seconds)
@@ -101,7 +108,11 @@ def _compile(
     return compile_run(
         choice,
         bundle,
-        requests_of_run(method, bundle.manifest),
+        requests_of_run(
+            method,
+            bundle.manifest,
+            samples_reference=config.prompt.image is None and config.from_phase1 is None,
+        ),
         EngineStore(engines_folder()),
         precision=config.precision,
         threads=config.threads,
@@ -126,18 +137,22 @@ def _check_device(name: str) -> None:
         )
 
 
-def _run_config(config: GenerateConfig, files: Mapping[str, Any]) -> dict[str, Any]:
+def _run_config(config: GenerateConfig, method: MethodConfig, digest: str) -> dict[str, Any]:
     """What `config.json` holds: all that decides the result."""
-    weights = "".join(files[name]["sha256"] for name in sorted(files))
+    phase1 = config.from_phase1
     return {
         "prompt": _described(config.prompt),
         "seed": config.seed,
         "preset": config.preset,
+        "without": list(parts_named(config.without)),
+        "phase2_loss": config.phase2_loss,
+        "from_phase1": None if phase1 is None else str(phase1.resolve()),
         "bundle": config.bundle,
-        "bundle_sha256": hashlib.sha256(weights.encode()).hexdigest(),
+        "bundle_sha256": digest,
         "device": config.device,
         "precision": config.precision,
-        "method": dataclasses.asdict(preset_named(config.preset)),
+        # tuples are lists in a file
+        "method": json.loads(json.dumps(dataclasses.asdict(method))),
     }
 
 
@@ -152,15 +167,17 @@ def _check_same(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     Raises:
         ResumeMismatch: names the first setting that differs.
     """
-    for key in ("prompt", "seed", "preset", "bundle_sha256", "engine", "precision"):
+    for key in (
+        *("prompt", "seed", "preset", "without", "phase2_loss", "from_phase1"),
+        *("bundle_sha256", "engine", "precision"),
+    ):
         if found.get(key) != wanted[key]:
             raise ResumeMismatch(
                 f"--resume continues the run as it was started, but {key} differs.\n"
                 f"  started with: {found.get(key)}\n  asked for:    {wanted[key]}\n"
                 f"Give the same settings, or start anew with --overwrite."
             )
-    # tuples are lists in a file
-    if found.get("method") != json.loads(json.dumps(wanted["method"])):
+    if found.get("method") != wanted["method"]:
         raise ResumeMismatch(
             f"--resume continues the run as it was started, but the numbers of preset "
             f"{wanted['preset']!r} have changed since, with the version of xbind.\n"
@@ -178,32 +195,51 @@ class _Run:
         compiled: Compiled,
         folder: RunFolder,
         reporter: Reporter,
-        prompt: EncodedPrompt | None,
+        start: EncodedPrompt | Phase1 | None,
     ) -> None:
         self.config, self.method, self.bundle = config, method, compiled.bundle
         self.folder, self.reporter = folder, reporter
         self.generator = torch.Generator().manual_seed(config.seed)
         self.done = 0
+        self.condition: Condition
         self.seconds: dict[str, float] = {}
         checkpoint = folder.load_checkpoint() if config.resume else None
         self.saved: dict[str, Any] = {}
-        if checkpoint is None:
-            with self._timed("reference"):
-                self.condition = self._make_condition(prompt or _encode(config, self.bundle))
-            self._save()
-        else:
+        if checkpoint is not None:
             for warning in checkpoint.warnings:
                 reporter.message(warning)
             self.saved, self.done = checkpoint.state, checkpoint.step
-            self.condition = Condition.from_state(self.saved["condition"])
-            self.generator.set_state(self.saved["generator"])
-            self.seconds = self.saved["seconds"]
+            self._restore()
+        elif isinstance(start, Phase1):
+            self.saved, self.done = start.checkpoint(), method.coarse.steps
+            self._restore()
+            for event in start.events():
+                folder.events.append(event)
+            if self.condition.stereo is not None:
+                folder.save_image("reference.png", self.condition.reference.image[0])
+            reporter.message(f"Phase I is that of {start.run}")
+            self._save()
+        else:
+            with self._timed("reference"):
+                self.condition = self._make_condition(start or _encode(config, self.bundle))
+            self._save()
         self.supervision = Supervision(self.bundle, self.condition, compiled.step)
+
+    def _restore(self) -> None:
+        """Stand where `self.saved` was saved."""
+        self.condition = Condition.from_state(self.saved["condition"])
+        self.generator.set_state(self.saved["generator"])
+        self.seconds = self.saved["seconds"]
 
     def _make_condition(self, prompt: EncodedPrompt) -> Condition:
         for warning in prompt.warnings:
             self.reporter.message(warning)
-        condition = make_condition(prompt, self.bundle, self.method.reference, self.generator)
+        condition = make_condition(
+            prompt, self.bundle, self.method.reference, self.generator,
+            stereo=self.method.uses_reference,
+        )  # fmt: skip
+        if condition.stereo is None:
+            return condition
         camera = condition.reference.camera
         self.reporter.message(
             f"reference view at elevation {float(camera.elevation_deg):.0f}°, "
@@ -280,6 +316,8 @@ class _Run:
             restore_phase(phase, self.saved[phase.name])
         if start == phase.steps and phase.name in self.saved:
             return
+        if phase.steps == 0:
+            return
         self.reporter.phase_started(phase.name, phase.steps, start)
         for step in range(start, phase.steps):
             with self._timed(phase.name):
@@ -293,7 +331,9 @@ class _Run:
                 name = f"previews/{phase.name}_{step + 1:05d}.png"
                 self.reporter.preview(self.folder.save_image(name, phase.preview()))
             if (step + 1) % self.method.checkpoint_every == 0 or last:
-                self.saved[phase.name] = save_phase(phase)
+                # the generator's state too, so that another run can go on from a phase's end
+                state = {"generator": self.generator.get_state()}
+                self.saved[phase.name] = save_phase(phase) | state
                 self._save()
 
     def _save(self) -> None:

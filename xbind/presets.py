@@ -8,6 +8,7 @@ convention.
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from xbind.config import PlanarLoss
 from xbind.errors import XBindError
 
 
@@ -96,6 +97,11 @@ class GuidanceConfig:
     reference_every: int = 2
     """Iterations between two looks from the reference view."""
 
+    @property
+    def uses_reference(self) -> bool:
+        """Whether a term asks for x_r: the 3D prior's, or L_ref."""
+        return max(self.w_3d, self.w_rgb, self.w_mask) > 0
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CoarseConfig:
@@ -113,6 +119,8 @@ class CoarseConfig:
     """Distance of two samples on a ray, in scene units."""
     threshold: float = 10.0
     """Density of the surface that becomes the mesh, in inverse scene units (10 in threestudio)."""
+    planar: PlanarLoss = "sds"
+    """`sds`, augmented (Eq. 5); `cds` in a baseline."""
     w_nz: float = 10.0
     """ω_nz of Eq. 8, reached at the end of a linear ramp."""
     w_nv: float = 0.1
@@ -140,7 +148,7 @@ class GeometryConfig:
     resolution: int = 32
     """Cells of the tetrahedral grid along the longest side of the object's box: about two pixels of
     the views each. More of them cost time in unwrapping and show nothing more."""
-    planar: str = "cds"
+    planar: PlanarLoss = "cds"
     """`cds`, or `sds` as in Fig. 6's comparison."""
     close_share: float = 0.5
     """Share of iterations with the close cameras of Sec. V-A-1; the others use Phase I's."""
@@ -170,6 +178,8 @@ class TextureConfig:
     """Cells of the colour field along a side of its cube: about a pixel of the views each."""
     texture_px: int = 512
     """Side of the baked texture, in pixels."""
+    planar: PlanarLoss = "sds"
+    """As in Phase I."""
     cameras: CameraRange = field(default_factory=CameraRange)
     """Sec. V-A-1."""
     guidance: GuidanceConfig = field(default_factory=lambda: GuidanceConfig(t_max=0.5))
@@ -190,6 +200,16 @@ class MethodConfig:
     """Iterations between two preview pictures."""
     turntable_frames: int = 36
     """Frames of the turntable."""
+
+    @property
+    def phases(self) -> "tuple[CoarseConfig | GeometryConfig | TextureConfig, ...]":
+        """Those that take steps, in their order."""
+        return tuple(p for p in (self.coarse, self.geometry, self.texture) if p.steps > 0)
+
+    @property
+    def uses_reference(self) -> bool:
+        """Whether any phase asks for the reference view."""
+        return any(phase.guidance.uses_reference for phase in self.phases)
 
 
 def default() -> MethodConfig:

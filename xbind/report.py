@@ -15,7 +15,16 @@ CHART = (240, 90)
 """Width and height of one curve, in pixels."""
 SMOOTHING = 0.1
 """Share of the new value in the smoothed curve of a term."""
-SETTINGS = ("seed", "preset", "engine", "bundle", "bundle_sha256")
+SETTINGS = (
+    "seed",
+    "preset",
+    "without",
+    "phase2_loss",
+    "from_phase1",
+    "engine",
+    "bundle",
+    "bundle_sha256",
+)
 """Which of the run's settings the page shows."""
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
@@ -69,7 +78,7 @@ def write_report(
         [
             f"<h1>{html.escape(prompt)}</h1>",
             _figure("turntable.gif", "the result: colour and world-space normals"),
-            _figure("reference.png", "reference view", pixels=True),
+            *_reference(folder),
             "<h2>Files</h2>",
             _files(folder),
             "<h2>Figures</h2>",
@@ -79,7 +88,7 @@ def write_report(
             "<h2>Loss terms, before their weights</h2>",
             *_charts(read_events(folder / "events.jsonl")),
             "<h2>Settings</h2>",
-            _table([(k, config[k]) for k in SETTINGS if k in config]),
+            _table([(k, config[k]) for k in SETTINGS if config.get(k) not in (None, [])]),
         ]
     )
     page = (
@@ -90,6 +99,13 @@ def write_report(
     path = folder / "report.html"
     atomic_write(path, page.encode())
     return path
+
+
+def _reference(folder: Path) -> list[str]:
+    """The reference view, if the method has one."""
+    if not (folder / "reference.png").exists():
+        return []
+    return [_figure("reference.png", "reference view", pixels=True)]
 
 
 def _prompt_words(prompt: Mapping[str, Any]) -> str:

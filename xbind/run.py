@@ -117,12 +117,9 @@ class RunFolder:
         Raises:
             RunError: when there are checkpoints and none is whole.
         """
-        damaged: list[Path] = []
-        for path in _checkpoints(self.path / "checkpoints"):
-            data = path.read_bytes()
-            if _digest(data) == path.name.split(".")[1]:
-                return self._restore(path, data, damaged)
-            damaged.append(path)
+        found, damaged = _newest_whole(self.path / "checkpoints")
+        if found is not None:
+            return self._restore(*found, damaged)
         if damaged:
             raise RunError(
                 f"No checkpoint in {self.path / 'checkpoints'} is whole: {_names(damaged)} "
@@ -133,7 +130,7 @@ class RunFolder:
         return None
 
     def _restore(self, path: Path, data: bytes, damaged: list[Path]) -> Checkpoint:
-        content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        content = _read(data)
         self.events.rewind(content["events"])
         warnings = (
             f"Checkpoint {_names(damaged)} changed after being written and cannot be used; "
@@ -153,6 +150,44 @@ class RunFolder:
             path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(path, buffer.getvalue())
         return path
+
+
+def read_run_config(run: Path) -> dict[str, Any]:
+    """`config.json` of a run that somebody else writes, or wrote.
+
+    Raises:
+        RunError: there is none, or it is damaged.
+    """
+    path = run / "config.json"
+    if not path.is_file():
+        raise RunError(
+            f"There is no run in {run}: {'it has no config.json' if run.is_dir() else 'no folder'}."
+            f"\nGive the folder that `xbind generate` was given with --out."
+        )
+    try:
+        config: dict[str, Any] = json.loads(path.read_bytes())
+        known = {"prompt", "seed", "preset", "method"} <= config.keys()
+    except (OSError, ValueError, AttributeError) as error:
+        raise RunError(f"{path} cannot be read ({error}).\nGive another run.") from error
+    if not known:
+        raise RunError(f"{path} is not that of a run.\nGive the folder of a run.")
+    return config
+
+
+def load_newest_checkpoint(run: Path) -> Checkpoint:
+    """The newest whole checkpoint of a run that somebody else writes, or wrote.
+
+    Raises:
+        RunError: there is none.
+    """
+    found, damaged = _newest_whole(run / "checkpoints")
+    if found is None:
+        raise RunError(
+            f"There is no whole checkpoint in {run / 'checkpoints'}.\n"
+            f"Give another run, or make it anew."
+        )
+    path, data = found
+    return Checkpoint(_step(path), _read(data)["state"], tuple(p.name for p in damaged))
 
 
 @contextmanager
@@ -237,6 +272,22 @@ def _checkpoints(folder: Path) -> list[Path]:
     """The checkpoints of a folder, the newest first."""
     found = (path for path in folder.glob("*.pt") if _CHECKPOINT_NAME.fullmatch(path.name))
     return sorted(found, key=lambda path: (_step(path), path.stat().st_mtime_ns), reverse=True)
+
+
+def _newest_whole(folder: Path) -> tuple[tuple[Path, bytes] | None, list[Path]]:
+    """The newest checkpoint that is what was written, and the damaged ones that are newer."""
+    damaged: list[Path] = []
+    for path in _checkpoints(folder):
+        data = path.read_bytes()
+        if _digest(data) == path.name.split(".")[1]:
+            return (path, data), damaged
+        damaged.append(path)
+    return None, damaged
+
+
+def _read(data: bytes) -> dict[str, Any]:
+    content: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    return content
 
 
 def _step(path: Path) -> int:

@@ -31,6 +31,39 @@ Image = Float[Tensor, "b 3 h w"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class StereoCondition:
+    """x_r as the 3D prior and L_ref need it."""
+
+    view: ReferenceView
+    """x_r, m and its camera."""
+    latent: Float[Tensor, "1 c h w"]
+    """VAE mode of x_r, not scaled: the 3D prior's concatenated condition."""
+    embedding: Float[Tensor, "1 d"]
+    """Image embedding of x_r for the camera projection."""
+
+    def state(self) -> dict[str, Tensor]:
+        """Plain tensors for a checkpoint."""
+        camera = self.view.camera
+        pose = (camera.elevation_deg, camera.azimuth_deg, camera.distance, camera.fov_y_deg)
+        return {
+            "image": self.view.image,
+            "mask": self.view.mask,
+            "pose": torch.stack(pose),
+            "reference_latent": self.latent,
+            "reference_embedding": self.embedding,
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor]) -> "StereoCondition":
+        """Read back `state`."""
+        return cls(
+            view=ReferenceView(state["image"], state["mask"], Cameras(*state["pose"])),
+            latent=state["reference_latent"],
+            embedding=state["reference_embedding"],
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Condition:
     """What a run is told, fixed from its first iteration to its last; part of every checkpoint."""
 
@@ -40,27 +73,19 @@ class Condition:
     """The 2D prior's class vector of C_m."""
     eps_star: Float[Tensor, "1 c h w"]
     """ε* of Eq. 3."""
-    reference: ReferenceView
-    """x_r, m and its camera."""
-    reference_latent: Float[Tensor, "1 c h w"]
-    """VAE mode of x_r, not scaled: the 3D prior's concatenated condition."""
-    reference_embedding: Float[Tensor, "1 d"]
-    """Image embedding of x_r for the camera projection."""
+    stereo: StereoCondition | None
+    """None in a method that has no L_stereo."""
+
+    @property
+    def reference(self) -> ReferenceView:
+        """x_r, m and its camera; only for a method that has L_stereo."""
+        assert self.stereo is not None
+        return self.stereo.view
 
     def state(self) -> dict[str, Tensor]:
         """Plain tensors for a checkpoint."""
-        camera = self.reference.camera
-        pose = (camera.elevation_deg, camera.azimuth_deg, camera.distance, camera.fov_y_deg)
-        return {
-            "c_m": self.c_m,
-            "class_labels": self.class_labels,
-            "eps_star": self.eps_star,
-            "image": self.reference.image,
-            "mask": self.reference.mask,
-            "pose": torch.stack(pose),
-            "reference_latent": self.reference_latent,
-            "reference_embedding": self.reference_embedding,
-        }
+        own = {"c_m": self.c_m, "class_labels": self.class_labels, "eps_star": self.eps_star}
+        return own if self.stereo is None else own | self.stereo.state()
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor]) -> "Condition":
@@ -69,35 +94,41 @@ class Condition:
             c_m=state["c_m"],
             class_labels=state["class_labels"],
             eps_star=state["eps_star"],
-            reference=ReferenceView(state["image"], state["mask"], Cameras(*state["pose"])),
-            reference_latent=state["reference_latent"],
-            reference_embedding=state["reference_embedding"],
+            stereo=StereoCondition.from_state(state) if "image" in state else None,
         )
 
 
 def make_condition(
-    prompt: EncodedPrompt, bundle: Bundle, config: ReferenceConfig, generator: torch.Generator
+    prompt: EncodedPrompt,
+    bundle: Bundle,
+    config: ReferenceConfig,
+    generator: torch.Generator,
+    *,
+    stereo: bool = True,
 ) -> Condition:
     """Draw everything that is drawn once per run.
+
+    Args:
+        prompt: what the user gave.
+        bundle: the frozen networks.
+        config: of the reference view.
+        generator: source of all randomness.
+        stereo: whether a reference view is needed.
 
     Raises:
         PromptError: no usable reference view could be sampled.
     """
     labels = condition_unclip(prompt.conditioning[None], bundle.unclip, generator)
     eps_star = torch.randn(1, *bundle.unclip.latent_shape, generator=generator)
+    if not stereo:
+        return Condition(prompt.c_m, labels, eps_star, None)
     view = make_reference_view(prompt, labels, bundle, config, generator)
     vae = bundle.zero123.vae
     with torch.no_grad():
         image = resize(view.image, bundle.zero123.image_size)
         latent = encode(vae, image) / vae.config.scaling_factor
-    return Condition(
-        prompt.c_m,
-        labels,
-        eps_star,
-        view,
-        latent,
-        embed_reference_image(image, bundle.zero123),
-    )
+    embedding = embed_reference_image(image, bundle.zero123)
+    return Condition(prompt.c_m, labels, eps_star, StereoCondition(view, latent, embedding))
 
 
 class Supervision:
@@ -167,13 +198,14 @@ class Supervision:
     ) -> Float[Tensor, ""]:
         """L_3D-SDS (Eq. 10) of views in [0, 1]; the latent term is a sum."""
         b = len(image)
+        assert self.condition.stereo is not None
         return guide(
             self._step(sds_name("sds3d", config)),
             image,
             noise=torch.randn(b, *self._zero123.latent_shape, generator=generator),
             t=self._timesteps(config, progress, b, generator),
             token=self.token(cameras),
-            reference_latent=self.condition.reference_latent,
+            reference_latent=self.condition.stereo.latent,
             cfg_scale=torch.tensor(config.cfg_3d),
             weight=torch.ones(b),
             **_image_term(config),
@@ -181,8 +213,9 @@ class Supervision:
 
     def token(self, cameras: Cameras) -> Float[Tensor, "b 1 d"]:
         """c(x_r, R, T): the projected [image embedding ; relative camera] of each view."""
-        pose = relative_pose(cameras, self.condition.reference.camera)
-        embedding = self.condition.reference_embedding.expand(len(cameras), -1)
+        assert self.condition.stereo is not None
+        pose = relative_pose(cameras, self.condition.stereo.view.camera)
+        embedding = self.condition.stereo.embedding.expand(len(cameras), -1)
         with torch.no_grad():
             token: Tensor = self._zero123.projection(torch.cat([embedding, pose], 1))
         return token[:, None]

@@ -68,6 +68,11 @@ def test_given_names_the_modalities_in_their_order():
         ("generate --text x --depth-kind disparity", "--depth-kind is given without --depth"),
         ("generate --text x --seed -1", "--seed must be in 0"),
         ("generate --text x --resume --overwrite", "give one of them"),
+        ("generate --text x --without nerf", "--without wants some of stereo"),
+        ("generate --text x --without ms,ms", "each once"),
+        ("generate --text x --phase2-loss mse", "mse"),
+        ("generate --text x --out a --from-phase1 ./a", "are the same folder"),
+        ("generate --text x --from-phase1 a --without three-phase", "goes on with Phase II"),
         ("generate --text x --precision float16 --engine eager", "but --engine is eager"),
         ("generate --text x --preset ''", "--preset is empty"),
         ("generate --text x --device tpu", "tpu"),
@@ -96,13 +101,13 @@ def test_help_leaves_with_0(capsys, words):
 def test_the_public_flags_are_these(capsys):
     with pytest.raises(SystemExit):
         parse(["generate", "--help"])
-    flags = set(re.findall(r"(?m)^[│ ]*(?:-h, )?(--[a-z-]*[a-z])", capsys.readouterr().out))
+    flags = set(re.findall(r"(?m)^[│ ]*(?:-h, )?(--[a-z0-9-]*[a-z0-9])", capsys.readouterr().out))
     assert flags == {
         *("--help", "--text", "--image", "--audio", "--depth", "--depth-kind"),
         *("--text-weight", "--image-weight", "--audio-weight", "--depth-weight"),
         *("--video", "--thermal", "--imu", "--video-weight", "--thermal-weight", "--imu-weight"),
         *("--seed", "--out", "--preset", "--bundle", "--device", "--engine", "--precision"),
-        *("--threads", "--resume", "--overwrite"),
+        *("--threads", "--resume", "--overwrite", "--without", "--phase2-loss", "--from-phase1"),
     }
 
 

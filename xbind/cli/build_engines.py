@@ -146,9 +146,9 @@ def make_jobs(
     from xbind.build_jobs import Job
     from xbind.engine.store import engines_folder
     from xbind.graphs import all_requests, requests_of_run
-    from xbind.presets import preset_named
+    from xbind.methods import method_named
 
-    method = preset_named(config.preset)
+    method = method_named(config.preset)
     every = all_requests(method, manifest)
     wanted = every if config.all or config.only else requests_of_run(method, manifest)
     if config.only is not None:

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import tyro
 
+from xbind.cli.eval_configs import EvalConfig, EvalReportConfig, EvalRunConfig
 from xbind.config import GenerateConfig
 from xbind.errors import XBindError
 from xbind.models.sources import IMAGEBIND_FILE, UNCLIP_ID, ZERO123_ID
@@ -92,6 +93,9 @@ class GcEnginesConfig:
 
 Command = (
     GenerateConfig
+    | EvalRunConfig
+    | EvalReportConfig
+    | EvalConfig
     | DoctorConfig
     | ShowBundleConfig
     | ImportBundleConfig
@@ -102,6 +106,9 @@ Command = (
 )
 COMMANDS: dict[str, type[Command]] = {
     "generate": GenerateConfig,
+    "eval run": EvalRunConfig,
+    "eval report": EvalReportConfig,
+    "eval": EvalConfig,
     "doctor": DoctorConfig,
     "bundle show": ShowBundleConfig,
     "bundle import": ImportBundleConfig,
@@ -189,8 +196,22 @@ def run(command: Command) -> None:
             from xbind.cli.bundle import make_random
 
             make_random(out, small=small, seed=seed)
+        case EvalRunConfig() | EvalReportConfig() | EvalConfig():
+            _run_eval(command)
         case _:
             _run_engines(command)
+
+
+def _run_eval(command: EvalRunConfig | EvalReportConfig | EvalConfig) -> None:
+    from xbind.cli import evaluate
+
+    match command:
+        case EvalRunConfig():
+            evaluate.evaluate_run(command)
+        case EvalReportConfig():
+            evaluate.evaluate_report(command)
+        case EvalConfig():
+            evaluate.evaluate(command)
 
 
 def _run_engines(command: Command) -> None:
@@ -207,6 +228,8 @@ def _run_engines(command: Command) -> None:
 
 def advice_to_resume(command: Command, words: list[str]) -> str:
     """The command that goes on from the last checkpoint, if there is such a thing."""
+    if isinstance(command, EvalRunConfig):
+        return f" Continue with the same command:\n  {shlex.join(['xbind', *words])}"
     if not isinstance(command, GenerateConfig):
         return ""
     kept = [word for word in words if word not in ("--resume", "--overwrite")]

@@ -1,203 +1,272 @@
-"""Figures of a finished mesh, as read back from its GLB, beside real objects of its category.
+"""The mini bundle's judge, and figures of shape beside real objects of the world.
 
-R-precision does not see a two-faced object, so figures of shape stand beside it: how much
-silhouette and colour change over a quarter turn, and the overlap of silhouettes with the nearest
-real object.
+R@1 does not see a two-faced object, and hardly a missing part, so the judge has learnt to name
+near misses as such, and figures of shape stand beside it.
 """
 
+import json
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-import trimesh
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import grid_sample
 
 from xbind.cameras import Cameras, orbit
-from xbind.kernels import interpolate
-from xbind.mesh.components import component_report
+from xbind.errors import XBindError
+from xbind.evaluation.figures import (
+    best_turn,
+    chamfer,
+    count_fronts,
+    kernel_distance,
+    quarter_turn,
+    thinned,
+    turned,
+)
+from xbind.evaluation.judges import Look
+from xbind.evaluation.runs import bumps
+from xbind.frozen import load_convnet
 from xbind.mesh.mesh import Mesh
-from xbind.mesh.render import render_mask, surface_points
+from xbind.mesh.render import surface_points
+from xbind.mesh.textured import TexturedMesh, Views
+from xbind.mini.targets import Target, target_of_prompt
 from xbind.mini.train.data import on_white
+from xbind.mini.world.captions import prompts
 from xbind.mini.world.categories import CATEGORIES, COLOUR_NAMES, build
 from xbind.mini.world.dataset import HELD_OUT_SEED
 from xbind.mini.world.draw import draw_from_seed
 from xbind.mini.world.render import render
+from xbind.mini.world.world_mesh import WorldMesh
+from xbind.models.bundle import BundleManifest
 from xbind.models.convnet import ConvNet
 
 VIEWS = 24
-"""Distinct azimuths at which an object is judged."""
+"""Distinct azimuths at which shapes are compared."""
 ELEVATION_DEG = 15.0
-"""Elevation of those views."""
+"""Elevation of all judged views (threestudio's test views)."""
 REAL_OBJECTS = 12
 """Real objects of the category that shapes are compared with."""
 SIZE = 64
 """Side of the judged views, in pixels."""
+SURFACE_ELEVATIONS_DEG = (-45.0, 15.0, 60.0)
+"""From where surfaces are looked at for their points; what nobody sees, such as the inside of a
+body that another part is stuck into, is no surface."""
+SURFACE_AZIMUTHS = 8
+"""Views at each of them."""
+CELL = 0.02
+"""Of the grid that keeps one surface point each, in scene units."""
+REAL_FOR_EXPECTATION = 4
+"""Real objects whose distance to the other ones says what is to be expected at best."""
+TARGET = "target.json"
+"""Beside a run: what it should have made."""
 _REAL_STREAM = 77
 """Keeps these real objects apart from those of the held-out split."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Views:
-    """An object seen from `VIEWS` azimuths."""
+class MiniJudge:
+    """A network that took no part in training or guidance, with the world's 136 prompts."""
 
-    image: Float[Tensor, "v 3 s s"]
-    """On white, in [0, 1]."""
-    mask: Bool[Tensor, "v s s"]
-    """The silhouettes."""
+    net: ConvNet
+    name: str = "judge"
+    pool: Sequence[str] = prompts()
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TexturedMesh:
-    """What a GLB holds, in our frame."""
-
-    mesh: Mesh
-    uv: Float[Tensor, "v 2"]
-    """In [0, 1], v upwards."""
-    texture: Float[Tensor, "1 3 h w"]
-    """In [0, 1], row 0 at v = 1."""
-
-    @property
-    def components(self) -> int:
-        """Parts that hang together, after welding the texture's seams."""
-        vertices, faces = self.mesh.vertices.numpy(), self.mesh.faces.numpy()
-        welded = trimesh.Trimesh(vertices, faces, process=True)
-        whole = Mesh(
-            torch.from_numpy(np.asarray(welded.vertices, np.float32)),
-            torch.from_numpy(np.asarray(welded.faces, np.int64)),
-        )
-        return len(component_report(whole))
-
-    def views(self, cameras: Cameras, size: int) -> Views:
-        """Shown on white, as any viewer without lights would."""
-        points = surface_points(self.mesh, cameras, size)
-        at = interpolate(self.uv, points.rast, self.mesh.faces)
-        grid = torch.stack([2 * at[..., 0] - 1, 1 - 2 * at[..., 1]], -1)
-        texture = self.texture.expand(len(cameras), -1, -1, -1)
-        colour = grid_sample(texture, grid, align_corners=False)
-        coverage = render_mask(self.mesh, cameras, size)
-        return Views(coverage * colour + 1 - coverage, coverage[:, 0] > 0.5)
+    @torch.inference_mode()
+    def look(self, image: Float[Tensor, "v 3 s s"]) -> Look:
+        """Judge views on white, in [0, 1]."""
+        features = self.net.features(image)
+        logits = self.net.head(features)
+        k = len(CATEGORIES)
+        category, colour = logits[:, :k], logits[:, k + 1 :]
+        scores = category.log_softmax(1)[:, :, None] + colour.log_softmax(1)[:, None]
+        return Look(features, scores.flatten(1), category.amax(1) > logits[:, k])
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """What is measured of one object."""
+def load_judge(manifest: BundleManifest) -> MiniJudge:
+    """The judge of a bundle that has one.
 
-    r_precision: float
-    """Share of views of which the judge names category and colour right, out of all pairs; the
-    category alone where no colour was asked for."""
-    category_precision: float
-    """Share of views of which it names the category right."""
-    silhouette_change: float
-    """1 − IoU of silhouettes a quarter turn apart, mean over views."""
-    silhouette_change_real: float
-    """The same of real objects of the category."""
-    colour_change: float
-    """Mean absolute difference of images a quarter turn apart, times 100."""
-    colour_change_real: float
-    """The same of real objects of the category and colour."""
-    iou_nearest: float
-    """Mean silhouette IoU with the nearest real object after the best turn about z."""
-    iou_real: float
-    """The same between a real object and the nearest other one: what is to be expected at best."""
-    faces: int
-    components: int
-
-
-def read_glb(path: Path) -> TexturedMesh:
-    """Read a mesh back: what is judged is the file, not the state that made it."""
-    loaded = trimesh.load(path, force="mesh", process=False)
-    z_up = np.asarray(loaded.vertices, np.float32)[:, [2, 0, 1]]
-    picture = np.asarray(loaded.visual.material.baseColorTexture.convert("RGB"), np.float32)
-    return TexturedMesh(
-        Mesh(
-            torch.from_numpy(np.ascontiguousarray(z_up)),
-            torch.from_numpy(np.asarray(loaded.faces, np.int64)),
-        ),
-        torch.from_numpy(np.asarray(loaded.visual.uv, np.float32)),
-        torch.from_numpy(picture / 255).permute(2, 0, 1)[None].contiguous(),
-    )
-
-
-def real_views(category: str, colour: str) -> list[Views]:
-    """Held-out objects of the world."""
-    out = []
-    for k in range(REAL_OBJECTS):
-        draw = draw_from_seed(HELD_OUT_SEED, _REAL_STREAM, k)
-        seen = render(build(category, colour, draw.generator), _around(), SIZE)
-        out.append(Views(on_white(seen.rgba), torch.from_numpy(seen.rgba[..., 3] > 127)))
-    return out
-
-
-def judged_views(mesh: TexturedMesh) -> Views:
-    """The `VIEWS` views that the figures are taken of."""
-    return mesh.views(_around(), SIZE)
-
-
-def figures_of(mesh: TexturedMesh, category: str, colour: str | None, judge: ConvNet) -> Figures:
-    """Judge one object.
-
-    Args:
-        mesh: what was made.
-        category: what it should be.
-        colour: and in which colour; None if the prompt names none.
-        judge: a network that took no part in training or guidance.
+    Raises:
+        BundleError: it has none, or its files do not fit.
     """
-    views = judged_views(mesh)
-    named_category, named_colour = recognise(judge, views.image)
-    is_category = named_category == CATEGORIES.index(category)
-    is_right = is_category
-    if colour is not None:
-        is_right = is_category & (named_colour == COLOUR_NAMES.index(colour))
-    real = real_views(category, colour or COLOUR_NAMES[0])
-    turns, real_turns = quarter_turn(views), [quarter_turn(other) for other in real]
-    return Figures(
-        r_precision=_mean(is_right),
-        category_precision=_mean(is_category),
-        silhouette_change=turns[0],
-        silhouette_change_real=float(np.mean([change for change, _ in real_turns])),
-        colour_change=turns[1],
-        colour_change_real=float(np.mean([change for _, change in real_turns])),
-        iou_nearest=best_iou(views, real),
-        iou_real=float(
-            np.mean([best_iou(v, real[:k] + real[k + 1 :]) for k, v in enumerate(real)])
-        ),
-        faces=len(mesh.mesh.faces),
-        components=mesh.components,
-    )
+    return MiniJudge(load_convnet(manifest.part("judge")))
+
+
+def right_answers(target: Target) -> list[int]:
+    """Numbers of the pool's prompts that are right: all colours where none was asked for."""
+    colours = COLOUR_NAMES if target.colour is None else (target.colour,)
+    first = CATEGORIES.index(target.category) * len(COLOUR_NAMES)
+    return [first + COLOUR_NAMES.index(colour) for colour in colours]
+
+
+@dataclass(frozen=True, eq=False)
+class RealObjects:
+    """Held-out objects of the world, of one category and colour."""
+
+    category: str
+    colour: str
+
+    @cached_property
+    def meshes(self) -> list[WorldMesh]:
+        """`REAL_OBJECTS` of them."""
+        draws = [draw_from_seed(HELD_OUT_SEED, _REAL_STREAM, k) for k in range(REAL_OBJECTS)]
+        return [build(self.category, self.colour, draw.generator) for draw in draws]
+
+    @cached_property
+    def views(self) -> list[Views]:
+        """From `VIEWS` azimuths."""
+        return [views_of(mesh, around(VIEWS)) for mesh in self.meshes]
+
+    @cached_property
+    def expected(self) -> dict[str, float]:
+        """The figures of shape of real objects beside the other real ones."""
+        rows = []
+        for k in range(REAL_FOR_EXPECTATION):
+            others = [i for i in range(REAL_OBJECTS) if i != k]
+            iou, which, turn = best_turn(self.views[k].mask, [self.views[i].mask for i in others])
+            degrees = turn * 360.0 / VIEWS
+            near = turned(self.points(others[which]), degrees)
+            silhouette, colour = quarter_turn(self.views[k].image, self.views[k].mask)
+            rows.append((silhouette, colour, iou, chamfer(self.points(k), near)))
+        names = ("silhouette_change", "colour_change", "iou", "chamfer")
+        return dict(zip(names, np.mean(rows, 0).tolist(), strict=True))
+
+    def points(self, k: int) -> Float[Tensor, "n 3"]:
+        """Of the visible surface."""
+        return _world_surface(self.meshes[k])
+
+    def features(self, judge: MiniJudge) -> list[Tensor]:
+        """Of every object's views, [v, f] each."""
+        return [judge.look(seen.image).features for seen in self.views]
+
+
+@lru_cache(maxsize=4)
+def real_objects(category: str, colour: str) -> RealObjects:
+    """The same ones at every call."""
+    return RealObjects(category, colour)
+
+
+def views_of(mesh: WorldMesh, cameras: Cameras) -> Views:
+    """A real object, as the world shows it."""
+    seen = render(mesh, cameras, SIZE)
+    return Views(on_white(seen.rgba), torch.from_numpy(seen.rgba[..., 3] > 127))
+
+
+def around(count: int) -> Cameras:
+    """`count` distinct azimuths."""
+    return orbit(count, elevation_deg=ELEVATION_DEG)
+
+
+class MiniWorld:
+    """The ground truth: what a prompt asks for, and what such objects look like."""
+
+    def __init__(self, judge: MiniJudge, view: ConvNet | None) -> None:
+        """Judge with these.
+
+        Args:
+            judge: for the kernel distance.
+            view: the pose estimator, for counting fronts; without it they are not counted.
+        """
+        self.judge, self.view = judge, view
+
+    def right(self, run: Path, config: Mapping[str, Any]) -> Collection[int]:
+        """Numbers of the pool's prompts that are right; none if the prompt names no category."""
+        target = target_of_run(run, config)
+        return () if target is None else right_answers(target)
+
+    def figures(
+        self, run: Path, config: Mapping[str, Any], mesh: TexturedMesh, views: Views, look: Look
+    ) -> Mapping[str, float]:
+        """Figures of shape of one object beside those of real ones.
+
+        Args:
+            run: its folder.
+            config: of the run.
+            mesh: what was made.
+            views: of it, from a multiple of `VIEWS` even azimuths.
+            look: the judge's, of these views.
+        """
+        target = target_of_run(run, config)
+        if target is None:
+            return {}
+        real = real_objects(target.category, target.colour or COLOUR_NAMES[0])
+        coarse = views.every(len(views.mask) // VIEWS)
+        iou, which, turn = best_turn(coarse.mask, [seen.mask for seen in real.views])
+        near = turned(real.points(which), turn * 360.0 / VIEWS)
+        silhouette, colour = quarter_turn(coarse.image, coarse.mask)
+        figures = {
+            "silhouette_change": silhouette,
+            "colour_change": colour,
+            "iou": iou,
+            "chamfer": chamfer(mesh_surface(mesh.mesh), near),
+            "components": float(mesh.components),
+            "bumps": bumps(mesh),
+            "faces": float(len(mesh.mesh.faces)),
+        }
+        figures |= {f"{name}_real": value for name, value in real.expected.items()}
+        features = real.features(self.judge)
+        figures["kernel_distance"] = kernel_distance(look.features, torch.cat(features))
+        figures["kernel_distance_real"] = float(
+            np.mean(
+                [
+                    kernel_distance(features[k], torch.cat(features[:k] + features[k + 1 :]))
+                    for k in range(REAL_FOR_EXPECTATION)
+                ]
+            )
+        )
+        if self.view is not None:
+            figures["fronts"] = float(self._fronts(views.image))
+            seen = [self._fronts(other.image) for other in real.views[:REAL_FOR_EXPECTATION]]
+            figures["fronts_real"] = float(np.mean(seen))
+        return figures
+
+    @torch.inference_mode()
+    def _fronts(self, image: Tensor) -> int:
+        assert self.view is not None
+        return count_fronts(self.view(image)[:, 1:3])
+
+
+def target_of_run(run: Path, config: Mapping[str, Any]) -> Target | None:
+    """What a run should have made: as saved beside it, or as its words say; else None.
+
+    Raises:
+        XBindError: what was saved is damaged.
+    """
+    path = run / TARGET
+    if not path.exists():
+        return target_of_prompt(config["prompt"])
+    try:
+        return Target(**json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError) as error:
+        raise XBindError(
+            f"{path} is damaged ({error}).\nRemove it; `xbind eval run` writes it anew."
+        ) from error
+
+
+def mesh_surface(mesh: Mesh) -> Float[Tensor, "n 3"]:
+    """Points of the surface that can be seen, one for each cell of a grid."""
+    points = surface_points(mesh, _surface_cameras(), SIZE)
+    return thinned(points.positions[points.mask], CELL)
+
+
+def _world_surface(mesh: WorldMesh) -> Float[Tensor, "n 3"]:
+    cameras = _surface_cameras()
+    depth = torch.from_numpy(render(mesh, cameras, SIZE).depth)
+    origins, directions = cameras.rays(SIZE)
+    seen = depth.isfinite()
+    return thinned((origins[seen] + depth[seen][:, None] * directions[seen]).float(), CELL)
+
+
+def _surface_cameras() -> Cameras:
+    rings = [orbit(SURFACE_AZIMUTHS, elevation_deg=e) for e in SURFACE_ELEVATIONS_DEG]
+    fields = ("elevation_deg", "azimuth_deg", "distance", "fov_y_deg")
+    return Cameras(*(torch.cat([getattr(ring, name) for ring in rings]) for name in fields))
 
 
 def recognise(judge: ConvNet, image: Float[Tensor, "v 3 s s"]) -> tuple[Tensor, Tensor]:
     """Indices of the most likely category and colour of each view, int64 [v] each."""
-    with torch.inference_mode():
-        logits = judge(image)
-    k = len(CATEGORIES)
-    return logits[:, :k].argmax(1), logits[:, k:].argmax(1)
-
-
-def quarter_turn(views: Views) -> tuple[float, float]:
-    """(1 − IoU, 100 · mean |Δimage|) between views a quarter turn apart."""
-    turn = len(views.mask) // 4
-    change = 100 * (views.image - views.image.roll(turn, 0)).abs().mean()
-    return 1 - iou(views.mask, views.mask.roll(turn, 0)), float(change)
-
-
-def best_iou(views: Views, real: list[Views]) -> float:
-    """Highest mean IoU over real objects and turns about z."""
-    turns = range(len(views.mask))
-    return max(iou(views.mask, other.mask.roll(turn, 0)) for other in real for turn in turns)
-
-
-def iou(a: Bool[Tensor, "v s s"], b: Bool[Tensor, "v s s"]) -> float:
-    """Intersection over union, mean over views."""
-    return _mean((a & b).sum((1, 2)) / (a | b).sum((1, 2)).clamp_min(1))
-
-
-def _mean(values: Tensor) -> float:
-    return float(values.float().mean())
-
-
-def _around() -> Cameras:
-    return orbit(VIEWS, elevation_deg=ELEVATION_DEG)
+    best = MiniJudge(judge).look(image).scores.argmax(1)
+    return best // len(COLOUR_NAMES), best % len(COLOUR_NAMES)

@@ -49,6 +49,12 @@ class BundleManifest:
         files: Mapping[str, Mapping[str, Any]] = self.raw["files"]
         return files
 
+    @property
+    def digest(self) -> str:
+        """Of every file's hash: the same for the same networks, wherever they are."""
+        hashes = "".join(self.files[name]["sha256"] for name in sorted(self.files))
+        return hashlib.sha256(hashes.encode()).hexdigest()
+
     def part(self, role: str) -> Path:
         """The folder or file that plays a role.
 

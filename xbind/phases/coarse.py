@@ -48,8 +48,12 @@ class CoarsePhase:
         cameras = draw_views(self.config.cameras, self.config.views, generator)
         views = self._render(cameras, generator)
         guidance = self.config.guidance
-        terms = hybrid_terms(self._supervision, guidance, views.image, cameras, progress, generator)
-        terms["nz"] = z_variance_loss(views.z_variance, views.opacity)
+        terms = hybrid_terms(
+            self._supervision, guidance, views.image, cameras, progress, generator,
+            planar=self.config.planar,
+        )  # fmt: skip
+        if self.config.w_nz > 0:
+            terms["nz"] = z_variance_loss(views.z_variance, views.opacity)
         terms["opacity"] = views.mask.mean()
         if self.config.w_nv > 0:
             terms["nv"] = normal_vector_loss(surface_normals(self.field, views).normals)

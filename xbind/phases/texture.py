@@ -51,8 +51,9 @@ class TexturePhase:
         image, _ = self._render(cameras, self.config.size)
         guidance = self.config.guidance
         terms = hybrid_terms(
-            self._supervision, guidance, image, cameras, step / self.steps, generator
-        )
+            self._supervision, guidance, image, cameras, step / self.steps, generator,
+            planar=self.config.planar,
+        )  # fmt: skip
         if wants_reference(guidance, step):
             seen, mask = self._render(
                 self._supervision.condition.reference.camera, self.config.size

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from xbind.cameras import Cameras, sample_cameras
+from xbind.config import PlanarLoss
 from xbind.guidance.reference import reference_mask_loss, reference_rgb_loss
 from xbind.presets import CameraRange, GuidanceConfig
 from xbind.supervision import Supervision
@@ -29,7 +30,7 @@ def hybrid_terms(
     progress: float,
     generator: torch.Generator,
     *,
-    planar: str = "sds",
+    planar: PlanarLoss,
 ) -> dict[str, Tensor]:
     """L_planar and L_3D-SDS of rendered views (Eq. 13), without the terms whose weight is 0."""
     terms: dict[str, Tensor] = {}

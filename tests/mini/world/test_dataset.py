@@ -91,3 +91,14 @@ def test_command_writes_arrays_that_can_be_mapped(tmp_path, monkeypatch):
     manifest = json.loads((tmp_path / "split" / "manifest.json").read_text())
     assert manifest["held_out"] is True
     assert manifest["categories"] == list(CATEGORIES)
+
+
+def test_near_misses_are_wrong_objects_of_every_category_in_turn():
+    right = render_split(34, views=1, seed=5, normals=False, depth=False)
+    wrong = render_split(34, views=1, seed=5, normals=False, depth=False, near_misses=True)
+    assert (wrong["labels"][:, 0] == right["labels"][:, 0]).all()
+    assert (wrong["pose"] == right["pose"]).all()
+    differs = (wrong["rgba"] != right["rgba"]).any((1, 2, 3, 4))
+    assert differs.all()
+    again = render_split(34, views=1, seed=5, normals=False, depth=False, near_misses=True)
+    assert (again["rgba"] == wrong["rgba"]).all()

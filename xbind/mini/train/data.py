@@ -54,13 +54,28 @@ def load_world(work: Path) -> World:
     Raises:
         XBindError: they are not there.
     """
-    for name in ("train", "held_out"):
-        if not (work / name / "manifest.json").exists():
-            raise XBindError(
-                f"No rendered world in {work / name} (manifest.json is missing).\n"
-                f"Render it with:  python -m xbind.mini.train world --work {work}"
-            )
-    return World(*(Split(**load_split(work / name)) for name in ("train", "held_out")))
+    return World(_open(work, "train", "world"), _open(work, "held_out", "world"))
+
+
+def load_near_misses(work: Path) -> World:
+    """Open the two splits that `python -m xbind.mini.train near_misses` wrote.
+
+    Raises:
+        XBindError: they are not there.
+    """
+    return World(
+        _open(work, "near_misses", "near_misses"),
+        _open(work, "held_out_near_misses", "near_misses"),
+    )
+
+
+def _open(work: Path, name: str, part: str) -> Split:
+    if not (work / name / "manifest.json").exists():
+        raise XBindError(
+            f"No rendered world in {work / name} (manifest.json is missing).\n"
+            f"Render it with:  python -m xbind.mini.train {part} --work {work}"
+        )
+    return Split(**load_split(work / name))
 
 
 def on_white(rgba: np.ndarray) -> Float[Tensor, "b 3 h w"]:

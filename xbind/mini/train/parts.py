@@ -7,7 +7,7 @@ from pathlib import Path
 from xbind.mini.train import audio, bind, clip, convnet, latents, priors, vae
 from xbind.mini.train.assemble import assemble, unpack
 from xbind.mini.train.captions import build_bank
-from xbind.mini.train.data import load_world
+from xbind.mini.train.data import load_near_misses, load_world
 from xbind.mini.train.lengths import LENGTHS
 from xbind.mini.train.loop import LoopConfig
 from xbind.mini.world.dataset import HELD_OUT_SEED, render_split, save_split
@@ -17,6 +17,8 @@ Part = Callable[[Path, int | None, float | None], None]
 
 OBJECTS, HELD_OUT_OBJECTS = 4080, 340
 """Rendered objects for training and for validation, ten views each."""
+NEAR_MISSES, HELD_OUT_NEAR_MISSES = 2040, 170
+"""Likewise, of objects that are wrong."""
 
 
 def _config(name: str, samples: int | None, decay: float | None) -> LoopConfig:
@@ -30,6 +32,14 @@ def _world(work: Path, samples: int | None, _decay: float | None) -> None:
     held_out = render_split(HELD_OUT_OBJECTS, seed=HELD_OUT_SEED)
     save_split(work / "held_out", held_out, HELD_OUT_SEED)
     save_split(work / "train", render_split(samples or OBJECTS, seed=0), 0)
+
+
+def _near_misses(work: Path, samples: int | None, _decay: float | None) -> None:
+    for name, count, seed in (
+        ("held_out_near_misses", HELD_OUT_NEAR_MISSES, HELD_OUT_SEED),
+        ("near_misses", samples or NEAR_MISSES, 0),
+    ):
+        save_split(work / name, render_split(count, seed=seed, near_misses=True), seed)
 
 
 def _vae(work: Path, samples: int | None, decay: float | None) -> None:
@@ -80,7 +90,8 @@ def _zero123(work: Path, samples: int | None, decay: float | None) -> None:
 
 
 def _judge(work: Path, samples: int | None, decay: float | None) -> None:
-    convnet.train_judge(load_world(work), work, _config("judge", samples, decay))
+    wrong = load_near_misses(work)
+    convnet.train_judge(load_world(work), wrong, work, _config("judge", samples, decay))
 
 
 def _view(work: Path, samples: int | None, decay: float | None) -> None:
@@ -98,6 +109,7 @@ PARTS: dict[str, Part] = {
     "unclip": _unclip,
     "zero123": _zero123,
     "view": _view,
+    "near_misses": _near_misses,
     "judge": _judge,
     "decoder": _decoder,
     "assemble": lambda work, _samples, _decay: assemble(work),

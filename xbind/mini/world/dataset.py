@@ -1,7 +1,8 @@
 """Splits of the world as arrays: `python -m xbind.mini.world.dataset --out FOLDER`.
 
 Object i of a seed has category i mod 17 and depends on (seed, i) only, so splits can be made in
-pieces. Seeds from `HELD_OUT_SEED` on are for evaluation and are never trained on.
+pieces. A split can also be of near misses: objects that are wrong. Seeds from `HELD_OUT_SEED` on
+are for evaluation and are never trained on.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from xbind.cameras import Cameras
 from xbind.mini.world.categories import ADJECTIVES, CATEGORIES, COLOUR_NAMES, build
 from xbind.mini.world.draw import Draw, draw_from_seed
+from xbind.mini.world.near_misses import build_near_miss, near_miss_kinds
 from xbind.mini.world.render import render
 from xbind.mini.world.world_mesh import WorldMesh
 
@@ -43,6 +45,18 @@ class SplitConfig:
     """Whether to keep depth maps."""
     close_fraction: float = 0.2
     """Share of views from the closer, cropping cameras of the paper's Phase II."""
+    near_misses: bool = False
+    """Whether its objects are near misses, in place of correct ones."""
+
+
+def make_near_miss(index: int, seed: int) -> WorldMesh:
+    """Near miss `index` of a seed: category index mod 17, its kinds in turn, else random."""
+    draw = draw_from_seed(seed, index, 2)
+    colour = COLOUR_NAMES[draw.integer(0, len(COLOUR_NAMES))]
+    category = CATEGORIES[index % len(CATEGORIES)]
+    kinds = near_miss_kinds(category)
+    kind = kinds[index // len(CATEGORIES) % len(kinds)]
+    return build_near_miss(category, colour, kind, draw.generator)
 
 
 def make_object(index: int, seed: int) -> WorldMesh:
@@ -79,6 +93,7 @@ def render_split(
     depth: bool = True,
     workers: int = 1,
     close_fraction: float = 0.2,
+    near_misses: bool = False,
 ) -> dict[str, NDArray[np.generic]]:
     """Render objects 0 … count − 1 of a seed.
 
@@ -90,7 +105,7 @@ def render_split(
     """
     config = SplitConfig(
         views=views, seed=seed, size=size, normals=normals, depth=depth,
-        close_fraction=close_fraction,
+        close_fraction=close_fraction, near_misses=near_misses,
     )  # fmt: skip
     starts = range(0, count, CHUNK)
     ranges = [(start, min(start + CHUNK, count)) for start in starts]
@@ -112,7 +127,7 @@ def _render_range(bounds: tuple[int, int], config: SplitConfig) -> dict[str, NDA
 
 
 def _render_object(index: int, config: SplitConfig) -> dict[str, NDArray[np.generic]]:
-    mesh = make_object(index, config.seed)
+    mesh = (make_near_miss if config.near_misses else make_object)(index, config.seed)
     # Cameras have their own stream, so that they do not change with the look of the objects.
     draw = draw_from_seed(config.seed, index, 1)
     cameras = draw_cameras(draw, config.views, config.close_fraction)

@@ -1,0 +1,189 @@
+"""`xbind eval` as typed: what it writes, what it does not repeat, what it refuses."""
+
+import json
+import shlex
+
+import pytest
+from PIL import Image
+
+from xbind.cli import evaluate
+from xbind.cli.eval_configs import EvalConfig, EvalReportConfig, EvalRunConfig
+from xbind.cli.main import main, parse
+from xbind.mini import calibration
+
+QUICK = "--preset probe --engine eager"
+PROMPTS = "text | a red mug | mug | red\naudio | | bell |\nimage | | duck | yellow\n"
+
+
+def run(words):
+    main(["eval", *shlex.split(words)])
+
+
+def test_every_flag_of_eval_run():
+    words = (
+        "eval run --prompts p.txt --out o --preset smoke:stablesds-3d --without ms,stereo "
+        "--phase2-loss sds --from-phase1 f --seed 3 --part 2/3 --engine eager --threads 2"
+    )
+    config = parse(words.split())
+    assert isinstance(config, EvalRunConfig)
+    assert config.without == "ms,stereo"
+    assert config.share() == (2, 3)
+    assert isinstance(parse(["eval", "out/a"]), EvalConfig)
+    assert isinstance(parse(["eval", "report", "a", "b"]), EvalReportConfig)
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory):
+    """Three objects of the preset with the fewest steps: two by one process, one by another."""
+    root = tmp_path_factory.mktemp("evaluation")
+    (root / "list.txt").write_text(PROMPTS)
+    words = f"run --prompts {root / 'list.txt'} --out {root / 'out'} {QUICK}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(calibration, "OBJECTS", 1)
+        patch.setattr(calibration, "VIEWS", 4)
+        run(f"{words} --part 1/2")
+        rows = (root / "out/scores.jsonl").read_text().splitlines()
+        assert len(rows) == 2
+        assert not (root / "out/means.json").exists()
+        run(f"{words} --part 2/2")
+    return root / "out", words
+
+
+def test_every_kind_of_prompt_has_its_figures(evaluated):
+    rows = [json.loads(line) for line in (evaluated[0] / "scores.jsonl").read_text().splitlines()]
+    figures = {row["kind"]: set(row["figures"]) for row in rows}
+    judged = {"clip_r", "clip_r_calibrated", "clip_r_self"}
+    shape = {"iou", "chamfer", "silhouette_change", "colour_change", "kernel_distance", "fronts"}
+    shape |= {f"{name}_real" for name in shape} | {"components", "bumps", "faces"}
+    assert figures["text"] == judged | shape
+    assert figures["audio"] == judged | shape | {"arcc_self"}
+    assert figures["image"] == judged | shape | {"clip_i", "clip_i_self"}
+    assert all(-1 <= row["figures"].get("arcc_self", 0) <= 1 for row in rows)
+
+
+def test_means_sheet_settings_and_calibration_are_written(evaluated):
+    out, _ = evaluated
+    means = json.loads((out / "means.json").read_text())
+    assert means["objects"] == 3
+    assert means["all"]["iou"]["n"] == 3
+    with Image.open(out / "sheet.png") as sheet:
+        assert sheet.size[1] == 2 * 112
+    settings = json.loads((out / "evaluation.json").read_text())
+    assert settings["preset"] == "probe"
+    assert len(settings["prompts"]) == 3
+    [command] = settings["commands"]
+    assert parse(shlex.split(command)[1:]).prompts == str(out.parent / "list.txt")
+    assert command.endswith("--preset probe --engine eager")
+    known = json.loads((out / "calibration.json").read_text())["known"]
+    assert {"real", "missing_part", "revolution", "two_faced", "blurred"} <= known.keys()
+    assert known["real"]["clip_r"] > 0.9
+    assert known["real"]["clip_r_calibrated"] > known["blurred"]["clip_r_calibrated"]
+    assert known["real"]["arcc_self"] > known["another category"]["arcc_self"]
+    assert known["real"]["clip_i"] > known["another category"]["clip_i"]
+
+
+def test_nothing_is_made_or_judged_twice(evaluated, monkeypatch, capsys):
+    out, words = evaluated
+    before = (out / "scores.jsonl").read_bytes()
+    monkeypatch.setattr(evaluate, "generate", None)
+    monkeypatch.setattr(evaluate, "judge_run", None)
+    monkeypatch.setattr(evaluate, "calibrate", None)
+    run(words)
+    run(str(out))
+    assert (out / "scores.jsonl").read_bytes() == before
+    told = capsys.readouterr().out
+    assert "CLIP-R, independent judge" in told
+    assert "the judges on known objects" in told
+
+
+def test_a_run_alone_is_judged_elsewhere_just_the_same(evaluated, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluate, "calibrate", lambda *judges: {"real": {"objects": 1.0}})
+    run(f"{evaluated[0] / 'a_red_mug'} --out {tmp_path / 'scores'}")
+    alone = json.loads((tmp_path / "scores/scores.jsonl").read_text())
+    lines = (evaluated[0] / "scores.jsonl").read_text().splitlines()
+    [among] = [row for row in map(json.loads, lines) if row["object"] == "a_red_mug"]
+    assert alone == among
+
+
+def test_the_report_goes_to_the_screen_and_into_a_document(evaluated, tmp_path, capsys):
+    out, _ = evaluated
+    run(f"report {out}")
+    assert "| probe |" in capsys.readouterr().out
+    document = tmp_path / "results.md"
+    document.write_text("<!-- begin here -->\n<!-- end here -->\n")
+    run(f"report {out} --document {document} --section here --sheet {tmp_path / 's.png'}")
+    assert "| probe |" in document.read_text()
+    with Image.open(tmp_path / "s.png") as sheet:
+        assert sheet.size == (150 + 3 * 112, 22 + 3 * 112)
+
+
+def test_a_method_that_fails_is_judged_as_the_nothing_it_made(tmp_path, monkeypatch):
+    (tmp_path / "list.txt").write_text("text | a red mug | mug | red\n")
+    words = f"run --prompts {tmp_path / 'list.txt'} --out {tmp_path / 'out'} {QUICK}"
+
+    def fail(config, reporter):
+        config.out.mkdir(exist_ok=True)
+        told = {"prompt": {"text": "a red mug"}, "seed": 0, "preset": "probe", "method": {}}
+        (config.out / "config.json").write_text(json.dumps(told))
+        raise evaluate.EmptySurface("Phase II: there is no surface.\nTry another seed.")
+
+    monkeypatch.setattr(evaluate, "generate", fail)
+    monkeypatch.setattr(evaluate, "calibrate", lambda *judges: {"real": {"objects": 1.0}})
+    run(words)
+    monkeypatch.setattr(evaluate, "generate", None)
+    run(words)
+    [row] = map(json.loads, (tmp_path / "out/scores.jsonl").read_text().splitlines())
+    assert row["failure"] == "Phase II: there is no surface."
+    assert row["figures"]["clip_r"] == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("{tmp}/nothing", "There is no folder"),
+        ("{tmp}", "neither a run nor a folder"),
+        ("{run} --pool {tmp}/pool.json --out {tmp}/o", "has a judge with a pool of its own"),
+        ("{run} --bundle nope --out {tmp}/o", "There is no bundle 'nope'"),
+        ("run --prompts nope --out {tmp}/o", "no list of prompts 'nope'"),
+        ("run --prompts {tmp}/empty.txt --out {tmp}/o", "holds no prompt"),
+        ("run --prompts {tmp}/bad.txt --out {tmp}/o", "cannot read 'a red mug'"),
+        ("run --preset turbo --out {tmp}/o", "There is no preset 'turbo'"),
+        ("run --prompts {list} --preset probe --seed 5 --out {out}", "with another seed"),
+        ("run --prompts {tmp}/one.txt --preset probe --out {out}", "with another prompts"),
+        ("run --prompts {list} --preset probe --from-phase1 {tmp} --out {tmp}/o", "no run in"),
+        ("report {tmp}", "no evaluation in"),
+    ],
+)
+def test_mistakes_are_told_in_one_message(evaluated, tmp_path, words, message):
+    (tmp_path / "empty.txt").write_text("\n")
+    (tmp_path / "bad.txt").write_text("a red mug\n")
+    (tmp_path / "one.txt").write_text("text | a red mug | mug | red\n")
+    out = evaluated[0]
+    words = words.format(tmp=tmp_path, out=out, run=out / "a_red_mug", list=out.parent / "list.txt")
+    with pytest.raises(SystemExit) as leaving:
+        run(words)
+    assert message in str(leaving.value.code)
+    assert str(leaving.value.code).startswith("xbind: ")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("", "no folder: give the folder of a run"),
+        ("a b", "say where the scores go, --out"),
+        ("run", "out"),
+        ("run --out o --part 3/2", "--part wants K/N"),
+        ("run --out o --part one", "--part wants K/N"),
+        ("run --out o --without nerf", "--without wants some of stereo"),
+        ("run --out o --phase2-loss mse", "mse"),
+        ("report", "no folder: give folders"),
+        ("report a --section here", "--document and --section go together"),
+        ("report a --rows 0", "--rows must be at least 1"),
+    ],
+)
+def test_wrong_flags_leave_with_2(capsys, words, message):
+    with pytest.raises(SystemExit) as leaving:
+        run(words)
+    assert leaving.value.code == 2
+    told = capsys.readouterr()
+    assert message in " ".join((told.err + told.out).replace("│", " ").split())

@@ -1,0 +1,102 @@
+"""Runs on a folder: found, judged once, and what a judge is told of each kind of prompt."""
+
+import json
+
+import pytest
+import torch
+
+from tests.support.spheres import sphere
+from xbind.errors import XBindError
+from xbind.evaluation.judges import Look
+from xbind.evaluation.runs import VIEWS, Panel, PoolWorld, find_runs, judge_run, kind_of
+from xbind.mesh.files import bake, unwrap, write_glb
+from xbind.mesh.mesh import Mesh
+
+
+def write_run(folder, *, text="a ball", **prompt):
+    folder.mkdir(parents=True)
+    prompt = {"text": text, "image": None, "audio": None, **prompt}
+    config = {"prompt": prompt, "seed": 0, "preset": "default", "method": {}}
+    (folder / "config.json").write_text(json.dumps(config))
+    unwrapped = unwrap(Mesh(*sphere(2, 0.5)), 64)
+    texture = bake(unwrapped, lambda x: torch.tensor([1.0, 0, 0]).expand(len(x), 3), 64)
+    write_glb(folder / "mesh.glb", unwrapped, texture)
+    return folder
+
+
+class Reds:
+    """Says that a view shows prompt 1 if its middle is red, else prompt 0."""
+
+    def __init__(self, name, accepts=None):
+        self.name, self.pool, self.accepts = name, ["a box", "a ball"], accepts
+
+    def look(self, image):
+        middle = image[:, :, image.shape[2] // 2, image.shape[3] // 2]
+        red = (middle[:, 0] - middle[:, 1]) > 0.5
+        scores = torch.stack([~red, red], 1).float()
+        accepted = None if self.accepts is None else torch.arange(len(image)) < self.accepts
+        return Look(middle, scores, accepted)
+
+
+def panel(*independent):
+    pool = PoolWorld(["a box", "a ball"])
+    return Panel(independent, Reds("self"), None, None, pool, 64, 48, "0123456789abcdef01")
+
+
+def test_runs_are_found_alone_and_in_folders(tmp_path):
+    one = write_run(tmp_path / "many/one")
+    two = write_run(tmp_path / "many/two")
+    unfinished = write_run(tmp_path / "many/unfinished")
+    (unfinished / "mesh.glb").unlink()
+    assert find_runs([tmp_path / "many"]) == [one, two]
+    assert find_runs([two]) == [two]
+    with pytest.raises(XBindError, match="is not finished"):
+        find_runs([unfinished])
+    with pytest.raises(XBindError, match="no folder"):
+        find_runs([tmp_path / "nothing"])
+    with pytest.raises(XBindError, match="neither a run nor a folder of finished runs"):
+        find_runs([tmp_path])
+    with pytest.raises(XBindError, match="Two runs are called one"):
+        find_runs([one, tmp_path / "many"])
+
+
+def test_r_at_1_is_the_share_of_120_views(tmp_path):
+    row = judge_run(write_run(tmp_path / "ball"), panel(Reds("judge", accepts=30)))
+    figures = row["figures"]
+    assert figures["clip_r"] == figures["clip_r_self"] == 1
+    assert figures["clip_r_calibrated"] == 30 / VIEWS
+    assert figures["components"] == 1
+    assert row["judges"] == ["judge", "self", "0123456789abcdef"]
+    assert row["kind"] == "text"
+
+
+def test_several_judges_are_named(tmp_path):
+    run = write_run(tmp_path / "ball", text="a box")
+    figures = judge_run(run, panel(Reds("B-32"), Reds("B-16")))["figures"]
+    assert figures["clip_r_B-32"] == figures["clip_r_B-16"] == figures["clip_r_self"] == 0
+
+
+def test_a_prompt_outside_the_pool_is_refused(tmp_path):
+    run = write_run(tmp_path / "ball", text="a cone")
+    with pytest.raises(XBindError, match="'a cone', is not in the pool"):
+        judge_run(run, panel(Reds("judge")))
+
+
+def test_nothing_is_never_right(tmp_path):
+    run = write_run(tmp_path / "ball", text="a box")
+    (run / "mesh.glb").unlink()
+    row = judge_run(run, panel(Reds("judge")), failure="no surface")
+    assert row["figures"] == {"clip_r": 0.0, "clip_r_self": 0.0}
+    assert (row["mesh"], row["failure"]) == ("", "no surface")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "kind"),
+    [
+        ({"text": "x"}, "text"),
+        ({"text": None, "image": "x.png"}, "image"),
+        ({"text": "x", "audio": "x.wav"}, "mix"),
+    ],
+)
+def test_kinds_of_prompts(prompt, kind):
+    assert kind_of({"prompt": prompt}) == kind

@@ -1,0 +1,94 @@
+"""The judge made of an `open_clip` model, against that package's own preparation and scores."""
+
+import json
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+from PIL import Image
+
+from tests.support.spheres import sphere
+from xbind.cli.evaluate import make_panel
+from xbind.errors import XBindError
+from xbind.evaluation.judges import load_open_clip
+from xbind.evaluation.runs import judge_run
+from xbind.mesh.files import bake, unwrap, write_glb
+from xbind.mesh.mesh import Mesh
+from xbind.models.bundle import BundleManifest, load_manifest
+
+POOL = ("a red mug", "a blue car", "a green duck")
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """A small architecture with random weights in a file."""
+    folder = tmp_path_factory.mktemp("open_clip")
+    config = {
+        "embed_dim": 32,
+        "vision_cfg": {
+            "image_size": 56, "layers": 2, "width": 64, "head_width": 16, "patch_size": 14,
+        },
+        "text_cfg": {
+            "context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2,
+        },
+    }  # fmt: skip
+    (folder / "xbind-tiny.json").write_text(json.dumps(config))
+    open_clip.add_model_config(folder / "xbind-tiny.json")
+    torch.manual_seed(0)
+    net = open_clip.create_model("xbind-tiny").eval()
+    torch.save(net.state_dict(), folder / "weights.pt")
+    return net, folder / "weights.pt"
+
+
+def test_scores_are_those_of_the_package(tiny, rng):
+    net, weights = tiny
+    judge = load_open_clip(f"xbind-tiny@{weights}", POOL, allow_download=False)
+    image = torch.rand(2, 3, 56, 56, generator=rng)
+    look = judge.look(image)
+    prepare = open_clip.image_transform(
+        56, is_train=False, mean=net.visual.image_mean, std=net.visual.image_std
+    )
+    bytes_of = (image.permute(0, 2, 3, 1) * 255).round().numpy().astype(np.uint8)
+    pixels = torch.stack([prepare(Image.fromarray(picture)) for picture in bytes_of])
+    with torch.no_grad():
+        seen = net.encode_image(pixels, normalize=True)
+        said = net.encode_text(open_clip.get_tokenizer("xbind-tiny")(list(POOL)), normalize=True)
+    torch.testing.assert_close(look.features, seen, atol=0.01, rtol=0)  # bytes
+    torch.testing.assert_close(look.scores, seen @ said.mT, atol=0.01, rtol=0)
+    assert look.accepted is None
+    assert judge.look(torch.rand(1, 3, 256, 256, generator=rng)).scores.shape == (1, 3)
+    assert judge.name == "xbind-tiny"
+
+
+def test_a_bundle_without_a_judge_is_judged_by_it(tiny, tmp_path):
+    mini = load_manifest("mini")
+    parts = {role: path for role, path in mini.raw["parts"].items() if role != "judge"}
+    bundle = BundleManifest(mini.folder, mini.raw | {"parts": parts})
+    (tmp_path / "pool.json").write_text(json.dumps(POOL))
+    panel = make_panel(bundle, tmp_path / "pool.json", [f"xbind-tiny@{tiny[1]}"])
+    run = tmp_path / "ball"
+    run.mkdir()
+    prompt = {"text": POOL[0], "image": None, "audio": None}
+    config = {"prompt": prompt, "seed": 0, "preset": "default", "method": {}}
+    (run / "config.json").write_text(json.dumps(config))
+    unwrapped = unwrap(Mesh(*sphere(2, 0.5)), 64)
+    red = bake(unwrapped, lambda x: torch.tensor([1.0, 0, 0]).expand(len(x), 3), 64)
+    write_glb(run / "mesh.glb", unwrapped, red)
+    figures = judge_run(run, panel)["figures"]
+    assert set(figures) == {"clip_r_xbind-tiny", "clip_r_self", "components", "bumps", "faces"}
+    assert 0 <= figures["clip_r_xbind-tiny"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("ViT-B-32", "would fetch its weights"),
+        ("ViT-B-32@nothing.pt", "There is no file nothing.pt"),
+        ("xbind-huge@{weights}", "cannot load xbind-huge"),
+        ("ViT-B-32@{weights}", "cannot load ViT-B-32"),
+    ],
+)
+def test_what_cannot_be_had_is_refused(tiny, model, message):
+    with pytest.raises(XBindError, match=message):
+        load_open_clip(model.format(weights=tiny[1]), POOL, allow_download=False)

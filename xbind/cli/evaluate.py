@@ -1,0 +1,284 @@
+"""`xbind eval`: generate, judge, and lay results beside each other."""
+
+import dataclasses
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+import xbind
+from xbind.cli.eval_configs import EvalConfig, EvalReportConfig, EvalRunConfig
+from xbind.config import GenerateConfig, parts_named
+from xbind.errors import XBindError
+from xbind.evaluation import records, report
+from xbind.evaluation.judges import OPEN_CLIPS, load_open_clip, make_self_judge
+from xbind.evaluation.records import EvaluationFolder
+from xbind.evaluation.runs import Panel, PoolWorld, find_runs, judge_run, mesh_digest
+from xbind.evaluation.sheets import save_rows
+from xbind.files import atomic_write
+from xbind.frozen import load_bind, load_convnet
+from xbind.mesh.dmtet import EmptySurface
+from xbind.methods import method_named
+from xbind.mini.calibration import calibrate
+from xbind.mini.judging import SIZE, TARGET, MiniWorld, load_judge
+from xbind.mini.targets import Target, list_named, prompt_of, read_targets
+from xbind.models.bundle import BundleManifest, load_manifest, verify
+from xbind.pipeline import generate
+from xbind.progress import choose_reporter
+
+WIDTH = 160
+"""Of the tables, in characters: their lines are for `grep` too."""
+REAL_VIEW_PX = 256
+"""Side of the views that open_clip's judges are shown."""
+
+
+def evaluate(config: EvalConfig) -> None:
+    """Judge finished runs.
+
+    Raises:
+        XBindError: a folder holds none, or a judge cannot be had.
+    """
+    torch.set_num_threads(config.threads)
+    runs = find_runs(config.paths)
+    panel = make_panel(
+        load_manifest(config.bundle), config.pool, config.judges,
+        allow_download=config.allow_download,
+    )  # fmt: skip
+    folder = EvaluationFolder(config.out or config.paths[0])
+    folder.path.mkdir(parents=True, exist_ok=True)
+    for run in runs:
+        _judge(run, folder, panel)
+    names = {run.name for run in runs}
+    rows = [row for row in folder.rows() if row["object"] in names]
+    _conclude(folder, rows, runs, panel)
+
+
+def evaluate_run(config: EvalRunConfig) -> None:
+    """Generate and judge what is not there yet.
+
+    Raises:
+        XBindError: a prompt, a preset, or the folder cannot be used.
+    """
+    torch.set_num_threads(config.threads)
+    method_named(config.preset, parts_named(config.without), config.phase2_loss)
+    targets = read_targets(list_named(config.prompts))
+    manifest = load_manifest("mini")
+    folder = EvaluationFolder(config.out)
+    folder.settle(_settings(config, targets, manifest))
+    panel = make_panel(manifest)
+    k, n = config.share()
+    for target in targets[k - 1 :: n]:
+        _generate_and_judge(target, config, folder, panel)
+    rows = folder.rows()
+    if len(rows) < len(targets):
+        sys.stdout.write(
+            f"{len(rows)} of {len(targets)} objects are judged; the rest is others'.\n"
+        )
+        return
+    runs = [folder.path / target.name for target in targets]
+    _conclude(folder, rows, [run for run in runs if mesh_digest(run)], panel)
+
+
+def evaluate_report(config: EvalReportConfig) -> None:
+    """Write tables, and a sheet.
+
+    Raises:
+        XBindError: a folder holds no evaluation, or the document has no such marks.
+    """
+    results = report.in_common([report.read_result(path) for path in config.paths])
+    text = report.to_markdown(results)
+    if config.sheet is not None:
+        report.save_sheet(config.sheet, results, rows=config.rows, normals=config.normals)
+    if config.document is None:
+        sys.stdout.write(text)
+    else:
+        report.write_section(config.document, config.section, text)
+
+
+def make_panel(
+    manifest: BundleManifest,
+    pool: Path | None = None,
+    judges: Sequence[str] = (),
+    *,
+    allow_download: bool = False,
+) -> Panel:
+    """The judges of a bundle: its own, or open_clip's.
+
+    Raises:
+        XBindError: a pool is needed or in the way, or a judge cannot be loaded.
+    """
+    verify(manifest)
+    aligned = load_bind(manifest)
+    view = load_convnet(manifest.part("view")) if manifest.has("view") else None
+    reference_px = manifest.raw["image_size"]["unclip"]
+    if manifest.has("judge"):
+        if pool is not None or judges:
+            raise XBindError(
+                f"The bundle {manifest.name!r} has a judge with a pool of its own.\n"
+                f"Leave out --pool and --judges."
+            )
+        judge = load_judge(manifest)
+        own = make_self_judge(manifest, aligned, judge.pool)
+        world = MiniWorld(judge, view)
+        return Panel([judge], own, aligned, view, world, reference_px, SIZE, manifest.digest)
+    prompts = _read_pool(pool)
+    independent = [
+        load_open_clip(name, prompts, allow_download=allow_download)
+        for name in judges or OPEN_CLIPS
+    ]
+    own = make_self_judge(manifest, aligned, prompts)
+    return Panel(
+        independent, own, aligned, view, PoolWorld(prompts), reference_px, REAL_VIEW_PX,
+        manifest.digest,
+    )  # fmt: skip
+
+
+def _read_pool(path: Path | None) -> list[str]:
+    if path is None:
+        raise XBindError(
+            "This bundle has no judge of its own, so R@1 needs a pool of prompts.\n"
+            "Give a JSON list of strings with --pool."
+        )
+    try:
+        prompts = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise XBindError(
+            f"{path} cannot be read ({error}).\nGive a JSON list to --pool."
+        ) from error
+    good = isinstance(prompts, list) and all(isinstance(p, str) and p.strip() for p in prompts)
+    if not good or len(set(prompts)) != len(prompts) or len(prompts) < 2:
+        raise XBindError(
+            f"{path} is not a list of at least two different prompts.\n"
+            f'Give a JSON list of strings to --pool, such as ["a red mug", "a blue car"].'
+        )
+    return prompts
+
+
+def _settings(
+    config: EvalRunConfig, targets: Sequence[Target], manifest: BundleManifest
+) -> dict[str, Any]:
+    """What decides the result, and what is kept to say where it came from."""
+    return {
+        "preset": config.preset,
+        "without": list(parts_named(config.without)),
+        "phase2_loss": config.phase2_loss,
+        "from_phase1": str(config.from_phase1.resolve()) if config.from_phase1 else None,
+        "seed": config.seed,
+        "bundle_sha256": manifest.digest,
+        "prompts": [target.plain() for target in targets],
+        "commits": [_commit()],
+        "commands": [_command(config)],
+    }
+
+
+def _command(config: EvalRunConfig) -> str:
+    """What to type for the same result; how the work was shared changes none."""
+    words = ["xbind", "eval", "run"]
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if value == field.default or field.name in ("part", "threads"):
+            continue
+        words += [f"--{field.name.replace('_', '-')}", str(value)]
+    return shlex.join(words)
+
+
+def _commit() -> str:
+    """Of the checkout that runs, or the version of the installed package."""
+    source = Path(xbind.__file__).parent.parent
+    if not (source / ".git").exists():
+        return f"version {xbind.__version__}"
+    asked = ["git", "-C", str(source), "describe", "--always", "--dirty", "--abbrev=10"]
+    try:
+        done = subprocess.run(asked, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return f"version {xbind.__version__}"
+    return done.stdout.strip()
+
+
+def _generate_and_judge(
+    target: Target, config: EvalRunConfig, folder: EvaluationFolder, panel: Panel
+) -> None:
+    run, inputs = folder.path / target.name, folder.path / "inputs"
+    run.mkdir(exist_ok=True)
+    inputs.mkdir(exist_ok=True)
+    text = json.dumps(target.plain(), ensure_ascii=False)
+    atomic_write(run / TARGET, f"{text}\n".encode())
+    if any(row["object"] == run.name and row.get("failure") for row in folder.rows()):
+        return
+    failure = None
+    if not (run / "report.html").exists():
+        wanted = GenerateConfig(
+            prompt=prompt_of(target, inputs), out=run, preset=config.preset,
+            without=config.without, phase2_loss=config.phase2_loss,
+            from_phase1=config.from_phase1 and config.from_phase1 / target.name,
+            seed=config.seed, engine=config.engine, resume=(run / "config.json").exists(),
+        )  # fmt: skip
+        try:
+            with choose_reporter() as reporter:
+                generate(wanted, reporter)
+        except EmptySurface as error:  # a method may fail: that is its result
+            failure = str(error).splitlines()[0]
+    _judge(run, folder, panel, failure)
+
+
+def _judge(run: Path, folder: EvaluationFolder, panel: Panel, failure: str | None = None) -> None:
+    """Judge a run, unless its mesh was judged by the same judges."""
+    for row in folder.rows():
+        same = row["object"] == run.name and row["judges"] == panel.identity
+        if same and row["mesh"] == mesh_digest(run) and row.get("failure") == failure:
+            return
+    row = judge_run(run, panel, failure=failure)
+    folder.append(row)
+    right = row["figures"].get("clip_r")
+    said = "" if right is None else f": R@1 {right:.2f}"
+    sys.stdout.write(f"judged {run.name}{said}\n")
+
+
+def _conclude(
+    folder: EvaluationFolder,
+    rows: Sequence[Mapping[str, Any]],
+    runs: Sequence[Path],
+    panel: Panel,
+) -> None:
+    """Means, sheet, calibration, and the table."""
+    folder.write_means(rows)
+    if runs:
+        save_rows(folder.path / records.SHEET, runs)
+    if isinstance(panel.world, MiniWorld):
+        held = folder.read_json(records.CALIBRATION)
+        if held is None or held["judges"] != panel.identity:
+            known = calibrate(panel.world.judge, panel.own, panel.aligned)
+            held = {"judges": panel.identity, "known": known}
+            folder.write_json(records.CALIBRATION, held)
+    _show(folder, rows)
+
+
+def _show(folder: EvaluationFolder, rows: Sequence[Mapping[str, Any]]) -> None:
+    console = Console(highlight=False, soft_wrap=True, width=WIDTH)
+    means = records.means_by_kind(rows)
+    kinds = [kind for kind in means if kind != "all"]
+    shown = [*kinds, "all"] if len(kinds) > 1 else kinds
+    table = Table("figure, mean ± standard error (objects)", *shown, box=None)
+    for name in means["all"]:
+        table.add_row(
+            report.LABELS.get(name, name),
+            *(str(means[k][name]) if name in means[k] else "–" for k in shown),
+        )
+    console.print(table)
+    calibration = folder.read_json(records.CALIBRATION)
+    if calibration is not None:
+        known = calibration["known"]
+        names = [name for name in known["real"] if name != "objects"]
+        table = Table("the judges on known objects", *names, box=None)
+        for kind, row in known.items():
+            cells = (f"{row[name]:.3f}" if name in row else "–" for name in names)
+            table.add_row(f"{kind} ({row['objects']:.0f})", *cells)
+        console.print(table)
+    console.print(f"{folder.path / records.MEANS}", markup=False)

@@ -1,0 +1,172 @@
+"""Who looks at views: a network that took no part, and the one that guided, to be named as such."""
+
+import pickle
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from xbind.conditioning.text import encode_text
+from xbind.errors import XBindError
+from xbind.frozen import AlignedEncoder, load_clip
+from xbind.graphs import UnitEmbedding
+from xbind.models.bundle import BundleManifest
+from xbind.models.preprocess import fit_image, normalise_image
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """What a judge says of `v` views."""
+
+    features: Float[Tensor, "v f"]
+    """Before any decision: for cosines and distances."""
+    scores: Float[Tensor, "v p"]
+    """How well each view fits each prompt of the pool; only their order counts."""
+    accepted: Bool[Tensor, " v"] | None = None
+    """Of a judge that knows near misses: whether it takes the view for none of them."""
+
+
+class Judge(Protocol):
+    """Compares views with a pool of prompts."""
+
+    @property
+    def name(self) -> str:
+        """As tables call it."""
+
+    @property
+    def pool(self) -> Sequence[str]:
+        """The prompts that R@1 is taken among."""
+
+    def look(self, image: Float[Tensor, "v 3 s s"]) -> Look:
+        """Judge views on white, in [0, 1]."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SelfJudge:
+    """The image encoder that the MS loss optimises, against the aligned encoder's text."""
+
+    encoder: nn.Module
+    """Normalised pixels → unit vectors."""
+    size: int
+    """Side of its images, in pixels."""
+    pool: Sequence[str]
+    text: Float[Tensor, "p d"]
+    """Unit vectors of the pool's prompts."""
+    name: str = "self"
+
+    @torch.inference_mode()
+    def look(self, image: Float[Tensor, "v 3 s s"]) -> Look:
+        features = self.encoder(normalise_image(fit_image(image, self.size)))
+        return Look(features, features @ self.text.mT)
+
+
+def make_self_judge(
+    manifest: BundleManifest, aligned: AlignedEncoder, pool: Sequence[str]
+) -> SelfJudge:
+    """The MS loss's encoder of a bundle.
+
+    Raises:
+        XBindError: the bundle's encoder cannot read a prompt of the pool.
+    """
+    encoder = UnitEmbedding(load_clip(manifest.part("clip")))
+    with torch.inference_mode():
+        ids = [encode_text(words, aligned.tokenizer, aligned.groups).ids for words in pool]
+        text = torch.cat([aligned.model.embed("text", torch.stack(part)) for part in _batches(ids)])
+    return SelfJudge(encoder, manifest.config("clip")["image_size"], pool, text)
+
+
+def _batches(items: list[Tensor], size: int = 64) -> list[list[Tensor]]:
+    return [items[i : i + size] for i in range(0, len(items), size)]
+
+
+class OpenClipJudge:
+    """A CLIP of the `open_clip` package (extra `judges`)."""
+
+    def __init__(
+        self,
+        model: Any,  # noqa: ANN401
+        tokenize: Callable[[list[str]], Tensor],
+        pool: Sequence[str],
+        name: str,
+    ) -> None:
+        """Embed the pool.
+
+        Args:
+            model: has `encode_image`, `encode_text`, and `visual` with `image_size`, `image_mean`
+                and `image_std`.
+            tokenize: p strings → ids [p, l].
+            pool: the prompts.
+            name: as tables call it.
+        """
+        self.name, self.pool, self._model = name, pool, model
+        visual = model.visual
+        size = visual.image_size
+        self._size = int(size if isinstance(size, int) else size[0])
+        self._mean, self._std = (
+            torch.tensor(x).view(3, 1, 1) for x in (visual.image_mean, visual.image_std)
+        )
+        with torch.inference_mode():
+            ids = tokenize(list(pool))
+            self._text = torch.cat([self._unit(model.encode_text(x)) for x in ids.split(64)])
+
+    @torch.inference_mode()
+    def look(self, image: Float[Tensor, "v 3 s s"]) -> Look:
+        """Judge views on white, in [0, 1]."""
+        pixels = (fit_image(image, self._size) - self._mean) / self._std
+        parts = [self._unit(self._model.encode_image(part)) for part in pixels.split(16)]
+        features = torch.cat(parts)
+        return Look(features, features @ self._text.mT)
+
+    @staticmethod
+    def _unit(x: Tensor) -> Tensor:
+        return torch.nn.functional.normalize(x.float(), dim=-1)
+
+
+_UNLOADABLE = (
+    RuntimeError, OSError, ValueError, KeyError, AssertionError, pickle.UnpicklingError,
+)  # fmt: skip
+"""What open_clip raises for a model that it does not know, or weights that do not fit."""
+OPEN_CLIPS = ("ViT-B-32", "ViT-B-16", "ViT-L-14")
+"""The paper's judges."""
+
+
+def load_open_clip(model: str, pool: Sequence[str], *, allow_download: bool) -> OpenClipJudge:
+    """A judge of the `open_clip` package.
+
+    Args:
+        model: `ARCHITECTURE@FILE`, or an architecture alone for OpenAI's weights.
+        pool: the prompts.
+        allow_download: whether weights that are no file may be fetched.
+
+    Raises:
+        XBindError: the package is missing, it cannot load the model, or would have to fetch it.
+    """
+    architecture, _, weights = model.partition("@")
+    if not weights and not allow_download:
+        raise XBindError(
+            f"To judge with {model}, open_clip would fetch its weights.\n"
+            f"Allow it with --allow-download, or name a file: --judges {model}@FILE."
+        )
+    if weights and not Path(weights).is_file():
+        raise XBindError(f"There is no file {weights}.\nName one: --judges {architecture}@FILE.")
+    try:
+        import open_clip
+    except ImportError as error:
+        raise XBindError(
+            f"To judge with {model} the package open_clip_torch is needed, and it is not "
+            f"installed.\nInstall it with:  pip install 'xbind[judges]'"
+        ) from error
+    try:
+        net = open_clip.create_model(architecture, pretrained=weights or "openai")
+        tokenize = open_clip.get_tokenizer(architecture)
+    except _UNLOADABLE as error:
+        raise XBindError(
+            f"open_clip cannot load {model}: {error}\n"
+            f"Name an architecture that it knows, such as {', '.join(OPEN_CLIPS)}, and weights "
+            f"that fit it, to --judges."
+        ) from error
+    return OpenClipJudge(net.eval().requires_grad_(False), tokenize, pool, architecture)

@@ -1,0 +1,169 @@
+"""The files of an evaluation: what was asked for, one line for each judged object, their means."""
+
+import fcntl
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xbind.errors import XBindError
+from xbind.events import read_events
+from xbind.files import atomic_write, disk_errors
+
+SCORES = "scores.jsonl"
+MEANS = "means.json"
+SETTINGS = "evaluation.json"
+CALIBRATION = "calibration.json"
+SHEET = "sheet.png"
+_LATER = ("commits", "commands")
+"""Settings that may differ from one sitting to the next; all of them are kept."""
+
+
+class EvaluationMismatch(XBindError):
+    """A folder holds an evaluation of something else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """Of one figure over objects."""
+
+    mean: float
+    standard_error: float | None
+    """Sample standard deviation over √n; None for one object."""
+    n: int
+
+    def __str__(self) -> str:
+        error = "" if self.standard_error is None else f" ± {self.standard_error:.3f}"
+        return f"{self.mean:.3f}{error} ({self.n})"
+
+
+def mean_of(values: Sequence[float]) -> Mean:
+    """Mean and its standard error."""
+    n, mean = len(values), math.fsum(values) / len(values)
+    if n == 1:
+        return Mean(mean, None, 1)
+    variance = math.fsum((x - mean) ** 2 for x in values) / (n - 1)
+    return Mean(mean, math.sqrt(variance / n), n)
+
+
+def means_by_kind(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Mean]]:
+    """Kind of prompt → figure → mean over its objects; `all` over all objects."""
+    kinds: dict[str, dict[str, list[float]]] = {"all": {}}
+    for row in rows:
+        for kind in ("all", row["kind"]):
+            for name, value in row["figures"].items():
+                kinds.setdefault(kind, {}).setdefault(name, []).append(value)
+    return {
+        kind: {name: mean_of(values) for name, values in figures.items()}
+        for kind, figures in kinds.items()
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationFolder:
+    """Where an evaluation is written; several processes may write to it."""
+
+    path: Path
+
+    def rows(self) -> list[dict[str, Any]]:
+        """All judged objects; of one that was judged twice the last line counts.
+
+        Raises:
+            XBindError: a line is damaged, or not what `append` wrote.
+        """
+        path = self.path / SCORES
+        found: dict[str, dict[str, Any]] = {}
+        for number, row in enumerate(read_events(path) if path.exists() else (), 1):
+            if not {"object", "kind", "mesh", "judges", "figures"} <= row.keys():
+                raise XBindError(
+                    f"{path}, line {number} is not a judged object.\n"
+                    f"Remove the line; the object is then judged again."
+                )
+            found[row["object"]] = row
+        return [found[name] for name in sorted(found)]
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        """Add one line, whole."""
+        line = json.dumps(row, ensure_ascii=False).encode() + b"\n"
+        path = self.path / SCORES
+        with self._locked(), disk_errors(path):
+            _end_torn_line(path)
+            with path.open("ab", buffering=0) as file:
+                file.write(line)
+
+    def write_means(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write `means.json`: objects, and mean, standard error and n of every figure."""
+        content: dict[str, Any] = {"objects": len(rows)}
+        for kind, figures in means_by_kind(rows).items():
+            content[kind] = {
+                name: {"mean": m.mean, "standard_error": m.standard_error, "n": m.n}
+                for name, m in figures.items()
+            }
+        self.write_json(MEANS, content)
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write a file, whole or not at all."""
+        text = json.dumps(content, indent=2, ensure_ascii=False)
+        atomic_write(self.path / name, f"{text}\n".encode())
+
+    def read_json(self, name: str) -> dict[str, Any] | None:
+        """Read it back; None if it is not there.
+
+        Raises:
+            XBindError: it is damaged.
+        """
+        path = self.path / name
+        if not path.exists():
+            return None
+        try:
+            content: dict[str, Any] = json.loads(path.read_bytes())
+        except (OSError, ValueError) as error:
+            raise XBindError(f"{path} is damaged ({error}).\nRemove it and run again.") from error
+        return content
+
+    def settle(self, wanted: Mapping[str, Any]) -> None:
+        """Write the settings, or compare them with those that are there.
+
+        Raises:
+            EvaluationMismatch: the folder holds an evaluation with other settings.
+        """
+        with disk_errors(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+        with self._locked():
+            found = self.read_json(SETTINGS) or dict(wanted)
+            for key, value in wanted.items():
+                if key not in _LATER and found.get(key) != value:
+                    raise EvaluationMismatch(
+                        f"{self.path} holds an evaluation with another {key}.\n"
+                        f"  there: {_short(found.get(key))}\n  here:  {_short(value)}\n"
+                        f"Give the same settings, or another folder with --out."
+                    )
+            for key in _LATER:
+                found[key] = list(dict.fromkeys([*found[key], *wanted[key]]))
+            self.write_json(SETTINGS, found)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with disk_errors(self.path), (self.path / ".evaluation.lock").open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+def _end_torn_line(path: Path) -> None:
+    """Drop what a killed process left without an end of line."""
+    if not path.exists():
+        return
+    with path.open("rb+") as file:
+        data = file.read()
+        if data and not data.endswith(b"\n"):
+            file.truncate(data.rfind(b"\n") + 1)
+            os.fsync(file.fileno())
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) < 200 else f"{text[:200]} …"

@@ -1,0 +1,225 @@
+"""Finished runs: where they are, and what is measured of each."""
+
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from xbind.cameras import orbit
+from xbind.conditioning.prompt import embed_images, encode_prompt
+from xbind.config import MODALITIES, PromptConfig
+from xbind.errors import XBindError
+from xbind.evaluation.figures import mean_cosine, right_at_1
+from xbind.evaluation.judges import Judge, Look
+from xbind.frozen import AlignedEncoder
+from xbind.mesh.textured import TexturedMesh, Views, read_glb
+from xbind.models.convnet import ConvNet
+from xbind.regularizers import normal_consistency_loss
+from xbind.run import read_run_config
+
+VIEWS = 120
+"""Distinct azimuths, as in the paper (Sec. V-A-4)."""
+ELEVATION_DEG = 15.0
+"""Of the views (threestudio's test views; no value in the paper)."""
+MESH = "mesh.glb"
+
+
+class World(Protocol):
+    """What is known of the right answer to a run's prompt."""
+
+    def right(self, run: Path, config: Mapping[str, Any]) -> Collection[int]:
+        """Numbers of the pool's prompts that are right; none if nothing is known."""
+
+    def figures(
+        self, run: Path, config: Mapping[str, Any], mesh: TexturedMesh, views: Views, look: Look
+    ) -> Mapping[str, float]:
+        """Figures of shape beside the ground truth; none if nothing is known."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PoolWorld:
+    """No ground truth but the words of a prompt, which the pool must hold."""
+
+    pool: Sequence[str]
+
+    def right(self, run: Path, config: Mapping[str, Any]) -> Collection[int]:
+        words = config["prompt"]["text"]
+        if kind_of(config) != "text":
+            return ()
+        if words not in self.pool:
+            raise XBindError(
+                f"The prompt of {run}, {words!r}, is not in the pool of prompts.\n"
+                f"Add it to the JSON list that --pool names."
+            )
+        return (self.pool.index(words),)
+
+    def figures(
+        self, run: Path, config: Mapping[str, Any], mesh: TexturedMesh, views: Views, look: Look
+    ) -> Mapping[str, float]:
+        return {
+            "components": float(mesh.components),
+            "bumps": bumps(mesh),
+            "faces": float(len(mesh.mesh.faces)),
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Panel:
+    """Everybody who judges a run."""
+
+    independent: Sequence[Judge]
+    """Took no part in making it."""
+    own: Judge
+    """The encoder that the MS loss optimises."""
+    aligned: AlignedEncoder
+    """For ARCC, and to read prompts."""
+    view: ConvNet | None
+    """The bundle's pose estimator: it frames a picture as the run did."""
+    world: World
+    reference_px: int
+    """Side of a prompt's picture, as the run saw it."""
+    view_px: int
+    """Side of the judged views."""
+    bundle_digest: str
+    """Of the bundle that these are from."""
+
+    @property
+    def identity(self) -> list[str]:
+        """Names and networks of the judges: by others, an object is judged again."""
+        names = [judge.name for judge in (*self.independent, self.own)]
+        return [*names, self.bundle_digest[:16]]
+
+
+def find_runs(paths: Sequence[Path]) -> list[Path]:
+    """The finished runs that `paths` are, or hold.
+
+    Raises:
+        XBindError: a path is no run and holds none that is finished, or two have one name.
+    """
+    runs: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            raise XBindError(
+                f"There is no folder {path}.\nGive the folder of a run, or one that holds runs."
+            )
+        if (path / "config.json").exists():
+            if not (path / MESH).exists():
+                raise XBindError(
+                    f"The run in {path} is not finished: it has no {MESH}.\n"
+                    f"Finish it with `xbind generate` and --resume."
+                )
+            runs.append(path)
+            continue
+        inside = sorted(p.parent for p in path.glob("*/config.json") if (p.parent / MESH).exists())
+        if not inside:
+            raise XBindError(
+                f"{path} is neither a run nor a folder of finished runs.\n"
+                f"Give a folder that `xbind generate` was given with --out, or one that holds such."
+            )
+        runs += inside
+    names = [run.name for run in runs]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise XBindError(
+            f"Two runs are called {', '.join(sorted(twice))}.\nJudge them in two calls."
+        )
+    return runs
+
+
+def kind_of(config: Mapping[str, Any]) -> str:
+    """The modality of a run's prompt, or `mix`."""
+    given = [m for m in MODALITIES if config["prompt"].get(m)]
+    return given[0] if len(given) == 1 else "mix"
+
+
+def bumps(mesh: TexturedMesh) -> float:
+    """100 · mean (1 − cos) of the faces' normals across an edge: what Fig. 6 calls bumps."""
+    return 100 * float(normal_consistency_loss(mesh.welded()))
+
+
+def mesh_digest(run: Path) -> str:
+    """Start of the SHA-256 of the judged file; empty if there is none."""
+    if not (run / MESH).exists():
+        return ""
+    return hashlib.sha256((run / MESH).read_bytes()).hexdigest()[:16]
+
+
+def judge_run(run: Path, panel: Panel, *, failure: str | None = None) -> dict[str, Any]:
+    """Judge one run: a line of `scores.jsonl`.
+
+    Args:
+        run: its folder.
+        panel: the judges.
+        failure: why nothing came out of it; then the judges see the empty picture that it is, no
+            view is right, and there are no figures of shape.
+
+    Raises:
+        XBindError: its mesh, or a file of its prompt, cannot be read.
+    """
+    config = read_run_config(run)
+    kind, mesh = kind_of(config), read_glb(run / MESH) if failure is None else None
+    if mesh is None:
+        views = _nothing(panel.view_px)
+    else:
+        views = mesh.views(orbit(VIEWS, elevation_deg=ELEVATION_DEG), panel.view_px)
+    looks = {judge.name: judge.look(views.image) for judge in (*panel.independent, panel.own)}
+    figures: dict[str, float] = {}
+    right = panel.world.right(run, config)
+    for judge in (*panel.independent, panel.own):
+        look, mark = looks[judge.name], "" if judge.name == "judge" else f"_{judge.name}"
+        if right:
+            at_1 = right_at_1(look.scores, right) & (mesh is not None)
+            figures[f"clip_r{mark}"] = float(at_1.float().mean())
+            if look.accepted is not None:
+                both = (at_1 & look.accepted).float()
+                figures[f"clip_r{mark}_calibrated"] = float(both.mean())
+    if kind in ("image", "audio"):
+        figures |= _likeness(config, kind, panel, looks, views)
+    first = looks[panel.independent[0].name]
+    if mesh is not None:
+        figures |= panel.world.figures(run, config, mesh, views, first)
+    return {
+        "object": run.name,
+        "kind": kind,
+        "mesh": mesh_digest(run),
+        "judges": panel.identity,
+        "figures": figures,
+        "failure": failure,
+    }
+
+
+def _nothing(size: int) -> Views:
+    image = torch.ones(VIEWS, 3, size, size)
+    return Views(image, torch.zeros(VIEWS, size, size, dtype=torch.bool))
+
+
+def _likeness(
+    config: Mapping[str, Any], kind: str, panel: Panel, looks: Mapping[str, Look], views: Views
+) -> dict[str, float]:
+    """CLIP-I of a picture, ARCC (Eq. 14) of a sound."""
+    file = Path(config["prompt"][kind])
+    given = PromptConfig(image=file) if kind == "image" else PromptConfig(audio=file)
+    with torch.inference_mode():
+        prompt = encode_prompt(given, panel.aligned, panel.reference_px, view=panel.view)
+        if kind == "audio":
+            embedded = embed_images(views.image, panel.aligned)
+            return {"arcc_self": mean_cosine(embedded, prompt.c_m)}
+    assert prompt.image is not None
+    picture = _sized(prompt.image.rgb[None], panel.view_px)
+    figures = {}
+    for judge in (*panel.independent, panel.own):
+        mark = "" if judge.name == "judge" else f"_{judge.name}"
+        reference = judge.look(picture).features[0]
+        figures[f"clip_i{mark}"] = mean_cosine(looks[judge.name].features, reference)
+    return figures
+
+
+def _sized(image: Float[Tensor, "1 3 s s"], size: int) -> Float[Tensor, "1 3 t t"]:
+    if image.shape[-1] == size:
+        return image
+    return interpolate(image, (size, size), mode="bilinear", antialias=True)

@@ -1,0 +1,113 @@
+"""What the judges say of objects whose worth is known: real ones, and near misses.
+
+A figure of generated objects means something only beside these.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from xbind.cameras import Cameras
+from xbind.conditioning.audio import fbank_clips
+from xbind.conditioning.prompt import embed_images
+from xbind.evaluation.figures import mean_cosine, right_at_1
+from xbind.evaluation.judges import Judge
+from xbind.frozen import AlignedEncoder
+from xbind.mesh.textured import Views
+from xbind.mini.judging import around, right_answers, views_of
+from xbind.mini.targets import PICTURE_POSE, Target
+from xbind.mini.train.convnet import BLUR_PX, blur
+from xbind.mini.world.categories import CATEGORIES, COLOUR_NAMES, build
+from xbind.mini.world.dataset import HELD_OUT_SEED
+from xbind.mini.world.draw import draw_from_seed
+from xbind.mini.world.near_misses import build_near_miss, near_miss_kinds
+from xbind.mini.world.sounds import synthesise
+
+VIEWS = 12
+"""Azimuths from which each object is seen."""
+OBJECTS = 2
+"""Real objects, and near misses of every kind, of each category."""
+_STREAM = 80
+"""Keeps these objects apart from all others."""
+
+Rows = dict[str, dict[str, float]]
+
+
+def calibrate(judge: Judge, self_judge: Judge, aligned: AlignedEncoder) -> Rows:
+    """Figures of real objects, of near misses of every kind, and of another category's objects.
+
+    Returns:
+        Kind of object → figure → mean over objects; `objects` is their number.
+    """
+    found: dict[str, list[Mapping[str, float]]] = {}
+    for category in CATEGORIES:
+        for k in range(OBJECTS):
+            for kind, row in _object(category, k, judge, self_judge, aligned):
+                found.setdefault(kind, []).append(row)
+    return {
+        kind: {"objects": float(len(rows))}
+        | {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+        for kind, rows in found.items()
+    }
+
+
+def _object(
+    category: str, k: int, judge: Judge, self_judge: Judge, aligned: AlignedEncoder
+) -> list[tuple[str, Mapping[str, float]]]:
+    """One real object of a category, and what is wrong with it in every way."""
+    index = CATEGORIES.index(category)
+    colour = COLOUR_NAMES[(3 * index + 5 * k) % len(COLOUR_NAMES)]
+    target = Target("text", "", category, colour)
+
+    def seeded(*more: int) -> torch.Generator:
+        return draw_from_seed(HELD_OUT_SEED, _STREAM, index, k, *more).generator
+
+    cameras = around(VIEWS)
+    mesh = build(category, colour, seeded())
+    real = views_of(mesh, cameras)
+    other_category = CATEGORIES[(index + 1 + 7 * k) % len(CATEGORIES)]
+    other = views_of(build(other_category, colour, seeded(1)), cameras)
+    elevation, azimuth = PICTURE_POSE
+    picture = views_of(mesh, Cameras(*torch.tensor([[elevation], [azimuth], [2.5], [40.0]]))).image
+    sound = _sound(category, seeded(2), aligned)
+
+    def row(views: Views) -> dict[str, float]:
+        return _judged(views.image, target, judge, self_judge)
+
+    def likeness(views: Views) -> dict[str, float]:
+        with torch.inference_mode():
+            embedded = embed_images(views.image, aligned)
+        pairs = {"clip_i": judge, "clip_i_self": self_judge}
+        cosines = {
+            name: mean_cosine(one.look(views.image).features, one.look(picture).features[0])
+            for name, one in pairs.items()
+        }
+        return cosines | {"arcc_self": mean_cosine(embedded, sound)}
+
+    blurred = Views(blur(real.image, sum(BLUR_PX) / 2), real.mask)
+    rows = [("real", row(real) | likeness(real)), ("blurred", row(blurred))]
+    for kind in near_miss_kinds(category):
+        wrong = build_near_miss(category, colour, kind, seeded(3))
+        rows.append((kind, row(views_of(wrong, cameras))))
+    return [*rows, ("another category", row(other) | likeness(other))]
+
+
+def _judged(image: Tensor, target: Target, judge: Judge, self_judge: Judge) -> dict[str, float]:
+    right = right_answers(target)
+    look = judge.look(image)
+    at_1 = right_at_1(look.scores, right)
+    row = {"clip_r": float(at_1.float().mean())}
+    if look.accepted is not None:
+        row["clip_r_calibrated"] = float((at_1 & look.accepted).float().mean())
+    own = right_at_1(self_judge.look(image).scores, right)
+    return row | {"clip_r_self": float(own.float().mean())}
+
+
+def _sound(category: str, generator: torch.Generator, aligned: AlignedEncoder) -> Tensor:
+    wave = torch.from_numpy(synthesise(category, generator))
+    with torch.inference_mode():
+        clips = aligned.model.embed("audio", fbank_clips(wave, aligned.fbank))
+    return normalize(clips.mean(0), dim=0)

@@ -1,0 +1,73 @@
+"""A run that starts where the Phase I of another one ended (Fig. 6 compares two such runs)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xbind.errors import XBindError
+from xbind.events import read_events
+from xbind.run import load_newest_checkpoint, read_run_config
+
+
+class Phase1Mismatch(XBindError):
+    """The other run cannot be gone on from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Phase1:
+    """What a run leaves to Phase II."""
+
+    run: Path
+    """Its folder."""
+    state: Mapping[str, Any]
+    """Of its last checkpoint."""
+
+    def checkpoint(self) -> dict[str, Any]:
+        """The state at the end of Phase I, as a checkpoint of a new run."""
+        coarse = self.state["coarse"]
+        seconds = {k: v for k, v in self.state["seconds"].items() if k in ("reference", "coarse")}
+        return {
+            "coarse": coarse,
+            "condition": self.state["condition"],
+            "generator": coarse["generator"],
+            "seconds": seconds,
+        }
+
+    def events(self) -> list[dict[str, Any]]:
+        """Its records of Phase I."""
+        return [e for e in read_events(self.run / "events.jsonl") if e["phase"] == "coarse"]
+
+
+def read_phase1(run: Path, wanted: Mapping[str, Any]) -> Phase1:
+    """Read the last checkpoint of `run`, which is not changed.
+
+    Args:
+        run: a folder of a run that has finished Phase I.
+        wanted: the new run's `config.json`; all that Phase I depends on must be the same.
+
+    Raises:
+        RunError: `run` holds no run, or no whole checkpoint.
+        Phase1Mismatch: Phase I is not finished, or was told something else.
+    """
+    found = read_run_config(run)
+    for key, ours, theirs in [
+        *((k, wanted[k], found.get(k)) for k in ("prompt", "seed", "bundle_sha256", "precision")),
+        *(
+            (f"{k} of preset {wanted['preset']!r}", wanted["method"][k], found["method"].get(k))
+            for k in ("reference", "coarse")
+        ),
+    ]:
+        if theirs != ours:
+            raise Phase1Mismatch(
+                f"--from-phase1 goes on from the same Phase I, but {key} differs in {run}.\n"
+                f"  there: {theirs}\n  here:  {ours}\n"
+                f"Give the same settings, or leave out --from-phase1."
+            )
+    checkpoint = load_newest_checkpoint(run)
+    if checkpoint.step < wanted["method"]["coarse"]["steps"]:
+        raise Phase1Mismatch(
+            f"The run in {run} has not finished Phase I.\n"
+            f"Finish it with --resume, or leave out --from-phase1."
+        )
+    return Phase1(run, checkpoint.state)
