@@ -46,6 +46,8 @@ class Condition:
     """VAE mode of x_r, not scaled: the 3D prior's concatenated condition."""
     reference_embedding: Float[Tensor, "1 d"]
     """Image embedding of x_r for the camera projection."""
+    seen_pose: Float[Tensor, "1 3"]
+    """The pose that the 3D prior reads off x_r."""
 
     def state(self) -> dict[str, Tensor]:
         """Plain tensors for a checkpoint."""
@@ -60,6 +62,7 @@ class Condition:
             "pose": torch.stack(pose),
             "reference_latent": self.reference_latent,
             "reference_embedding": self.reference_embedding,
+            "seen_pose": self.seen_pose,
         }
 
     @classmethod
@@ -72,6 +75,7 @@ class Condition:
             reference=ReferenceView(state["image"], state["mask"], Cameras(*state["pose"])),
             reference_latent=state["reference_latent"],
             reference_embedding=state["reference_embedding"],
+            seen_pose=state["seen_pose"],
         )
 
 
@@ -97,6 +101,7 @@ def make_condition(
         view,
         latent,
         embed_reference_image(image, bundle.zero123),
+        bundle.zero123.seen_pose(image),
     )
 
 
@@ -181,11 +186,10 @@ class Supervision:
 
     def token(self, cameras: Cameras) -> Float[Tensor, "b 1 d"]:
         """c(x_r, R, T): the projected [image embedding ; relative camera] of each view."""
-        pose = relative_pose(cameras, self.condition.reference.camera)
+        relative = relative_pose(cameras, self.condition.reference.camera)
         embedding = self.condition.reference_embedding.expand(len(cameras), -1)
-        with torch.no_grad():
-            token: Tensor = self._zero123.projection(torch.cat([embedding, pose], 1))
-        return token[:, None]
+        seen = self.condition.seen_pose.expand(len(cameras), -1)
+        return self._zero123.token(embedding, seen, relative)
 
     def ms(
         self, config: GuidanceConfig, image: Image, generator: torch.Generator
