@@ -152,6 +152,11 @@ def relative_pose(target: Cameras, reference: Cameras) -> Float[Tensor, "b 4"]:
     )
 
 
+OWN_POSE_SCALE = 4.0
+"""By which the mini bundle's 3D prior is told a view's own pose: a left and a right view differ in
+nothing else, and small inputs are learnt late."""
+
+
 def turned_pose(seen: Float[Tensor, "b 3"], relative: Float[Tensor, "b 4"]) -> Float[Tensor, "b 3"]:
     """A view's own pose, from the reference's and the way from there.
 

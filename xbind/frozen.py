@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from xbind.cameras import turned_pose
+from xbind.cameras import OWN_POSE_SCALE, turned_pose
 from xbind.conditioning.audio import FbankConfig
 from xbind.conditioning.depth import DepthConfig
 from xbind.guidance.latents import Vae
@@ -120,7 +120,7 @@ class Zero123:
         """
         told = [embedding, relative]
         if self.view is not None:
-            told.append(turned_pose(seen, relative))
+            told.append(OWN_POSE_SCALE * turned_pose(seen, relative))
         with torch.no_grad():
             token: Tensor = self.projection(torch.cat(told, 1))
         return token[:, None]

@@ -11,7 +11,7 @@ from diffusers.models.attention_processor import AttnProcessor
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from xbind.cameras import Cameras, relative_pose, turned_pose
+from xbind.cameras import OWN_POSE_SCALE, Cameras, relative_pose, turned_pose
 from xbind.guidance.noise import alphas_cumprod, scaled_linear_betas, squared_cosine_betas
 from xbind.guidance.unclip import unclip_condition
 from xbind.mini.train.bind import EMBED_DIM
@@ -203,9 +203,8 @@ def train_zero123(world: World, work: Path, config: LoopConfig) -> None:
         relative = relative_pose(_cameras(pose[o, drawn.views.numpy()]), _cameras(pose[o, r]))
         embedding = EMBEDDING_NORM * torch.from_numpy(clip[o, r]).float()
         keep = (u[1] > DROP).float()
-        told = torch.cat(
-            [embedding, relative, turned_pose(blurred_pose(seen[o, r], generator), relative)], 1
-        )
+        own = turned_pose(blurred_pose(seen[o, r], generator), relative)
+        told = torch.cat([embedding, relative, OWN_POSE_SCALE * own], 1)
         reference = torch.from_numpy(data.colour[o, r]).float()
         blur = 0.15 * u[2].view(-1, 1, 1, 1) * torch.randn(reference.shape, generator=generator)
         reference = (reference + blur) * keep.view(-1, 1, 1, 1)
