@@ -152,5 +152,33 @@ def relative_pose(target: Cameras, reference: Cameras) -> Float[Tensor, "b 4"]:
     )
 
 
+OWN_POSE_SCALE = 4.0
+"""By which the mini bundle's 3D prior is told a view's own pose: a left and a right view differ in
+nothing else, and small inputs are learnt late."""
+
+
+def turned_pose(seen: Float[Tensor, "b 3"], relative: Float[Tensor, "b 4"]) -> Float[Tensor, "b 3"]:
+    """A view's own pose, from the reference's and the way from there.
+
+    Args:
+        seen: the reference's elevation / 45°, cos and sin of its azimuth, the last two shorter the
+            less they are known.
+        relative: what `relative_pose` returned.
+
+    Returns:
+        The same three numbers of the view.
+    """
+    elevation, cosine, sine = seen.unbind(-1)
+    lower, turn_sine, turn_cosine, _ = relative.unbind(-1)
+    return torch.stack(
+        [
+            elevation - lower / (math.pi / 4),
+            cosine * turn_cosine - sine * turn_sine,
+            sine * turn_cosine + cosine * turn_sine,
+        ],
+        -1,
+    )
+
+
 VISIBLE_RADIUS = 2.5 * math.sin(math.radians(20.0))
 """Radius of the largest sphere that the paper's Phase I camera (2.5, 40°) sees whole: 0.855."""

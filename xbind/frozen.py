@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from xbind.cameras import OWN_POSE_SCALE, turned_pose
 from xbind.conditioning.audio import FbankConfig
 from xbind.conditioning.depth import DepthConfig
 from xbind.guidance.latents import Vae
@@ -83,7 +85,9 @@ class Zero123:
     schedule: NoiseSchedule
     image_encoder: nn.Module
     projection: nn.Linear
-    """[image embedding ; camera vector] → one token."""
+    """[image embedding ; camera vector (; the view's own pose)] → one token."""
+    view: ConvNet | None
+    """Reads the reference's pose, where the projection is told the view's own as well."""
     embedding_norm: float | None
     """Length to which the image embedding is brought; None leaves it raw."""
     image_size: int
@@ -93,6 +97,33 @@ class Zero123:
     def latent_shape(self) -> tuple[int, int, int]:
         """Channels, height and width of a latent of `image_size`."""
         return _latent_shape(self.vae, self.image_size)
+
+    def seen_pose(self, image: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b 3"]:
+        """What is read off pictures in [0, 1]: see `turned_pose`; zeros if nothing reads them."""
+        if self.view is None:
+            return torch.zeros(len(image), 3)
+        with torch.inference_mode():
+            return self.view(image)[:, :3].clone()
+
+    def token(
+        self,
+        embedding: Float[Tensor, "b d"],
+        seen: Float[Tensor, "b 3"],
+        relative: Float[Tensor, "b 4"],
+    ) -> Float[Tensor, "b 1 c"]:
+        """c(x_r, R, T).
+
+        Args:
+            embedding: of x_r, as `embed_reference_image` makes it.
+            seen: the pose of x_r, as `seen_pose` reads it.
+            relative: what `relative_pose` returned.
+        """
+        told = [embedding, relative]
+        if self.view is not None:
+            told.append(OWN_POSE_SCALE * turned_pose(seen, relative))
+        with torch.no_grad():
+            token: Tensor = self.projection(torch.cat(told, 1))
+        return token[:, None]
 
 
 def _halvings(vae: Any) -> int:  # noqa: ANN401
@@ -254,7 +285,8 @@ def _load_unclip(manifest: BundleManifest) -> Unclip:
 def _load_zero123(manifest: BundleManifest) -> Zero123:
     folder = manifest.part("zero123.camera_projection")
     shape = _read_json(folder / "config.json")
-    projection = nn.Linear(shape["in_features"], shape["out_features"])
+    told_pose = shape.pop("told_pose", False)
+    projection = nn.Linear(**shape)
     _fill(projection, folder / "model.safetensors")
     return Zero123(
         unet=_load_unet(manifest.part("zero123.unet")),
@@ -262,6 +294,7 @@ def _load_zero123(manifest: BundleManifest) -> Zero123:
         schedule=_load_schedule(manifest.part("zero123.scheduler")),
         image_encoder=load_clip(manifest.part("zero123.image_encoder")),
         projection=projection,
+        view=load_convnet(manifest.part("view")) if told_pose else None,
         embedding_norm=manifest.raw["embedding_norm"].get("zero123"),
         image_size=manifest.raw["image_size"]["zero123"],
     )

@@ -147,11 +147,12 @@ class _Draw:
 
     def token(self, count: int) -> Tensor:
         zero123 = self.bundle.zero123
-        pose = 2 * self.uniform(count, 4) - 1
-        embedding = self.normal(count, zero123.projection.in_features - 4)
+        relative, seen = 2 * self.uniform(count, 4) - 1, 2 * self.uniform(count, 3) - 1
+        pose_inputs = 4 if zero123.view is None else 7
+        embedding = self.normal(count, zero123.projection.in_features - pose_inputs)
         length = zero123.embedding_norm
         embedding = embedding if length is None else length * normalize(embedding, dim=-1)
-        return cast(Tensor, zero123.projection(torch.cat([embedding, pose], 1)))[:, None]
+        return zero123.token(embedding, seen, relative)
 
     def reference_latent(self) -> Tensor:
         vae = self.bundle.zero123.vae

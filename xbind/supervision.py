@@ -40,6 +40,8 @@ class StereoCondition:
     """VAE mode of x_r, not scaled: the 3D prior's concatenated condition."""
     embedding: Float[Tensor, "1 d"]
     """Image embedding of x_r for the camera projection."""
+    seen_pose: Float[Tensor, "1 3"]
+    """The pose that the 3D prior reads off x_r."""
 
     def state(self) -> dict[str, Tensor]:
         """Plain tensors for a checkpoint."""
@@ -51,6 +53,7 @@ class StereoCondition:
             "pose": torch.stack(pose),
             "reference_latent": self.latent,
             "reference_embedding": self.embedding,
+            "seen_pose": self.seen_pose,
         }
 
     @classmethod
@@ -60,6 +63,7 @@ class StereoCondition:
             view=ReferenceView(state["image"], state["mask"], Cameras(*state["pose"])),
             latent=state["reference_latent"],
             embedding=state["reference_embedding"],
+            seen_pose=state["seen_pose"],
         )
 
 
@@ -128,7 +132,8 @@ def make_condition(
         image = resize(view.image, bundle.zero123.image_size)
         latent = encode(vae, image) / vae.config.scaling_factor
     embedding = embed_reference_image(image, bundle.zero123)
-    return Condition(prompt.c_m, labels, eps_star, StereoCondition(view, latent, embedding))
+    stereo_condition = StereoCondition(view, latent, embedding, bundle.zero123.seen_pose(image))
+    return Condition(prompt.c_m, labels, eps_star, stereo_condition)
 
 
 class Supervision:
@@ -213,12 +218,12 @@ class Supervision:
 
     def token(self, cameras: Cameras) -> Float[Tensor, "b 1 d"]:
         """c(x_r, R, T): the projected [image embedding ; relative camera] of each view."""
-        assert self.condition.stereo is not None
-        pose = relative_pose(cameras, self.condition.stereo.view.camera)
-        embedding = self.condition.stereo.embedding.expand(len(cameras), -1)
-        with torch.no_grad():
-            token: Tensor = self._zero123.projection(torch.cat([embedding, pose], 1))
-        return token[:, None]
+        stereo, b = self.condition.stereo, len(cameras)
+        assert stereo is not None
+        relative = relative_pose(cameras, stereo.view.camera)
+        return self._zero123.token(
+            stereo.embedding.expand(b, -1), stereo.seen_pose.expand(b, -1), relative
+        )
 
     def ms(
         self, config: GuidanceConfig, image: Image, generator: torch.Generator

@@ -177,8 +177,10 @@ def _zero123_condition(bundle: Bundle, held: Held, views: range) -> tuple[Tensor
         latent = encode(zero123.vae, held.colour[:, 0]) / zero123.vae.config.scaling_factor
         rows = torch.tensor(list(views))
         relative = relative_pose(poses.at(rows), poses.at(slice(0, 1)))
-        told = torch.cat([embedding.repeat_interleave(len(views), 0), relative.repeat(count, 1)], 1)
-        return zero123.projection(told)[:, None], latent.repeat_interleave(len(views), 0)
+        seen = zero123.seen_pose(held.colour[:, 0])
+        of_view = (x.repeat_interleave(len(views), 0) for x in (embedding, seen))
+        token = zero123.token(*of_view, relative.repeat(count, 1))
+        return token, latent.repeat_interleave(len(views), 0)
 
 
 def measure_normals(bundle: Bundle, held: Held) -> tuple[Mapping[str, float], Tensor]:

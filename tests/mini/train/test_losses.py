@@ -2,11 +2,20 @@
 
 import math
 
+import numpy as np
+import pytest
 import torch
 
 from xbind.mini.train.bind import contrastive_loss
 from xbind.mini.train.loop import Ema, LoopConfig, train
-from xbind.mini.train.priors import Zero123Net, build_unet, start_from_unclip
+from xbind.mini.train.priors import (
+    POSE_ERROR,
+    UNKNOWN_POSE,
+    Zero123Net,
+    blurred_pose,
+    build_unet,
+    start_from_unclip,
+)
 
 
 def test_contrastive_loss_by_loops():
@@ -85,3 +94,15 @@ def test_zero123_starts_as_the_2d_prior():
     torch.testing.assert_close(weight[:, :4], unclip.conv_in.weight)
     assert not weight[:, 4:].any()
     torch.testing.assert_close(net.unet.conv_out.weight, unclip.conv_out.weight)
+
+
+def test_a_reference_s_pose_is_told_with_an_error_and_not_always():
+    known = np.tile(np.array([0.5, 0.6, 0.8], np.float16), (4000, 1))
+    told = blurred_pose(known, torch.Generator().manual_seed(0))
+    unknown = (told == 0).all(1)
+    assert unknown.float().mean() == pytest.approx(UNKNOWN_POSE, abs=0.02)
+    turn = torch.atan2(told[~unknown, 2], told[~unknown, 1]) - math.atan2(0.8, 0.6)
+    assert turn.std() == pytest.approx(POSE_ERROR, rel=0.05)
+    assert turn.mean() == pytest.approx(0, abs=0.01)
+    lift = (told[~unknown, 0] - 0.5) * math.pi / 4
+    assert lift.std() == pytest.approx(POSE_ERROR, rel=0.05)

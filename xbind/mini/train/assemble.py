@@ -204,7 +204,7 @@ def _assemble_priors(work: Path, folder: Path) -> None:
     camera = folder / "zero123/clip_camera_projection"
     _write_weights(camera / "model.safetensors", projection.state_dict())
     shape = {"in_features": projection.in_features, "out_features": projection.out_features}
-    _write_json(camera / "config.json", shape)
+    _write_json(camera / "config.json", shape | {"told_pose": True})
     _write_weights(
         folder / "unclip/image_normalizer" / DIFFUSERS_WEIGHTS, averaged(work / "normalizer.pt")
     )

@@ -64,6 +64,7 @@ def _encode(work: Path, _samples: int | None, _decay: float | None) -> None:
     if (work / "clip.pt").exists():  # after `unpack`: the audio tower and this one are trained
         audio.encode_sounds(work)
         clip.encode_clip(world, work)
+        convnet.encode_poses(world, work)
 
 
 def _audio(work: Path, samples: int | None, decay: float | None) -> None:
@@ -95,7 +96,9 @@ def _judge(work: Path, samples: int | None, decay: float | None) -> None:
 
 
 def _view(work: Path, samples: int | None, decay: float | None) -> None:
-    convnet.train_view(load_world(work), work, _config("view", samples, decay))
+    world = load_world(work)
+    convnet.train_view(world, work, _config("view", samples, decay))
+    convnet.encode_poses(world, work)
 
 
 PARTS: dict[str, Part] = {
@@ -107,8 +110,8 @@ PARTS: dict[str, Part] = {
     "depth": _depth,
     "clip": _clip,
     "unclip": _unclip,
-    "zero123": _zero123,
     "view": _view,
+    "zero123": _zero123,
     "near_misses": _near_misses,
     "judge": _judge,
     "decoder": _decoder,

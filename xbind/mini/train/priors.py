@@ -11,11 +11,12 @@ from diffusers.models.attention_processor import AttnProcessor
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from xbind.cameras import Cameras, relative_pose
+from xbind.cameras import OWN_POSE_SCALE, Cameras, relative_pose, turned_pose
 from xbind.guidance.noise import alphas_cumprod, scaled_linear_betas, squared_cosine_betas
 from xbind.guidance.unclip import unclip_condition
 from xbind.mini.train.bind import EMBED_DIM
 from xbind.mini.train.captions import Bank, build_bank
+from xbind.mini.train.convnet import load_seen_poses
 from xbind.mini.train.data import World
 from xbind.mini.train.latents import Latents, TargetDraw, draw_targets, load_latents
 from xbind.mini.train.loop import LoopConfig, averaged, train
@@ -34,6 +35,10 @@ FAR = 2.4
 """Camera distance from which a view shows the whole object."""
 DROP = 0.1
 """Share of samples without a condition, for classifier-free guidance."""
+POSE_ERROR = 0.1
+"""Standard deviation of what is added to a reference's estimated angles, in radians."""
+UNKNOWN_POSE = 0.15
+"""Share of samples that are not told the reference's pose."""
 NOISE_LEVEL = 600
 """Highest unCLIP noise level; 40 % of the conditions have level 0."""
 
@@ -65,7 +70,7 @@ class Zero123Net(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.unet = build_unet(8, EMBED_DIM)
-        self.projection = nn.Linear(EMBED_DIM + 4, EMBED_DIM)
+        self.projection = nn.Linear(EMBED_DIM + 4 + 3, EMBED_DIM)
 
 
 def _velocity(
@@ -179,6 +184,7 @@ def train_zero123(world: World, work: Path, config: LoopConfig) -> None:
     """
     data = load_latents(world, work)
     clip = np.load(work / "clip_embeddings.npy", allow_pickle=False)
+    seen = load_seen_poses(work)
     torch.manual_seed(config.seed)  # initial weights
     net = Zero123Net()
     net.unet.set_attn_processor(AttnProcessor())
@@ -197,17 +203,37 @@ def train_zero123(world: World, work: Path, config: LoopConfig) -> None:
         relative = relative_pose(_cameras(pose[o, drawn.views.numpy()]), _cameras(pose[o, r]))
         embedding = EMBEDDING_NORM * torch.from_numpy(clip[o, r]).float()
         keep = (u[1] > DROP).float()
-        told = torch.cat([embedding, relative], 1)
+        own = turned_pose(blurred_pose(seen[o, r], generator), relative)
+        told = torch.cat([embedding, relative, OWN_POSE_SCALE * own], 1)
         reference = torch.from_numpy(data.colour[o, r]).float()
         blur = 0.15 * u[2].view(-1, 1, 1, 1) * torch.randn(reference.shape, generator=generator)
         reference = (reference + blur) * keep.view(-1, 1, 1, 1)
         with config.autocast():
             token = net.projection(told) * keep[:, None]
-            seen = torch.cat([z_t, reference], 1)
-            out = net.unet(seen, t, token[:, None], class_labels=token).sample
+            both = torch.cat([z_t, reference], 1)
+            out = net.unet(both, t, token[:, None], class_labels=token).sample
         return _named((out - v).square().mean((1, 2, 3)), drawn)
 
     train("zero123", net, losses, config, work)
+
+
+def blurred_pose(seen: np.ndarray, generator: torch.Generator) -> Float[Tensor, "b 3"]:
+    """The reference's estimated pose, turned by a few degrees, and now and then not known at all.
+
+    Samples of the 2D prior are harder to read than the pictures that the estimator knows.
+    """
+    elevation, cosine, sine = torch.from_numpy(seen).float().unbind(-1)
+    shift = POSE_ERROR * torch.randn(2, len(elevation), generator=generator)
+    known = (torch.rand(len(elevation), generator=generator) > UNKNOWN_POSE).float()
+    turned = torch.stack(
+        [
+            elevation + shift[0] / (math.pi / 4),
+            cosine * shift[1].cos() - sine * shift[1].sin(),
+            sine * shift[1].cos() + cosine * shift[1].sin(),
+        ],
+        -1,
+    )
+    return known[:, None] * turned
 
 
 def start_from_unclip(net: Zero123Net, unclip: Mapping[str, Tensor]) -> None:
