@@ -48,7 +48,7 @@ ALLOWED = {
     "regularizers": {"mesh"} | OPERATORS | BASE,
     "nerf": {"cameras"} | OPERATORS | BASE,
     "guidance": {"models"} | OPERATORS | BASE,
-    "frozen": {"conditioning", "guidance", "models", "engine"} | BASE,
+    "frozen": {"cameras", "conditioning", "guidance", "models", "engine"} | BASE,
     "import_parts": {"conditioning", "frozen", "models"} | BASE,
     "importing": {"import_parts", "frozen", "models"} | BASE,
     "random_bundle": {"importing", "conditioning", "frozen", "models"} | BASE,

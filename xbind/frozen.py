@@ -86,12 +86,12 @@ class Zero123:
     image_encoder: nn.Module
     projection: nn.Linear
     """[image embedding ; camera vector (; the view's own pose)] → one token."""
-    view: ConvNet | None
-    """Reads the reference's pose, where the projection is told the view's own as well."""
     embedding_norm: float | None
     """Length to which the image embedding is brought; None leaves it raw."""
     image_size: int
     """Side of its images, in pixels."""
+    view: ConvNet | None = None
+    """Reads the reference's pose, where the projection is told the view's own as well."""
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
