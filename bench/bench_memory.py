@@ -16,6 +16,31 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
+
+import onnxruntime
+import torch
+from torch import Tensor
+
+from xbind.building import export
+from xbind.cameras import orbit
+from xbind.conditioning.reference_view import ReferenceView
+from xbind.export.footprint import footprint
+from xbind.export.onnx_graph import MODEL, Graph, save
+from xbind.frozen import load_bundle
+from xbind.graph_feeds import trial_feeds
+from xbind.graphs import GraphRequest, make_module
+from xbind.models.bundle import load_manifest
+from xbind.models.sd21 import reduced, sd21
+from xbind.nerf.field import FieldConfig, HashField
+from xbind.phases.coarse import CoarsePhase
+from xbind.phases.geometry import GeometryPhase, convert
+from xbind.phases.loop import Phase, advance
+from xbind.phases.texture import TexturePhase
+from xbind.presets import CoarseConfig, GeometryConfig, MethodConfig, TextureConfig
+from xbind.random_bundle import make_random_bundle
+from xbind.scene_memory import scene_bytes
+from xbind.supervision import Supervision
 
 MIB = 2**20
 CASES = [
@@ -70,9 +95,6 @@ def _rows(only: str | None) -> Iterator[dict[str, object]]:
 
 def make_large(folder: Path) -> None:
     """A random bundle of the public networks' depth and picture sizes, a tenth as wide."""
-    from xbind.models.sd21 import reduced, sd21
-    from xbind.random_bundle import make_random_bundle
-
     full, small = sd21(), reduced()
     trunks = {n: replace(t, input_size=full.bind.trunks[n].input_size)
               for n, t in small.bind.trunks.items()}  # fmt: skip
@@ -92,15 +114,6 @@ def measure_graph(
     bundle_name: str, runtime: str, name: str, batch: int, size: int
 ) -> dict[str, object]:
     """Predicted and measured bytes of one graph in one runtime."""
-    import torch
-
-    from xbind.building import export
-    from xbind.export.footprint import footprint
-    from xbind.frozen import load_bundle
-    from xbind.graph_feeds import trial_feeds
-    from xbind.graphs import GraphRequest, make_module
-    from xbind.models.bundle import load_manifest
-
     torch.set_num_threads(1)
     bundle, request = load_bundle(load_manifest(bundle_name)), GraphRequest(name, batch, size)
     feeds = trial_feeds(bundle, request, 0.5, torch.Generator().manual_seed(0))
@@ -118,11 +131,7 @@ def measure_graph(
     }  # fmt: skip
 
 
-def _measure_onnxruntime(graph: object, feeds: dict[str, object]) -> int:
-    import onnxruntime
-
-    from xbind.export.onnx_graph import MODEL, save
-
+def _measure_onnxruntime(graph: Graph, feeds: dict[str, Tensor]) -> int:
     options = onnxruntime.SessionOptions()
     options.enable_cpu_mem_arena = False
     options.enable_mem_pattern = False
@@ -157,12 +166,6 @@ def _status(field: str) -> int:
 
 def scene_rows() -> Iterator[dict[str, object]]:
     """Bytes of each phase's rendering and optimisation at two sizes."""
-    import torch
-
-    from xbind.phases.loop import advance
-    from xbind.presets import CoarseConfig, GeometryConfig, MethodConfig, TextureConfig
-    from xbind.scene_memory import scene_bytes
-
     torch.set_num_threads(1)
     for scale in (1, 2):
         method = MethodConfig(
@@ -181,16 +184,9 @@ def scene_rows() -> Iterator[dict[str, object]]:
             }  # fmt: skip
 
 
-def _phases(method: "object") -> Iterator[tuple[str, object]]:
+def _phases(method: MethodConfig) -> Iterator[tuple[str, Phase]]:
     """The three phases, supervised by means of their pictures: no network runs."""
-    import torch
-
-    from xbind.nerf.field import FieldConfig, HashField
-    from xbind.phases.coarse import CoarsePhase
-    from xbind.phases.geometry import GeometryPhase, convert
-    from xbind.phases.texture import TexturePhase
-
-    blind = _Blind()
+    blind = cast(Supervision, _Blind())
     coarse = CoarsePhase(method.coarse, blind, torch.Generator().manual_seed(0))
     yield "coarse", coarse
     dmtet = convert(coarse.field, 10.0, method.geometry.resolution)
@@ -205,9 +201,6 @@ class _Blind:
 
     def __init__(self) -> None:
         import torch
-
-        from xbind.cameras import orbit
-        from xbind.conditioning.reference_view import ReferenceView
 
         image, mask = torch.ones(1, 3, 64, 64), torch.ones(1, 1, 64, 64)
         reference = ReferenceView(image, mask, orbit(1))

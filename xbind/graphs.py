@@ -97,9 +97,10 @@ def requests_of_parts(
         candidates = 1 if savings.one_at_a_time else method.reference.candidates
         rows = candidates * (1 if savings.split_guidance else 2)
         wanted["reference"].append(GraphRequest("unet2d", rows, 0))
-    for name, phase in zip(
-        PARTS[1:], (method.coarse, method.geometry, method.texture), strict=True
-    ):
+    phases: tuple[tuple[str, CoarseConfig | GeometryConfig | TextureConfig], ...] = (
+        ("coarse", method.coarse), ("geometry", method.geometry), ("texture", method.texture),
+    )  # fmt: skip
+    for name, phase in phases:
         if phase.steps > 0:
             wanted[name] += requests_of_phase(phase, manifest, savings)
     return wanted
