@@ -91,7 +91,7 @@ ALLOWED = {
     "cli.engines": ENGINES | METHOD | RECORDS,
     "cli.doctor": ENGINES | METHOD | RECORDS,
     "build_jobs": {"building"} | ENGINES | CHOICES | PRIORS | OPERATORS | BASE,
-    "bench": {"pipeline", "compiled", "building", "export", "random_bundle"}
+    "bench": {"pipeline", "compiled", "building", "export", "random_bundle", "scene_memory"}
     | ENGINES
     | METHOD
     | RECORDS,
