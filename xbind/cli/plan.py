@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -93,7 +94,7 @@ def _parts(plan: "Plan") -> Table:
 
 
 def _table(*columns: str) -> Table:
-    table = Table(*columns)
+    table = Table(*columns, box=SIMPLE)
     for column in table.columns:
         if column.header not in ("part", "graph, MiB"):
             column.justify = "right"
