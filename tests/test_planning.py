@@ -155,7 +155,7 @@ def test_the_command_prints_a_table_and_a_verdict(capsys):
     main(["plan", "--preset", "probe"])
     said = capsys.readouterr().out
     assert "probe with mini in engines, as fast as it goes" in said
-    assert "sds3d_img-b1-64px" in said
+    assert "sds3d_img-b1-64" in said
     assert "fits 8 GiB (RTX 4060)" in said
     with pytest.raises(SystemExit) as refusal:
         main(["plan", "--preset", "probe", "--vram", "0.5"])

@@ -94,7 +94,7 @@ def _parts(plan: "Plan") -> Table:
 
 
 def _table(*columns: str) -> Table:
-    table = Table(*columns, box=SIMPLE)
+    table = Table(*columns, box=SIMPLE, collapse_padding=True, pad_edge=False)
     for column in table.columns:
         if column.header not in ("part", "graph, MiB"):
             column.justify = "right"
