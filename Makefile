@@ -7,7 +7,7 @@ TORCH = $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 
 .PHONY: demo test results results-part results-fig6 results-report oracles lint typecheck
-.PHONY: verify-kernels check-bounds bench clean
+.PHONY: verify-kernels verify-real check-bounds bench clean
 
 demo: $(VENV)/run.stamp
 	$(VENV)/bin/xbind generate --text "a blue snowman" --out out/demo --overwrite
@@ -84,6 +84,15 @@ bench: $(VENV)/dev.stamp
 	$(VENV)/bin/xbind-bench --threads 2 --curves --json out/bench/records.jsonl --plot docs/img/curves.svg
 	$(VENV)/bin/xbind-bench --project rtx3090 rtx4090 a100 h100 --json out/bench/records.jsonl
 	$(VENV)/bin/python -P bench/write_tables.py out/bench/records.jsonl docs/benchmarks.md
+
+# Graphs of the public networks' size with random weights: engines for GPUs, and two of them against
+# torch. Hours, 12 GiB of memory, 10 GB of disk; what is in the file is not done again.
+verify-real: export OMP_NUM_THREADS ?= 1
+verify-real: $(VENV)/dev.stamp
+	$(VENV)/bin/xbind-build-engines --measure verify-real.jsonl --preset paper --all \
+	  --precision float16 --target sm86,sm89
+	$(VENV)/bin/xbind-build-engines --measure verify-real.jsonl --preset paper \
+	  --only clip_image,sds3d --engine onnxruntime --compare
 
 # The CPU's kernels with every index checked. What is compiled so is kept apart from the rest.
 check-bounds: export NUMBA_BOUNDSCHECK = 1

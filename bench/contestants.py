@@ -12,7 +12,7 @@ from typing import Any, cast, get_args
 from torch import Tensor, nn
 
 from xbind.bench.instrument import PartClock, operators_plain
-from xbind.compiled import compile_run
+from xbind.compiled import Part, compile_run
 from xbind.config import Precision
 from xbind.engine.errors import BackendUnavailable
 from xbind.engine.open import BackendName, check_precision, target_of, version_of
@@ -21,6 +21,7 @@ from xbind.errors import XBindError
 from xbind.frozen import Bundle
 from xbind.graphs import GraphRequest, eager_steps, make_module
 from xbind.guidance.step import GuidanceStep
+from xbind.savings import Savings
 
 PLAIN = "plain"
 """As the field's frameworks do it: eager networks, and every operator as its definition in torch,
@@ -169,10 +170,8 @@ def make_contestant(
         EngineError: an engine cannot be built.
     """
     if name in ENGINES:
-        compiled = compile_run(
-            name, bundle, requests, store,
-            precision=precision, threads=threads, report=report,
-        )  # fmt: skip
+        parts = {"all": Part(requests, Savings(precision=precision))}
+        compiled = compile_run(name, bundle, parts, store, threads=threads, report=report)
         versions = f"{name} {version_of(name).split('-')[0]} {precision}"
         return Contestant(name, compiled.step, versions)
     if name == COMPILED:

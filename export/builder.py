@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from onnx import AttributeProto, NodeProto, TensorProto, helper
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 
 from xbind.export.errors import ExportError
 from xbind.export.record import Value
@@ -109,11 +110,7 @@ class Builder:
         """The name of a constant; the same memory, or the same few numbers, are stored once."""
         if tensor.dtype not in ONNX_TYPES:
             raise ExportError(f"A constant of {tensor.dtype} does not fit into a graph.")
-        few = tensor.numel() <= 512
-        content: Any = (
-            tuple(tensor.flatten().tolist()) if few else (tensor.data_ptr(), tensor.stride())
-        )
-        key = (tensor.dtype, tuple(tensor.shape), repr(content))
+        key = (tensor.dtype, tuple(tensor.shape), _content(tensor))
         if key not in self._stored:
             name = name or f"const_{len(self._stored)}"
             self._stored[key] = name
@@ -148,6 +145,16 @@ class Builder:
         if not shape:  # an empty list of axes is a constant that TensorRT stumbles over
             return self.node("Squeeze", name)
         return self.node("Reshape", name, self.ints(*shape))
+
+
+def _content(tensor: Tensor) -> str:
+    """What tells a constant from another one of its type and shape."""
+    if isinstance(tensor, FakeTensor):  # a shape without numbers, counted by `footprint`
+        place = tensor.untyped_storage()._cdata, tensor.storage_offset()
+        return repr((place, tensor.stride()))
+    if tensor.numel() <= 512:
+        return repr(tuple(tensor.flatten().tolist()))
+    return repr((tensor.data_ptr(), tensor.stride()))
 
 
 def widened(dtype: torch.dtype) -> torch.dtype:

@@ -28,6 +28,8 @@ IR_VERSION = 10
 """Of the file format; the newest that TensorRT 10 and ONNX Runtime 1.20 read."""
 EMBEDDED_BYTES = 2**30
 """Weights above this size go to a file of their own."""
+SMALL = 32
+"""Elements of a weight that stays in the graph in any case."""
 MODEL = "model.onnx"
 """File name of a graph."""
 WEIGHTS = "model.onnx.data"
@@ -185,9 +187,7 @@ def save(graph: Graph, folder: Path, *, embedded_bytes: int = EMBEDDED_BYTES) ->
     path, data = folder / MODEL, folder / WEIGHTS
     if graph.weight_bytes <= embedded_bytes:
         for name, tensor in graph.weights.items():
-            proto = _proto(name, tensor)
-            proto.raw_data = _bytes(tensor)
-            model.graph.initializer.append(proto)
+            model.graph.initializer.append(initializer(name, tensor))
         files = [path]
     else:
         model.graph.initializer.extend(_write_weights(graph.weights, data))
@@ -200,19 +200,34 @@ def save(graph: Graph, folder: Path, *, embedded_bytes: int = EMBEDDED_BYTES) ->
     return files
 
 
+def initializer(name: str, tensor: Tensor) -> TensorProto:
+    """A weight with its numbers."""
+    proto = _proto(name, tensor)
+    proto.raw_data = _bytes(tensor)
+    return proto
+
+
 def _proto(name: str, tensor: Tensor) -> TensorProto:
     return TensorProto(name=name, data_type=ONNX_TYPES[tensor.dtype], dims=tensor.shape)
 
 
 def _bytes(tensor: Tensor) -> bytes:
     flat = tensor.detach().contiguous().reshape(-1)
+    if flat.numel() and flat.stride(0) != 1:  # one number that was expanded
+        flat = flat.clone(memory_format=torch.contiguous_format).as_strided(flat.shape, (1,))
     return flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b""
 
 
 def _write_weights(weights: dict[str, Tensor], path: Path) -> Iterator[TensorProto]:
-    """One weight after the other into one file; yields what the graph says of each."""
+    """One weight after the other into one file; yields what the graph says of each.
+
+    Small ones stay in the graph: shapes and axes are among them, which have to be read to check it.
+    """
     with path.open("wb") as file:
         for name, tensor in weights.items():
+            if tensor.numel() <= SMALL:
+                yield initializer(name, tensor)
+                continue
             file.write(b"\0" * (-file.tell() % _ALIGNMENT))
             proto = _proto(name, tensor)
             proto.data_location = TensorProto.EXTERNAL

@@ -70,6 +70,7 @@ def record(
     outputs: Sequence[str],
     *,
     compute: bool = True,
+    shapes: FakeTensorMode | None = None,
 ) -> Recording:
     """Run `module(**feeds)` once and write down what it does.
 
@@ -79,12 +80,15 @@ def record(
         outputs: names of the tensors that it returns.
         compute: False follows shapes only, which takes no memory for activations: for networks
             that would take long to run.
+        shapes: the mode to follow shapes in, for a module whose parameters are shapes already.
 
     Raises:
         ExportError: the run is not a function of the feeds that a graph can hold.
     """
-    mode = nullcontext() if compute else FakeTensorMode(allow_non_fake_inputs=True)
-    with mode as shapes, torch.no_grad(), _unfused_attention():
+    if shapes is None and not compute:
+        shapes = FakeTensorMode(allow_non_fake_inputs=True)
+    mode = nullcontext() if shapes is None else shapes
+    with mode, torch.no_grad(), _unfused_attention():
         given = {
             k: v.clone() if shapes is None else shapes.from_tensor(v) for k, v in feeds.items()
         }

@@ -2,9 +2,9 @@
 
 cli → pipeline → outputs, run, phases → supervision → conditioning → frozen → guidance, scene
 (nerf, mesh, regularizers, cameras), models → kernels, engine → files, errors; export → engine,
-guidance, models; only building imports export; mini stands beside, and only the command that
-evaluates imports it, for the ground truth of its own world; bench watches the pipeline from above,
-and only its command imports bench.
+guidance, models; building, planning and trial_build import export; mini stands beside, and only the
+command that evaluates imports it, for the ground truth of its own world; bench watches the pipeline
+from above, and only its command imports bench.
 """
 
 import ast
@@ -20,7 +20,7 @@ BASE = {"errors", "files"}
 SCENE = {"cameras", "nerf", "mesh", "regularizers"}
 PRIORS = {"guidance", "conditioning", "models", "frozen"}
 OPERATORS = {"kernels", "engine"}
-CHOICES = {"config", "presets", "methods"}
+CHOICES = {"config", "presets", "methods", "savings"}
 ENGINES = {"graphs", "graph_feeds", "engine_keys", "precision"}
 RECORDS = {"progress", "events", "run", "outputs", "report"}
 METHOD = {"supervision", "phases", "optim"} | CHOICES | SCENE | PRIORS | OPERATORS | BASE
@@ -36,6 +36,7 @@ ALLOWED = {
     "config": {"errors"},
     "presets": {"config", "errors"},
     "methods": {"config", "presets", "errors"},
+    "savings": {"config", "errors"},
     "kernels": BASE,
     "engine": BASE,
     "cameras": BASE,
@@ -43,7 +44,7 @@ ALLOWED = {
     "models": OPERATORS | BASE,
     "conditioning": {"models", "config"} | BASE,
     "conditioning.prompt": {"models", "config", "frozen"} | BASE,
-    "conditioning.reference_view": {"cameras", "presets"} | PRIORS | BASE,
+    "conditioning.reference_view": {"cameras", "presets", "savings"} | PRIORS | BASE,
     "mesh": {"cameras"} | OPERATORS | BASE,
     "regularizers": {"mesh"} | OPERATORS | BASE,
     "nerf": {"cameras"} | OPERATORS | BASE,
@@ -63,7 +64,21 @@ ALLOWED = {
     "supervision": {"graphs"} | CHOICES | SCENE | PRIORS | OPERATORS | BASE,
     "phases": METHOD,
     "outputs": CHOICES | SCENE | BASE,
-    "pipeline": {"graphs", "compiled", "phase1"} | METHOD | RECORDS,
+    "scene_memory": CHOICES | SCENE | PRIORS | OPERATORS | BASE,
+    "planning": ENGINES
+    | {"building", "export", "scene_memory"}
+    | CHOICES
+    | SCENE
+    | PRIORS
+    | OPERATORS
+    | BASE,
+    "trial_build": ENGINES
+    | {"building", "export", "random_bundle"}
+    | CHOICES
+    | PRIORS
+    | OPERATORS
+    | BASE,
+    "pipeline": {"graphs", "compiled", "phase1", "planning"} | METHOD | RECORDS,
     "export": {"engine", "guidance", "models"} | BASE,
     "evaluation": {"graphs", "run", "events"} | CHOICES | SCENE | PRIORS | OPERATORS | BASE,
     "mini": {"optim"} | SCENE | PRIORS | OPERATORS | BASE,
@@ -72,15 +87,19 @@ ALLOWED = {
     "mini.calibration": {"evaluation"} | SCENE | PRIORS | OPERATORS | BASE,
     "cli": {"pipeline"} | METHOD | RECORDS,
     "cli.evaluate": {"mini", "evaluation", "pipeline"} | METHOD | RECORDS,
+    "cli.plan": {"planning", "random_bundle"} | METHOD | RECORDS,
     "cli.engines": ENGINES | METHOD | RECORDS,
     "cli.doctor": ENGINES | METHOD | RECORDS,
     "build_jobs": {"building"} | ENGINES | CHOICES | PRIORS | OPERATORS | BASE,
-    "bench": {"pipeline", "compiled", "building", "export", "random_bundle"}
+    "bench": {"pipeline", "compiled", "building", "export", "random_bundle", "scene_memory"}
     | ENGINES
     | METHOD
     | RECORDS,
     "cli.bench": {"bench"} | BASE,
-    "cli.build_engines": {"build_jobs"} | ENGINES | METHOD | RECORDS,
+    "cli.build_engines": {"build_jobs", "random_bundle", "trial_build"}
+    | ENGINES
+    | METHOD
+    | RECORDS,
     "": set(),
 }
 """Module of `xbind` → what it may import besides itself; the most specific entry counts."""

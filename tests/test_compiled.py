@@ -10,7 +10,7 @@ import trimesh
 from PIL import Image, ImageSequence
 
 from xbind.cameras import orbit
-from xbind.compiled import compile_run
+from xbind.compiled import Part, compile_run
 from xbind.config import GenerateConfig, PromptConfig
 from xbind.engine.errors import BackendUnavailable, FeedError, ParityError
 from xbind.engine.store import EngineStore
@@ -21,6 +21,7 @@ from xbind.guidance.cds2d import Cds2d
 from xbind.models.bundle import load_manifest
 from xbind.pipeline import ResumeMismatch, generate
 from xbind.presets import preset_named
+from xbind.savings import Savings
 from xbind.supervision import Condition, Supervision, make_condition
 
 MS = [GraphRequest("ms", 3, 64)]
@@ -40,9 +41,8 @@ def store(tmp_path_factory):
 
 def compiled(choice, bundle, requests, store, said=None, precision="float32"):
     report = [].append if said is None else said.append
-    return compile_run(
-        choice, bundle, requests, store, precision=precision, threads=1, report=report
-    )
+    parts = {"coarse": Part(requests, Savings(precision=precision))}
+    return compile_run(choice, bundle, parts, store, threads=1, report=report)
 
 
 def test_auto_builds_once_and_says_so(bundle, tmp_path):

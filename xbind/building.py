@@ -68,7 +68,7 @@ def build(
 
     def make(folder: Path) -> Made:
         started = time.monotonic()
-        module = make_module(bundle, request.name)
+        module = make_module(bundle, request.name, two_passes=request.two_passes)
         lowered = in_precision(bundle, _graph_precision(backend, precision))
         graph = export(lowered, request, dialect_of(backend, precision))
         _write(backend, graph, folder, precision, targets)
@@ -119,7 +119,7 @@ def _candidate(
         threads = torch.get_num_threads()
         return stack.enter_context(open_backend(entry, threads=threads)), backend
     if entry.key.fields["precision"] == "bfloat16":  # which ONNX Runtime lacks on a CPU
-        module = make_module(lowered, request.name)
+        module = make_module(lowered, request.name, two_passes=request.two_passes)
         return EagerBackend(graph.spec, module), "eager torch in bfloat16 (not the engine)"
     folder = Path(stack.enter_context(TemporaryDirectory()))
     save(graph, folder)
@@ -146,7 +146,7 @@ def export(bundle: Bundle, request: GraphRequest, dialect: Dialect = PLAIN) -> G
     Raises:
         ExportError: it holds what no graph can hold.
     """
-    module = make_module(bundle, request.name)
+    module = make_module(bundle, request.name, two_passes=request.two_passes)
     generator = torch.Generator().manual_seed(_RECORDED)
     feeds = trial_feeds(bundle, request, 0.5, generator)
     # vars(): asked by name, diffusers looks into its configuration and warns.

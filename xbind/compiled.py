@@ -1,8 +1,8 @@
 """What a run computes its frozen networks with: engines where they are wanted, else eager torch."""
 
-from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from torch import Tensor
 
@@ -24,30 +24,152 @@ from xbind.engine.store import EngineStore
 from xbind.engine.trt import Workspace
 from xbind.engine_keys import key_of
 from xbind.frozen import Bundle
-from xbind.graphs import GraphRequest, eager_steps
+from xbind.graphs import GraphRequest, eager_steps, sparing
 from xbind.guidance.priors import UNet
 from xbind.guidance.step import GuidanceStep
+from xbind.savings import FASTEST, Savings
 
 Report = Callable[[str], None]
 _NAMES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
 
 
 @dataclass(frozen=True, slots=True)
-class Compiled:
-    """The frozen half of a run, ready to be called."""
+class Part:
+    """What one part of a run calls: the reference view, or a phase."""
+
+    requests: list[GraphRequest]
+    """Its graphs."""
+    savings: Savings = FASTEST
+    """How they are run."""
+
+
+class FrozenHalf(Protocol):
+    """The frozen half of a run, one part after the other; it starts in the first one."""
 
     backend: str
     """`eager`, or what the engines run on."""
+
+    @property
+    def bundle(self) -> Bundle:
+        """For what is computed once, before the first step; its 2D UNet may be an engine."""
+
+    @property
+    def savings(self) -> Savings:
+        """How the current part's networks are run."""
+
+    def begin(self, part: str) -> None:
+        """Go on to a part of the run; what the part before has loaded is given back."""
+
+    def step(self, name: str) -> GuidanceStep:
+        """The guidance step of that name, as the current part wants it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """Steps that somebody else has made, the same ones in every part."""
+
+    backend: str
+    """What they run on."""
     step: Callable[[str], GuidanceStep]
     """Name → guidance step."""
     bundle: Bundle
-    """For what is computed once, before the first step; its 2D UNet may be an engine."""
+    """For what is computed once."""
+    savings: Savings = FASTEST
+    """How the networks outside of the steps are run."""
+
+    def begin(self, part: str) -> None:
+        """Nothing is loaded, nothing is given back."""
+
+
+class EagerRun:
+    """Steps in eager torch: all parts share the bundle's networks."""
+
+    backend = "eager"
+
+    def __init__(self, bundle: Bundle, parts: Mapping[str, Part]) -> None:
+        self.bundle, self._parts = bundle, parts
+        self._steps = {name: eager_steps(bundle, part.savings) for name, part in parts.items()}
+        self._current = next(iter(parts))
+
+    @property
+    def savings(self) -> Savings:
+        """How the current part's networks are run."""
+        return self._parts[self._current].savings
+
+    def begin(self, part: str) -> None:
+        """Go on to a part of the run."""
+        self._current = part
+
+    def step(self, name: str) -> GuidanceStep:
+        """The step in torch."""
+        return self._steps[self._current](name)
+
+
+class EngineRun:
+    """Steps in engines, each loaded when its part first calls it and given back at the end."""
+
+    def __init__(
+        self,
+        backend: str,
+        bundle: Bundle,
+        parts: Mapping[str, Part],
+        entries: "Mapping[_Wanted, Entry]",
+        *,
+        threads: int,
+    ) -> None:
+        """`entries` has an engine for every graph of every part."""
+        self.backend = backend
+        self._bundle, self._parts, self._entries = bundle, parts, entries
+        self._threads, self._workspace = threads, Workspace()
+        self._loaded: dict[GraphRequest, Backend] = {}
+        self._current = next(iter(parts))
+
+    @property
+    def bundle(self) -> Bundle:
+        """With an engine in place of the 2D UNet, where this part of the run has one."""
+        if not self._requests("unet2d"):
+            return self._bundle
+        unet = EngineUNet(lambda: self._load("unet2d")[0], self._bundle.unclip.unet)
+        return replace(self._bundle, unclip=replace(self._bundle.unclip, unet=unet))
+
+    @property
+    def savings(self) -> Savings:
+        """How the current part's networks are run."""
+        return self._parts[self._current].savings
+
+    def begin(self, part: str) -> None:
+        """Give back what is loaded and go on to a part of the run."""
+        self._close(list(self._loaded))
+        self._current = part
+
+    def step(self, name: str) -> GuidanceStep:
+        """The step in engines, one for each size."""
+        return sparing(name, EngineStep(self._load(name)), self.savings)
+
+    def _requests(self, name: str) -> list[GraphRequest]:
+        return [r for r in self._parts[self._current].requests if r.name == name]
+
+    def _load(self, name: str) -> list[Backend]:
+        wanted, savings = self._requests(name), self.savings
+        if savings.one_engine:
+            self._close([request for request in self._loaded if request not in wanted])
+        for request in wanted:
+            if request not in self._loaded:
+                self._loaded[request] = open_backend(
+                    self._entries[request, savings.precision],
+                    threads=self._threads, workspace=self._workspace,
+                )  # fmt: skip
+        return [self._loaded[request] for request in wanted]
+
+    def _close(self, requests: list[GraphRequest]) -> None:
+        for request in requests:
+            self._loaded.pop(request).close()
 
 
 class EngineUNet:
     """A UNet whose calls at one size are an engine's."""
 
-    def __init__(self, backend: Backend, unet: UNet) -> None:
+    def __init__(self, backend: Callable[[], Backend], unet: UNet) -> None:
         """`unet` is what the engine was made of; its configuration is needed still."""
         self.config = unet.config
         self._backend = backend
@@ -73,56 +195,57 @@ class EngineUNet:
             "encoder_hidden_states": encoder_hidden_states,
         }
         labelled = {} if class_labels is None else {"class_labels": class_labels}
-        return (self._backend.run(feeds | labelled)["output"],)
+        return (self._backend().run(feeds | labelled)["output"],)
 
 
 def compile_run(
     choice: EngineChoice,
     bundle: Bundle,
-    requests: list[GraphRequest],
+    parts: Mapping[str, Part],
     store: EngineStore,
     *,
-    precision: Precision = "float32",
     threads: int,
     report: Report,
-) -> Compiled:
-    """Choose a backend, build what its engines lack, and open them.
+) -> FrozenHalf:
+    """Choose a backend, and build what its engines lack.
 
     Args:
         choice: `auto` is the first of OpenVINO and ONNX Runtime that is installed and whose engines
             pass their parity gates, and eager torch where neither is installed; it says which it
             took. Any other name is an obligation.
         bundle: the frozen networks.
-        requests: every graph that the run will call.
+        parts: name → every graph that this part of the run will call, and how. A graph that does
+            not pass its parity gate in half is float32, and said so.
         store: where engines are kept.
-        precision: of the networks in the engines. A graph that does not pass its parity gate in
-            half is float32, and said so.
         threads: how many may compute.
         report: told, in one line each, what was chosen and what is built.
 
     Raises:
         BackendUnavailable: a backend was named that does not run here, or none here computes in
-            `precision`.
+            the precision that is wanted.
         EngineError: an engine cannot be built, or does not compute what torch computes.
     """
     if choice == "eager":
-        return Compiled("eager", eager_steps(bundle), bundle)
+        return EagerRun(bundle, parts)
+    half = {part.savings.precision for part in parts.values()} - {"float32"}
     if choice != "auto":
         version_of(choice)
         target_of(choice)
-        check_precision(choice, precision)
-        return _open(_Engines(choice, precision, bundle, store, report), requests, threads)
+        for precision in half:
+            check_precision(choice, precision)
+        return _build_all(_Engines(choice, "float32", bundle, store, report), parts, threads)
     try:
-        candidates = cpu_backends(precision)
+        able = [cpu_backends(precision) for precision in sorted(half) or ["float32"]]
     except BackendUnavailable as error:
-        if precision != "float32":
+        if half:
             raise
         report(f"guidance in eager torch. {error}")
-        return Compiled("eager", eager_steps(bundle), bundle)
+        return EagerRun(bundle, parts)
+    candidates = [name for name in able[0] if all(name in names for names in able)]
     for backend in candidates:
         report(f"guidance in {_NAMES[backend]} {version_of(backend)}; --engine eager for torch")
         try:
-            return _open(_Engines(backend, precision, bundle, store, report), requests, threads)
+            return _build_all(_Engines(backend, "float32", bundle, store, report), parts, threads)
         except EngineError as error:
             if backend == candidates[-1]:
                 raise
@@ -130,18 +253,25 @@ def compile_run(
     raise AssertionError(candidates)
 
 
-def _open(engines: "_Engines", requests: list[GraphRequest], threads: int) -> Compiled:
-    """Open every engine of a run, built where it is missing."""
-    opened: dict[str, list[Backend]] = defaultdict(list)
-    workspace = Workspace()
-    for request, entry in engines.of(requests):
-        opened[request.name].append(open_backend(entry, threads=threads, workspace=workspace))
-    steps = {name: EngineStep(backends) for name, backends in opened.items() if name != "unet2d"}
-    bundle = engines.bundle
-    if "unet2d" in opened:
-        unet = EngineUNet(opened["unet2d"][0], bundle.unclip.unet)
-        bundle = replace(bundle, unclip=replace(bundle.unclip, unet=unet))
-    return Compiled(engines.backend, steps.__getitem__, bundle)
+def runs_in_engines(choice: EngineChoice) -> bool:
+    """Whether `compile_run` will take engines, as far as can be told before any is built."""
+    if choice != "auto":
+        return choice != "eager"
+    try:
+        return bool(cpu_backends("float32"))
+    except BackendUnavailable:
+        return False
+
+
+def _build_all(engines: "_Engines", parts: Mapping[str, Part], threads: int) -> EngineRun:
+    """Every engine of a run, built where it is missing."""
+    wanted = dict.fromkeys((r, p.savings.precision) for p in parts.values() for r in p.requests)
+    entries = engines.of(list(wanted))
+    return EngineRun(engines.backend, engines.bundle, parts, entries, threads=threads)
+
+
+_Wanted = tuple[GraphRequest, Precision]
+"""A graph, and the precision of its networks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,14 +284,14 @@ class _Engines:
     store: EngineStore
     report: Report
 
-    def of(self, requests: list[GraphRequest]) -> list[tuple[GraphRequest, Entry]]:
-        """The engine of every request."""
-        chosen = [(request, self._allowed(request)) for request in requests]
-        found = [(request, engines, engines._find(request)) for request, engines in chosen]
+    def of(self, wanted: "list[_Wanted]") -> "dict[_Wanted, Entry]":
+        """The engine of every graph."""
+        chosen = [(w, replace(self, precision=w[1])._allowed(w[0])) for w in wanted]
+        found = [(w, engines, engines._find(w[0])) for w, engines in chosen]
         missing = sum(entry is None for _, _, entry in found)
         if missing:
             self.report(f"building {missing} of {len(found)} engines in {self.store.root}, once")
-        return [(r, engines._build(r) if e is None else e) for r, engines, e in found]
+        return {w: engines._build(w[0]) if e is None else e for w, engines, e in found}
 
     def _allowed(self, request: GraphRequest) -> "_Engines":
         """These, or float32 ones for a graph that half is known to be too little for."""

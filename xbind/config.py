@@ -148,6 +148,10 @@ class GenerateConfig:
     precision: Precision = "float32"
     """Of the frozen networks in the engines. A graph that loses too much in half stays in float32,
     and the run says which. bfloat16 is faster where the CPU has it; `auto` then takes OpenVINO."""
+    vram: Annotated[Optional[float], tyro.conf.arg(metavar="GIB")] = None  # noqa: UP045
+    """GiB of memory that frozen networks and the scene may take together. Where a part of the run
+    needs more, it saves: float16, guidance in two passes, views one at a time, one engine loaded at
+    a time, in this order, as far as needed; `xbind plan` shows it. By default nothing is saved."""
     threads: int = 1
     """Threads that compute. Networks as small as the mini bundle's gain nothing from a second one,
     and lose much by it where other programs use the cores."""
@@ -167,6 +171,8 @@ class GenerateConfig:
                 f"--precision {self.precision} is for engines, but --engine is eager: "
                 "leave one of them out"
             )
+        if self.vram is not None and not 0 < self.vram < float("inf"):
+            raise ValueError(f"--vram must be a positive number of GiB, got {self.vram}")
         if self.from_phase1 is not None and "three-phase" in parts_named(self.without):
             raise ValueError(
                 "--from-phase1 goes on with Phase II, which --without three-phase leaves out: "

@@ -1,15 +1,17 @@
 """From a bundle's files to frozen networks, ready for guidance and sampling."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from xbind.cameras import OWN_POSE_SCALE, turned_pose
 from xbind.conditioning.audio import FbankConfig
@@ -151,6 +153,10 @@ class Bundle:
     """Estimates the elevation and azimuth of a reference view, and how its object is framed."""
 
 
+Fill = Callable[[Callable[[], nn.Module], Path], nn.Module]
+"""Makes a network and gives it the weights of a file."""
+
+
 def load_bundle(manifest: BundleManifest) -> Bundle:
     """Check every file's hash, then load all networks in float32, frozen.
 
@@ -158,14 +164,46 @@ def load_bundle(manifest: BundleManifest) -> Bundle:
         BundleError: a file is missing, changed, or does not fit its configuration.
     """
     verify(manifest)
+    return assemble(manifest, _fill)
+
+
+def load_shapes(
+    manifest: BundleManifest, shapes: FakeTensorMode, dtype: torch.dtype = torch.float32
+) -> Bundle:
+    """The networks of a bundle as shapes: no weights are read, and none need be there.
+
+    Args:
+        manifest: of the bundle; of its files only the configurations, vocabularies and the encoded
+            empty prompt are read.
+        shapes: in which every parameter is a tensor without memory.
+        dtype: of all networks but the camera projection.
+
+    Raises:
+        BundleError: a configuration is missing or damaged.
+    """
+
+    def fill(build: Callable[[], nn.Module], path: Path) -> nn.Module:
+        del path
+        with torch.device("meta"):
+            net = build()
+        if not isinstance(net, nn.Linear):
+            net = nn.Module.to(net, dtype)
+        with shapes:
+            return net.to_empty(device="cpu").eval().requires_grad_(False)
+
+    return assemble(manifest, fill)
+
+
+def assemble(manifest: BundleManifest, fill: Fill) -> Bundle:
+    """A bundle whose networks `fill` has made."""
     return Bundle(
         manifest=manifest,
-        bind=load_bind(manifest),
-        clip=load_clip(manifest.part("clip")),
+        bind=load_bind(manifest, fill),
+        clip=load_clip(manifest.part("clip"), fill),
         clip_size=_read_json(manifest.part("clip") / "config.json")["image_size"],
-        unclip=_load_unclip(manifest),
-        zero123=_load_zero123(manifest),
-        view=load_convnet(manifest.part("view")) if manifest.has("view") else None,
+        unclip=_load_unclip(manifest, fill),
+        zero123=_load_zero123(manifest, fill),
+        view=load_convnet(manifest.part("view"), fill) if manifest.has("view") else None,
     )
 
 
@@ -179,12 +217,13 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _fill(net: nn.Module, path: Path) -> nn.Module:
-    """Load safetensors into `net` as float32 and freeze it.
+def _fill(build: Callable[[], nn.Module], path: Path) -> nn.Module:
+    """Load safetensors into a network as float32 and freeze it.
 
     Raises:
         BundleError: the file does not fit the network.
     """
+    net = build()
     try:
         state = {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
         net.load_state_dict(state)
@@ -195,7 +234,7 @@ def _fill(net: nn.Module, path: Path) -> nn.Module:
     return net.eval().requires_grad_(False)
 
 
-def load_bind(manifest: BundleManifest) -> AlignedEncoder:
+def load_bind(manifest: BundleManifest, fill: Fill = _fill) -> AlignedEncoder:
     """The aligned encoder alone.
 
     Raises:
@@ -205,10 +244,9 @@ def load_bind(manifest: BundleManifest) -> AlignedEncoder:
     config = _read_json(folder / "config.json")
     words = _read_json(folder / "tokenizer.json")
     closed = "vocabulary" in words
-    net = BindModel(BindConfig.from_dict(config))
-    _fill(net, folder / "model.safetensors")
+    net = fill(lambda: BindModel(BindConfig.from_dict(config)), folder / "model.safetensors")
     return AlignedEncoder(
-        net,
+        cast(BindModel, net),
         WordTokenizer(tuple(words["vocabulary"]), words["length"])
         if closed
         else BpeTokenizer(folder / "vocab.json", folder / "merges.txt", words["length"]),
@@ -219,7 +257,7 @@ def load_bind(manifest: BundleManifest) -> AlignedEncoder:
     )
 
 
-def load_clip(folder: Path) -> nn.Module:
+def load_clip(folder: Path, fill: Fill = _fill) -> nn.Module:
     """A CLIPVisionModelWithProjection: `config.json` and `model.safetensors`.
 
     Raises:
@@ -228,21 +266,23 @@ def load_clip(folder: Path) -> nn.Module:
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
     config = CLIPVisionConfig(**_read_json(folder / "config.json"))
-    return _fill(CLIPVisionModelWithProjection(config), folder / "model.safetensors")
+    return fill(lambda: CLIPVisionModelWithProjection(config), folder / "model.safetensors")
 
 
-def _load_unet(folder: Path) -> UNet:
+def _load_unet(folder: Path, fill: Fill) -> UNet:
     from diffusers import UNet2DConditionModel
 
-    net = UNet2DConditionModel.from_config(_read_json(folder / "config.json"))
-    return _fill(net, folder / DIFFUSERS_WEIGHTS)  # type: ignore[return-value]
+    config = _read_json(folder / "config.json")
+    net = fill(lambda: UNet2DConditionModel.from_config(config), folder / DIFFUSERS_WEIGHTS)
+    return cast(UNet, net)
 
 
-def _load_vae(folder: Path) -> Vae:
+def _load_vae(folder: Path, fill: Fill) -> Vae:
     from diffusers import AutoencoderKL
 
-    net = AutoencoderKL.from_config(_read_json(folder / "config.json"))
-    return _fill(net, folder / DIFFUSERS_WEIGHTS)  # type: ignore[return-value]
+    config = _read_json(folder / "config.json")
+    net = fill(lambda: AutoencoderKL.from_config(config), folder / DIFFUSERS_WEIGHTS)
+    return cast(Vae, net)
 
 
 def _load_alphas(folder: Path) -> tuple[Float[Tensor, " steps"], dict[str, Any]]:
@@ -268,11 +308,11 @@ def _load_schedule(folder: Path) -> NoiseSchedule:
     return NoiseSchedule(alphas, config["prediction_type"])
 
 
-def _load_unclip(manifest: BundleManifest) -> Unclip:
+def _load_unclip(manifest: BundleManifest, fill: Fill) -> Unclip:
     normalizer = load_file(manifest.part("unclip.normalizer") / DIFFUSERS_WEIGHTS)
     return Unclip(
-        unet=_load_unet(manifest.part("unclip.unet")),
-        vae=_load_vae(manifest.part("unclip.vae")),
+        unet=_load_unet(manifest.part("unclip.unet"), fill),
+        vae=_load_vae(manifest.part("unclip.vae"), fill),
         schedule=_load_schedule(manifest.part("unclip.scheduler")),
         context=load_file(manifest.part("unclip.empty_prompt"))["context"].float(),
         mean=normalizer["mean"].float().flatten(),
@@ -282,31 +322,32 @@ def _load_unclip(manifest: BundleManifest) -> Unclip:
     )
 
 
-def _load_zero123(manifest: BundleManifest) -> Zero123:
+def _load_zero123(manifest: BundleManifest, fill: Fill) -> Zero123:
     folder = manifest.part("zero123.camera_projection")
     shape = _read_json(folder / "config.json")
     told_pose = shape.pop("told_pose", False)
-    projection = nn.Linear(**shape)
-    _fill(projection, folder / "model.safetensors")
+    projection = fill(lambda: nn.Linear(**shape), folder / "model.safetensors")
     return Zero123(
-        unet=_load_unet(manifest.part("zero123.unet")),
-        vae=_load_vae(manifest.part("zero123.vae")),
+        unet=_load_unet(manifest.part("zero123.unet"), fill),
+        vae=_load_vae(manifest.part("zero123.vae"), fill),
         schedule=_load_schedule(manifest.part("zero123.scheduler")),
-        image_encoder=load_clip(manifest.part("zero123.image_encoder")),
-        projection=projection,
-        view=load_convnet(manifest.part("view")) if told_pose else None,
+        image_encoder=load_clip(manifest.part("zero123.image_encoder"), fill),
+        projection=cast(nn.Linear, projection),
+        view=load_convnet(manifest.part("view"), fill) if told_pose else None,
         embedding_norm=manifest.raw["embedding_norm"].get("zero123"),
         image_size=manifest.raw["image_size"]["zero123"],
     )
 
 
-def load_convnet(folder: Path) -> ConvNet:
+def load_convnet(folder: Path, fill: Fill = _fill) -> ConvNet:
     """A judge or a pose estimator: `config.json` and `model.safetensors`.
 
     Raises:
         BundleError: the files are missing or do not fit.
     """
     config = _read_json(folder / "config.json")
-    net = ConvNet(config["widths"], config["outputs"], pooled=config["pooled"])
-    _fill(net, folder / "model.safetensors")
-    return net
+    net = fill(
+        lambda: ConvNet(config["widths"], config["outputs"], pooled=config["pooled"]),
+        folder / "model.safetensors",
+    )
+    return cast(ConvNet, net)

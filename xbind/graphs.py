@@ -18,6 +18,7 @@ from xbind.frozen import Bundle
 from xbind.guidance.cds2d import Cds2d
 from xbind.guidance.latents import Vae, decode, encode
 from xbind.guidance.ms import Ms
+from xbind.guidance.parts import InParts
 from xbind.guidance.sds2d import Sds2d
 from xbind.guidance.sds3d import Sds3d
 from xbind.guidance.step import GuidanceStep
@@ -30,6 +31,7 @@ from xbind.presets import (
     MethodConfig,
     TextureConfig,
 )
+from xbind.savings import FASTEST, Savings
 
 STEPS = ("sds2d", "sds2d_img", "cds2d", "sds3d", "sds3d_img", "ms")
 """Guidance steps; `_img` has the image term of Eq. 5."""
@@ -37,6 +39,10 @@ BIND = "bind_"
 """Starts the name of an encoder's graph; the modality follows."""
 FORWARDS = ("unet2d", "unet3d", "vae_encode", "vae_decode", "clip_image")
 """Plain forwards, beside one `bind_<modality>` for each modality of the bundle."""
+
+
+PARTS = ("reference", "coarse", "geometry", "texture")
+"""Parts of a run, in their order: sampling x_r, and the three phases."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -49,42 +55,73 @@ class GraphRequest:
     """First axis of its first input."""
     size: int
     """Side of its images, in pixels, where it takes images of any size; else 0."""
+    two_passes: bool = False
+    """Whether guidance takes two passes of the UNet at the batch, instead of one at twice that."""
 
     @property
     def label(self) -> str:
         """A file name, such as `sds2d_img-b1-64px`."""
-        return f"{self.name}-b{self.batch}" + (f"-{self.size}px" if self.size else "")
+        size = f"-{self.size}px" if self.size else ""
+        return f"{self.name}-b{self.batch}{size}" + ("-2passes" if self.two_passes else "")
 
 
 def requests_of_run(
-    method: MethodConfig, manifest: BundleManifest, *, samples_reference: bool = True
+    method: MethodConfig,
+    manifest: BundleManifest,
+    savings: Savings = FASTEST,
+    *,
+    samples_reference: bool = True,
 ) -> list[GraphRequest]:
     """The graphs that `xbind generate` runs, each once: steps, and the UNet that samples x_r.
 
     Args:
         method: what it does not use is not asked for.
         manifest: of the bundle.
+        savings: how they are run.
         samples_reference: False for a prompt whose own picture is x_r.
     """
-    wanted = []
+    parts = requests_of_parts(method, manifest, savings, samples_reference=samples_reference)
+    return list(dict.fromkeys(request for part in parts.values() for request in part))
+
+
+def requests_of_parts(
+    method: MethodConfig,
+    manifest: BundleManifest,
+    savings: Savings = FASTEST,
+    *,
+    samples_reference: bool = True,
+) -> dict[str, list[GraphRequest]]:
+    """Each of `PARTS` → the graphs that it runs; see `requests_of_run`."""
+    wanted: dict[str, list[GraphRequest]] = {name: [] for name in PARTS}
     if samples_reference and method.uses_reference:
-        wanted.append(GraphRequest("unet2d", 2 * method.reference.candidates, 0))
-    for phase in method.phases:
-        wanted += requests_of_phase(phase, manifest)
-    return list(dict.fromkeys(wanted))
+        candidates = 1 if savings.one_at_a_time else method.reference.candidates
+        rows = candidates * (1 if savings.split_guidance else 2)
+        wanted["reference"].append(GraphRequest("unet2d", rows, 0))
+    phases: tuple[tuple[str, CoarseConfig | GeometryConfig | TextureConfig], ...] = (
+        ("coarse", method.coarse), ("geometry", method.geometry), ("texture", method.texture),
+    )  # fmt: skip
+    for name, phase in phases:
+        if phase.steps > 0:
+            wanted[name] += requests_of_phase(phase, manifest, savings)
+    return wanted
 
 
 def requests_of_phase(
-    phase: CoarseConfig | GeometryConfig | TextureConfig, manifest: BundleManifest
+    phase: CoarseConfig | GeometryConfig | TextureConfig,
+    manifest: BundleManifest,
+    savings: Savings = FASTEST,
 ) -> list[GraphRequest]:
     """The guidance steps that one iteration of a phase runs."""
+    views = 1 if savings.one_at_a_time else phase.views
     wanted = []
     for name in _step_names(phase.guidance, phase.planar):
         if name == "ms":
-            images = phase.views * (2 * phase.guidance.ms_augmentations + 1)
+            each = 2 * phase.guidance.ms_augmentations + 1
+            images = 1 if savings.one_at_a_time else phase.views * each
             wanted.append(GraphRequest(name, images, _clip_size(manifest)))
         else:
-            wanted.append(GraphRequest(name, phase.views, phase.size))
+            split = savings.split_guidance
+            wanted.append(GraphRequest(name, views, phase.size, two_passes=split))
     return wanted
 
 
@@ -124,13 +161,30 @@ def sds_name(name: str, guidance: GuidanceConfig) -> str:
     return f"{name}_img" if guidance.w_img > 0 else name
 
 
-def eager_steps(bundle: Bundle) -> Callable[[str], GuidanceStep]:
+def eager_steps(bundle: Bundle, savings: Savings = FASTEST) -> Callable[[str], GuidanceStep]:
     """Name → the step in eager torch, at any size; each is made once."""
-    return cache(lambda name: cast(GuidanceStep, make_module(bundle, name)))
+
+    def make(name: str) -> GuidanceStep:
+        step = make_module(bundle, name, two_passes=savings.split_guidance)
+        return sparing(name, cast(GuidanceStep, step), savings)
+
+    return cache(make)
 
 
-def make_module(bundle: Bundle, name: str) -> nn.Module:
+def sparing(name: str, step: GuidanceStep, savings: Savings) -> GuidanceStep:
+    """The step, given one view or image at a time where memory is to be saved."""
+    if not savings.one_at_a_time:
+        return step
+    return InParts(step, 1, reduction="sum" if name == "ms" else "mean")
+
+
+def make_module(bundle: Bundle, name: str, *, two_passes: bool = False) -> nn.Module:
     """The frozen module that a graph is made of.
+
+    Args:
+        bundle: the frozen networks.
+        name: of the graph.
+        two_passes: see `GraphRequest`; of no meaning to graphs without guidance.
 
     Raises:
         EngineError: there is no graph of that name.
@@ -141,16 +195,18 @@ def make_module(bundle: Bundle, name: str) -> nn.Module:
             return Sds2d(
                 unclip.vae, unclip.unet, unclip.schedule, unclip.context,
                 image_size=unclip.image_size, image_term=name.endswith("_img"),
+                two_passes=two_passes,
             )  # fmt: skip
         case "cds2d":
             return Cds2d(
                 unclip.vae, unclip.unet, unclip.schedule, unclip.context,
-                image_size=unclip.image_size,
+                image_size=unclip.image_size, two_passes=two_passes,
             )  # fmt: skip
         case "sds3d" | "sds3d_img":
             return Sds3d(
                 zero123.vae, zero123.unet, zero123.schedule,
                 image_size=zero123.image_size, image_term=name.endswith("_img"),
+                two_passes=two_passes,
             )  # fmt: skip
         case "ms":
             return Ms(UnitEmbedding(bundle.clip))

@@ -87,7 +87,17 @@ def finish(
     out: Path, architecture: Architecture, done: Mapping[str, Any], facts: Mapping[str, Any]
 ) -> BundleManifest:
     """Check that the parts fit one another, measure what is not in any file, write the manifest."""
-    norm = _clip_norm(out / "clip", architecture)
+    return write_manifest(out, architecture, done, facts, _clip_norm(out / "clip", architecture))
+
+
+def write_manifest(
+    out: Path,
+    architecture: Architecture,
+    done: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    norm: float,
+) -> BundleManifest:
+    """Write `bundle.json`; `norm` is the length of embeddings that condition the 2D prior."""
     raw = {
         "format": FORMAT,
         "name": out.resolve().name,

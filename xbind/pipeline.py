@@ -11,13 +11,13 @@ from typing import Any
 
 import torch
 
-from xbind.compiled import Compiled, compile_run
+from xbind.compiled import FrozenHalf, Part, compile_run, runs_in_engines
 from xbind.conditioning.prompt import EncodedPrompt, encode_prompt
 from xbind.config import EngineChoice, GenerateConfig, PromptConfig, parts_named
 from xbind.engine.store import EngineStore, engines_folder
 from xbind.errors import XBindError
 from xbind.frozen import Bundle, load_bundle
-from xbind.graphs import requests_of_run
+from xbind.graphs import PARTS, requests_of_parts
 from xbind.mesh.dmtet import DMTet
 from xbind.mesh.mesh import Mesh
 from xbind.methods import method_named
@@ -34,6 +34,7 @@ from xbind.presets import MethodConfig
 from xbind.progress import Reporter, StepRecord, format_seconds, peak_memory_bytes
 from xbind.report import MeshFacts, write_report
 from xbind.run import RunFolder, open_run
+from xbind.savings import Savings
 from xbind.supervision import Condition, Supervision, make_condition
 
 
@@ -86,6 +87,7 @@ def generate(config: GenerateConfig, reporter: Reporter) -> RunResult:
             found.setdefault("without", [])
             found.setdefault("phase2_loss", None)
             found.setdefault("from_phase1", None)
+            found.setdefault("vram", None)
             choice = started_with if config.engine == "auto" else config.engine
             _check_same(found, wanted | {"engine": choice})
             compiled = _compile(config, choice, method, bundle, reporter)
@@ -104,20 +106,48 @@ def _compile(
     method: MethodConfig,
     bundle: Bundle,
     reporter: Reporter,
-) -> Compiled:
+) -> FrozenHalf:
+    """What the frozen networks run in, with the savings that `--vram` asks for."""
+    savings = _savings(config, choice, method, bundle, reporter)
+    samples = config.prompt.image is None and config.from_phase1 is None
+    parts = {
+        name: Part(
+            requests_of_parts(method, bundle.manifest, own, samples_reference=samples)[name], own
+        )
+        for name, own in savings.items()
+    }
     return compile_run(
         choice,
         bundle,
-        requests_of_run(
-            method,
-            bundle.manifest,
-            samples_reference=config.prompt.image is None and config.from_phase1 is None,
-        ),
+        parts,
         EngineStore(engines_folder()),
-        precision=config.precision,
         threads=config.threads,
         report=reporter.message,
     )
+
+
+def _savings(
+    config: GenerateConfig,
+    choice: EngineChoice,
+    method: MethodConfig,
+    bundle: Bundle,
+    reporter: Reporter,
+) -> dict[str, Savings]:
+    """Part of the run → how its networks are run.
+
+    Raises:
+        DoesNotFit: not even with every saving into `--vram`.
+    """
+    as_asked = dict.fromkeys(PARTS, Savings(precision=config.precision))
+    if config.vram is None:
+        return as_asked
+    from xbind.planning import Wish, fit
+
+    wish = Wish(config.vram, config.precision, engines=runs_in_engines(choice))
+    plan = fit(method, bundle.manifest, wish)
+    for line in plan.summary():
+        reporter.message(line)
+    return as_asked | {part.name: part.savings for part in plan.parts}
 
 
 def _encode(config: GenerateConfig, bundle: Bundle) -> EncodedPrompt:
@@ -151,6 +181,7 @@ def _run_config(config: GenerateConfig, method: MethodConfig, digest: str) -> di
         "bundle_sha256": digest,
         "device": config.device,
         "precision": config.precision,
+        "vram": config.vram,
         # tuples are lists in a file
         "method": json.loads(json.dumps(dataclasses.asdict(method))),
     }
@@ -169,7 +200,7 @@ def _check_same(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     """
     for key in (
         *("prompt", "seed", "preset", "without", "phase2_loss", "from_phase1"),
-        *("bundle_sha256", "engine", "precision"),
+        *("bundle_sha256", "engine", "precision", "vram"),
     ):
         if found.get(key) != wanted[key]:
             raise ResumeMismatch(
@@ -192,12 +223,12 @@ class _Run:
         self,
         config: GenerateConfig,
         method: MethodConfig,
-        compiled: Compiled,
+        compiled: FrozenHalf,
         folder: RunFolder,
         reporter: Reporter,
         start: EncodedPrompt | Phase1 | None,
     ) -> None:
-        self.config, self.method, self.bundle = config, method, compiled.bundle
+        self.config, self.method, self.compiled = config, method, compiled
         self.folder, self.reporter = folder, reporter
         self.generator = torch.Generator().manual_seed(config.seed)
         self.done = 0
@@ -221,9 +252,9 @@ class _Run:
             self._save()
         else:
             with self._timed("reference"):
-                self.condition = self._make_condition(start or _encode(config, self.bundle))
+                self.condition = self._make_condition(start or _encode(config, compiled.bundle))
             self._save()
-        self.supervision = Supervision(self.bundle, self.condition, compiled.step)
+        self.supervision = Supervision(compiled.bundle, self.condition, compiled.step)
 
     def _restore(self) -> None:
         """Stand where `self.saved` was saved."""
@@ -235,8 +266,8 @@ class _Run:
         for warning in prompt.warnings:
             self.reporter.message(warning)
         condition = make_condition(
-            prompt, self.bundle, self.method.reference, self.generator,
-            stereo=self.method.uses_reference,
+            prompt, self.compiled.bundle, self.method.reference, self.generator,
+            stereo=self.method.uses_reference, savings=self.compiled.savings,
         )  # fmt: skip
         if condition.stereo is None:
             return condition
@@ -318,6 +349,7 @@ class _Run:
             return
         if phase.steps == 0:
             return
+        self.compiled.begin(phase.name)
         self.reporter.phase_started(phase.name, phase.steps, start)
         for step in range(start, phase.steps):
             with self._timed(phase.name):

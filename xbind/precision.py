@@ -74,6 +74,8 @@ def _scaled(x: Tensor, factor: float) -> Tensor:
 
 def _cast(net: Any, dtype: torch.dtype) -> Any:  # noqa: ANN401
     """A copy in another type; the bundle's own networks stay as they are."""
+    if all(p.dtype == dtype for p in net.parameters()):
+        return net
     # nn.Module's own `to`: that of diffusers warns of modules it would rather keep as they are.
     return nn.Module.to(copy.deepcopy(net), dtype).requires_grad_(False)
 

@@ -14,7 +14,7 @@ from xbind.conditioning.audio import FbankConfig
 from xbind.conditioning.depth import DepthConfig
 from xbind.files import disk_errors
 from xbind.frozen import DIFFUSERS_WEIGHTS
-from xbind.importing import finish, record_files
+from xbind.importing import finish, record_files, write_manifest
 from xbind.models.bind import BindModel
 from xbind.models.bundle import BundleError, BundleManifest
 from xbind.models.convert import to_half
@@ -42,6 +42,15 @@ def make_random_bundle(
     names = sorted({p.parent.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()})
     done = {name: {"files": record_files(out, out / name)} for name in names}
     return finish(out, architecture, done, {"weights": "random", "seed": seed})
+
+
+def write_shapes(out: Path, architecture: Architecture) -> BundleManifest:
+    """A bundle without weights, for `xbind plan`: configurations, vocabularies and a manifest."""
+    for name, (_, config) in networks(architecture).items():
+        (out / name).mkdir(parents=True)
+        _write_json(out / name / "config.json", config)
+    _write_rest(out, architecture)
+    return write_manifest(out, architecture, {}, {"weights": "none"}, norm=1.0)
 
 
 Built = tuple[Callable[[], nn.Module], Mapping[str, Any]]

@@ -26,6 +26,7 @@ from xbind.guidance.ms import ms_weights
 from xbind.guidance.step import GuidanceStep, guide
 from xbind.guidance.timesteps import annealed_timesteps, cds_clamp, cds_timesteps
 from xbind.presets import GuidanceConfig, ReferenceConfig
+from xbind.savings import FASTEST, Savings
 
 Image = Float[Tensor, "b 3 h w"]
 
@@ -109,6 +110,7 @@ def make_condition(
     generator: torch.Generator,
     *,
     stereo: bool = True,
+    savings: Savings = FASTEST,
 ) -> Condition:
     """Draw everything that is drawn once per run.
 
@@ -126,7 +128,7 @@ def make_condition(
     eps_star = torch.randn(1, *bundle.unclip.latent_shape, generator=generator)
     if not stereo:
         return Condition(prompt.c_m, labels, eps_star, None)
-    view = make_reference_view(prompt, labels, bundle, config, generator)
+    view = make_reference_view(prompt, labels, bundle, config, generator, savings)
     vae = bundle.zero123.vae
     with torch.no_grad():
         image = resize(view.image, bundle.zero123.image_size)

@@ -56,6 +56,24 @@ def test_large_weights_go_beside_the_graph_and_change_nothing(tmp_path):
     assert all(offset % 4096 == 0 for offset in offsets)
 
 
+class Reshaped(torch.nn.Module):
+    """A new shape whose numbers the checker has to read."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(12, 100).requires_grad_(False)
+
+    def forward(self, x):
+        return self.linear(x.reshape(2, 3, 4).transpose(1, 2).reshape(2, 12))
+
+
+def test_shapes_stay_in_the_graph_when_weights_go_beside_it(tmp_path):
+    recording = record(Reshaped(), {"x": torch.randn(4, 6)}, ["y"])
+    save(lower("turned", recording), tmp_path, embedded_bytes=0)
+    assert (tmp_path / WEIGHTS).stat().st_size >= 4 * 1200
+    ort.InferenceSession(str(tmp_path / MODEL))
+
+
 def test_a_weight_that_torch_spreads_over_a_batch_is_stored_once():
     """A linear layer on tokens that do not lie in order is a batched product in torch."""
     layer = nn.Linear(8, 16).requires_grad_(False)

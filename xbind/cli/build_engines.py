@@ -3,6 +3,8 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Literal, Optional
 
 import tyro
@@ -52,10 +54,22 @@ class BuildConfig:
     """Engines to build at a time; each takes the memory that --plan says."""
     plan: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Say what would be built, with size, time and memory; build nothing."""
+    measure: Annotated[Optional[Path], tyro.conf.arg(metavar="FILE")] = None  # noqa: UP045
+    """Try whether graphs of the public networks' size can be built here, with random weights, and
+    add seconds, memory and bytes to FILE, a JSON object a line. No engine is kept; a graph that is
+    in FILE is not tried again."""
+    shapes: Literal["sd21", "reduced"] = "sd21"
+    """For --measure: the public networks' shapes, or as deep and a tenth as wide."""
+    compare: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """For --measure with --engine onnxruntime: also compare with torch, in minutes for each."""
 
     def __post_init__(self) -> None:
         if self.jobs < 1:
             raise ValueError(f"--jobs must be at least 1, got {self.jobs}")
+        if self.compare and (self.measure is None or self.engine != "onnxruntime"):
+            raise ValueError("--compare is for --measure FILE --engine onnxruntime")
+        if self.compare and self.precision != "float32":
+            raise ValueError("--compare is for float32, which is what torch computes in")
         if self.target is not None and self.engine not in ("auto", "tensorrt-rtx"):
             raise ValueError(f"--target is for TensorRT-RTX only, but --engine is {self.engine}")
         if self.target is not None and self.device == "cpu":
@@ -96,18 +110,41 @@ def build_engines(config: BuildConfig) -> int:
     from xbind.engine.open import check_precision, version_of
     from xbind.models.bundle import load_manifest, verify
 
-    manifest = load_manifest(config.bundle)
-    verify(manifest)
     backend, why = choose_backend(config)
     version_of(backend)
     check_precision(backend, config.precision)
     _say(f"{backend}: {why}")
+    if config.measure is not None:
+        return _measure(config, config.measure, backend)
+    manifest = load_manifest(config.bundle)
+    verify(manifest)
     jobs = make_jobs(config, manifest, backend)
     missing = [job for job in jobs if not job.is_built(manifest)]
     _show_plan(jobs, missing, manifest)
     if config.plan or not missing:
         return 0
     return _build(missing, manifest, config.jobs)
+
+
+def _measure(config: BuildConfig, file: Path, backend: "BackendName") -> int:
+    """Try every graph that is wanted, and print a table; the exit status."""
+    from xbind.random_bundle import write_shapes
+    from xbind.trial_build import SHAPES, Trial, markdown, run_trials
+
+    with TemporaryDirectory() as folder:
+        manifest = write_shapes(Path(folder) / config.shapes, SHAPES[config.shapes]())
+        jobs = make_jobs(config, manifest, backend)
+    rows = run_trials(
+        [
+            Trial(config.shapes, j.request, backend, j.precision, j.targets, config.compare)
+            for j in jobs
+        ],
+        file,
+        _say,
+    )
+    for line in markdown(rows):
+        _say(line)
+    return FAILED if any(row["state"] != "built" for row in rows) else 0
 
 
 def choose_backend(config: BuildConfig) -> "tuple[BackendName, str]":

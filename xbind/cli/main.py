@@ -8,12 +8,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, Optional
 
 import tyro
 
 from xbind.cli.eval_configs import EvalConfig, EvalReportConfig, EvalRunConfig
-from xbind.config import GenerateConfig
+from xbind.config import GenerateConfig, Precision
 from xbind.errors import XBindError
 from xbind.models.sources import IMAGEBIND_FILE, UNCLIP_ID, ZERO123_ID
 
@@ -29,6 +29,32 @@ class DoctorConfig:
 
     bundle: str = "mini"
     """The bundle to check: `mini`, or the folder of a bundle."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlanConfig:
+    """Say what a run would need of a GPU's memory, phase by phase; needs no weights and no GPU."""
+
+    preset: str = "default"
+    """The preset to plan."""
+    bundle: str = "mini"
+    """The bundle to plan with: `mini`, or the folder of a bundle."""
+    bundle_config: Optional[Literal["sd21", "reduced"]] = None  # noqa: UP045
+    """Plan with the shapes of the public networks instead, which need not be here; `reduced` is as
+    deep and a tenth as wide."""
+    vram: Annotated[Optional[float], tyro.conf.arg(metavar="GIB")] = None  # noqa: UP045
+    """GiB that it shall fit into; what it saves for that is what `xbind generate --vram` saves."""
+    precision: Precision = "float32"
+    """Of the frozen networks, before anything is saved."""
+    engine: Literal["engines", "eager"] = "engines"
+    """Networks in engines, each loaded for its phase, or in eager torch, which shares one float32
+    copy of all."""
+
+    def __post_init__(self) -> None:
+        if self.vram is not None and not 0 < self.vram < float("inf"):
+            raise ValueError(f"--vram must be a positive number of GiB, got {self.vram}")
+        if self.bundle_config is not None and self.bundle != "mini":
+            raise ValueError("--bundle and --bundle-config are given: leave one of them out")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,6 +123,7 @@ Command = (
     | EvalReportConfig
     | EvalConfig
     | DoctorConfig
+    | PlanConfig
     | ShowBundleConfig
     | ImportBundleConfig
     | RandomBundleConfig
@@ -110,6 +137,7 @@ COMMANDS: dict[str, type[Command]] = {
     "eval report": EvalReportConfig,
     "eval": EvalConfig,
     "doctor": DoctorConfig,
+    "plan": PlanConfig,
     "bundle show": ShowBundleConfig,
     "bundle import": ImportBundleConfig,
     "bundle random": RandomBundleConfig,
@@ -184,6 +212,10 @@ def run(command: Command) -> None:
             from xbind.cli.doctor import doctor
 
             sys.exit(doctor(bundle))
+        case PlanConfig():
+            from xbind.cli.plan import show_plan
+
+            show_plan(command)
         case ShowBundleConfig(bundle=bundle):
             from xbind.cli.bundle import show
 

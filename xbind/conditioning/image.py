@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 from scipy import ndimage
 from torch import Tensor
 
+from xbind.conditioning.background import NoObject, cut_out
 from xbind.conditioning.errors import PromptError
 
 MAX_PIXELS = 64_000_000
@@ -142,7 +143,8 @@ def foreground_mask(image: LoadedImage, name: str = "the picture") -> Float[Tens
     """The object's coverage: the alpha channel, or what differs from a plain background.
 
     Without alpha the background is the median colour of the border; the object is the largest
-    connected region of other colours.
+    connected region of other colours. Where the border has no such colour, `cut_out` looks for a
+    background that changes smoothly.
 
     Args:
         image: what `load_image` returned.
@@ -161,7 +163,10 @@ def foreground_mask(image: LoadedImage, name: str = "the picture") -> Float[Tens
     away = np.linalg.norm(pixels - background[:, None, None], axis=0) > BACKGROUND_DISTANCE
     plain = np.linalg.norm(border - background[:, None], axis=0) <= BACKGROUND_DISTANCE
     if plain.mean() < 0.5:
-        raise _no_object(name, "its border has no plain colour")
+        try:
+            return torch.from_numpy(_fill_specks(cut_out(pixels)).astype(np.float32))[None]
+        except NoObject as error:
+            raise _no_object(name, str(error)) from error
     labels, count = ndimage.label(away)
     if count == 0:
         raise _no_object(name, "nothing in it differs from its border")

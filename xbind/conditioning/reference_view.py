@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate, normalize
 
 from xbind.cameras import Cameras
+from xbind.conditioning.background import NoObject, cut_out, solid
 from xbind.conditioning.errors import PromptError
 from xbind.conditioning.prompt import EncodedPrompt, embed_images
 from xbind.frozen import Bundle, Unclip, Zero123
@@ -22,11 +23,10 @@ from xbind.guidance.priors import UnclipPrior
 from xbind.guidance.unclip import unclip_condition
 from xbind.models.preprocess import normalise_image
 from xbind.presets import ReferenceConfig
+from xbind.savings import FASTEST, Savings
 
 WHITE_DISTANCE = 0.06
 """A pixel of a sampled view belongs to the object when a channel is this far from white."""
-SPECK_SHARE = 0.02
-"""Regions smaller than this share of the largest one are specks, not parts."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,16 +77,17 @@ def make_reference_view(
     bundle: Bundle,
     config: ReferenceConfig,
     generator: torch.Generator,
+    savings: Savings = FASTEST,
 ) -> ReferenceView:
     """The prompt's own picture, or the best of several samples of the 2D prior.
 
     Raises:
-        PromptError: no sample shows an object on a white background.
+        PromptError: in no sample an object can be told from its background.
     """
     if prompt.image is not None:
         image, mask = prompt.image.rgb[None], prompt.image.mask[None]
     else:
-        image, mask = _best_sample(prompt, class_labels, bundle, config, generator)
+        image, mask = _best_sample(prompt, class_labels, bundle, config, generator, savings)
     return ReferenceView(image, mask, _estimate_camera(image, bundle, config))
 
 
@@ -98,15 +99,19 @@ def sample_unclip(
     steps: int,
     cfg_scale: float,
     generator: torch.Generator,
+    savings: Savings = FASTEST,
 ) -> Float[Tensor, "b 3 s s"]:
-    """Draw images from the 2D prior by DDIM (η = 0)."""
-    prior = UnclipPrior(unclip.unet, unclip.context)
+    """Draw images from the 2D prior by DDIM (η = 0); the same ones whatever `savings` says."""
+    prior = UnclipPrior(unclip.unet, unclip.context, two_passes=savings.split_guidance)
     scale = torch.tensor(cfg_scale)
     channels, side = unclip.unet.config.in_channels, unclip.unet.config.sample_size
-    z = torch.randn(count, channels, side, side, generator=generator)
-    z = ddim(unclip.schedule, z, steps, lambda z_t, t: prior(z_t, t, class_labels, scale))
-    with torch.inference_mode():
-        return decode(unclip.vae, z)
+    noise = torch.randn(count, channels, side, side, generator=generator)
+    images = []
+    for z in noise.split(1 if savings.one_at_a_time else count):
+        z = ddim(unclip.schedule, z, steps, lambda z_t, t: prior(z_t, t, class_labels, scale))
+        with torch.inference_mode():
+            images.append(decode(unclip.vae, z))
+    return torch.cat(images)
 
 
 def ddim(
@@ -152,23 +157,18 @@ def ddim_step(
 
 
 def sampled_mask(image: Float[Tensor, "3 s s"]) -> Float[Tensor, "1 s s"] | None:
-    """The object of a sampled view: what is not white, without specks; its holes stay open.
+    """The object of a sampled view, without specks; its holes stay open.
+
+    On white it is what is not white; on any other background what `cut_out` finds.
 
     Returns:
-        None when the border is not white or nothing or nearly everything is object.
+        None when the background is not plain or smooth, or nothing or nearly everything is object.
     """
     away = ((1 - image).amax(0) > WHITE_DISTANCE).numpy()
     border = np.concatenate([away[0], away[-1], away[:, 0], away[:, -1]])
-    if border.mean() > 0.1:
-        return None
-    opened = ndimage.binary_opening(away)
-    labels, count = ndimage.label(opened, structure=np.ones((3, 3)))
-    if count == 0:
-        return None
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    kept = (sizes >= SPECK_SHARE * sizes.max())[labels] & (labels > 0)
-    if not 0.03 <= kept.mean() <= 0.8:
+    try:
+        kept = solid(away) if border.mean() <= 0.1 else cut_out(image.numpy())
+    except NoObject:
         return None
     return torch.from_numpy(kept.astype(np.float32))[None]
 
@@ -179,6 +179,7 @@ def _best_sample(
     bundle: Bundle,
     config: ReferenceConfig,
     generator: torch.Generator,
+    savings: Savings,
 ) -> tuple[Tensor, Tensor]:
     """The sample that is nearest to C_m, in a pose and with an outline that show an object's parts.
 
@@ -187,14 +188,14 @@ def _best_sample(
     """
     images = sample_unclip(
         bundle.unclip, class_labels, count=config.candidates, steps=config.steps,
-        cfg_scale=config.cfg_scale, generator=generator,
+        cfg_scale=config.cfg_scale, generator=generator, savings=savings,
     )  # fmt: skip
     masks = [sampled_mask(image) for image in images]
     usable = [i for i, mask in enumerate(masks) if mask is not None]
     if not usable:
         raise PromptError(
-            f"None of the {config.candidates} sampled reference views shows an object on a white "
-            f"background.\nTry another --seed, or give a picture with --image."
+            f"None of the {config.candidates} sampled reference views shows an object that can be "
+            f"told from its background.\nTry another --seed, or give a picture with --image."
         )
     shown = images[usable]
     with torch.inference_mode():

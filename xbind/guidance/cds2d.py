@@ -23,11 +23,12 @@ class Cds2d(nn.Module):
         context: Float[Tensor, "1 l c"],
         *,
         image_size: int,
+        two_passes: bool = False,
     ) -> None:
         """Freeze the networks; `context` is the encoded empty prompt."""
         super().__init__()
         self.vae = vae
-        self.prior = UnclipPrior(unet, context)
+        self.prior = UnclipPrior(unet, context, two_passes=two_passes)
         self.schedule = schedule
         self.image_size = image_size
         self.eval().requires_grad_(False)

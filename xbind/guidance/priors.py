@@ -1,5 +1,6 @@
 """The two diffusion priors, conditioned and guided: z_t → the network's prediction."""
 
+from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -45,10 +46,12 @@ class UnclipPrior(nn.Module):
 
     context: Float[Tensor, "1 l c"]
 
-    def __init__(self, unet: UNet, context: Float[Tensor, "1 l c"]) -> None:
+    def __init__(
+        self, unet: UNet, context: Float[Tensor, "1 l c"], *, two_passes: bool = False
+    ) -> None:
         """`context` is the encoded empty prompt, used with and without the condition."""
         super().__init__()
-        self.unet = unet
+        self.unet, self.two_passes = unet, two_passes
         self.register_buffer("context", context)
 
     def forward(
@@ -60,23 +63,23 @@ class UnclipPrior(nn.Module):
     ) -> Latent:
         """The guided prediction; without a condition the whole class vector is zero."""
         labels = class_labels.expand(len(z_t), -1)
-        prediction = self.unet(
-            torch.cat([z_t, z_t]),
-            torch.cat([t, t]),
-            self.context.expand(2 * len(z_t), -1, -1),
-            class_labels=torch.cat([labels, torch.zeros_like(labels)]),
-            return_dict=False,
-        )[0]
-        cond, uncond = prediction.chunk(2)
+        context = self.context.expand(len(z_t), -1, -1)
+        halves = ((z_t, labels, context), (z_t, torch.zeros_like(labels), context))
+        cond, uncond = _both(
+            lambda z, steps, label, tokens: self.unet(
+                z, steps, tokens, class_labels=label, return_dict=False
+            )[0],
+            t, halves, two_passes=self.two_passes,
+        )  # fmt: skip
         return classifier_free(cond, uncond, cfg_scale)
 
 
 class Zero123Prior(nn.Module):
     """The 3D prior: guided by the reference view and the camera's pose relative to it."""
 
-    def __init__(self, unet: UNet) -> None:
+    def __init__(self, unet: UNet, *, two_passes: bool = False) -> None:
         super().__init__()
-        self.unet = unet
+        self.unet, self.two_passes = unet, two_passes
         self.takes_labels = unet.config.class_embed_type is not None
 
     def forward(
@@ -100,13 +103,28 @@ class Zero123Prior(nn.Module):
         reference = reference_latent.expand_as(z_t)
         conditioned = torch.cat([z_t, reference], 1)
         unconditioned = torch.cat([z_t, torch.zeros_like(reference)], 1)
-        tokens = torch.cat([token, torch.zeros_like(token)])
-        prediction = self.unet(
-            torch.cat([conditioned, unconditioned]),
-            torch.cat([t, t]),
-            tokens,
-            class_labels=tokens[:, 0] if self.takes_labels else None,
-            return_dict=False,
-        )[0]
-        cond, uncond = prediction.chunk(2)
+        halves = ((conditioned, token), (unconditioned, torch.zeros_like(token)))
+        cond, uncond = _both(
+            lambda z, steps, tokens: self.unet(
+                z, steps, tokens, return_dict=False,
+                class_labels=tokens[:, 0] if self.takes_labels else None,
+            )[0],
+            t, halves, two_passes=self.two_passes,
+        )  # fmt: skip
         return classifier_free(cond, uncond, cfg_scale)
+
+
+def _both(
+    predict: Callable[..., Tensor],
+    t: Timestep,
+    halves: tuple[tuple[Tensor, ...], tuple[Tensor, ...]],
+    *,
+    two_passes: bool,
+) -> tuple[Latent, Latent]:
+    """Predictions with and without the condition, from one call at twice the batch or from two."""
+    if two_passes:
+        (z, *cond), (z_0, *uncond) = halves
+        return predict(z, t, *cond), predict(z_0, t, *uncond)
+    z, *others = (torch.cat(pair) for pair in zip(*halves, strict=True))
+    cond_both, uncond_both = predict(z, torch.cat([t, t]), *others).chunk(2)
+    return cond_both, uncond_both

@@ -21,6 +21,7 @@ class Sds2d(nn.Module):
         *,
         image_size: int,
         image_term: bool = True,
+        two_passes: bool = False,
     ) -> None:
         """Freeze the networks; `context` is the encoded empty prompt.
 
@@ -28,7 +29,7 @@ class Sds2d(nn.Module):
         """
         super().__init__()
         self.vae = vae
-        self.prior = UnclipPrior(unet, context)
+        self.prior = UnclipPrior(unet, context, two_passes=two_passes)
         self.schedule = schedule
         self.image_size = image_size
         names = ("image", "noise", "t", "class_labels", "cfg_scale", "weight")

@@ -20,6 +20,7 @@ class Sds3d(nn.Module):
         *,
         image_size: int,
         image_term: bool = False,
+        two_passes: bool = False,
     ) -> None:
         """Freeze the networks.
 
@@ -28,7 +29,7 @@ class Sds3d(nn.Module):
         """
         super().__init__()
         self.vae = vae
-        self.prior = Zero123Prior(unet)
+        self.prior = Zero123Prior(unet, two_passes=two_passes)
         self.schedule = schedule
         self.image_size = image_size
         names = ("image", "noise", "t", "token", "reference_latent", "cfg_scale", "weight")

@@ -11,7 +11,7 @@ IMAGEBIND_FILE = "imagebind_huge.pth"
 LICENCES = {
     "unclip": "CreativeML Open RAIL++-M: use restrictions of its attachment A apply",
     "zero123": "MIT for the code; weights derive from Stable Diffusion (CreativeML Open RAIL-M)",
-    "bind": "CC-BY-NC 4.0: NO COMMERCIAL USE",
+    "bind": "NO COMMERCIAL USE: CC BY-NC-SA 4.0 (model card; CC-BY-NC 4.0 by the README)",
     "clip": "MIT",
 }
 """Part → what its publishers ask for. Read their page before you use it."""
