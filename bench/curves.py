@@ -36,7 +36,7 @@ from xbind.phases.geometry import GeometryPhase
 from xbind.phases.loop import Phase, advance
 from xbind.phases.texture import TexturePhase
 from xbind.presets import CoarseConfig, GeometryConfig, TextureConfig
-from xbind.supervision import Condition, Supervision
+from xbind.supervision import Condition, StereoCondition, Supervision
 
 CPU = torch.device("cpu")
 LINEAR = 1.15
@@ -132,9 +132,12 @@ def instant_supervision(bundle: Bundle) -> Supervision:
         c_m=torch.zeros(d),
         class_labels=torch.zeros(1, 2 * d),
         eps_star=torch.zeros(1, *bundle.unclip.latent_shape),
-        reference=reference,
-        reference_latent=torch.zeros(1, *bundle.zero123.latent_shape),
-        reference_embedding=torch.zeros(1, bundle.zero123.projection.in_features - 4),
+        stereo=StereoCondition(
+            view=reference,
+            latent=torch.zeros(1, *bundle.zero123.latent_shape),
+            embedding=torch.zeros(1, bundle.zero123.embedding_dim),
+            seen_pose=torch.zeros(1, 3),
+        ),
     )
     return Supervision(bundle, condition, lambda name: InstantStep(eager(name)))
 

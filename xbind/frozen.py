@@ -100,6 +100,11 @@ class Zero123:
         """Channels, height and width of a latent of `image_size`."""
         return _latent_shape(self.vae, self.image_size)
 
+    @property
+    def embedding_dim(self) -> int:
+        """Length of the image embedding."""
+        return self.projection.in_features - (4 if self.view is None else 7)
+
     def seen_pose(self, image: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b 3"]:
         """What is read off pictures in [0, 1]: see `turned_pose`; zeros if nothing reads them."""
         if self.view is None:

@@ -148,8 +148,7 @@ class _Draw:
     def token(self, count: int) -> Tensor:
         zero123 = self.bundle.zero123
         relative, seen = 2 * self.uniform(count, 4) - 1, 2 * self.uniform(count, 3) - 1
-        pose_inputs = 4 if zero123.view is None else 7
-        embedding = self.normal(count, zero123.projection.in_features - pose_inputs)
+        embedding = self.normal(count, zero123.embedding_dim)
         length = zero123.embedding_norm
         embedding = embedding if length is None else length * normalize(embedding, dim=-1)
         return zero123.token(embedding, seen, relative)

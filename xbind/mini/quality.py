@@ -177,10 +177,11 @@ def _zero123_condition(bundle: Bundle, held: Held, views: range) -> tuple[Tensor
         latent = encode(zero123.vae, held.colour[:, 0]) / zero123.vae.config.scaling_factor
         rows = torch.tensor(list(views))
         relative = relative_pose(poses.at(rows), poses.at(slice(0, 1)))
-        seen = zero123.seen_pose(held.colour[:, 0])
-        of_view = (x.repeat_interleave(len(views), 0) for x in (embedding, seen))
-        token = zero123.token(*of_view, relative.repeat(count, 1))
-        return token, latent.repeat_interleave(len(views), 0)
+        embedding, seen, latent = (
+            x.repeat_interleave(len(views), 0)
+            for x in (embedding, zero123.seen_pose(held.colour[:, 0]), latent)
+        )
+        return zero123.token(embedding, seen, relative.repeat(count, 1)), latent
 
 
 def measure_normals(bundle: Bundle, held: Held) -> tuple[Mapping[str, float], Tensor]:
