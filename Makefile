@@ -10,7 +10,7 @@ PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 .PHONY: verify-kernels verify-real check-bounds bench clean
 
 demo: $(VENV)/run.stamp
-	$(VENV)/bin/xbind generate --text "a blue snowman" --out out/demo --overwrite
+	$(VENV)/bin/xbind generate --text "a red mug" --out out/demo --overwrite
 
 # Every table and picture of docs/results.md: hours. Killed and called again it goes on. Several
 # calls share the work: `make results-part PART=1/2` beside `make results-part PART=2/2`, each on a
