@@ -68,7 +68,7 @@ def test_a_disk_that_fills_up_leaves_a_run_that_goes_on(tmp_path):
     out = tmp_path / "run"
     program = "import sys; from xbind.cli.main import main; main(sys.argv[1:])"
     words = [sys.executable, "-P", "-c", program, "generate", *MUG]
-    words += ["--preset", "smoke", "--out", str(out)]
+    words += ["--preset", "smoke", "--engine", "eager", "--out", str(out)]
 
     def small_files():
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
