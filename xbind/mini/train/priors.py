@@ -222,17 +222,10 @@ def blurred_pose(seen: np.ndarray, generator: torch.Generator) -> Float[Tensor, 
 
     Samples of the 2D prior are harder to read than the pictures that the estimator knows.
     """
-    elevation, cosine, sine = torch.from_numpy(seen).float().unbind(-1)
-    shift = POSE_ERROR * torch.randn(2, len(elevation), generator=generator)
-    known = (torch.rand(len(elevation), generator=generator) > UNKNOWN_POSE).float()
-    turned = torch.stack(
-        [
-            elevation + shift[0] / (math.pi / 4),
-            cosine * shift[1].cos() - sine * shift[1].sin(),
-            sine * shift[1].cos() + cosine * shift[1].sin(),
-        ],
-        -1,
-    )
+    lift, turn = POSE_ERROR * torch.randn(2, len(seen), generator=generator)
+    known = (torch.rand(len(seen), generator=generator) > UNKNOWN_POSE).float()
+    error = torch.stack([-lift, turn.sin(), turn.cos(), torch.zeros_like(turn)], -1)
+    turned = turned_pose(torch.from_numpy(seen).float(), error)
     return known[:, None] * turned
 
 
