@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 from unittest.mock import patch
 
 import torch
@@ -12,6 +13,7 @@ import torch
 from xbind import pipeline
 from xbind.bench.contestants import (
     ENGINES,
+    GRAPHS,
     Contestant,
     Report,
     Switch,
@@ -43,6 +45,7 @@ class Measurement:
     bundle: str
     text: str
     """The prompt."""
+    device: Literal["cpu", "cuda"]
     precision: Precision
     threads: int
     samples: int
@@ -62,10 +65,10 @@ def measure_phases(wanted: Measurement, report: Report) -> Iterator[PhaseRow]:
         for name in wanted.presets
         for size in wanted.sizes or (None,)
     ]
-    names = choose_contestants(wanted.engines, wanted.precision, report)
+    device = torch.device(wanted.device)
+    names = choose_contestants(wanted.engines, wanted.precision, report, device)
     bundle = load_bundle(load_manifest(wanted.bundle))
     torch.set_num_threads(wanted.threads)
-    device = torch.device("cpu")
     machine = measure_machine(device, clock=wanted.clock)
     report(
         f"{device_name(device)}, {machine.threads} threads: {machine.bytes_per_second / 1e9:.1f} "
@@ -93,25 +96,29 @@ def with_size(method: MethodConfig, size: int | None) -> MethodConfig:
 
 def contestants_of(
     names: Sequence[str], method: MethodConfig, bundle: Bundle, wanted: Measurement, report: Report
-) -> list[Contestant]:
-    """Those names, ready; engines that are missing are built."""
+) -> tuple[list[Contestant], Bundle]:
+    """Those names, ready, and the bundle where they compute; engines that are missing are built."""
     requests = requests_of_run(method, bundle.manifest)
-    store = EngineStore(engines_folder())
-    return [
-        make_contestant(
+    store, device = EngineStore(engines_folder()), torch.device(wanted.device)
+
+    def make(name: str, bundle: Bundle) -> Contestant:
+        return make_contestant(
             name, bundle, requests, store,
-            precision=wanted.precision, threads=wanted.threads, report=report,
-        )
-        for name in names
-    ]  # fmt: skip
+            precision=wanted.precision, threads=wanted.threads, report=report, device=device,
+        )  # fmt: skip
+
+    made: dict[str, Contestant] = {n: make(n, bundle) for n in names if n in ENGINES}
+    there = bundle.to(device)
+    made |= {name: make(name, there) for name in names if name not in ENGINES}
+    return [made[name] for name in names], there
 
 
 def _run(
     wanted: Measurement, method: MethodConfig, names: list[str], bundle: Bundle, report: Report
 ) -> list[Sampled]:
     """One run of the pipeline with every contestant in step."""
-    contestants = contestants_of(names, method, bundle, wanted, report)
-    trunk = next((c for c in contestants if c.name in ENGINES), contestants[-1])
+    contestants, bundle = contestants_of(names, method, bundle, wanted, report)
+    trunk = next((c for c in contestants if c.name in (*ENGINES, GRAPHS)), contestants[-1])
     switch = Switch(trunk)
     lockstep = Lockstep(
         contestants, switch, eager_steps(bundle),
@@ -138,7 +145,7 @@ def run_config(wanted: Measurement, out: Path) -> GenerateConfig:
     """What `xbind generate` would be told."""
     return GenerateConfig(
         prompt=PromptConfig(text=wanted.text), out=out, seed=wanted.seed, bundle=wanted.bundle,
-        engine="eager", threads=wanted.threads,
+        device=wanted.device, engine="eager", threads=wanted.threads,
     )  # fmt: skip
 
 

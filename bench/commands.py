@@ -1,5 +1,7 @@
 """What `xbind-bench` does: measure, scale or project, then tables, JSON lines and a picture."""
 
+from typing import Literal
+
 import torch
 from rich.console import Console
 
@@ -23,6 +25,7 @@ from xbind.bench.show import (
     whole_cells,
 )
 from xbind.bench.whole import run_whole
+from xbind.devices import choose_device
 from xbind.frozen import load_bundle
 from xbind.models.bundle import load_manifest
 from xbind.models.sd21 import sd21
@@ -71,9 +74,12 @@ def _measure_whole(
 
 
 def _wanted(config: BenchConfig) -> Measurement:
+    device: Literal["cpu", "cuda"] = (
+        "cuda" if choose_device(config.device).type == "cuda" else "cpu"
+    )
     return Measurement(
         presets=config.preset, sizes=config.size, engines=config.engine, bundle=config.bundle,
-        text=config.text, precision=config.precision, threads=config.threads,
+        text=config.text, device=device, precision=config.precision, threads=config.threads,
         samples=config.samples, clock=config.clock, seed=config.seed,
     )  # fmt: skip
 

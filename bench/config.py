@@ -22,17 +22,19 @@ class BenchConfig:
     preset: tuple[str, ...] = ("default",)
     """Presets to measure; with --project `paper` and `fast`, if none is named."""
     engine: tuple[str, ...] = ()
-    """Contestants: plain, eager, torch.compile, onnxruntime, openvino, tensorrt, tensorrt-rtx; by
-    default all that run here. torch.compile takes minutes to compile. `definition` is `plain` with
-    the rasteriser in torch too, which takes minutes for a view."""
+    """Contestants: plain, eager, torch.compile, cuda-graphs, onnxruntime, openvino, tensorrt,
+    tensorrt-rtx; by default all that run here. torch.compile takes minutes to compile. `definition`
+    is `plain` with the rasteriser in torch too, which takes minutes for a view."""
     size: tuple[int, ...] = ()
     """Sides of the rendered views in pixels, in all phases; by default the presets' own."""
     samples: int = 8
     """Iterations of each phase that are measured, spread over it."""
     threads: int = 1
     """Threads that compute."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to measure; `auto` takes CUDA if there is a device."""
     precision: Literal["float32", "float16", "bfloat16"] = "float32"
-    """Of the networks in the engines."""
+    """Of the networks in the engines and in `cuda-graphs`."""
     bundle: str = "mini"
     """The frozen networks: `mini`, or the folder of a bundle."""
     text: str = "a red mug"

@@ -9,20 +9,30 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, cast, get_args
 
+import torch
 from torch import Tensor, nn
 
 from xbind.bench.instrument import PartClock, operators_plain
 from xbind.compiled import Part, compile_run
 from xbind.config import Precision
+from xbind.engine.cuda_graph import Recorder
 from xbind.engine.errors import BackendUnavailable
-from xbind.engine.open import BackendName, check_precision, target_of, version_of
+from xbind.engine.open import (
+    GPU_BACKENDS,
+    BackendName,
+    check_precision,
+    target_of,
+    version_of,
+)
 from xbind.engine.store import EngineStore
 from xbind.errors import XBindError
 from xbind.frozen import Bundle
 from xbind.graphs import GraphRequest, eager_steps, make_module
 from xbind.guidance.step import GuidanceStep
+from xbind.precision import in_precision
 from xbind.savings import Savings
 
+CPU = torch.device("cpu")
 PLAIN = "plain"
 """As the field's frameworks do it: eager networks, and every operator as its definition in torch,
 but that compiled code finds which triangle a pixel sees, as their rasterisers do."""
@@ -32,8 +42,10 @@ EAGER = "eager"
 """Eager networks, the operators' fast forms."""
 COMPILED = "torch.compile"
 """Networks that torch.compile has, the operators' fast forms."""
+GRAPHS = "cuda-graphs"
+"""Eager networks, each guidance step recorded as one CUDA graph; the operators' fast forms."""
 ENGINES: tuple[BackendName, ...] = get_args(BackendName)
-CONTESTANTS = (DEFINITION, PLAIN, EAGER, COMPILED, *ENGINES)
+CONTESTANTS = (DEFINITION, PLAIN, EAGER, COMPILED, GRAPHS, *ENGINES)
 """Names that `--engine` takes."""
 
 Report = Callable[[str], None]
@@ -102,7 +114,9 @@ class Switch:
             self._current, self._clock = before
 
 
-def choose_contestants(wanted: tuple[str, ...], precision: Precision, report: Report) -> list[str]:
+def choose_contestants(
+    wanted: tuple[str, ...], precision: Precision, report: Report, device: torch.device = CPU
+) -> list[str]:
     """Names of those that take part.
 
     Args:
@@ -110,6 +124,7 @@ def choose_contestants(wanted: tuple[str, ...], precision: Precision, report: Re
             where what does not is said.
         precision: that the engines must have.
         report: told who is left out, and why.
+        device: where they compute.
 
     Raises:
         BenchError: a name is not known, or torch.compile has no compiler.
@@ -122,13 +137,13 @@ def choose_contestants(wanted: tuple[str, ...], precision: Precision, report: Re
             f"Choose with --engine: {', '.join(CONTESTANTS)}."
         )
     for name in wanted:
-        _check(name, precision)
+        _check(name, precision, device)
     if wanted:
         return list(dict.fromkeys(wanted))
     chosen = []
     for name in CONTESTANTS[1:]:
         try:
-            _check(name, precision)
+            _check(name, precision, device)
         except (BackendUnavailable, BenchError) as error:
             report(f"without {name}: {str(error).splitlines()[0]}")
         else:
@@ -136,13 +151,17 @@ def choose_contestants(wanted: tuple[str, ...], precision: Precision, report: Re
     return chosen
 
 
-def _check(name: str, precision: Precision) -> None:
+def _check(name: str, precision: Precision, device: torch.device) -> None:
     if name == COMPILED and compiler() is None:
         raise BenchError(
             "torch.compile needs a C++ compiler, and there is no g++ or clang++ here.\n"
             "Install one, or leave torch.compile out of --engine."
         )
+    if name == GRAPHS:
+        Recorder()
     if name in ENGINES:
+        if (name in GPU_BACKENDS) != (device.type == "cuda"):
+            raise BenchError(f"{name} does not compute on {device.type}.\nGive another --device.")
         version_of(name)
         target_of(name)
         check_precision(name, precision)
@@ -163,20 +182,28 @@ def make_contestant(
     precision: Precision,
     threads: int,
     report: Report,
+    device: torch.device = CPU,
 ) -> Contestant:
     """Prepare one: engines that are missing are built, each with its parity gate.
+
+    The bundle is on the CPU for engines, which are built there, and else on `device`.
 
     Raises:
         EngineError: an engine cannot be built.
     """
     if name in ENGINES:
         parts = {"all": Part(requests, Savings(precision=precision))}
-        compiled = compile_run(name, bundle, parts, store, threads=threads, report=report)
+        compiled = compile_run(
+            name, bundle, parts, store, threads=threads, report=report, device=device
+        )
         versions = f"{name} {version_of(name).split('-')[0]} {precision}"
         return Contestant(name, compiled.step, versions)
     if name == COMPILED:
         steps = cache(lambda n: cast(GuidanceStep, compiled_copy(make_module(bundle, n))))
         return Contestant(name, steps, "inductor float32")
+    if name == GRAPHS:
+        bundle = in_precision(bundle, precision)
+        return Contestant(name, eager_steps(bundle, recorder=Recorder()), precision)
     return Contestant(name, eager_steps(bundle), "float32")
 
 

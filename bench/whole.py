@@ -99,7 +99,7 @@ def main(argv: Sequence[str]) -> None:
     torch.set_num_threads(wanted.threads)
     method = with_size(preset_named(asked["preset"]), asked["size"])
     bundle = load_bundle(load_manifest(wanted.bundle))
-    (contestant,) = contestants_of([asked["name"]], method, bundle, wanted, lambda _: None)
+    (contestant,), bundle = contestants_of([asked["name"]], method, bundle, wanted, lambda _: None)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         run_method(stack, method, Compiled(contestant.name, contestant.steps, bundle))
         stack.enter_context(contestant.active())
@@ -117,7 +117,7 @@ def main(argv: Sequence[str]) -> None:
     row = WholeRow(
         preset=asked["preset"], form=asked["name"], size=asked["size"], seconds=seconds,
         parts=watch.parts, peak_bytes=peak_memory_bytes(), threads=wanted.threads,
-        device=device_name(torch.device("cpu")), versions=describe_versions(),
+        device=device_name(torch.device(wanted.device)), versions=describe_versions(),
         commit=describe_commit(),
     )  # fmt: skip
     sys.stdout.write(json.dumps(asdict(row)) + "\n")

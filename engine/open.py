@@ -15,6 +15,8 @@ BackendName = Literal["onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"]
 """What can run a compiled graph."""
 CPU_BACKENDS: tuple[BackendName, ...] = ("openvino", "onnxruntime")
 """Those for a CPU, the fastest first (docs/engines.md)."""
+GPU_BACKENDS: tuple[BackendName, ...] = ("tensorrt", "tensorrt-rtx")
+"""Those for CUDA; the first one that is installed is taken."""
 
 
 def open_backend(entry: Entry, *, threads: int, workspace: "Workspace | None" = None) -> Backend:

@@ -93,13 +93,18 @@ class Cameras:
 
 
 def orbit(
-    count: int, *, elevation_deg: float = 15.0, distance: float = 2.5, fov_y_deg: float = 40.0
+    count: int,
+    *,
+    elevation_deg: float = 15.0,
+    distance: float = 2.5,
+    fov_y_deg: float = 40.0,
+    device: torch.device | str = "cpu",
 ) -> Cameras:
     """`count` cameras at distinct, evenly spaced azimuths, the first one at azimuth 0."""
-    full = torch.full((count,), 1.0)
+    full = torch.full((count,), 1.0, device=device)
     return Cameras(
         elevation_deg * full,
-        torch.arange(count) * (360.0 / count),
+        torch.arange(count, device=device) * (360.0 / count),
         distance * full,
         fov_y_deg * full,
     )
@@ -117,15 +122,18 @@ def sample_cameras(
     """Draw cameras uniformly from ranges in degrees and scene units.
 
     The azimuths are stratified: one in each of `count` equal parts of the range, in random order
-    of phase, so that the views of one iteration never coincide.
+    of phase, so that the views of one iteration never coincide. They live on the generator's
+    device.
     """
+    device = generator.device
 
     def uniform(low: float, high: float) -> Tensor:
-        return low + (high - low) * torch.rand(count, generator=generator)
+        return low + (high - low) * torch.rand(count, generator=generator, device=device)
 
     low, high = azimuth_deg
-    strata = (torch.arange(count) + torch.rand(count, generator=generator)) / count
-    phase = torch.rand((), generator=generator)
+    drawn = torch.rand(count, generator=generator, device=device)
+    strata = (torch.arange(count, device=device) + drawn) / count
+    phase = torch.rand((), generator=generator, device=device)
     return Cameras(
         uniform(*elevation_deg),
         low + (high - low) * ((strata + phase) % 1.0),

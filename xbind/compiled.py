@@ -4,13 +4,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from xbind.config import EngineChoice, Precision
 from xbind.engine.backend import Backend
+from xbind.engine.cuda_graph import Recorder
 from xbind.engine.entry import Entry, Key
 from xbind.engine.errors import BackendUnavailable, EngineDamaged, EngineError, ParityError
 from xbind.engine.open import (
+    GPU_BACKENDS,
     BackendName,
     check_precision,
     cpu_backends,
@@ -27,10 +30,15 @@ from xbind.frozen import Bundle
 from xbind.graphs import GraphRequest, eager_steps, sparing
 from xbind.guidance.priors import UNet
 from xbind.guidance.step import GuidanceStep
+from xbind.precision import in_precision
 from xbind.savings import FASTEST, Savings
 
 Report = Callable[[str], None]
-_NAMES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
+CPU = torch.device("cpu")
+_NAMES = {
+    "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "tensorrt": "TensorRT",
+    "tensorrt-rtx": "TensorRT-RTX",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +92,15 @@ class Compiled:
 class EagerRun:
     """Steps in eager torch: all parts share the bundle's networks."""
 
-    backend = "eager"
-
-    def __init__(self, bundle: Bundle, parts: Mapping[str, Part]) -> None:
+    def __init__(
+        self, bundle: Bundle, parts: Mapping[str, Part], *, recorder: Recorder | None = None
+    ) -> None:
+        """With `recorder`, each step is a CUDA graph."""
+        self.backend = "eager" if recorder is None else "cuda-graphs"
         self.bundle, self._parts = bundle, parts
-        self._steps = {name: eager_steps(bundle, part.savings) for name, part in parts.items()}
+        self._steps = {
+            name: eager_steps(bundle, part.savings, recorder) for name, part in parts.items()
+        }
         self._current = next(iter(parts))
 
     @property
@@ -206,46 +218,59 @@ def compile_run(
     *,
     threads: int,
     report: Report,
+    device: torch.device = CPU,
 ) -> FrozenHalf:
     """Choose a backend, and build what its engines lack.
 
     Args:
         choice: `auto` is the first of OpenVINO and ONNX Runtime that is installed and whose engines
-            pass their parity gates, and eager torch where neither is installed; it says which it
-            took. Any other name is an obligation.
+            pass their parity gates, and eager torch where neither is installed; on CUDA the first
+            of TensorRT and TensorRT-RTX, else CUDA graphs of eager torch. It says which it took.
+            Any other name is an obligation.
         bundle: the frozen networks.
         parts: name → every graph that this part of the run will call, and how. A graph that does
             not pass its parity gate in half is float32, and said so.
         store: where engines are kept.
         threads: how many may compute.
         report: told, in one line each, what was chosen and what is built.
+        device: where the run computes; the bundle is moved there after the engines are built.
 
     Raises:
         BackendUnavailable: a backend was named that does not run here, or none here computes in
             the precision that is wanted.
         EngineError: an engine cannot be built, or does not compute what torch computes.
     """
-    if choice == "eager":
-        return EagerRun(bundle, parts)
     half = {part.savings.precision for part in parts.values()} - {"float32"}
+    on_gpu = device.type == "cuda"
+    if choice == "eager" or choice == "cuda-graphs":
+        return _in_torch(bundle, parts, half, device, graphs=choice == "cuda-graphs")
     if choice != "auto":
         version_of(choice)
         target_of(choice)
         for precision in half:
             check_precision(choice, precision)
-        return _build_all(_Engines(choice, "float32", bundle, store, report), parts, threads)
+        if on_gpu != (choice in GPU_BACKENDS):
+            raise BackendUnavailable(
+                f"{choice} does not compute on {device.type}.\n"
+                f"Leave out --engine, or give --device {'cpu' if on_gpu else 'cuda'}."
+            )
+        engines = _Engines(choice, "float32", bundle, store, report)
+        return _build_all(engines, parts, threads, device)
+    if on_gpu:
+        return _on_gpu(bundle, parts, store, half, device, threads=threads, report=report)
     try:
         able = [cpu_backends(precision) for precision in sorted(half) or ["float32"]]
     except BackendUnavailable as error:
         if half:
             raise
         report(f"guidance in eager torch. {error}")
-        return EagerRun(bundle, parts)
+        return _in_torch(bundle, parts, half, device)
     candidates = [name for name in able[0] if all(name in names for names in able)]
     for backend in candidates:
         report(f"guidance in {_NAMES[backend]} {version_of(backend)}; --engine eager for torch")
         try:
-            return _build_all(_Engines(backend, "float32", bundle, store, report), parts, threads)
+            engines = _Engines(backend, "float32", bundle, store, report)
+            return _build_all(engines, parts, threads, device)
         except EngineError as error:
             if backend == candidates[-1]:
                 raise
@@ -253,21 +278,79 @@ def compile_run(
     raise AssertionError(candidates)
 
 
-def runs_in_engines(choice: EngineChoice) -> bool:
+def runs_in_engines(choice: EngineChoice, device: torch.device = CPU) -> bool:
     """Whether `compile_run` will take engines, as far as can be told before any is built."""
     if choice != "auto":
-        return choice != "eager"
+        return choice not in ("eager", "cuda-graphs")
+    if device.type == "cuda":
+        return any(_is_installed(backend) for backend in GPU_BACKENDS)
     try:
         return bool(cpu_backends("float32"))
     except BackendUnavailable:
         return False
 
 
-def _build_all(engines: "_Engines", parts: Mapping[str, Part], threads: int) -> EngineRun:
+def _is_installed(backend: BackendName) -> bool:
+    try:
+        version_of(backend)
+    except BackendUnavailable:
+        return False
+    return True
+
+
+def _in_torch(
+    bundle: Bundle,
+    parts: Mapping[str, Part],
+    half: set[Precision],
+    device: torch.device,
+    *,
+    graphs: bool = False,
+) -> EagerRun:
+    """The networks in torch, in the one precision that all parts have.
+
+    Raises:
+        BackendUnavailable: CUDA graphs on another device, or half on a CPU.
+    """
+    recorder = Recorder() if graphs else None
+    if (graphs or half) and device.type != "cuda":
+        raise BackendUnavailable(
+            f"{'CUDA graphs are' if graphs else 'Half precision in eager torch is'} for CUDA, but "
+            f"the run computes on {device.type}.\nGive --device cuda, or another --engine."
+        )
+    for precision in half:
+        bundle = in_precision(bundle, precision)
+    return EagerRun(bundle.to(device), parts, recorder=recorder)
+
+
+def _on_gpu(
+    bundle: Bundle,
+    parts: Mapping[str, Part],
+    store: EngineStore,
+    half: set[Precision],
+    device: torch.device,
+    *,
+    threads: int,
+    report: Report,
+) -> FrozenHalf:
+    """The first engine for GPUs that is installed, else eager torch in CUDA graphs."""
+    for backend in GPU_BACKENDS:
+        if _is_installed(backend):
+            name = f"{_NAMES[backend]} {version_of(backend)}"
+            report(f"guidance in {name}; --engine cuda-graphs for torch")
+            engines = _Engines(backend, "float32", bundle, store, report)
+            return _build_all(engines, parts, threads, device)
+    report("guidance in eager torch as CUDA graphs: neither TensorRT nor TensorRT-RTX is installed")
+    return _in_torch(bundle, parts, half, device, graphs=True)
+
+
+def _build_all(
+    engines: "_Engines", parts: Mapping[str, Part], threads: int, device: torch.device
+) -> EngineRun:
     """Every engine of a run, built where it is missing."""
     wanted = dict.fromkeys((r, p.savings.precision) for p in parts.values() for r in p.requests)
     entries = engines.of(list(wanted))
-    return EngineRun(engines.backend, engines.bundle, parts, entries, threads=threads)
+    bundle = engines.bundle.to(device, guiding=False)
+    return EngineRun(engines.backend, bundle, parts, entries, threads=threads)
 
 
 _Wanted = tuple[GraphRequest, Precision]

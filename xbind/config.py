@@ -17,7 +17,10 @@ MODALITIES: tuple[Modality, ...] = (
 )  # fmt: skip
 
 Precision = Literal["float32", "float16", "bfloat16"]
-"""Of the frozen networks in an engine."""
+"""Of the frozen networks in an engine, or on a GPU."""
+
+DeviceChoice = Literal["auto", "cpu", "cuda"]
+"""Where to compute; `auto` is CUDA where torch finds a device and Triton is installed."""
 
 PlanarLoss = Literal["sds", "cds"]
 """Of the 2D prior: augmented SDS (Eq. 5), or CDS (Eq. 3)."""
@@ -42,7 +45,9 @@ def parts_named(text: str) -> tuple[Part, ...]:
     return tuple(cast(Part, name) for name in names)
 
 
-EngineChoice = Literal["auto", "eager", "onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"]
+EngineChoice = Literal[
+    "auto", "eager", "cuda-graphs", "onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"
+]
 """What computes the frozen networks."""
 
 
@@ -140,11 +145,14 @@ class GenerateConfig:
     """Folder of another run of the same prompt and seed: start where its Phase I ended."""
     bundle: str = "mini"
     """The frozen networks: `mini`, which is installed with xbind, or the folder of a bundle."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to compute; `auto` takes CUDA if there is a device, and says which it took."""
+    device: DeviceChoice = "auto"
+    """Where to compute; `auto` takes CUDA if there is a device, and says which it took. The same
+    seed gives another object on another device: each draws its own random numbers."""
     engine: EngineChoice = "auto"
-    """What computes the frozen networks: engines, with their gradient inside, or `eager` torch;
-    `auto` takes ONNX Runtime where it is installed. Engines are built on first use, in seconds."""
+    """What computes the frozen networks: engines, with their gradient inside, or `eager` torch.
+    `auto` takes the fastest that is installed: on a CPU OpenVINO, else ONNX Runtime; on CUDA
+    TensorRT, TensorRT-RTX, else eager torch as `cuda-graphs`, which starts each step's kernels
+    together. Engines are built on first use."""
     precision: Precision = "float32"
     """Of the frozen networks in the engines. A graph that loses too much in half stays in float32,
     and the run says which. bfloat16 is faster where the CPU has it; `auto` then takes OpenVINO."""
@@ -166,10 +174,10 @@ class GenerateConfig:
         parts_named(self.without)
         if self.threads < 1:
             raise ValueError(f"--threads must be at least 1, got {self.threads}")
-        if self.precision != "float32" and self.engine == "eager":
+        if self.precision != "float32" and self.engine == "eager" and self.device == "cpu":
             raise ValueError(
-                f"--precision {self.precision} is for engines, but --engine is eager: "
-                "leave one of them out"
+                f"--precision {self.precision} is for engines and for CUDA, but --engine is eager "
+                "and --device cpu: leave one of them out"
             )
         if self.vram is not None and not 0 < self.vram < float("inf"):
             raise ValueError(f"--vram must be a positive number of GiB, got {self.vram}")

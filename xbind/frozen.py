@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,7 +25,7 @@ from xbind.guidance.noise import (
 )
 from xbind.guidance.priors import UNet
 from xbind.models.bind import BindModel
-from xbind.models.bind_config import BindConfig
+from xbind.models.bind_config import BindConfig, Modality
 from xbind.models.bundle import BundleError, BundleManifest, verify
 from xbind.models.convnet import ConvNet
 from xbind.models.tokenizer import BpeTokenizer, Tokenizer, WordTokenizer
@@ -46,6 +46,15 @@ class AlignedEncoder:
     depth: DepthConfig
     norms: dict[str, float]
     """Modality → length at which its embedding conditions the 2D prior."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where its embeddings are."""
+        return next(self.model.parameters()).device
+
+    def embed(self, modality: Modality, x: Tensor) -> Float[Tensor, "b d"]:
+        """Unit vectors of prepared inputs, which may be on any device: see `BindModel.embed`."""
+        return self.model.embed(modality, x.to(self.device))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +117,7 @@ class Zero123:
     def seen_pose(self, image: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b 3"]:
         """What is read off pictures in [0, 1]: see `turned_pose`; zeros if nothing reads them."""
         if self.view is None:
-            return torch.zeros(len(image), 3)
+            return torch.zeros(len(image), 3, device=image.device)
         with torch.inference_mode():
             return self.view(image)[:, :3].clone()
 
@@ -156,6 +165,25 @@ class Bundle:
     zero123: Zero123
     view: ConvNet | None
     """Estimates the elevation and azimuth of a reference view, and how its object is framed."""
+
+    def to(self, device: torch.device, *, guiding: bool = True) -> "Bundle":
+        """The bundle on another device; its networks are moved, not copied.
+
+        Args:
+            device: where they are wanted.
+            guiding: False leaves what is only called in guidance steps where it is (UNets and the
+                MS loss's encoder): engines have weights of their own.
+        """
+        moved = [self.bind.model, self.unclip.vae, self.zero123.vae, self.zero123.image_encoder]
+        moved += [self.unclip.schedule, self.zero123.schedule, self.zero123.projection]
+        moved += [view for view in (self.view, self.zero123.view) if view is not None]
+        if guiding:
+            moved += [self.unclip.unet, self.zero123.unet, self.clip]
+        for net in moved:
+            nn.Module.to(cast(nn.Module, net), device)
+        tensors = ("context", "mean", "std", "noising_alphas_cumprod")
+        there = {name: getattr(self.unclip, name).to(device) for name in tensors}
+        return replace(self, unclip=replace(self.unclip, **there))
 
 
 Fill = Callable[[Callable[[], nn.Module], Path], nn.Module]

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from xbind.engine.cuda_graph import GraphedStep, Recorder
 from xbind.engine.errors import EngineError
 from xbind.frozen import Bundle
 from xbind.guidance.cds2d import Cds2d
@@ -161,12 +162,23 @@ def sds_name(name: str, guidance: GuidanceConfig) -> str:
     return f"{name}_img" if guidance.w_img > 0 else name
 
 
-def eager_steps(bundle: Bundle, savings: Savings = FASTEST) -> Callable[[str], GuidanceStep]:
-    """Name → the step in eager torch, at any size; each is made once."""
+def eager_steps(
+    bundle: Bundle, savings: Savings = FASTEST, recorder: Recorder | None = None
+) -> Callable[[str], GuidanceStep]:
+    """Name → the step in eager torch, at any size; each is made once.
+
+    Args:
+        bundle: the frozen networks.
+        savings: how they are run.
+        recorder: makes a CUDA graph of each step; None starts its kernels one by one.
+    """
 
     def make(name: str) -> GuidanceStep:
-        step = make_module(bundle, name, two_passes=savings.split_guidance)
-        return sparing(name, cast(GuidanceStep, step), savings)
+        module = make_module(bundle, name, two_passes=savings.split_guidance)
+        step = cast(GuidanceStep, module)
+        if recorder is not None:
+            step = GraphedStep(step, recorder)
+        return sparing(name, step, savings)
 
     return cache(make)
 

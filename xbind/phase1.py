@@ -51,8 +51,11 @@ def read_phase1(run: Path, wanted: Mapping[str, Any]) -> Phase1:
         Phase1Mismatch: Phase I is not finished, or was told something else.
     """
     found = read_run_config(run)
+    if found.get("device") == "auto":  # a run that was started before there was CUDA
+        found["device"] = "cpu"
+    told = ("prompt", "seed", "bundle_sha256", "device", "precision")
     for key, ours, theirs in [
-        *((k, wanted[k], found.get(k)) for k in ("prompt", "seed", "bundle_sha256", "precision")),
+        *((k, wanted[k], found.get(k)) for k in told),
         *(
             (f"{k} of preset {wanted['preset']!r}", wanted["method"][k], found["method"].get(k))
             for k in ("reference", "coarse")

@@ -14,6 +14,7 @@ import torch
 from xbind.compiled import FrozenHalf, Part, compile_run, runs_in_engines
 from xbind.conditioning.prompt import EncodedPrompt, encode_prompt
 from xbind.config import EngineChoice, GenerateConfig, PromptConfig, parts_named
+from xbind.devices import choose_device
 from xbind.engine.store import EngineStore, engines_folder
 from xbind.errors import XBindError
 from xbind.frozen import Bundle, load_bundle
@@ -31,7 +32,13 @@ from xbind.phases.loop import Phase, advance, restore_phase, save_phase
 from xbind.phases.surface_colour import fit_texture_field
 from xbind.phases.texture import TexturePhase
 from xbind.presets import MethodConfig
-from xbind.progress import Reporter, StepRecord, format_seconds, peak_memory_bytes
+from xbind.progress import (
+    Reporter,
+    StepRecord,
+    format_bytes,
+    format_seconds,
+    peak_memory_bytes,
+)
 from xbind.report import MeshFacts, write_report
 from xbind.run import RunFolder, open_run
 from xbind.savings import Savings
@@ -62,14 +69,16 @@ def generate(config: GenerateConfig, reporter: Reporter) -> RunResult:
     """
     started = time.monotonic()
     method = method_named(config.preset, parts_named(config.without), config.phase2_loss)
-    _check_device(config.device)
+    device = choose_device(config.device)
+    if device.type == "cuda":
+        reporter.message(f"on {torch.cuda.get_device_name(device)}")
     manifest = load_manifest(config.bundle)
     if manifest.raw.get("weights") == "random":
         reporter.message(
             f"The weights of bundle {manifest.name!r} are random: what comes out means nothing."
         )
     bundle = load_bundle(manifest)
-    wanted = _run_config(config, method, manifest.digest)
+    wanted = _run_config(config, method, manifest.digest) | {"device": device.type}
     prompt, compiled, phase1 = None, None, None
     if not config.resume:
         # before the folder is touched: a prompt that is refused must not cost the run that is there
@@ -77,7 +86,7 @@ def generate(config: GenerateConfig, reporter: Reporter) -> RunResult:
             prompt = _encode(config, bundle)
         else:
             phase1 = read_phase1(config.from_phase1, wanted)
-        compiled = _compile(config, config.engine, method, bundle, reporter)
+        compiled = _compile(config, config.engine, method, bundle, reporter, device)
     with open_run(config.out, resume=config.resume, overwrite=config.overwrite) as folder:
         if compiled is None:
             found = folder.read_config()
@@ -88,12 +97,14 @@ def generate(config: GenerateConfig, reporter: Reporter) -> RunResult:
             found.setdefault("phase2_loss", None)
             found.setdefault("from_phase1", None)
             found.setdefault("vram", None)
+            if found.get("device") == "auto":  # a run that was started before there was CUDA
+                found["device"] = "cpu"
             choice = started_with if config.engine == "auto" else config.engine
             _check_same(found, wanted | {"engine": choice})
-            compiled = _compile(config, choice, method, bundle, reporter)
+            compiled = _compile(config, choice, method, bundle, reporter, device)
         else:
             folder.write_config(wanted | {"engine": compiled.backend})
-        run = _Run(config, method, compiled, folder, reporter, prompt or phase1)
+        run = _Run(config, method, compiled, folder, reporter, prompt or phase1, device)
         outputs = run.finish()
     seconds = time.monotonic() - started
     reporter.finished(outputs, seconds)
@@ -106,9 +117,10 @@ def _compile(
     method: MethodConfig,
     bundle: Bundle,
     reporter: Reporter,
+    device: torch.device,
 ) -> FrozenHalf:
     """What the frozen networks run in, with the savings that `--vram` asks for."""
-    savings = _savings(config, choice, method, bundle, reporter)
+    savings = _savings(config, choice, method, bundle, reporter, device)
     samples = config.prompt.image is None and config.from_phase1 is None
     parts = {
         name: Part(
@@ -123,6 +135,7 @@ def _compile(
         EngineStore(engines_folder()),
         threads=config.threads,
         report=reporter.message,
+        device=device,
     )
 
 
@@ -132,6 +145,7 @@ def _savings(
     method: MethodConfig,
     bundle: Bundle,
     reporter: Reporter,
+    device: torch.device,
 ) -> dict[str, Savings]:
     """Part of the run → how its networks are run.
 
@@ -143,7 +157,7 @@ def _savings(
         return as_asked
     from xbind.planning import Wish, fit
 
-    wish = Wish(config.vram, config.precision, engines=runs_in_engines(choice))
+    wish = Wish(config.vram, config.precision, engines=runs_in_engines(choice, device))
     plan = fit(method, bundle.manifest, wish)
     for line in plan.summary():
         reporter.message(line)
@@ -152,19 +166,6 @@ def _savings(
 
 def _encode(config: GenerateConfig, bundle: Bundle) -> EncodedPrompt:
     return encode_prompt(config.prompt, bundle.bind, bundle.unclip.image_size, view=bundle.view)
-
-
-def _check_device(name: str) -> None:
-    """Refuse a device that this version cannot use.
-
-    Raises:
-        XBindError: CUDA was asked for and there is none.
-    """
-    if name == "cuda":
-        raise XBindError(
-            "--device cuda was asked for, but this version computes on the CPU only.\n"
-            "Leave out --device, or give --device cpu."
-        )
 
 
 def _run_config(config: GenerateConfig, method: MethodConfig, digest: str) -> dict[str, Any]:
@@ -179,7 +180,6 @@ def _run_config(config: GenerateConfig, method: MethodConfig, digest: str) -> di
         "from_phase1": None if phase1 is None else str(phase1.resolve()),
         "bundle": config.bundle,
         "bundle_sha256": digest,
-        "device": config.device,
         "precision": config.precision,
         "vram": config.vram,
         # tuples are lists in a file
@@ -200,7 +200,7 @@ def _check_same(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     """
     for key in (
         *("prompt", "seed", "preset", "without", "phase2_loss", "from_phase1"),
-        *("bundle_sha256", "engine", "precision", "vram"),
+        *("bundle_sha256", "device", "engine", "precision", "vram"),
     ):
         if found.get(key) != wanted[key]:
             raise ResumeMismatch(
@@ -227,10 +227,12 @@ class _Run:
         folder: RunFolder,
         reporter: Reporter,
         start: EncodedPrompt | Phase1 | None,
+        device: torch.device,
     ) -> None:
+        self.device = device
         self.config, self.method, self.compiled = config, method, compiled
         self.folder, self.reporter = folder, reporter
-        self.generator = torch.Generator().manual_seed(config.seed)
+        self.generator = self._generator(0)
         self.done = 0
         self.condition: Condition
         self.seconds: dict[str, float] = {}
@@ -252,13 +254,14 @@ class _Run:
             self._save()
         else:
             with self._timed("reference"):
-                self.condition = self._make_condition(start or _encode(config, compiled.bundle))
+                prompt = start or _encode(config, compiled.bundle)
+                self.condition = self._make_condition(prompt.to(device))
             self._save()
         self.supervision = Supervision(compiled.bundle, self.condition, compiled.step)
 
     def _restore(self) -> None:
         """Stand where `self.saved` was saved."""
-        self.condition = Condition.from_state(self.saved["condition"])
+        self.condition = Condition.from_state(self.saved["condition"], self.device)
         self.generator.set_state(self.saved["generator"])
         self.seconds = self.saved["seconds"]
 
@@ -282,7 +285,7 @@ class _Run:
     def finish(self) -> list[Path]:
         """All phases from where the run stands, then the files."""
         method = self.method
-        coarse = CoarsePhase(method.coarse, self.supervision, self._field_generator())
+        coarse = CoarsePhase(method.coarse, self.supervision, self._generator(1))
         self._optimise(coarse, first=0)
         first = coarse.steps
         geometry = self._geometry(coarse)
@@ -293,9 +296,14 @@ class _Run:
             method.texture, self.supervision, mesh, self._texture_field(coarse.field, mesh)
         )
         self._optimise(texture, first=first)
-        with self._timed("files"):
+        with self._timed("files"):  # on the CPU, as the libraries that unwrap and write are
+            mesh = mesh.to("cpu")
+            texture.field.to("cpu")
             outputs = write_outputs(self.folder.path, mesh, texture.colour_at, method)
-        parts = (f"{part} {format_seconds(took)}" for part, took in self.seconds.items())
+        parts = [f"{part} {format_seconds(took)}" for part, took in self.seconds.items()]
+        if self.device.type == "cuda":
+            peak = torch.cuda.max_memory_allocated(self.device)
+            parts.append(f"{format_bytes(peak)} of GPU memory")
         self.reporter.message(" · ".join(parts))
         return [*outputs, self._report(mesh)]
 
@@ -319,22 +327,25 @@ class _Run:
         finally:
             self.seconds[part] = self.seconds.get(part, 0.0) + time.monotonic() - started
 
-    def _field_generator(self) -> torch.Generator:
-        """Initial weights come from their own stream, so that a resumed run need not redraw."""
-        return torch.Generator().manual_seed(self.config.seed + 1)
+    def _generator(self, stream: int) -> torch.Generator:
+        """0 for the run. Initial weights have streams of their own: a resumed run need not redraw.
+
+        It draws on the run's device, and what it draws lives there.
+        """
+        return torch.Generator(self.device).manual_seed(self.config.seed + stream)
 
     def _geometry(self, coarse: CoarsePhase) -> GeometryPhase:
         """Phase II, from the NeRF or from a checkpoint of a later moment."""
         config = self.method.geometry
         if "geometry" in self.saved:
-            dmtet = DMTet.from_state(self.saved["geometry"]["module"])
+            dmtet = DMTet.from_state(self.saved["geometry"]["module"]).to(self.device)
         else:
             dmtet = convert(coarse.field, self.method.coarse.threshold, config.resolution)
         return GeometryPhase(config, self.supervision, dmtet)
 
     def _texture_field(self, coarse: HashField, mesh: Mesh) -> HashField:
         """Phase III's field as it starts; a resumed phase overwrites its weights."""
-        generator = torch.Generator().manual_seed(self.config.seed + 2)
+        generator = self._generator(2)
         config = FieldConfig(finest_resolution=self.method.texture.finest_resolution)
         if "texture" in self.saved:
             return HashField(config, generator=generator)

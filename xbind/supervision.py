@@ -93,8 +93,11 @@ class Condition:
         return own if self.stereo is None else own | self.stereo.state()
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Tensor]) -> "Condition":
-        """Read back `state`."""
+    def from_state(
+        cls, state: Mapping[str, Tensor], device: torch.device | str = "cpu"
+    ) -> "Condition":
+        """Read back `state`, to a device."""
+        state = {name: x.to(device) for name, x in state.items()}
         return cls(
             c_m=state["c_m"],
             class_labels=state["class_labels"],
@@ -125,7 +128,7 @@ def make_condition(
         PromptError: no usable reference view could be sampled.
     """
     labels = condition_unclip(prompt.conditioning[None], bundle.unclip, generator)
-    eps_star = torch.randn(1, *bundle.unclip.latent_shape, generator=generator)
+    eps_star = _normal(generator, 1, *bundle.unclip.latent_shape)
     if not stereo:
         return Condition(prompt.c_m, labels, eps_star, None)
     view = make_reference_view(prompt, labels, bundle, config, generator, savings)
@@ -169,12 +172,12 @@ class Supervision:
         return guide(
             self._step(sds_name("sds2d", config)),
             image,
-            noise=torch.randn(b, *self._shape_2d, generator=generator),
+            noise=_normal(generator, b, *self._shape_2d),
             t=self._timesteps(config, progress, b, generator),
             class_labels=self.condition.class_labels,
-            cfg_scale=torch.tensor(config.cfg_2d),
-            weight=torch.ones(b),
-            **_image_term(config),
+            cfg_scale=_number(config.cfg_2d, image),
+            weight=image.new_ones(b),
+            **_image_term(config, image),
         ).loss
 
     def planar_c(
@@ -190,9 +193,9 @@ class Supervision:
             t_1=t_1,
             t_2=t_2,
             class_labels=self.condition.class_labels,
-            cfg_scale=torch.tensor(config.cfg_2d),
+            cfg_scale=_number(config.cfg_2d, image),
             weight=self._schedule.variance(t_1),
-            clamp=torch.tensor(cds_clamp(progress)),
+            clamp=_number(cds_clamp(progress), image),
         ).loss
 
     def stereo(
@@ -209,13 +212,13 @@ class Supervision:
         return guide(
             self._step(sds_name("sds3d", config)),
             image,
-            noise=torch.randn(b, *self._zero123.latent_shape, generator=generator),
+            noise=_normal(generator, b, *self._zero123.latent_shape),
             t=self._timesteps(config, progress, b, generator),
             token=self.token(cameras),
             reference_latent=self.condition.stereo.latent,
-            cfg_scale=torch.tensor(config.cfg_3d),
-            weight=torch.ones(b),
-            **_image_term(config),
+            cfg_scale=_number(config.cfg_3d, image),
+            weight=image.new_ones(b),
+            **_image_term(config, image),
         ).loss
 
     def token(self, cameras: Cameras) -> Float[Tensor, "b 1 d"]:
@@ -234,7 +237,7 @@ class Supervision:
         n = config.ms_augmentations
         drawn = draw_augmentations(len(image), n, generator)
         augmented = augment(image, drawn, self._clip_size)
-        weight = ms_weights(len(image), n)
+        weight = ms_weights(len(image), n, device=image.device)
         return guide(
             self._step("ms"), augmented, c_m=self.condition.c_m, weight=weight / weight.sum()
         ).loss
@@ -248,5 +251,14 @@ class Supervision:
         )  # fmt: skip
 
 
-def _image_term(config: GuidanceConfig) -> dict[str, Tensor]:
-    return {"w_img": torch.tensor(config.w_img)} if config.w_img > 0 else {}
+def _image_term(config: GuidanceConfig, like: Tensor) -> dict[str, Tensor]:
+    return {"w_img": _number(config.w_img, like)} if config.w_img > 0 else {}
+
+
+def _number(value: float, like: Tensor) -> Float[Tensor, ""]:
+    """A feed of one number, made where it is needed: nothing is copied."""
+    return torch.full((), value, device=like.device)
+
+
+def _normal(generator: torch.Generator, *shape: int) -> Tensor:
+    return torch.randn(shape, generator=generator, device=generator.device)

@@ -114,8 +114,8 @@ def test_what_does_not_run_here_is_said_and_left_out(monkeypatch):
     monkeypatch.setattr(contestants, "compiler", lambda: None)
     assert contestants.choose_contestants((), "float32", said.append) == ["plain", "eager"]
     assert [line.partition(":")[0] for line in said] == [
-        "without torch.compile", "without onnxruntime", "without openvino", "without tensorrt",
-        "without tensorrt-rtx",
+        "without torch.compile", "without cuda-graphs", "without onnxruntime", "without openvino",
+        "without tensorrt", "without tensorrt-rtx",
     ]  # fmt: skip
     assert "needs a C++ compiler" in said[0]
 

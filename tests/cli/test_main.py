@@ -73,7 +73,7 @@ def test_given_names_the_modalities_in_their_order():
         ("generate --text x --phase2-loss mse", "mse"),
         ("generate --text x --out a --from-phase1 ./a", "are the same folder"),
         ("generate --text x --from-phase1 a --without three-phase", "goes on with Phase II"),
-        ("generate --text x --precision float16 --engine eager", "but --engine is eager"),
+        ("generate --text x --precision float16 --engine eager --device cpu", "--engine is eager"),
         ("generate --text x --preset ''", "--preset is empty"),
         ("generate --text x --device tpu", "tpu"),
         ("generate --text x --prest fast", "Perhaps you meant"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Optional
 
 import tyro
 
+from xbind.config import DeviceChoice
 from xbind.errors import XBindError
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class BuildConfig:
     engine: Literal["auto", "onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"] = "auto"
     """What shall run them; `auto` is TensorRT-RTX with --target, else TensorRT on a GPU, else the
     first of OpenVINO and ONNX Runtime that is installed."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: DeviceChoice = "auto"
     """What they shall run on; `auto` takes CUDA if there is a device, and says which it took."""
     target: _List = None
     """GPU architectures to build for with TensorRT-RTX, such as sm86,sm89,sm120; needs no GPU."""

@@ -42,6 +42,14 @@ class EncodedPrompt:
     warnings: tuple[str, ...]
     """What the user should know, such as words that were left out."""
 
+    def to(self, device: torch.device) -> "EncodedPrompt":
+        """The same on another device."""
+        image = self.image
+        if image is not None:
+            image = SquareImage(image.rgb.to(device), image.mask.to(device))
+        there = self.c_m.to(device), self.conditioning.to(device)
+        return EncodedPrompt(*there, image, self.warnings)
+
 
 def encode_prompt(
     prompt: PromptConfig,
@@ -68,7 +76,7 @@ def encode_prompt(
     warnings: list[str] = []
     image: SquareImage | None = None
     total = sum(prompt.weight(modality) for modality in prompt.given())
-    mixed = torch.zeros(encoder.model.config.embed_dim)
+    mixed = torch.zeros(encoder.model.config.embed_dim, device=encoder.device)
     length = 0.0
     for modality in prompt.given():
         _check_known(modality, encoder)
@@ -90,8 +98,9 @@ def _framed(picture: LoadedImage, size: int, name: str, view: ConvNet | None) ->
     image = to_square(picture, size, name=name)
     if view is None:
         return image
+    device = next(view.parameters()).device
     with torch.inference_mode():
-        zoom = 2 ** (float(view(image.rgb[None])[0, 3]) / LOG_ZOOM)
+        zoom = 2 ** (float(view(image.rgb[None].to(device))[0, 3]) / LOG_ZOOM)
     share = min(max((1 - 2 * MARGIN) * zoom, 0.4), 0.95)
     return to_square(picture, size, margin=(1 - share) / 2, name=name)
 
@@ -114,7 +123,7 @@ def _check_known(modality: Modality, encoder: AlignedEncoder) -> None:
 def embed_images(images: Float[Tensor, "b 3 h w"], encoder: AlignedEncoder) -> Float[Tensor, "b d"]:
     """Unit vectors of images in [0, 1], of any size."""
     size = encoder.model.config.trunks["vision"].input_size[0]
-    return encoder.model.embed("vision", normalise_image(fit_image(images, size)))
+    return encoder.embed("vision", normalise_image(fit_image(images, size)))
 
 
 def _embed_image(image: SquareImage, encoder: AlignedEncoder) -> Float[Tensor, " d"]:
@@ -128,7 +137,7 @@ def _embed_text(
     words = encode_text(prompt.text, encoder.tokenizer, encoder.groups)
     if (warning := words.warning()) is not None:
         warn(warning)
-    return encoder.model.embed("text", words.ids[None])[0]
+    return encoder.embed("text", words.ids[None])[0]
 
 
 def _embed_audio(
@@ -143,7 +152,7 @@ def _embed_audio(
 
 def _embed_clips(trunk: Trunk, clips: Tensor, encoder: AlignedEncoder) -> Float[Tensor, " d"]:
     """The direction of the mean over clips, as ImageBind takes it."""
-    return normalize(encoder.model.embed(trunk, clips).mean(0), dim=0)
+    return normalize(encoder.embed(trunk, clips).mean(0), dim=0)
 
 
 def _embed_depth(
@@ -153,7 +162,7 @@ def _embed_depth(
     inverse = normalise_depth(load_depth(prompt.depth, prompt.depth_kind), encoder.depth)
     size = encoder.model.config.trunks["depth"].input_size
     fitted = interpolate(inverse[None], size, mode="bilinear", antialias=True)
-    return encoder.model.embed("depth", fitted)[0]
+    return encoder.embed("depth", fitted)[0]
 
 
 def _embed_video(
@@ -170,7 +179,7 @@ def _embed_thermal(
 ) -> Float[Tensor, " d"]:
     assert prompt.thermal is not None
     size = encoder.model.config.trunks["thermal"].input_size[0]
-    return encoder.model.embed("thermal", fit_image(load_thermal(prompt.thermal)[None], size))[0]
+    return encoder.embed("thermal", fit_image(load_thermal(prompt.thermal)[None], size))[0]
 
 
 def _embed_imu(
@@ -178,7 +187,7 @@ def _embed_imu(
 ) -> Float[Tensor, " d"]:
     assert prompt.imu is not None
     samples = encoder.model.config.trunks["imu"].input_size[1]
-    return encoder.model.embed("imu", load_motion(prompt.imu, samples)[None])[0]
+    return encoder.embed("imu", load_motion(prompt.imu, samples)[None])[0]
 
 
 _TRUNK: dict[Modality, Trunk] = {

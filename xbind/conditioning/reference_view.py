@@ -63,8 +63,8 @@ def condition_unclip(
     """
     return unclip_condition(
         embedding,
-        torch.zeros(len(embedding), dtype=torch.long),
-        torch.randn(embedding.shape, generator=generator),
+        torch.zeros(len(embedding), dtype=torch.long, device=embedding.device),
+        torch.randn(embedding.shape, generator=generator, device=generator.device),
         mean=unclip.mean,
         std=unclip.std,
         alphas_cumprod=unclip.noising_alphas_cumprod,
@@ -103,9 +103,10 @@ def sample_unclip(
 ) -> Float[Tensor, "b 3 s s"]:
     """Draw images from the 2D prior by DDIM (η = 0); the same ones whatever `savings` says."""
     prior = UnclipPrior(unclip.unet, unclip.context, two_passes=savings.split_guidance)
-    scale = torch.tensor(cfg_scale)
+    scale = torch.full((), cfg_scale, device=generator.device)
     channels, side = unclip.unet.config.in_channels, unclip.unet.config.sample_size
-    noise = torch.randn(count, channels, side, side, generator=generator)
+    shape = (count, channels, side, side)
+    noise = torch.randn(shape, generator=generator, device=generator.device)
     images = []
     for z in noise.split(1 if savings.one_at_a_time else count):
         z = ddim(unclip.schedule, z, steps, lambda z_t, t: prior(z_t, t, class_labels, scale))
@@ -134,14 +135,14 @@ def ddim(
     length = len(schedule.alphas_cumprod) if start is None else start + 1
     with torch.inference_mode():
         for t, t_next in ddim_timesteps(steps, length):
-            at = torch.full((len(z),), t)
+            at = torch.full((len(z),), t, device=z.device)
             z = ddim_step(schedule, z, prior(z, at), at, t_next)
     return z
 
 
 def ddim_timesteps(steps: int, length: int) -> list[tuple[int, int]]:
     """Pairs (t, next t), evenly spaced from the last step down; the last next is −1: no noise."""
-    t = torch.linspace(length - 1, 0, steps + 1).long().tolist()
+    t = torch.linspace(length - 1, 0, steps + 1, device="cpu").long().tolist()
     return list(zip(t[:-1], [*t[1:-1], -1], strict=True))
 
 
@@ -164,13 +165,13 @@ def sampled_mask(image: Float[Tensor, "3 s s"]) -> Float[Tensor, "1 s s"] | None
     Returns:
         None when the background is not plain or smooth, or nothing or nearly everything is object.
     """
-    away = ((1 - image).amax(0) > WHITE_DISTANCE).numpy()
+    away = ((1 - image).amax(0) > WHITE_DISTANCE).cpu().numpy()
     border = np.concatenate([away[0], away[-1], away[:, 0], away[:, -1]])
     try:
-        kept = solid(away) if border.mean() <= 0.1 else cut_out(image.numpy())
+        kept = solid(away) if border.mean() <= 0.1 else cut_out(image.cpu().numpy())
     except NoObject:
         return None
-    return torch.from_numpy(kept.astype(np.float32))[None]
+    return torch.from_numpy(kept.astype(np.float32))[None].to(image.device)
 
 
 def _best_sample(
@@ -204,7 +205,8 @@ def _best_sample(
             score = score + config.w_pose * standardised(
                 informativeness(bundle.view(shown), config)
             )
-    outline = torch.tensor([intricacy(_solid(images[i], masks[i])) for i in usable])
+    outlines = [intricacy(_solid(images[i], masks[i])) for i in usable]
+    outline = torch.tensor(outlines, device=score.device)
     score = score + config.w_parts * standardised(outline).clamp(-1.5, 1.5)
     best = usable[int(score.argmax())]
     chosen = masks[best]
@@ -232,7 +234,7 @@ def intricacy(mask: Float[Tensor, "1 s s"]) -> float:
     are no parts: what is outside of the largest counts threefold against it. Lengths are Crofton's:
     how often lines of four directions cross the outline.
     """
-    inside = np.pad(mask[0].numpy() > 0.5, 1)
+    inside = np.pad(mask[0].cpu().numpy() > 0.5, 1)
     labels, _ = ndimage.label(inside)
     apart = 1 - np.bincount(labels.ravel())[1:].max() / inside.sum()
     straight = np.diff(inside, axis=0).sum() + np.diff(inside, axis=1).sum()
@@ -250,9 +252,10 @@ def informativeness(pose: Float[Tensor, "b 4"], config: ReferenceConfig) -> Floa
     """
     elevation, cosine, sine, _ = pose.unbind(-1)
     low = (45 * elevation - config.elevation_deg).abs() / 45
-    side = torch.deg2rad(torch.tensor(config.azimuth_deg))
+    side = math.radians(config.azimuth_deg)
     front = torch.maximum(
-        cosine * side.cos() + sine * side.sin(), cosine * side.cos() - sine * side.sin()
+        cosine * math.cos(side) + sine * math.sin(side),
+        cosine * math.cos(side) - sine * math.sin(side),
     )
     return front.clamp(-1, 1) - low
 
@@ -267,7 +270,10 @@ def _estimate_camera(image: Tensor, bundle: Bundle, config: ReferenceConfig) -> 
         if float(pose[1:3].norm()) > config.azimuth_confidence:
             azimuth = float(torch.rad2deg(torch.atan2(pose[2], pose[1])))
     return Cameras(
-        *(torch.tensor([x]) for x in (elevation, azimuth, config.distance, config.fov_y_deg))
+        *(
+            torch.tensor([x], device=image.device)
+            for x in (elevation, azimuth, config.distance, config.fov_y_deg)
+        )
     )
 
 

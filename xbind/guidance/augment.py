@@ -26,7 +26,7 @@ def draw_augmentations(views: int, n: int, generator: torch.Generator) -> Augmen
     parts = (
         draw_warps(views, n, crop_scale=1.0, generator=generator),
         draw_warps(views, n, crop_scale=0.1, generator=generator),
-        identity(views),
+        identity(views, generator.device),
     )
     return Augmentations(
         torch.cat([part.homography for part in parts], 1),
@@ -52,14 +52,16 @@ def draw_warps(
         views: b.
         n: warps per view.
         crop_scale: share of the view's area that a crop shows, in (0, 1]: 1 for G, 0.1 for L.
-        generator: source of every draw, on the CPU.
+        generator: source of every draw; the result lives on its device.
         probability: chance of a perspective, in [0, 1].
         distortion: how far towards the centre a corner may move along each axis, in [0, 0.5]:
             0.5 is a quarter of the image.
     """
 
     def uniform(*axes: int) -> Tensor:
-        return torch.rand(views, n, *axes, generator=generator, dtype=torch.float64)
+        return torch.rand(
+            views, n, *axes, generator=generator, device=generator.device, dtype=torch.float64
+        )
 
     half = crop_scale**0.5
     centre = (1 - half) * (2 * uniform(2) - 1)
@@ -70,10 +72,11 @@ def draw_warps(
     return Augmentations(warp.float(), window.float())
 
 
-def identity(views: int) -> Augmentations:
+def identity(views: int, device: torch.device | str = "cpu") -> Augmentations:
     """Z: the whole view, only resized and normalised."""
-    window = torch.tensor([-1.0, -1.0, 1.0, 1.0])
-    return Augmentations(torch.eye(3).expand(views, 1, 3, 3), window.expand(views, 1, 4))
+    window = torch.tensor([-1.0, -1.0, 1.0, 1.0], device=device)
+    whole = torch.eye(3, device=device)
+    return Augmentations(whole.expand(views, 1, 3, 3), window.expand(views, 1, 4))
 
 
 def augment(

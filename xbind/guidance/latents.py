@@ -56,16 +56,20 @@ def resize(image: Image, size: int) -> Float[Tensor, "b 3 {size} {size}"]:
     engine can run it, which is not true of the gradient of a resize operator.
     """
     rows, columns = (
-        None if n == size else _resize_matrix(n, size).to(image) for n in image.shape[-2:]
+        None if n == size else _resize_matrix(n, size, image.device).to(image)
+        for n in image.shape[-2:]
     )
     image = image if rows is None else rows @ image
     return image if columns is None else image @ columns.T
 
 
-def _resize_matrix(source: int, target: int) -> Float[Tensor, "target source"]:
+def _resize_matrix(
+    source: int, target: int, device: torch.device
+) -> Float[Tensor, "target source"]:
     """Row i holds the weights of the source pixels in target pixel i: a hat around its centre."""
-    centres = (torch.arange(target, dtype=torch.float64) + 0.5) * (source / target) - 0.5
-    distance = centres.clamp(0, source - 1)[:, None] - torch.arange(source)
+    pixels = torch.arange(target, dtype=torch.float64, device=device)
+    centres = (pixels + 0.5) * (source / target) - 0.5
+    distance = centres.clamp(0, source - 1)[:, None] - torch.arange(source, device=device)
     return (1 - distance.abs()).clamp_min(0)
 
 

@@ -61,6 +61,7 @@ def ms_weights(
     w_l: float = 1.0,
     w_z: float = 1.0,
     w: Float[Tensor, " n"] | None = None,
+    device: torch.device | str = "cpu",
 ) -> Float[Tensor, " k"]:
     """Eq. 2's weight of every image that `augment` makes of `draw_augmentations(views, n)`.
 
@@ -74,11 +75,12 @@ def ms_weights(
         w_l: ω_l.
         w_z: ω_z.
         w: W_i, by default all 1 (no value in the paper).
+        device: of the result, where `w` is not given.
 
     Returns:
         Weights [views · (2n + 1)], view by view: n times G, n times L, once Z.
     """
-    w = torch.ones(n) if w is None else w
+    w = torch.ones(n, device=device) if w is None else w
     return torch.cat([w_g * w, w_l * w, w_z * w.sum()[None]]).repeat(views) / views
 
 

@@ -44,7 +44,8 @@ def annealed_timesteps(
         steps: length of the schedule.
     """
     centre = sqrt_anneal(progress, t_max, t_min)
-    spread = jitter * (2 * torch.rand(views, generator=generator) - 1)
+    drawn = torch.rand(views, generator=generator, device=generator.device)
+    spread = jitter * (2 * drawn - 1)
     return _index((centre + spread).clamp(t_min, t_max), steps)
 
 
@@ -52,7 +53,8 @@ def uniform_timesteps(
     views: int, *, t_min: float, t_max: float, generator: torch.Generator, steps: int = 1000
 ) -> Timestep:
     """Independent uniform draws between two fractions of the schedule."""
-    fraction = t_min + (t_max - t_min) * torch.rand(views, generator=generator)
+    drawn = torch.rand(views, generator=generator, device=generator.device)
+    fraction = t_min + (t_max - t_min) * drawn
     return _index(fraction, steps)
 
 
@@ -73,8 +75,9 @@ def cds_timesteps(
         t₁ and t₂. The gap is drawn for every view.
     """
     low, high = gap
-    second = torch.full((views,), round(sqrt_anneal(progress, *t_2)))
-    gaps = torch.randint(low, high + 1, (views,), generator=generator)
+    device = generator.device
+    second = torch.full((views,), round(sqrt_anneal(progress, *t_2)), device=device)
+    gaps = torch.randint(low, high + 1, (views,), generator=generator, device=device)
     return (second + gaps).clamp_max(t_1_max), second
 
 

@@ -21,6 +21,10 @@ class Mesh:
     faces: Int[Tensor, "f 3"]
     """Indices into `vertices`, int64."""
 
+    def to(self, device: torch.device | str) -> "Mesh":
+        """The same mesh on another device."""
+        return Mesh(self.vertices.to(device), self.faces.to(device))
+
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to draw."""

@@ -82,7 +82,7 @@ def tetrahedral_grid(
     return TetrahedralGrid(
         (low + torch.from_numpy(unit) * extent).float(),
         torch.from_numpy(np.concatenate([_tets_across(axis, cells) for axis in range(3)])),
-        (extent / torch.tensor(cells)).float(),
+        (extent / torch.tensor(cells, device=extent.device)).float(),
         torch.from_numpy(is_boundary),
     )
 

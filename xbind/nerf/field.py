@@ -62,7 +62,7 @@ class FieldConfig:
 
 
 class HashField(nn.Module):
-    """Density and colour in the cube [−radius, radius]³."""
+    """Density and colour in the cube [−radius, radius]³, on the device of the generator given."""
 
     def __init__(self, config: FieldConfig, *, generator: torch.Generator) -> None:
         super().__init__()
@@ -70,7 +70,8 @@ class HashField(nn.Module):
         encoded = config.levels * config.features
 
         def uniform(bound: float, *shape: int) -> nn.Parameter:
-            return nn.Parameter((2 * torch.rand(shape, generator=generator) - 1) * bound)
+            drawn = torch.rand(shape, generator=generator, device=generator.device)
+            return nn.Parameter((2 * drawn - 1) * bound)
 
         self.table = uniform(TABLE_SPREAD, config.levels, 2**config.log2_entries, config.features)
         # He's bound for a layer that a ReLU follows; the last layer keeps the variance

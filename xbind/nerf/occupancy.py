@@ -47,12 +47,14 @@ class OccupancyGrid(nn.Module):
     density: Float[Tensor, "g g g"]
     """The remembered densities, per scene unit."""
 
-    def __init__(self, config: OccupancyConfig, *, radius: float) -> None:
+    def __init__(
+        self, config: OccupancyConfig, *, radius: float, device: torch.device | str = "cpu"
+    ) -> None:
         super().__init__()
         self.config = config
         self.radius = radius
-        self.register_buffer("cells", self._ball())
-        self.register_buffer("density", torch.zeros(self.cells.shape))
+        self.register_buffer("cells", self._ball(torch.device(device)))
+        self.register_buffer("density", torch.zeros_like(self.cells, dtype=torch.float32))
 
     def maintain(
         self,
@@ -75,10 +77,10 @@ class OccupancyGrid(nn.Module):
         A field that is empty everywhere gets its full ball back, with a warning in the log:
         without samples it could never grow again.
         """
-        ball = self._ball()
+        ball = self._ball(self.cells.device)
         index = ball.nonzero()
-        place = torch.rand(index.shape, generator=generator)
-        seen = density(self._world(index + place.to(index.device)))
+        place = torch.rand(index.shape, generator=generator, device=generator.device)
+        seen = density(self._world(index + place))
         remembered = self.config.decay * self.density[ball]
         self.density[ball] = torch.maximum(remembered, seen)
         self.cells.copy_(ball & (self.density >= self.config.threshold))
@@ -89,10 +91,11 @@ class OccupancyGrid(nn.Module):
             )
             self.cells.copy_(ball)
 
-    def _ball(self) -> Bool[Tensor, "g g g"]:
+    def _ball(self, device: torch.device) -> Bool[Tensor, "g g g"]:
         """The cells that reach into the ball."""
         side = self.config.resolution
-        edge = torch.arange(side) * (2 / side) - 1  # low face of each cell, in units of the radius
+        # low face of each cell, in units of the radius
+        edge = torch.arange(side, device=device) * (2 / side) - 1
         nearest = edge.clamp_min(0) + (edge + 2 / side).clamp_max(0)  # its point nearest to 0
         squared = nearest**2
         return squared[:, None, None] + squared[:, None] + squared < 1

@@ -82,8 +82,9 @@ def render(
     """
     origins, directions = (x.reshape(-1, 3) for x in cameras.rays(size))
     count = len(origins)
-    middle = torch.full((count,), 0.5)
-    jitter = middle if generator is None else torch.rand(count, generator=generator)
+    jitter = torch.full((count,), 0.5, device=origins.device)
+    if generator is not None:
+        jitter = torch.rand(count, generator=generator, device=generator.device)
     chunks = zip(*(x.split(RAYS_AT_ONCE) for x in (origins, directions, jitter)), strict=True)
     rays = _join([_render_rays(field, occupancy, *chunk, step=step) for chunk in chunks])
 

@@ -33,7 +33,7 @@ class CoarsePhase:
         self.steps = config.steps
         self.field = HashField(FieldConfig(), generator=generator)
         radius = self.field.config.radius
-        self.occupancy = OccupancyGrid(OccupancyConfig(), radius=radius)
+        self.occupancy = OccupancyGrid(OccupancyConfig(), radius=radius, device=generator.device)
         self.module = nn.ModuleDict({"field": self.field, "occupancy": self.occupancy})
         self.optimizer = torch.optim.Adam(
             self.field.parameters(), config.learning_rate, betas=(0.9, 0.99)
@@ -73,7 +73,7 @@ class CoarsePhase:
     def preview(self) -> Tensor:
         """Four views in a row."""
         with torch.no_grad():
-            image = self._render(orbit(4), None).image
+            image = self._render(orbit(4, device=self.field.table.device), None).image
         return torch.cat(list(image), -1)
 
     def _render(self, cameras: Cameras, generator: torch.Generator | None) -> NerfViews:

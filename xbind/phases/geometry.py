@@ -36,7 +36,9 @@ def convert(field: HashField, threshold: float, resolution: int) -> DMTet:
         EmptySurface: the density is nowhere above the threshold.
     """
     context = "Phase II, converting the NeRF of Phase I"
-    low, high = find_box(field.density, field.config.radius, threshold, context=context)
+    low, high = find_box(
+        field.density, field.config.radius, threshold, context=context, device=field.table.device
+    )
     return DMTet.from_density(field.density, low, high, resolution, threshold=threshold)
 
 
@@ -58,7 +60,8 @@ class GeometryPhase:
     def terms(self, step: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Algorithm 1, lines 9 and 10."""
         mesh = self.dmtet.extract(f"Phase II, step {step}")
-        close = float(torch.rand((), generator=generator)) < self.config.close_share
+        draw = torch.rand((), generator=generator, device=generator.device)
+        close = float(draw) < self.config.close_share
         cameras = draw_views(
             PHASE_2_CAMERAS if close else CameraRange(), self.config.views, generator
         )
@@ -87,7 +90,8 @@ class GeometryPhase:
     def preview(self) -> Tensor:
         """Four normal maps in a row."""
         with torch.no_grad():
-            normals, _ = render_normals(self.dmtet.extract("Preview"), orbit(4), self.config.size)
+            cameras = orbit(4, device=self.dmtet.sdf.device)
+            normals, _ = render_normals(self.dmtet.extract("Preview"), cameras, self.config.size)
         return torch.cat(list(normals), -1)
 
     def result(self) -> Mesh:

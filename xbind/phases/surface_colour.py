@@ -36,7 +36,7 @@ def sample_surface(
     a, b, c = mesh.corners().unbind(1)
     areas = torch.linalg.cross(b - a, c - a).norm(dim=1)
     face = torch.multinomial(areas, count, replacement=True, generator=generator)
-    u, v = torch.rand(2, count, 1, generator=generator)
+    u, v = torch.rand(2, count, 1, generator=generator, device=generator.device)
     u = u.sqrt()  # uniform in the triangle
     points = (1 - u) * a[face] + u * (1 - v) * b[face] + u * v * c[face]
     return points, mesh.face_normals()[face]
@@ -51,7 +51,7 @@ def seen_colours(
     Returns:
         Colours Σwc / Σw in [0, 1] (grey where the ray meets nothing), opacities Σw in [0, 1].
     """
-    middle = torch.full((len(points),), 0.5)
+    middle = torch.full((len(points),), 0.5, device=points.device)
     samples = march(
         points + OUTSIDE * normals, -normals, None,
         radius=field.config.radius, step=RAY_STEP, jitter=middle,
@@ -85,7 +85,7 @@ def fit_texture_field(
     for step in range(FIT_STEPS):
         for group in optimizer.param_groups:
             group["lr"] = FIT_RATE * (1 - 0.9 * step / FIT_STEPS)
-        pick = torch.randint(POINTS, (BATCH,), generator=generator)
+        pick = torch.randint(POINTS, (BATCH,), generator=generator, device=generator.device)
         error = functional.mse_loss(field(points[pick])[1], colours[pick], reduction="none")
         optimizer.zero_grad(set_to_none=True)
         (opacity[pick, None] * error).mean().backward()

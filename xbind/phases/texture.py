@@ -70,7 +70,8 @@ class TexturePhase:
     def preview(self) -> Tensor:
         """Four views in a row."""
         with torch.no_grad():
-            image, _ = self._render(orbit(4), self.config.size)
+            cameras = orbit(4, device=self.mesh.vertices.device)
+            image, _ = self._render(cameras, self.config.size)
         return torch.cat(list(image), -1)
 
     def _render(self, cameras: Cameras, size: int) -> tuple[Tensor, Tensor]:
