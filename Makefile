@@ -7,7 +7,7 @@ TORCH = $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 
 .PHONY: demo test results results-part results-fig6 results-report oracles lint typecheck
-.PHONY: verify-kernels verify-real check-bounds bench clean
+.PHONY: verify-gpu verify-kernels verify-real check-bounds bench clean
 
 demo: $(VENV)/run.stamp
 	$(VENV)/bin/xbind generate --text "a red mug" --out out/demo --overwrite
@@ -71,6 +71,12 @@ typecheck: $(VENV)/dev.stamp
 	rm -rf $(VENV)/typecheck build
 	$(PIP) install --quiet --no-deps --target $(VENV)/typecheck .
 	cd $(VENV)/typecheck && ../bin/mypy --config-file $(CURDIR)/pyproject.toml -p xbind
+
+# What only a CUDA device can show: kernels, guidance steps, CUDA graphs, whole runs. Needs torch for
+# CUDA and Triton in $(VENV).
+verify-gpu: $(VENV)/dev.stamp
+	$(VENV)/bin/python -P -c "import torch; assert torch.cuda.is_available(), 'no CUDA device'"
+	$(VENV)/bin/pytest -q tests/gpu
 
 # Machine code of every Triton kernel for every GPU generation; a GPU is not needed.
 verify-kernels: $(VENV)/dev.stamp

@@ -17,7 +17,7 @@ from xbind.bench.ops import Op, OpCounter, parameters_used
 from xbind.conditioning.audio import FbankConfig
 from xbind.conditioning.depth import DepthConfig
 from xbind.frozen import AlignedEncoder, Bundle, Unclip, Zero123
-from xbind.graph_feeds import trial_feeds
+from xbind.graph_feeds import Feeds, trial_feeds
 from xbind.graphs import GraphRequest, make_module
 from xbind.guidance.noise import NoiseSchedule, alphas_cumprod, scaled_linear_betas
 from xbind.models.bundle import BundleManifest
@@ -52,6 +52,8 @@ class CountedBundle:
     weights: dict[str, int]
     """Network → how many numbers it holds."""
     count: Callable[[GraphRequest], StepWork]
+    feeds: Callable[[GraphRequest], Feeds]
+    """What a graph is given, as shapes."""
 
 
 @contextmanager
@@ -62,11 +64,11 @@ def counted_bundle(architecture: Architecture) -> Iterator[CountedBundle]:
         architecture: the shapes, such as `xbind.models.sd21.sd21()`.
     """
     with TemporaryDirectory() as folder, FakeTensorMode(allow_non_fake_inputs=True):
-        manifest = _manifest(Path(folder), architecture)
+        manifest = manifest_of(Path(folder), architecture)
         # it draws again until every number is in range, and there are no numbers
         with patch.object(init, "trunc_normal_", lambda tensor, **_: tensor):
             nets = {name: build() for name, (build, _) in networks(architecture).items()}
-        bundle = _bundle(manifest, architecture, nets)
+        bundle = bundle_of(manifest, architecture, nets)
         found: dict[GraphRequest, StepWork] = {}
 
         def count(request: GraphRequest) -> StepWork:
@@ -75,11 +77,15 @@ def counted_bundle(architecture: Architecture) -> Iterator[CountedBundle]:
             return found[request]
 
         weights = {k: sum(p.numel() for p in net.parameters()) for k, net in nets.items()}
-        yield CountedBundle(manifest, weights, count)
+        yield CountedBundle(manifest, weights, count, lambda request: _feeds(bundle, request))
+
+
+def _feeds(bundle: Bundle, request: GraphRequest) -> Feeds:
+    return trial_feeds(bundle, request, 0.5, torch.Generator().manual_seed(0))
 
 
 def _count(bundle: Bundle, request: GraphRequest) -> StepWork:
-    feeds = trial_feeds(bundle, request, 0.5, torch.Generator().manual_seed(0))
+    feeds = _feeds(bundle, request)
     module = make_module(bundle, request.name)
     with torch.no_grad(), parameters_used() as used, OpCounter() as counter:
         module(**feeds)
@@ -87,7 +93,7 @@ def _count(bundle: Bundle, request: GraphRequest) -> StepWork:
     return StepWork(tuple(counter.ops), counter.peak_bytes, weights)
 
 
-def _manifest(folder: Path, architecture: Architecture) -> BundleManifest:
+def manifest_of(folder: Path, architecture: Architecture) -> BundleManifest:
     """As much of one as says which graphs a run needs."""
     (folder / "clip").mkdir()
     (folder / "clip/config.json").write_text(json.dumps(dict(architecture.clip)))
@@ -99,7 +105,8 @@ def _manifest(folder: Path, architecture: Architecture) -> BundleManifest:
     return BundleManifest(folder, raw)
 
 
-def _bundle(manifest: BundleManifest, architecture: Architecture, nets: dict[str, Any]) -> Bundle:
+def bundle_of(manifest: BundleManifest, architecture: Architecture, nets: dict[str, Any]) -> Bundle:
+    """Frozen networks of these shapes, by their folders, as a bundle."""
     frozen = {name: net.eval().requires_grad_(False) for name, net in nets.items()}
     betas = scaled_linear_betas()
     d = architecture.bind.embed_dim

@@ -247,19 +247,20 @@ def _computed(
     shapes = load_shapes(manifest, mode)
     with mode:
         like = trial_feeds(shapes, trial.request, SHARE, torch.Generator().manual_seed(0))
-    feeds = {name: _drawn(name, x, generator) for name, x in like.items()}
+    feeds = {name: draw_like(name, x, generator) for name, x in like.items()}
     returned = module(**feeds)
     outputs = (returned,) if isinstance(returned, Tensor) else returned
     names = output_names(trial.request.name, module)
     return {n: x.detach() for n, x in zip(names, outputs, strict=True)}, feeds
 
 
-def _drawn(name: str, like: Tensor, generator: torch.Generator) -> Tensor:
+def draw_like(name: str, like: Tensor, generator: torch.Generator) -> Tensor:
     """Numbers of a feed's kind: images in [0, 1], steps in the middle, the rest normal."""
+    device = generator.device
     if not like.is_floating_point():
-        return torch.full(like.shape, 500, dtype=like.dtype)
+        return torch.full(like.shape, 500, dtype=like.dtype, device=device)
     if name == "image":
-        return torch.rand(like.shape, generator=generator)
+        return torch.rand(like.shape, generator=generator, device=device)
     if name in ("weight", "clamp", "cfg_scale", "w_img"):
-        return torch.full(like.shape, 2.0)
-    return torch.randn(like.shape, generator=generator)
+        return torch.full(like.shape, 2.0, device=device)
+    return torch.randn(like.shape, generator=generator, device=device)

@@ -1,0 +1,56 @@
+"""Guidance steps on a real device: the CPU's numbers, and the same ones when they are replayed."""
+
+import pytest
+import torch
+
+from xbind.engine.cuda_graph import Recorder
+from xbind.frozen import load_bundle
+from xbind.graph_feeds import trial_feeds
+from xbind.graphs import STEPS, GraphRequest, eager_steps
+from xbind.models.bundle import load_manifest
+
+CUDA = torch.device("cuda")
+
+
+@pytest.fixture(scope="module")
+def manifest():
+    return load_manifest("mini")
+
+
+@pytest.fixture(scope="module")
+def steps(manifest):
+    """On the CPU, on CUDA, and as CUDA graphs."""
+    torch.backends.cudnn.allow_tf32 = False
+    there = load_bundle(manifest).to(CUDA)
+    graphs = eager_steps(there, recorder=Recorder())
+    return eager_steps(load_bundle(manifest)), eager_steps(there), graphs
+
+
+def feeds_of(manifest, name, seed):
+    batch = 5 if name == "ms" else 2
+    generator = torch.Generator().manual_seed(seed)
+    return trial_feeds(load_bundle(manifest), GraphRequest(name, batch, 64), 0.5, generator)
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_loss_and_gradient_are_the_cpus(name, manifest, steps):
+    feeds = feeds_of(manifest, name, 0)
+    on_cpu, on_cuda = steps[0](name), steps[1](name)
+    want = run(on_cpu, feeds)
+    got = run(on_cuda, {k: x.to(CUDA) for k, x in feeds.items()})
+    for a, b in zip(got, want, strict=True):
+        a = a.cpu()
+        assert torch.linalg.vector_norm(a - b) <= 2e-3 * torch.linalg.vector_norm(b)
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_replay_is_what_eager_torch_computes(name, manifest, steps):
+    for seed in (1, 2):  # recorded, then replayed with other numbers
+        feeds = {k: x.to(CUDA) for k, x in feeds_of(manifest, name, seed).items()}
+        for a, b in zip(run(steps[2](name), feeds), run(steps[1](name), feeds), strict=True):
+            assert torch.linalg.vector_norm(a - b) <= 1e-4 * torch.linalg.vector_norm(b)
+
+
+def run(step, feeds):
+    first, *others = step.inputs
+    return step(feeds[first], **{name: feeds[name] for name in others})
