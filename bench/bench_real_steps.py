@@ -13,7 +13,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from rich.console import Console
@@ -48,11 +48,16 @@ def main() -> None:
         request
         for name in arguments.preset
         for request in requests_of_run(preset_named(name), _manifest(architecture))
+        if not arguments.only or request.name in arguments.only
     )
     with counted_bundle(architecture) as counted:
         work = {request: counted.count(request) for request in requests}
         shapes = {request: counted.feeds(request) for request in requests}
     bundle = in_precision(random_bundle(architecture, arguments.precision), arguments.precision)
+    if arguments.channels_last:
+        for prior in (bundle.unclip, bundle.zero123):
+            for net in (prior.unet, prior.vae):
+                nn.Module.to(cast(nn.Module, net), memory_format=torch.channels_last)
     rows, card = [], gpu_named(arguments.card)
     for request in requests:
         row = _measure(bundle, request, shapes[request], arguments.seconds)
@@ -76,6 +81,8 @@ def _parse() -> argparse.Namespace:
     choices = ("float32", "float16", "bfloat16")
     parser.add_argument("--precision", default="float16", choices=choices)
     parser.add_argument("--card", default="h100", choices=GPUS, help="whose projection to show")
+    parser.add_argument("--only", nargs="+", help="names of graphs, such as sds2d_img")
+    parser.add_argument("--channels-last", action="store_true", help="of UNets and VAEs")
     parser.add_argument("--seconds", type=float, default=1.0, help="about so long per measurement")
     parser.add_argument("--json", type=Path, help="append one line per graph")
     return parser.parse_args()

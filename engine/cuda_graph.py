@@ -5,7 +5,8 @@ for that. A step is a pure function of tensors of fixed shapes, gradient include
 can be recorded and started together. The numbers are eager torch's.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -65,14 +66,26 @@ class Recorder:
 
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(WARM_UP):
-                call()
-        torch.cuda.current_stream().wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool):
-            outputs = call()
+        with _measured_convolutions():
+            with torch.cuda.stream(side):
+                for _ in range(WARM_UP):
+                    call()
+            torch.cuda.current_stream().wait_stream(side)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph, pool=self._pool):
+                outputs = call()
         return _Recorded(graph, inputs, outputs)
+
+
+@contextmanager
+def _measured_convolutions() -> Iterator[None]:
+    """While open, cuDNN tries its kernels on each new shape: what it guesses can be 20 × slower."""
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
 
 
 class GraphedStep:
