@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from xbind.bench.counted import bundle_of, counted_bundle, manifest_of
+from xbind.bench.counted import StepWork, bundle_of, counted_bundle, manifest_of
 from xbind.bench.gpus import GPUS, gpu_named
 from xbind.bench.projection import Assumptions, step_seconds
 from xbind.bench.timing import describe_versions, device_name, quantiles_ms
@@ -34,6 +34,8 @@ from xbind.random_bundle import networks
 from xbind.trial_build import draw_like
 
 CUDA = torch.device("cuda")
+LAYOUTS = {"channels first": torch.contiguous_format, "channels last": torch.channels_last}
+"""Of the weights of UNets and VAEs."""
 TWIN = 1e-2
 """How far a replay may be from eager torch, relative: libraries may choose other kernels."""
 
@@ -54,25 +56,35 @@ def main() -> None:
         work = {request: counted.count(request) for request in requests}
         shapes = {request: counted.feeds(request) for request in requests}
     bundle = in_precision(random_bundle(architecture, arguments.precision), arguments.precision)
-    if arguments.channels_last:
+    rows: list[dict[str, Any]] = []
+    for layout in list(LAYOUTS)[: 2 if arguments.channels_last else 1]:
         for prior in (bundle.unclip, bundle.zero123):
             for net in (prior.unet, prior.vae):
-                nn.Module.to(cast(nn.Module, net), memory_format=torch.channels_last)
-    rows, card = [], gpu_named(arguments.card)
-    for request in requests:
-        row = _measure(bundle, request, shapes[request], arguments.seconds)
-        row["tflop"] = work[request].flops / 1e12
-        row["projected_ms"] = 1e3 * step_seconds(work[request], card, Assumptions())
-        row |= {"precision": arguments.precision, "device": device_name(CUDA)}
-        rows.append(row | {"card": card.name, "versions": describe_versions()})
-        if arguments.json:
-            with arguments.json.open("a") as file:
-                file.write(json.dumps(rows[-1]) + "\n")
-        console.print(f"{row['graph']}: {row['eager_ms']:.1f} ms, graph {row['graph_ms']:.1f} ms")
+                nn.Module.to(cast(nn.Module, net), memory_format=LAYOUTS[layout])
+        for request in requests:
+            row = _measure(bundle, request, shapes[request], arguments.seconds)
+            row |= _about(request, work[request], layout, arguments)
+            rows.append(row)
+            if arguments.json:
+                with arguments.json.open("a") as file:
+                    file.write(json.dumps(row) + "\n")
+            console.print(f"{row['graph']} {layout}: graph {row['graph_ms']:.1f} ms")
     console.print(_table(rows))
     differ = [row["graph"] for row in rows if not row["difference"] <= TWIN]
     if differ:
         sys.exit(f"A replay computes something else than eager torch: {', '.join(differ)}")
+
+
+def _about(
+    request: GraphRequest, work: StepWork, layout: str, arguments: argparse.Namespace
+) -> dict[str, Any]:
+    card = gpu_named(arguments.card)
+    return {
+        "graph": request.label, "layout": layout, "precision": arguments.precision,
+        "tflop": work.flops / 1e12, "card": card.name,
+        "projected_ms": 1e3 * step_seconds(work, card, Assumptions()),
+        "device": device_name(CUDA), "versions": describe_versions(),
+    }  # fmt: skip
 
 
 def _parse() -> argparse.Namespace:
@@ -82,7 +94,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--precision", default="float16", choices=choices)
     parser.add_argument("--card", default="h100", choices=GPUS, help="whose projection to show")
     parser.add_argument("--only", nargs="+", help="names of graphs, such as sds2d_img")
-    parser.add_argument("--channels-last", action="store_true", help="of UNets and VAEs")
+    parser.add_argument("--channels-last", action="store_true", help="UNets and VAEs so, too")
     parser.add_argument("--seconds", type=float, default=1.0, help="about so long per measurement")
     parser.add_argument("--json", type=Path, help="append one line per graph")
     return parser.parse_args()
@@ -132,7 +144,7 @@ def _measure(
         for a, b in zip(found, wanted, strict=True)
     )
     return {
-        "graph": request.label, "eager_ms": eager.p50_ms, "graph_ms": replayed.p50_ms,
+        "eager_ms": eager.p50_ms, "graph_ms": replayed.p50_ms,
         "activation_bytes": peak, "difference": difference,
         "finite": all(bool(x.isfinite().all()) for x in wanted),
     }  # fmt: skip
@@ -152,13 +164,21 @@ class _Forward:
 
 def _table(rows: list[dict[str, Any]]) -> Table:
     table = Table(title=f"{rows[0]['device']}, {rows[0]['precision']}")
-    for column in ("graph", "TFLOP", "eager ms", "CUDA graph ms", "TFLOP/s", "projected ms"):
+    for column in (
+        "graph",
+        "layout",
+        "TFLOP",
+        "eager ms",
+        "CUDA graph ms",
+        "TFLOP/s",
+        "projected ms",
+    ):
         table.add_column(column, justify="left" if column == "graph" else "right")
     for column in ("activations GiB", "difference", "finite"):
         table.add_column(column, justify="right")
     for row in rows:
         table.add_row(
-            row["graph"], f"{row['tflop']:.2f}", f"{row['eager_ms']:.1f}", f"{row['graph_ms']:.1f}",
+            row["graph"], row["layout"], f"{row['tflop']:.2f}", f"{row['eager_ms']:.1f}", f"{row['graph_ms']:.1f}",
             f"{1e3 * row['tflop'] / row['graph_ms']:.0f}", f"{row['projected_ms']:.1f}",
             f"{row['activation_bytes'] / 2**30:.2f}", f"{row['difference']:.0e}",
             "yes" if row["finite"] else "NO",
