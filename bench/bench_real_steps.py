@@ -178,7 +178,8 @@ def _table(rows: list[dict[str, Any]]) -> Table:
         table.add_column(column, justify="right")
     for row in rows:
         table.add_row(
-            row["graph"], row["layout"], f"{row['tflop']:.2f}", f"{row['eager_ms']:.1f}", f"{row['graph_ms']:.1f}",
+            row["graph"], row["layout"], f"{row['tflop']:.2f}",
+            f"{row['eager_ms']:.1f}", f"{row['graph_ms']:.1f}",
             f"{1e3 * row['tflop'] / row['graph_ms']:.0f}", f"{row['projected_ms']:.1f}",
             f"{row['activation_bytes'] / 2**30:.2f}", f"{row['difference']:.0e}",
             "yes" if row["finite"] else "NO",
