@@ -1,30 +1,97 @@
-"""Train the mini bundle: `python -m xbind.mini.train PART --work FOLDER [--samples N]`.
+"""Train the mini bundle: `python -m xbind.mini.train PART --work FOLDER [--samples N] …`.
 
 From nothing, in this order: world, vae, bind, encode, audio, depth, clip, unclip, view, zero123,
-judge, decoder, assemble. Each part resumes from its checkpoint in FOLDER. To go on from the shipped
-weights instead: world, unpack, encode, then any of the others, then assemble.
+near_misses, judge, decoder, assemble. Each part resumes from its checkpoint in FOLDER. To go on
+from the shipped weights instead: world, unpack, encode, then any of the others, then assemble.
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import torch
 
-from xbind.mini.train.parts import PARTS
+from xbind.errors import XBindError
+from xbind.mini.train.parts import PARTS, TAKEN, Sitting
 
 
-def main() -> None:
-    """Parse the part and its length, train it."""
-    parser = argparse.ArgumentParser(prog="python -m xbind.mini.train", description=__doc__)
+def main(argv: list[str] | None = None) -> None:
+    """Parse the part and its options, and do it."""
+    given = vars(_parser().parse_args(argv))
+    part = given.pop("part")
+    torch.set_num_threads(given.pop("threads"))
+    options = {name: value for name, value in given.items() if value is not None}
+    try:
+        for name in options.keys() & TAKEN.keys():
+            _check_taken(name, part)
+        if "device" in options:
+            options["device"] = choose_device(options["device"])
+        sitting = Sitting(**options)
+        sitting.work.mkdir(parents=True, exist_ok=True)
+        PARTS[part](sitting)
+    except XBindError as error:
+        sys.exit(f"xbind.mini.train: {error}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m xbind.mini.train",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("part", choices=PARTS)
     parser.add_argument("--work", type=Path, required=True, help="folder of data and checkpoints")
-    parser.add_argument("--samples", type=int, help="training samples in all, over all sittings")
+    parser.add_argument(
+        "--samples",
+        type=_positive,
+        help="training samples in all, over all sittings, those of an unpacked bundle included; "
+        "for world and near_misses: objects",
+    )
+    parser.add_argument("--batch", type=_positive, help="samples per step")
     parser.add_argument("--decay", type=float, help="last part of the run with a falling rate")
-    parser.add_argument("--threads", type=int, default=1)
-    given = parser.parse_args()
-    torch.set_num_threads(given.threads)
-    given.work.mkdir(parents=True, exist_ok=True)
-    PARTS[given.part](given.work, given.samples, given.decay)
+    parser.add_argument("--device", choices=("cpu", "cuda"), help="where it computes; default: cpu")
+    parser.add_argument("--workers", type=_positive, help="processes that render; default: 1")
+    parser.add_argument("--bundle", type=Path, help="folder to assemble or unpack; default: mini")
+    parser.add_argument("--threads", type=_positive, default=1, help="of the CPU, per process")
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError
+    return value
+
+
+_positive.__name__ = "positive integer"  # argparse names the type so
+
+
+def _check_taken(option: str, part: str) -> None:
+    """Refuse an option that would do nothing.
+
+    Raises:
+        XBindError: the part does not take it.
+    """
+    if part not in TAKEN[option]:
+        takers = ", ".join(name for name in PARTS if name in TAKEN[option])
+        raise XBindError(f"{part} takes no --{option}; these do: {takers}.\nLeave it out.")
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name, set up for training.
+
+    Raises:
+        XBindError: torch finds no CUDA.
+    """
+    if name == "cuda":
+        if not torch.cuda.is_available():
+            raise XBindError(
+                f"--device cuda was asked for; torch {torch.__version__} finds no CUDA device.\n"
+                "Leave out --device, or install a torch built for CUDA on a machine with a GPU."
+            )
+        torch.backends.cudnn.benchmark = True  # every step has the same shapes
+        torch.set_float32_matmul_precision("high")  # TensorFloat-32 for what autocast leaves
+    return torch.device(name)
 
 
 if __name__ == "__main__":

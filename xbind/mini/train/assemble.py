@@ -22,7 +22,7 @@ from xbind.mini.train.convnet import (
     build_view,
     load_convnet,
 )
-from xbind.mini.train.lengths import BATCHES
+from xbind.mini.train.lengths import BATCHES, CPU, samples_seen
 from xbind.mini.train.loop import averaged, save_atomic
 from xbind.mini.train.priors import EMBEDDING_NORM, Zero123Net, build_unet
 from xbind.mini.train.vae import load_vae
@@ -113,16 +113,18 @@ def assemble(work: Path, folder: Path = SHIPPED / "mini") -> None:
 def _samples_seen(work: Path) -> dict[str, int]:
     """Samples that each part was trained on, over all sittings."""
     seen = {}
-    for name, batch in BATCHES.items():
+    for name in BATCHES:
         if (work / f"{name}.pt").exists():
-            seen[name] = batch * torch.load(work / f"{name}.pt", weights_only=True)["step"]
+            state = torch.load(work / f"{name}.pt", map_location=CPU, weights_only=True)
+            seen[name] = samples_seen(name, state)
     return seen
 
 
 def unpack(work: Path, folder: Path = SHIPPED / "mini") -> None:
     """Turn a bundle back into checkpoints, so that training can go on from its weights.
 
-    The optimisers start anew; the priors still need `world` and `encode`.
+    The optimisers start anew, the count of samples goes on; the priors still need `world` and
+    `encode`.
     """
     seen = json.loads((folder / "bundle.json").read_text())["training_samples"]
 
@@ -143,8 +145,10 @@ def unpack(work: Path, folder: Path = SHIPPED / "mini") -> None:
         "normalizer": read(f"unclip/image_normalizer/{DIFFUSERS_WEIGHTS}"),
     }
     for name, state in parts.items():
-        step = seen.get(name, 0) // BATCHES.get(name, 1)
-        save_atomic({"model": state, "ema": state, "step": step}, work / f"{name}.pt")
+        samples = seen.get(name, 0)
+        step = samples // BATCHES.get(name, 1)
+        checkpoint = {"model": state, "ema": state, "step": step, "samples": samples}
+        save_atomic(checkpoint, work / f"{name}.pt")
 
 
 def _assemble_encoders(work: Path, folder: Path) -> None:

@@ -19,7 +19,8 @@ from xbind.mini.train.bind import (
 )
 from xbind.mini.train.data import Split, World, draw, images
 from xbind.mini.train.latents import load_image_embeddings
-from xbind.mini.train.loop import LoopConfig, averaged, train
+from xbind.mini.train.lengths import CPU, LoopConfig
+from xbind.mini.train.loop import averaged, train
 from xbind.mini.world.categories import CATEGORIES
 from xbind.mini.world.sounds import synthesise
 from xbind.models.bind import BindModel
@@ -154,10 +155,10 @@ def train_depth(world: World, work: Path, config: LoopConfig) -> None:
     train("bind_depth", _Tower(bind, "depth"), losses, config, work, validate=validate)
 
 
-def encode_sounds(work: Path) -> None:
+def encode_sounds(work: Path, device: torch.device = CPU) -> None:
     """Aligned embeddings of the sounds that may be trained on → `audio_embeddings.npy`."""
-    bind, sounds = load_bind(work), load_sounds(work)
+    bind, sounds = load_bind(work).to(device), load_sounds(work).to(device)
     trained = sounds[:, : sounds.shape[1] - HELD_OUT_CLIPS]
     with torch.inference_mode():
         audio = torch.stack([bind.embed("audio", clips[:, None]) for clips in trained])
-    np.save(work / "audio_embeddings.npy", audio.half().numpy())
+    np.save(work / "audio_embeddings.npy", audio.half().cpu().numpy())

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from xbind.mini.train.augment import augment
 from xbind.mini.train.captions import CONTEXT_LENGTH, Bank, build_tokenizer, draw_captions, matches
 from xbind.mini.train.data import Draw, Split, World, draw, images
-from xbind.mini.train.loop import LoopConfig, averaged, train
+from xbind.mini.train.lengths import LoopConfig
+from xbind.mini.train.loop import averaged, train
 from xbind.mini.world.captions import prompts
 from xbind.models.bind import BindModel
 from xbind.models.bind_config import BindConfig, StemLayer, TrunkConfig

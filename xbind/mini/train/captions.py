@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
@@ -64,6 +65,13 @@ def build_bank(seed: int = 0) -> Bank:
                     rows[kind, k, c, a] = torch.arange(first, len(ids))
     attributes = torch.tensor(named)
     return Bank(torch.tensor(ids), attributes[:, 0], attributes[:, 1], attributes[:, 2], rows)
+
+
+def caption_table(bank: Bank, kinds: tuple[str, ...]) -> Int[Tensor, "s k c a n"]:
+    """Rows of the bank by kind of caption, category, colour and adjective of the object."""
+    cells = (len(CATEGORIES), len(COLOUR_NAMES), len(ADJECTIVES))
+    rows = [bank.rows[kind, *cell] for kind in kinds for cell in np.ndindex(cells)]
+    return torch.stack(rows).view(len(kinds), *cells, PER_CELL)
 
 
 def draw_captions(

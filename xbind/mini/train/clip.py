@@ -23,8 +23,9 @@ from xbind.mini.train.bind import (
 )
 from xbind.mini.train.captions import Bank, draw_captions, matches
 from xbind.mini.train.data import World, draw, images
-from xbind.mini.train.latents import encode_images
-from xbind.mini.train.loop import LoopConfig, averaged, train
+from xbind.mini.train.latents import encode_views
+from xbind.mini.train.lengths import CPU, LoopConfig
+from xbind.mini.train.loop import averaged, train
 from xbind.models.preprocess import normalise_image
 
 
@@ -79,7 +80,8 @@ def load_clip(work: Path) -> CLIPVisionModelWithProjection:
     return clip.eval().requires_grad_(False)
 
 
-def encode_clip(world: World, work: Path) -> None:
+def encode_clip(world: World, work: Path, device: torch.device = CPU) -> None:
     """Its embeddings of the training views → `clip_embeddings.npy`."""
-    clip = load_clip(work)
-    np.save(work / "clip_embeddings.npy", encode_images(lambda x: embed_clip(clip, x), world))
+    clip = load_clip(work).to(device)
+    rows = encode_views(lambda x: embed_clip(clip, normalise_image(x)), world, device)
+    np.save(work / "clip_embeddings.npy", rows)

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from xbind.mini.train.augment import augment, reframe
-from xbind.mini.train.data import Draw, Split, World, draw, images, on_white
-from xbind.mini.train.latents import COLOUR_VIEWS
-from xbind.mini.train.loop import LoopConfig, averaged, train
+from xbind.mini.train.data import Draw, Split, World, draw, images
+from xbind.mini.train.latents import encode_views
+from xbind.mini.train.lengths import CPU, LoopConfig
+from xbind.mini.train.loop import averaged, train
 from xbind.mini.world.categories import CATEGORIES, COLOUR_NAMES
 from xbind.models.convnet import LOG_ZOOM, ConvNet
 
@@ -150,20 +151,10 @@ def load_convnet(net: ConvNet, checkpoint: Path) -> ConvNet:
     return net.eval().requires_grad_(False)
 
 
-def encode_poses(world: World, work: Path) -> None:
+def encode_poses(world: World, work: Path, device: torch.device = CPU) -> None:
     """What the estimator reads off the training views → `seen_poses.npy`, float16 [o,v,3].
 
     Elevation / 45°, cos and sin of the azimuth.
     """
-    view, split, rows = load_convnet(build_view(), work / "view.pt"), world.train, []
-    with torch.inference_mode():
-        for o in range(0, split.objects, 8):
-            x = on_white(split.rgba[o : o + 8, :COLOUR_VIEWS].reshape(-1, 64, 64, 4))
-            rows.append(view(x)[:, :3].half().numpy())
-    poses = np.concatenate(rows).reshape(split.objects, COLOUR_VIEWS, 3)
-    np.save(work / "seen_poses.npy", poses)
-
-
-def load_seen_poses(work: Path) -> np.ndarray:
-    """What `encode_poses` wrote."""
-    return np.load(work / "seen_poses.npy", allow_pickle=False)
+    view = load_convnet(build_view(), work / "view.pt").to(device)
+    np.save(work / "seen_poses.npy", encode_views(lambda x: view(x)[:, :3], world, device))

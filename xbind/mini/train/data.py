@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from xbind.errors import XBindError
+from xbind.mini.train.lengths import CPU
 from xbind.mini.world.dataset import load_split
 
 
@@ -78,15 +79,15 @@ def _open(work: Path, name: str, part: str) -> Split:
     return Split(**load_split(work / name))
 
 
-def on_white(rgba: np.ndarray) -> Float[Tensor, "b 3 h w"]:
+def on_white(rgba: np.ndarray, device: torch.device = CPU) -> Float[Tensor, "b 3 h w"]:
     """Premultiplied uint8 [b,h,w,4] → images in [0,1] on a white background."""
-    x = torch.from_numpy(np.ascontiguousarray(rgba)).float() / 255
+    x = torch.from_numpy(np.ascontiguousarray(rgba)).to(device).float() / 255
     return (x[..., :3] + 1 - x[..., 3:]).clamp(0, 1).permute(0, 3, 1, 2).contiguous()
 
 
-def as_image(normals: np.ndarray) -> Float[Tensor, "b 3 h w"]:
+def as_image(normals: np.ndarray, device: torch.device = CPU) -> Float[Tensor, "b 3 h w"]:
     """uint8 [b,h,w,3] → [0,1]."""
-    x = torch.from_numpy(np.ascontiguousarray(normals)).float() / 255
+    x = torch.from_numpy(np.ascontiguousarray(normals)).to(device).float() / 255
     return x.permute(0, 3, 1, 2).contiguous()
 
 

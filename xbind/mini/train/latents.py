@@ -9,9 +9,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from xbind.errors import XBindError
 from xbind.mini.train.bind import load_bind
 from xbind.mini.train.captions import build_bank
-from xbind.mini.train.data import Split, World, as_image, on_white
+from xbind.mini.train.data import World, as_image, on_white
+from xbind.mini.train.lengths import CPU
 from xbind.mini.train.loop import averaged
 from xbind.mini.train.vae import build_vae
 from xbind.models.preprocess import normalise_image
@@ -22,49 +24,57 @@ NORMAL_VIEWS = 2
 """Views of each object that the priors see as a normal map."""
 
 
-def encode_latents(world: World, work: Path) -> None:
+def at_once(device: torch.device) -> int:
+    """Objects that are encoded together: caches of CPUs are small."""
+    return 8 if device.type == "cpu" else 64
+
+
+def encode_latents(world: World, work: Path, device: torch.device = CPU) -> None:
     """VAE means of colour views and normal maps → `latents.npy`, `normal_latents.npy`."""
     vae = build_vae()
     vae.load_state_dict(averaged(work / "vae_folded.pt"))
-    vae.eval().requires_grad_(False)
-    split = world.train
+    vae.eval().requires_grad_(False).to(device)
+    split, step = world.train, at_once(device)
 
     def encode(x: Tensor) -> np.ndarray:
-        return vae.encode(x * 2 - 1).latent_dist.mean.half().numpy()
+        return vae.encode(x * 2 - 1).latent_dist.mean.half().cpu().numpy()
 
     colour = np.zeros((split.objects, COLOUR_VIEWS, 4, 16, 16), np.float16)
     normal = np.zeros((split.objects, NORMAL_VIEWS, 4, 16, 16), np.float16)
     with torch.inference_mode():
-        for o in range(0, split.objects, 8):
-            views = split.rgba[o : o + 8, :COLOUR_VIEWS]
-            colour[o : o + 8] = encode(on_white(views.reshape(-1, 64, 64, 4))).reshape(
+        for o in range(0, split.objects, step):
+            views = split.rgba[o : o + step, :COLOUR_VIEWS].reshape(-1, 64, 64, 4)
+            colour[o : o + step] = encode(on_white(views, device)).reshape(
                 -1, COLOUR_VIEWS, 4, 16, 16
             )
-            maps = split.normals[o : o + 8, :NORMAL_VIEWS]
-            normal[o : o + 8] = encode(as_image(maps.reshape(-1, 64, 64, 3))).reshape(
+            maps = split.normals[o : o + step, :NORMAL_VIEWS].reshape(-1, 64, 64, 3)
+            normal[o : o + step] = encode(as_image(maps, device)).reshape(
                 -1, NORMAL_VIEWS, 4, 16, 16
             )
     np.save(work / "latents.npy", colour)
     np.save(work / "normal_latents.npy", normal)
 
 
-def encode_images(embed: Callable[[Tensor], Tensor], world: World) -> np.ndarray:
-    """Embeddings of the colour views, float16 [o,v,d]."""
-    split, rows = world.train, []
+def encode_views(
+    embed: Callable[[Tensor], Tensor], world: World, device: torch.device = CPU
+) -> np.ndarray:
+    """What a network says of the colour views in [0,1], float16 [o,v,d]."""
+    split, step, rows = world.train, at_once(device), []
     with torch.inference_mode():
-        for o in range(0, split.objects, 8):
-            x = on_white(split.rgba[o : o + 8, :COLOUR_VIEWS].reshape(-1, 64, 64, 4))
-            rows.append(embed(normalise_image(x)).half().numpy())
+        for o in range(0, split.objects, step):
+            views = split.rgba[o : o + step, :COLOUR_VIEWS].reshape(-1, 64, 64, 4)
+            rows.append(embed(on_white(views, device)).half().cpu().numpy())
     return np.concatenate(rows).reshape(split.objects, COLOUR_VIEWS, -1)
 
 
-def encode_embeddings(world: World, work: Path) -> None:
+def encode_embeddings(world: World, work: Path, device: torch.device = CPU) -> None:
     """Aligned embeddings of views and captions → `image_embeddings.npy`, `text_embeddings.npy`."""
-    bind = load_bind(work)
-    np.save(work / "image_embeddings.npy", encode_images(lambda x: bind.embed("vision", x), world))
+    bind = load_bind(work).to(device)
+    images = encode_views(lambda x: bind.embed("vision", normalise_image(x)), world, device)
+    np.save(work / "image_embeddings.npy", images)
     with torch.inference_mode():
-        text = torch.cat([bind.embed("text", ids) for ids in build_bank().ids.split(256)])
-    np.save(work / "text_embeddings.npy", text.half().numpy())
+        text = [bind.embed("text", ids.to(device)) for ids in build_bank().ids.split(256)]
+    np.save(work / "text_embeddings.npy", torch.cat(text).half().cpu().numpy())
 
 
 def load_image_embeddings(work: Path) -> np.ndarray:
@@ -74,34 +84,66 @@ def load_image_embeddings(work: Path) -> np.ndarray:
 
 @dataclass(frozen=True, slots=True)
 class Latents:
-    """Everything of the training split that the priors need, in memory."""
+    """Everything of the training split that the priors need, on the device that trains them."""
 
-    colour: np.ndarray
-    """float16 [o,v,4,16,16], colour views."""
-    normal: np.ndarray
-    """float16 [o,n,4,16,16], normal maps of the first n views."""
-    image: np.ndarray
-    """float16 [o,v,d], unit embeddings of the colour views."""
+    colour: Float[Tensor, "o v 4 16 16"]
+    """Colour views, float16."""
+    normal: Float[Tensor, "o n 4 16 16"]
+    """Normal maps of the first n views, float16."""
+    image: Float[Tensor, "o v d"]
+    """Unit embeddings of the colour views, float16."""
     text: Float[Tensor, "n d"]
     """Unit embeddings of the caption bank."""
     audio: Float[Tensor, "k n d"]
     """Unit embeddings of the sounds per category."""
-    split: Split
+    pose: Float[Tensor, "o v 4"]
+    """Of the colour views: elevation, azimuth (degrees), distance, field of view (degrees)."""
+    labels: Int[Tensor, "o 2"]
+    """Category, colour."""
+    adjective: Int[Tensor, " o"]
+    """0 none, 1 tall, 2 short."""
 
 
-def load_latents(world: World, work: Path) -> Latents:
-    """Read what the `encode_*` functions wrote."""
+def load_array(path: Path, device: torch.device = CPU) -> Tensor:
+    """An array of the `encode_*` functions as a tensor.
 
-    def read(name: str) -> np.ndarray:
-        return np.load(work / f"{name}.npy", allow_pickle=False)
+    Raises:
+        XBindError: it is not there.
+    """
+    if not path.exists():
+        raise XBindError(
+            f"No {path.name} in {path.parent}.\n"
+            f"Make it with:  python -m xbind.mini.train encode --work {path.parent}"
+        )
+    return torch.from_numpy(np.load(path, allow_pickle=False)).to(device)
+
+
+def load_latents(world: World, work: Path, device: torch.device = CPU) -> Latents:
+    """Read what the `encode_*` functions wrote.
+
+    Raises:
+        XBindError: an array is missing, or was made of another number of objects.
+    """
+    split = world.train
+    colour = load_array(work / "latents.npy", device)
+    if len(colour) != split.objects:
+        raise XBindError(
+            f"{work / 'latents.npy'} holds {len(colour)} objects, the world {split.objects}.\n"
+            f"Make it anew with:  python -m xbind.mini.train encode --work {work}"
+        )
+
+    def attribute(array: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.array(array)).to(device)  # copied: the file is read-only
 
     return Latents(
-        read("latents"),
-        read("normal_latents"),
-        read("image_embeddings"),
-        torch.from_numpy(read("text_embeddings")).float(),
-        torch.from_numpy(read("audio_embeddings")).float(),
-        world.train,
+        colour,
+        load_array(work / "normal_latents.npy", device),
+        load_array(work / "image_embeddings.npy", device),
+        load_array(work / "text_embeddings.npy", device).float(),
+        load_array(work / "audio_embeddings.npy", device).float(),
+        attribute(split.pose[:, : colour.shape[1]]),
+        attribute(split.labels),
+        attribute(split.adjective).long(),
     )
 
 
@@ -119,13 +161,18 @@ class TargetDraw:
 def draw_targets(
     data: Latents, count: int, generator: torch.Generator, *, normal_share: float
 ) -> TargetDraw:
-    """Draw latents of random views, a share of them of normal maps."""
-    objects = torch.randint(len(data.colour), (count,), generator=generator)
-    views = torch.randint(data.colour.shape[1], (count,), generator=generator)
-    is_normal = torch.rand(count, generator=generator) < normal_share
-    views = torch.where(is_normal, views % data.normal.shape[1], views)
-    o, v = objects.numpy(), views.numpy()
-    colour = torch.from_numpy(data.colour[o, v]).float()
-    normal = torch.from_numpy(data.normal[o, v % data.normal.shape[1]]).float()
-    z = torch.where(is_normal.view(-1, 1, 1, 1), normal, colour)
-    return TargetDraw(z, objects, views, is_normal)
+    """Draw latents of random views, a share of them of normal maps.
+
+    `generator` is on the device of the data, here and in whatever else draws from them.
+    """
+    on, (total, colours), normals = generator.device, data.colour.shape[:2], data.normal.shape[1]
+    objects = torch.randint(total, (count,), generator=generator, device=on)
+    views = torch.randint(colours, (count,), generator=generator, device=on)
+    is_normal = torch.rand(count, generator=generator, device=on) < normal_share
+    views = torch.where(is_normal, views % normals, views)
+    z = torch.where(
+        is_normal.view(-1, 1, 1, 1),
+        data.normal[objects, views % normals],
+        data.colour[objects, views],
+    )
+    return TargetDraw(z.float(), objects, views, is_normal)

@@ -1,6 +1,55 @@
 """How long, in which batches and how fast each part is trained by default."""
 
-from xbind.mini.train.loop import LoopConfig
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoopConfig:
+    """How long and how fast."""
+
+    samples: int
+    """Training samples in all, over all sittings."""
+    batch: int = 32
+    """Samples per step."""
+    learning_rate: float = 8e-4
+    """Peak learning rate of AdamW."""
+    warmup_steps: int = 100
+    """Steps of linear warm-up."""
+    decay_fraction: float = 0.5
+    """Last part of the run in which the learning rate falls linearly to 2 %."""
+    weight_decay: float = 0.01
+    """AdamW's."""
+    beta_2: float = 0.99
+    """AdamW's second beta; the first is 0.9."""
+    ema: float = 0.998
+    """Decay of the averaged weights, the ones that are shipped."""
+    seed: int = 0
+    """Seed of initialisation and batches."""
+    bfloat16: bool = False
+    """Whether forward passes run under autocast; it pays on CPUs that multiply bfloat16."""
+    device: torch.device = CPU
+    """Where the network and what it is trained on are held."""
+
+    def autocast(self) -> torch.autocast:
+        """The context of forward passes."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
+
+    def learning_rate_at(self, seen: int, steps: int) -> float:
+        """Linear warm-up, constant, linear decay.
+
+        Args:
+            seen: training samples so far, over all sittings.
+            steps: steps of the optimiser so far: a new one is warmed up, wherever the run stands.
+        """
+        warm = min(1.0, (steps + 1) / self.warmup_steps)
+        left = (self.samples - seen) / max(1.0, self.samples * self.decay_fraction)
+        return self.learning_rate * warm * min(1.0, max(0.02, left))
+
 
 LENGTHS = {
     "vae": LoopConfig(samples=44_000, batch=12, learning_rate=2e-3, weight_decay=1e-4),
@@ -27,3 +76,13 @@ LENGTHS = {
 """Name of the checkpoint → its configuration."""
 BATCHES = {name: config.batch for name, config in LENGTHS.items()}
 """Samples per step of each part."""
+
+
+def samples_seen(name: str, checkpoint: Mapping[str, int]) -> int:
+    """Samples that the part `name` was trained on, over all sittings.
+
+    A checkpoint without them is of a version whose every step took the default batch.
+    """
+    if "samples" in checkpoint:
+        return checkpoint["samples"]
+    return checkpoint["step"] * BATCHES[name]

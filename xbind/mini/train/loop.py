@@ -1,61 +1,27 @@
 """One training loop for every network of the bundle: seeded, checkpointed, resumable.
 
 Step i draws everything from a generator seeded by (seed, i), so a run that was killed and resumed
-sees the same batches as one that was not.
+sees the same batches as one that was not. Nothing in a step waits for the device: losses are read
+when a line of the log is written.
 """
 
 import json
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from xbind.mini.train.lengths import CPU, LoopConfig, samples_seen
 
 SAVE_EVERY_S = 90.0
 """Seconds between two checkpoints, log lines and validations."""
 
 Losses = Mapping[str, Tensor]
 """Named terms of one step; the key `loss` is the one that is differentiated."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LoopConfig:
-    """How long and how fast."""
-
-    samples: int
-    """Training samples in all, over all sittings."""
-    batch: int = 32
-    """Samples per step."""
-    learning_rate: float = 8e-4
-    """Peak learning rate of AdamW."""
-    warmup_steps: int = 100
-    """Steps of linear warm-up."""
-    decay_fraction: float = 0.5
-    """Last part of the run in which the learning rate falls linearly to 2 %."""
-    weight_decay: float = 0.01
-    """AdamW's."""
-    beta_2: float = 0.99
-    """AdamW's second beta; the first is 0.9."""
-    ema: float = 0.998
-    """Decay of the averaged weights, the ones that are shipped."""
-    seed: int = 0
-    """Seed of initialisation and batches."""
-    bfloat16: bool = False
-    """Whether forward passes run under autocast; it pays on CPUs that multiply bfloat16."""
-
-    def autocast(self) -> torch.autocast:
-        """The context of forward passes."""
-        return torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16)
-
-    def learning_rate_at(self, step: int) -> float:
-        """Linear warm-up, constant, linear decay."""
-        steps = max(1, self.samples // self.batch)
-        warm = min(1.0, (step + 1) / self.warmup_steps)
-        left = (steps - step) / max(1.0, steps * self.decay_fraction)
-        return self.learning_rate * warm * min(1.0, max(0.02, left))
 
 
 class Ema:
@@ -67,12 +33,11 @@ class Ema:
 
     def update(self, model: nn.Module, step: int) -> None:
         """Move the average towards the model."""
-        decay = min(self.decay, (1 + step) / (10 + step))
-        learnt = {name for name, _ in model.named_parameters()}
-        for name, value in model.state_dict().items():
-            if name in learnt:
-                self.average[name].lerp_(value, 1 - decay)
-            else:  # a buffer: it may hold infinities, which have no average
+        learnt = dict(model.named_parameters(remove_duplicate=False))
+        average = get_ema_multi_avg_fn(min(self.decay, (1 + step) / (10 + step)))
+        average([self.average[name] for name in learnt], list(learnt.values()), step)
+        for name, value in model.named_buffers():
+            if name in self.average:  # it may hold infinities, which have no average
                 self.average[name].copy_(value)
 
 
@@ -86,18 +51,20 @@ def save_atomic(state: object, path: Path) -> None:
     temporary.replace(path)
 
 
-def generator_for(seed: int, step: int) -> torch.Generator:
-    """The generator of one step."""
-    return torch.Generator().manual_seed((seed + 1) * 1_000_003 + step)
+def generator_for(seed: int, step: int, device: torch.device = CPU) -> torch.Generator:
+    """The generator of one step; CPUs and GPUs draw other numbers from one seed."""
+    return torch.Generator(device).manual_seed((seed + 1) * 1_000_003 + step)
 
 
 def averaged(checkpoint: Path) -> dict[str, Tensor]:
-    """The averaged weights of a checkpoint.
+    """The averaged weights of a checkpoint, on the CPU.
 
     Raises:
         FileNotFoundError: that part has not been trained yet.
     """
-    state: dict[str, dict[str, Tensor]] = torch.load(checkpoint, weights_only=True)
+    state: dict[str, dict[str, Tensor]] = torch.load(
+        checkpoint, map_location=CPU, weights_only=True
+    )
     return state["ema"]
 
 
@@ -122,6 +89,7 @@ def train(
         validate: called on the model holding the averaged weights; its figures are logged.
         parameters: what is optimised; all parameters of the model by default.
     """
+    model.to(config.device)
     trained = parameters or list(model.parameters())
     optimizer = torch.optim.AdamW(
         trained, lr=config.learning_rate, weight_decay=config.weight_decay,
@@ -129,45 +97,51 @@ def train(
     )  # fmt: skip
     ema = Ema(model, config.ema)
     path = work / f"{name}.pt"
-    step = 0
+    step = seen = fresh = 0  # `fresh`: the step at which the optimiser started
     if path.exists():
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, map_location=config.device, weights_only=True)
         model.load_state_dict(state["model"])
-        if "optimizer" in state:  # not after `unpack`: a bundle holds weights alone
+        ema.average, step, seen = state["ema"], state["step"], samples_seen(name, state)
+        fresh = state.get("fresh", 0)
+        if "optimizer" in state:
             optimizer.load_state_dict(state["optimizer"])
-        ema.average, step = state["ema"], state["step"]
+        else:  # after `unpack`: a bundle holds weights alone
+            fresh = step
 
-    def checkpoint(totals: dict[str, float], count: int, rate: float) -> None:
+    def checkpoint(totals: dict[str, Tensor], count: int, rate: float) -> None:
         save_atomic(
             {
                 "model": model.state_dict(),
                 "ema": ema.average,
                 "optimizer": optimizer.state_dict(),
                 "step": step,
+                "samples": seen,
+                "fresh": fresh,
             },
             path,
         )
-        row: dict[str, float] = {"samples": step * config.batch, "per_s": round(rate, 1)}
-        row |= {k: round(v / max(1, count), 5) for k, v in totals.items()}
+        row: dict[str, float] = {"samples": seen, "per_s": round(rate, 1)}
+        row |= {k: round(float(v) / max(1, count), 5) for k, v in totals.items()}
         if validate is not None:
             row |= _validated(model, ema, validate)
         with (work / f"{name}.jsonl").open("a") as log:
             log.write(json.dumps(row) + "\n")
 
-    totals: dict[str, float] = {}
+    totals: dict[str, Tensor] = {}
     count, since = 0, time.monotonic()
-    while step * config.batch < config.samples:
+    while seen < config.samples:
         for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate_at(step)
-        losses = losses_at(step, generator_for(config.seed, step))
+            group["lr"] = config.learning_rate_at(seen, step - fresh)
+        losses = losses_at(step, generator_for(config.seed, step, config.device))
         optimizer.zero_grad(set_to_none=True)
         losses["loss"].backward()
         nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
-        step += 1
+        step, seen = step + 1, seen + config.batch
         ema.update(model, step)
         for key, value in losses.items():
-            totals[key] = totals.get(key, 0.0) + float(value.detach())
+            value = value.detach().double()
+            totals[key] = totals[key] + value if key in totals else value
         count += 1
         elapsed = time.monotonic() - since
         if elapsed > SAVE_EVERY_S:

@@ -2,18 +2,53 @@
 
 import dataclasses
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+
+import torch
 
 from xbind.mini.train import audio, bind, clip, convnet, latents, priors, vae
 from xbind.mini.train.assemble import assemble, unpack
 from xbind.mini.train.captions import build_bank
 from xbind.mini.train.data import load_near_misses, load_world
-from xbind.mini.train.lengths import LENGTHS
-from xbind.mini.train.loop import LoopConfig
-from xbind.mini.world.dataset import HELD_OUT_SEED, render_split, save_split
+from xbind.mini.train.lengths import CPU, LENGTHS, LoopConfig
+from xbind.mini.world.dataset import HELD_OUT_SEED, SplitConfig, write_split
+from xbind.models.bundle import SHIPPED
 
-Part = Callable[[Path, int | None, float | None], None]
-"""(work folder, samples or the default, decay fraction or the default)."""
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sitting:
+    """What one call was asked for; None stands for the part's default."""
+
+    work: Path
+    """Folder of data and checkpoints."""
+    samples: int | None = None
+    """Training samples in all, over all sittings; of `world` and `near_misses`: objects."""
+    batch: int | None = None
+    """Samples per step."""
+    decay: float | None = None
+    """Last part of the run in which the learning rate falls."""
+    device: torch.device = CPU
+    """Where networks are trained and run."""
+    workers: int = 1
+    """Processes that render."""
+    bundle: Path = SHIPPED / "mini"
+    """Bundle that is assembled or unpacked."""
+
+    def config(self, name: str) -> LoopConfig:
+        """The training of the part `name`, as asked for."""
+        given = {
+            "samples": self.samples,
+            "batch": self.batch,
+            "decay_fraction": self.decay,
+            "device": self.device,
+        }
+        return dataclasses.replace(
+            LENGTHS[name], **{k: v for k, v in given.items() if v is not None}
+        )
+
+
+Part = Callable[[Sitting], None]
 
 OBJECTS, HELD_OUT_OBJECTS = 4080, 340
 """Rendered objects for training and for validation, ten views each."""
@@ -21,90 +56,91 @@ NEAR_MISSES, HELD_OUT_NEAR_MISSES = 2040, 170
 """Likewise, of objects that are wrong."""
 
 
-def _config(name: str, samples: int | None, decay: float | None) -> LoopConfig:
-    config = LENGTHS[name]
-    if samples is not None:
-        config = dataclasses.replace(config, samples=samples)
-    return config if decay is None else dataclasses.replace(config, decay_fraction=decay)
+def _world(given: Sitting) -> None:
+    held_out = SplitConfig(seed=HELD_OUT_SEED)
+    write_split(given.work / "held_out", HELD_OUT_OBJECTS, held_out, workers=given.workers)
+    count = given.samples or OBJECTS
+    write_split(given.work / "train", count, SplitConfig(), workers=given.workers)
 
 
-def _world(work: Path, samples: int | None, _decay: float | None) -> None:
-    held_out = render_split(HELD_OUT_OBJECTS, seed=HELD_OUT_SEED)
-    save_split(work / "held_out", held_out, HELD_OUT_SEED)
-    save_split(work / "train", render_split(samples or OBJECTS, seed=0), 0)
-
-
-def _near_misses(work: Path, samples: int | None, _decay: float | None) -> None:
+def _near_misses(given: Sitting) -> None:
     for name, count, seed in (
         ("held_out_near_misses", HELD_OUT_NEAR_MISSES, HELD_OUT_SEED),
-        ("near_misses", samples or NEAR_MISSES, 0),
+        ("near_misses", given.samples or NEAR_MISSES, 0),
     ):
-        save_split(work / name, render_split(count, seed=seed, near_misses=True), seed)
+        config = SplitConfig(seed=seed, near_misses=True)
+        write_split(given.work / name, count, config, workers=given.workers)
 
 
-def _vae(work: Path, samples: int | None, decay: float | None) -> None:
-    world = load_world(work)
-    vae.train_vae(world, work, _config("vae", samples, decay))
-    vae.fold_normalisation(world, work)
+def _vae(given: Sitting) -> None:
+    world = load_world(given.work)
+    vae.train_vae(world, given.work, given.config("vae"))
+    vae.fold_normalisation(world, given.work)
 
 
-def _decoder(work: Path, samples: int | None, decay: float | None) -> None:
-    vae.train_decoder(load_world(work), work, _config("vae_decoder", samples, decay))
+def _decoder(given: Sitting) -> None:
+    vae.train_decoder(load_world(given.work), given.work, given.config("vae_decoder"))
 
 
-def _bind(work: Path, samples: int | None, decay: float | None) -> None:
-    bind.train_bind(load_world(work), build_bank(), work, _config("bind", samples, decay))
+def _bind(given: Sitting) -> None:
+    bind.train_bind(load_world(given.work), build_bank(), given.work, given.config("bind"))
 
 
-def _encode(work: Path, _samples: int | None, _decay: float | None) -> None:
-    world = load_world(work)
-    latents.encode_latents(world, work)
-    latents.encode_embeddings(world, work)
-    audio.render_sounds(work, audio.FBANK)
+def _encode(given: Sitting) -> None:
+    work, device, world = given.work, given.device, load_world(given.work)
+    latents.encode_latents(world, work, device)
+    latents.encode_embeddings(world, work, device)
+    if not (work / "sounds.npy").exists():
+        audio.render_sounds(work, audio.FBANK)
     if (work / "clip.pt").exists():  # after `unpack`: the audio tower and this one are trained
-        audio.encode_sounds(work)
-        clip.encode_clip(world, work)
-        convnet.encode_poses(world, work)
+        audio.encode_sounds(work, device)
+        clip.encode_clip(world, work, device)
+        convnet.encode_poses(world, work, device)
 
 
-def _audio(work: Path, samples: int | None, decay: float | None) -> None:
-    audio.train_audio(load_world(work), work, _config("bind_audio", samples, decay))
-    audio.encode_sounds(work)
+def _sounds(given: Sitting) -> None:
+    audio.render_sounds(given.work, audio.FBANK)
 
 
-def _depth(work: Path, samples: int | None, decay: float | None) -> None:
-    audio.train_depth(load_world(work), work, _config("bind_depth", samples, decay))
+def _audio(given: Sitting) -> None:
+    audio.train_audio(load_world(given.work), given.work, given.config("bind_audio"))
+    audio.encode_sounds(given.work)
 
 
-def _clip(work: Path, samples: int | None, decay: float | None) -> None:
-    world = load_world(work)
-    clip.train_clip(world, build_bank(), work, _config("clip", samples, decay))
-    clip.encode_clip(world, work)
+def _depth(given: Sitting) -> None:
+    audio.train_depth(load_world(given.work), given.work, given.config("bind_depth"))
 
 
-def _unclip(work: Path, samples: int | None, decay: float | None) -> None:
-    priors.train_unclip(load_world(work), work, _config("unclip", samples, decay))
+def _clip(given: Sitting) -> None:
+    world = load_world(given.work)
+    clip.train_clip(world, build_bank(), given.work, given.config("clip"))
+    clip.encode_clip(world, given.work)
 
 
-def _zero123(work: Path, samples: int | None, decay: float | None) -> None:
-    priors.train_zero123(load_world(work), work, _config("zero123", samples, decay))
+def _unclip(given: Sitting) -> None:
+    priors.train_unclip(load_world(given.work), given.work, given.config("unclip"))
 
 
-def _judge(work: Path, samples: int | None, decay: float | None) -> None:
-    wrong = load_near_misses(work)
-    convnet.train_judge(load_world(work), wrong, work, _config("judge", samples, decay))
+def _zero123(given: Sitting) -> None:
+    priors.train_zero123(load_world(given.work), given.work, given.config("zero123"))
 
 
-def _view(work: Path, samples: int | None, decay: float | None) -> None:
-    world = load_world(work)
-    convnet.train_view(world, work, _config("view", samples, decay))
-    convnet.encode_poses(world, work)
+def _judge(given: Sitting) -> None:
+    world, wrong = load_world(given.work), load_near_misses(given.work)
+    convnet.train_judge(world, wrong, given.work, given.config("judge"))
+
+
+def _view(given: Sitting) -> None:
+    world = load_world(given.work)
+    convnet.train_view(world, given.work, given.config("view"))
+    convnet.encode_poses(world, given.work)
 
 
 PARTS: dict[str, Part] = {
     "world": _world,
     "vae": _vae,
     "bind": _bind,
+    "sounds": _sounds,
     "encode": _encode,
     "audio": _audio,
     "depth": _depth,
@@ -115,7 +151,21 @@ PARTS: dict[str, Part] = {
     "near_misses": _near_misses,
     "judge": _judge,
     "decoder": _decoder,
-    "assemble": lambda work, _samples, _decay: assemble(work),
-    "unpack": lambda work, _samples, _decay: unpack(work),
+    "assemble": lambda given: assemble(given.work, given.bundle),
+    "unpack": lambda given: unpack(given.work, given.bundle),
 }
 """Name → what it does; the order is that of their needs."""
+
+TRAINED = frozenset(
+    ("vae", "bind", "audio", "depth", "clip", "unclip", "view", "zero123", "judge", "decoder")
+)
+ON_GPU = frozenset(("encode", "unclip", "zero123"))
+TAKEN = {
+    "samples": TRAINED | {"world", "near_misses"},
+    "batch": TRAINED,
+    "decay": TRAINED,
+    "device": ON_GPU,
+    "workers": frozenset(("world", "near_misses")),
+    "bundle": frozenset(("assemble", "unpack")),
+}
+"""Option → the parts that take it."""

@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import torch
 from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
@@ -15,11 +14,11 @@ from xbind.cameras import OWN_POSE_SCALE, Cameras, relative_pose, turned_pose
 from xbind.guidance.noise import alphas_cumprod, scaled_linear_betas, squared_cosine_betas
 from xbind.guidance.unclip import unclip_condition
 from xbind.mini.train.bind import EMBED_DIM
-from xbind.mini.train.captions import Bank, build_bank
-from xbind.mini.train.convnet import load_seen_poses
+from xbind.mini.train.captions import build_bank, caption_table
 from xbind.mini.train.data import World
-from xbind.mini.train.latents import Latents, TargetDraw, draw_targets, load_latents
-from xbind.mini.train.loop import LoopConfig, averaged, train
+from xbind.mini.train.latents import Latents, TargetDraw, draw_targets, load_array, load_latents
+from xbind.mini.train.lengths import LoopConfig
+from xbind.mini.train.loop import averaged, save_atomic, train
 
 EMBEDDING_NORM = math.sqrt(EMBED_DIM)
 """Length at which unit embeddings condition both priors: unit variance per element."""
@@ -39,6 +38,8 @@ POSE_ERROR = 0.1
 """Standard deviation of what is added to a reference's estimated angles, in radians."""
 UNKNOWN_POSE = 0.15
 """Share of samples that are not told the reference's pose."""
+SAID = ("full", "colour", "category")
+"""Kinds of captions that condition the 2D prior: 80, 10 and 10 % of them."""
 NOISE_LEVEL = 600
 """Highest unCLIP noise level; 40 % of the conditions have level 0."""
 
@@ -83,84 +84,105 @@ def _velocity(
 
 
 def draw_timesteps(
-    drawn: TargetDraw, pose: np.ndarray, generator: torch.Generator
+    data: Latents, drawn: TargetDraw, generator: torch.Generator
 ) -> Int[Tensor, " b"]:
     """Noisier ones more often, since shape and pose are decided there: t = 1000 u^0.6.
 
     Normal maps and close views: the same, over the lower part of the schedule.
     """
-    u = torch.rand(drawn.objects.shape, generator=generator)
+    u = torch.rand(drawn.objects.shape, generator=generator, device=generator.device)
     t = (1000 * u**HIGH_NOISE).long().clamp_max(999)
-    distance = pose[drawn.objects.numpy(), drawn.views.numpy(), 2]
-    refined = drawn.is_normal | torch.from_numpy(distance < FAR)
+    refined = drawn.is_normal | (data.pose[drawn.objects, drawn.views, 2] < FAR)
     return torch.where(refined, t * REFINE_T // 1000, t)
 
 
 def draw_conditions(
-    data: Latents, bank: Bank, drawn: TargetDraw, generator: torch.Generator
+    data: Latents, rows: Int[Tensor, "s k c a n"], drawn: TargetDraw, generator: torch.Generator
 ) -> Float[Tensor, "b d"]:
     """Unit embeddings of the same object: 43 % an image, 42 % a caption, 15 % a sound.
 
     Half of the images are another view, so that an embedding does not say which view is wanted.
+
+    Args:
+        data: what is drawn from.
+        rows: the captions, as `caption_table` sorts those of the kinds `SAID`.
+        drawn: the objects, and the views that are denoised.
+        generator: on the device of all of these.
     """
-    count = len(drawn.objects)
-    o = drawn.objects.numpy()
-    other = torch.randint(data.colour.shape[1], (count,), generator=generator)
-    same = torch.rand(count, generator=generator) < 0.5
-    v = torch.where(same, drawn.views, other).numpy()
-    embedding = torch.from_numpy(data.image[o, v]).float()
-    labels, adjective = data.split.labels[o], data.split.adjective[o]
-    kind = torch.rand(count, generator=generator)
-    pick = torch.rand(count, 2, generator=generator).tolist()
-    for i in range(count):
-        category, colour = (int(x) for x in labels[i])
-        if kind[i] < 0.42:
-            said = "full" if pick[i][0] < 0.8 else ("colour" if pick[i][0] < 0.9 else "category")
-            rows = bank.rows[said, category, colour, int(adjective[i])]
-            embedding[i] = data.text[rows[int(pick[i][1] * len(rows))]]
-        elif kind[i] > 0.85:
-            sounds = data.audio[category]
-            embedding[i] = sounds[int(pick[i][1] * len(sounds))]
+    o, (count,), on = drawn.objects, drawn.objects.shape, generator.device
+    other = torch.randint(data.colour.shape[1], (count,), generator=generator, device=on)
+    same = torch.rand(count, generator=generator, device=on) < 0.5
+    kind = torch.rand(count, generator=generator, device=on)
+    pick, place = torch.rand(count, 2, generator=generator, device=on).double().unbind(1)
+    image = data.image[o, torch.where(same, drawn.views, other)].float()
+    (category, colour), adjective = data.labels[o].unbind(1), data.adjective[o]
+    said = (pick >= 0.8).long() + (pick >= 0.9).long()
+    row = rows[said, category, colour, adjective, (place * rows.shape[-1]).long()]
+    sound = data.audio[category, (place * data.audio.shape[1]).long()]
+    embedding = torch.where((kind < 0.42)[:, None], data.text[row], image)
+    embedding = torch.where((kind > 0.85)[:, None], sound, embedding)
     return nn.functional.normalize(embedding, dim=-1)
 
 
-def embedding_statistics(data: Latents, bank: Bank) -> tuple[Tensor, Tensor]:
+def embedding_statistics(data: Latents, rows: Int[Tensor, "s k c a n"]) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation per element of the scaled embeddings: unCLIP's normaliser."""
-    generator = torch.Generator().manual_seed(17)
+    generator = torch.Generator(rows.device).manual_seed(17)
     drawn = draw_targets(data, 4096, generator, normal_share=0.0)
-    e = EMBEDDING_NORM * draw_conditions(data, bank, drawn, generator)
+    e = EMBEDDING_NORM * draw_conditions(data, rows, drawn, generator)
     return e.mean(0), e.std(0).clamp_min(0.05)
+
+
+def load_normaliser(
+    data: Latents, rows: Int[Tensor, "s k c a n"], work: Path
+) -> tuple[Tensor, Tensor]:
+    """(mean, std) of `work/normalizer.pt`, measured when a prior is trained from nothing.
+
+    A prior that goes on keeps what it was trained with.
+    """
+    path = work / "normalizer.pt"
+    if not (path.exists() and (work / "unclip.pt").exists()):
+        mean, std = (x.cpu() for x in embedding_statistics(data, rows))
+        save_atomic({"ema": {"mean": mean, "std": std}}, path)
+    state = averaged(path)
+    return state["mean"].to(rows.device), state["std"].to(rows.device)
 
 
 def train_unclip(world: World, work: Path, config: LoopConfig) -> None:
     """The 2D prior, to `work/unclip.pt`."""
-    data, bank = load_latents(world, work), build_bank()
-    mean, std = embedding_statistics(data, bank)
-    torch.save({"ema": {"mean": mean, "std": std}}, work / "normalizer.pt")
+    device = config.device
+    data = load_latents(world, work, device)
+    rows = caption_table(build_bank(), SAID).to(device)
+    mean, std = load_normaliser(data, rows, work)
     torch.manual_seed(config.seed)  # initial weights
-    unet = build_unet(4, 2 * EMBED_DIM)
-    unet.set_attn_processor(AttnProcessor())  # a third faster to train than the fused one, here
-    alpha_bar = alphas_cumprod(scaled_linear_betas())
-    noising = alphas_cumprod(squared_cosine_betas())
+    unet = for_training(build_unet(4, 2 * EMBED_DIM), device)
+    alpha_bar = alphas_cumprod(scaled_linear_betas()).to(device)
+    noising = alphas_cumprod(squared_cosine_betas()).to(device)
+    context = torch.zeros(config.batch, 1, EMBED_DIM, device=device)
 
     def losses(_step: int, generator: torch.Generator) -> Mapping[str, Tensor]:
         drawn = draw_targets(data, config.batch, generator, normal_share=NORMAL_SHARE)
-        t = draw_timesteps(drawn, data.split.pose, generator)
-        noise = torch.randn(drawn.z.shape, generator=generator)
+        t = draw_timesteps(data, drawn, generator)
+        noise = torch.randn(drawn.z.shape, generator=generator, device=device)
         z_t, v = _velocity(drawn.z, t, noise, alpha_bar)
-        embedding = EMBEDDING_NORM * draw_conditions(data, bank, drawn, generator)
-        u = torch.rand(3, config.batch, generator=generator)
+        embedding = EMBEDDING_NORM * draw_conditions(data, rows, drawn, generator)
+        u = torch.rand(3, config.batch, generator=generator, device=device)
         level = torch.where(u[0] < 0.4, 0, (u[1] * NOISE_LEVEL).long())
         labels = unclip_condition(
-            embedding, level, torch.randn(embedding.shape, generator=generator),
+            embedding, level, torch.randn(embedding.shape, generator=generator, device=device),
             mean=mean, std=std, alphas_cumprod=noising,
         ) * (u[2] > DROP)[:, None]  # fmt: skip
-        context = torch.zeros(config.batch, 1, EMBED_DIM)
         with config.autocast():
             out = unet(z_t, t, context, class_labels=labels).sample
         return _named((out - v).square().mean((1, 2, 3)), drawn)
 
     train("unclip", unet, losses, config, work)
+
+
+def for_training(unet: UNet2DConditionModel, device: torch.device) -> UNet2DConditionModel:
+    """The network on its device, with the attention that trains fastest there."""
+    if device.type == "cpu":
+        unet.set_attn_processor(AttnProcessor())  # a third faster to train than the fused one
+    return unet.to(device)
 
 
 def _named(error: Tensor, drawn: TargetDraw) -> Mapping[str, Tensor]:
@@ -173,8 +195,14 @@ def _named(error: Tensor, drawn: TargetDraw) -> Mapping[str, Tensor]:
     }
 
 
-def _cameras(pose: np.ndarray) -> Cameras:
-    return Cameras(*torch.from_numpy(np.ascontiguousarray(pose.T)))
+def far_views(pose: Float[Tensor, "o v 4"]) -> tuple[Int[Tensor, "o v"], Int[Tensor, " o"]]:
+    """(views, count): object o is seen whole in the first count[o] of views[o].
+
+    Of an object without such a view it is the farthest ones.
+    """
+    distance = pose[..., 2]
+    far = distance >= distance.amax(1, keepdim=True).clamp_max(FAR)
+    return far.long().argsort(stable=True, dim=1, descending=True), far.sum(1)
 
 
 def train_zero123(world: World, work: Path, config: LoopConfig) -> None:
@@ -182,32 +210,37 @@ def train_zero123(world: World, work: Path, config: LoopConfig) -> None:
 
     Zero-1-to-3 was itself tuned from a 2D prior. The reference is always a far colour view.
     """
-    data = load_latents(world, work)
-    clip = np.load(work / "clip_embeddings.npy", allow_pickle=False)
-    seen = load_seen_poses(work)
+    device = config.device
+    data = load_latents(world, work, device)
+    clip = load_array(work / "clip_embeddings.npy", device)
+    seen = load_array(work / "seen_poses.npy", device)
     torch.manual_seed(config.seed)  # initial weights
     net = Zero123Net()
-    net.unet.set_attn_processor(AttnProcessor())
     start_from_unclip(net, averaged(work / "unclip.pt"))
-    alpha_bar = alphas_cumprod(scaled_linear_betas())
-    pose = data.split.pose[:, : data.colour.shape[1]]
-    far = [np.flatnonzero(p[:, 2] >= min(FAR, p[:, 2].max())) for p in pose]
+    for_training(net.unet, device)
+    net.projection.to(device)
+    alpha_bar = alphas_cumprod(scaled_linear_betas()).to(device)
+    far, count = far_views(data.pose)
+
+    def cameras(objects: Tensor, views: Tensor) -> Cameras:
+        return Cameras(*data.pose[objects, views].unbind(1))
 
     def losses(_step: int, generator: torch.Generator) -> Mapping[str, Tensor]:
         drawn = draw_targets(data, config.batch, generator, normal_share=NORMAL_SHARE)
-        t = draw_timesteps(drawn, data.split.pose, generator)
-        noise = torch.randn(drawn.z.shape, generator=generator)
+        t = draw_timesteps(data, drawn, generator)
+        noise = torch.randn(drawn.z.shape, generator=generator, device=device)
         z_t, v = _velocity(drawn.z, t, noise, alpha_bar)
-        o, u = drawn.objects.numpy(), torch.rand(4, config.batch, generator=generator)
-        r = np.array([far[i][int(x * len(far[i]))] for i, x in zip(o, u[0].tolist(), strict=True)])
-        relative = relative_pose(_cameras(pose[o, drawn.views.numpy()]), _cameras(pose[o, r]))
-        embedding = EMBEDDING_NORM * torch.from_numpy(clip[o, r]).float()
+        o, u = drawn.objects, torch.rand(4, config.batch, generator=generator, device=device)
+        r = far[o, (u[0].double() * count[o]).long()]
+        relative = relative_pose(cameras(o, drawn.views), cameras(o, r))
+        embedding = EMBEDDING_NORM * clip[o, r].float()
         keep = (u[1] > DROP).float()
         own = turned_pose(blurred_pose(seen[o, r], generator), relative)
         told = torch.cat([embedding, relative, OWN_POSE_SCALE * own], 1)
-        reference = torch.from_numpy(data.colour[o, r]).float()
-        blur = 0.15 * u[2].view(-1, 1, 1, 1) * torch.randn(reference.shape, generator=generator)
-        reference = (reference + blur) * keep.view(-1, 1, 1, 1)
+        reference = data.colour[o, r].float()
+        grain = torch.randn(reference.shape, generator=generator, device=device)
+        reference = reference + 0.15 * u[2].view(-1, 1, 1, 1) * grain
+        reference = reference * keep.view(-1, 1, 1, 1)
         with config.autocast():
             token = net.projection(told) * keep[:, None]
             both = torch.cat([z_t, reference], 1)
@@ -217,16 +250,16 @@ def train_zero123(world: World, work: Path, config: LoopConfig) -> None:
     train("zero123", net, losses, config, work)
 
 
-def blurred_pose(seen: np.ndarray, generator: torch.Generator) -> Float[Tensor, "b 3"]:
+def blurred_pose(seen: Float[Tensor, "b 3"], generator: torch.Generator) -> Float[Tensor, "b 3"]:
     """The reference's estimated pose, turned by a few degrees, and now and then not known at all.
 
     Samples of the 2D prior are harder to read than the pictures that the estimator knows.
     """
-    lift, turn = POSE_ERROR * torch.randn(2, len(seen), generator=generator)
-    known = (torch.rand(len(seen), generator=generator) > UNKNOWN_POSE).float()
+    on = generator.device
+    lift, turn = POSE_ERROR * torch.randn(2, len(seen), generator=generator, device=on)
+    known = (torch.rand(len(seen), generator=generator, device=on) > UNKNOWN_POSE).float()
     error = torch.stack([-lift, turn.sin(), turn.cos(), torch.zeros_like(turn)], -1)
-    turned = turned_pose(torch.from_numpy(seen).float(), error)
-    return known[:, None] * turned
+    return known[:, None] * turned_pose(seen.float(), error)
 
 
 def start_from_unclip(net: Zero123Net, unclip: Mapping[str, Tensor]) -> None:

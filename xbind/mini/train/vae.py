@@ -13,7 +13,8 @@ from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
 from xbind.mini.train.data import Split, World, alphas, draw, images, psnr
-from xbind.mini.train.loop import LoopConfig, averaged, train
+from xbind.mini.train.lengths import LoopConfig
+from xbind.mini.train.loop import averaged, train
 
 NORMAL_SHARE = 0.25
 """Share of normal maps among the training images."""

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from xbind.cameras import Cameras
@@ -91,11 +92,10 @@ def render_split(
     size: int = 64,
     normals: bool = True,
     depth: bool = True,
-    workers: int = 1,
     close_fraction: float = 0.2,
     near_misses: bool = False,
 ) -> dict[str, NDArray[np.generic]]:
-    """Render objects 0 … count − 1 of a seed.
+    """Render objects 0 … count − 1 of a seed in memory.
 
     Returns:
         rgba uint8 [o, v, h, w, 4] (premultiplied), normals uint8 [o, v, h, w, 3] (on black),
@@ -107,16 +107,55 @@ def render_split(
         views=views, seed=seed, size=size, normals=normals, depth=depth,
         close_fraction=close_fraction, near_misses=near_misses,
     )  # fmt: skip
-    starts = range(0, count, CHUNK)
-    ranges = [(start, min(start + CHUNK, count)) for start in starts]
-    configs = [config] * len(ranges)
+    chunks = [_render_range(bounds, config) for bounds in _ranges(count)]
+    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+
+
+def write_split(folder: Path, count: int, config: SplitConfig, *, workers: int = 1) -> None:
+    """Render objects 0 … count − 1 into .npy files that can be memory-mapped, and manifest.json.
+
+    Each worker writes its objects into the files itself; memory does not grow with `count`. The
+    manifest comes last: a split without one is not whole.
+
+    Args:
+        folder: made where it does not exist; a former split in it is replaced.
+        count: number of objects.
+        config: what to render of each, and the seed.
+        workers: processes that render.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "manifest.json").unlink(missing_ok=True)
+    arrays = {}
+    for name, first in _render_range((0, 1), config).items():
+        array = open_memmap(folder / f"{name}.npy", "w+", first.dtype, (count, *first.shape[1:]))
+        arrays[name] = {"shape": array.shape, "dtype": str(array.dtype)}
+    ranges = _ranges(count)
+    jobs = (ranges, [config] * len(ranges), [folder] * len(ranges))
     if workers == 1:
-        chunks = [_render_range(*job) for job in zip(ranges, configs, strict=True)]
+        for job in zip(*jobs, strict=True):
+            _write_range(*job)
     else:
         # Forking a process that has used torch's threads can hang; spawning cannot.
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            chunks = list(pool.map(_render_range, ranges, configs))
-    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+            list(pool.map(_write_range, *jobs))
+    manifest = {
+        "seed": config.seed,
+        "held_out": config.seed >= HELD_OUT_SEED,
+        "categories": CATEGORIES,
+        "colours": COLOUR_NAMES,
+        "adjectives": ADJECTIVES,
+        "arrays": arrays,
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
+
+
+def _ranges(count: int) -> list[tuple[int, int]]:
+    return [(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
+
+
+def _write_range(bounds: tuple[int, int], config: SplitConfig, folder: Path) -> None:
+    for name, rows in _render_range(bounds, config).items():
+        np.load(folder / f"{name}.npy", mmap_mode="r+", allow_pickle=False)[slice(*bounds)] = rows
 
 
 def _render_range(bounds: tuple[int, int], config: SplitConfig) -> dict[str, NDArray[np.generic]]:
@@ -147,24 +186,8 @@ def _render_object(index: int, config: SplitConfig) -> dict[str, NDArray[np.gene
     return row
 
 
-def save_split(folder: Path, arrays: dict[str, NDArray[np.generic]], seed: int) -> None:
-    """Write one .npy file for each array (they can be memory-mapped) and manifest.json."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, array in arrays.items():
-        np.save(folder / f"{name}.npy", array, allow_pickle=False)
-    manifest = {
-        "seed": seed,
-        "held_out": seed >= HELD_OUT_SEED,
-        "categories": CATEGORIES,
-        "colours": COLOUR_NAMES,
-        "adjectives": ADJECTIVES,
-        "arrays": {k: {"shape": v.shape, "dtype": str(v.dtype)} for k, v in arrays.items()},
-    }
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
-
-
 def load_split(folder: Path) -> dict[str, NDArray[np.generic]]:
-    """Memory-map what `save_split` wrote."""
+    """Memory-map what `write_split` wrote."""
     names = json.loads((folder / "manifest.json").read_text())["arrays"]
     return {
         name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in names
@@ -181,8 +204,8 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--workers", type=int, default=1)
     given = parser.parse_args()
-    arrays = render_split(given.objects, given.views, given.seed, given.size, workers=given.workers)
-    save_split(given.out, arrays, given.seed)
+    config = SplitConfig(views=given.views, seed=given.seed, size=given.size)
+    write_split(given.out, given.objects, config, workers=given.workers)
 
 
 if __name__ == "__main__":
