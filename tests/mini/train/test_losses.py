@@ -1,13 +1,14 @@
 """Training pieces against definitions written out with loops."""
 
+import json
 import math
 
-import numpy as np
 import pytest
 import torch
 
 from xbind.mini.train.bind import contrastive_loss
-from xbind.mini.train.loop import Ema, LoopConfig, train
+from xbind.mini.train.lengths import LoopConfig
+from xbind.mini.train.loop import Ema, train
 from xbind.mini.train.priors import (
     POSE_ERROR,
     UNKNOWN_POSE,
@@ -62,16 +63,31 @@ def test_ema_copies_buffers_with_infinities():
     assert torch.equal(ema.average["mask"], net.mask)
 
 
-def _fit(work, samples):
+def test_ema_by_its_formula(rng):
+    net = torch.nn.Linear(3, 2)
+    ema = Ema(net, 0.9)
+    want = {k: v.detach().double() for k, v in net.named_parameters()}
+    for step in (1, 5, 200):
+        decay = min(0.9, (1 + step) / (10 + step))
+        with torch.no_grad():
+            for p in net.parameters():
+                p.copy_(torch.randn(p.shape, generator=rng))
+        ema.update(net, step)
+        for k, v in net.named_parameters():
+            want[k] = decay * want[k] + (1 - decay) * v.detach().double()
+            torch.testing.assert_close(ema.average[k].double(), want[k], rtol=1e-5, atol=1e-6)
+
+
+def _fit(work, samples, batch=4):
     net = torch.nn.Linear(3, 1)
     torch.nn.init.zeros_(net.weight)
     torch.nn.init.zeros_(net.bias)
 
     def losses(_step, generator):
-        x = torch.randn(4, 3, generator=generator)
+        x = torch.randn(batch, 3, generator=generator)
         return {"loss": (net(x).squeeze(-1) - x.sum(-1)).square().mean()}
 
-    config = LoopConfig(samples=samples, batch=4, warmup_steps=1, decay_fraction=1e-9)
+    config = LoopConfig(samples=samples, batch=batch, warmup_steps=1, decay_fraction=1e-9)
     train("fit", net, losses, config, work)
     return net.weight.detach().clone()
 
@@ -86,6 +102,37 @@ def test_training_resumes_where_it_stopped(tmp_path):
     assert want.abs().max() > 0
 
 
+def test_samples_are_a_total_when_the_batch_changes(tmp_path):
+    _fit(tmp_path, 40)
+    _fit(tmp_path, 100, batch=20)
+    state = torch.load(tmp_path / "fit.pt", weights_only=True)
+    assert (state["step"], state["samples"]) == (10 + 3, 40 + 60)
+    rows = [json.loads(line) for line in (tmp_path / "fit.jsonl").read_text().splitlines()]
+    assert [row["samples"] for row in rows] == [40, 100]
+    _fit(tmp_path, 100, batch=20)  # nothing is left to do
+    assert torch.load(tmp_path / "fit.pt", weights_only=True)["step"] == 13
+
+
+def test_the_log_holds_the_mean_loss(tmp_path):
+    net = torch.nn.Linear(1, 1)
+
+    def losses(step, _generator):
+        value = torch.tensor(float(step))
+        return {"loss": net(torch.ones(1)).sum() * 0 + value, "half": value / 2}
+
+    train("fit", net, losses, LoopConfig(samples=8, batch=2), tmp_path)
+    row = json.loads((tmp_path / "fit.jsonl").read_text())
+    assert (row["loss"], row["half"]) == (1.5, 0.75)  # of steps 0, 1, 2, 3
+
+
+def test_weights_alone_start_with_a_new_optimiser(tmp_path):
+    state = {"weight": torch.full((1, 3), 0.5), "bias": torch.zeros(1)}
+    torch.save({"model": state, "ema": state, "step": 10, "samples": 40}, tmp_path / "fit.pt")
+    _fit(tmp_path, 48)
+    after = torch.load(tmp_path / "fit.pt", weights_only=True)
+    assert (after["step"], after["samples"], after["fresh"]) == (12, 48, 10)
+
+
 def test_zero123_starts_as_the_2d_prior():
     torch.manual_seed(0)
     unclip, net = build_unet(4, 256), Zero123Net()
@@ -97,7 +144,7 @@ def test_zero123_starts_as_the_2d_prior():
 
 
 def test_a_reference_s_pose_is_told_with_an_error_and_not_always():
-    known = np.tile(np.array([0.5, 0.6, 0.8], np.float16), (4000, 1))
+    known = torch.tensor([0.5, 0.6, 0.8]).half().repeat(4000, 1)
     told = blurred_pose(known, torch.Generator().manual_seed(0))
     unknown = (told == 0).all(1)
     assert unknown.float().mean() == pytest.approx(UNKNOWN_POSE, abs=0.02)

@@ -8,10 +8,12 @@ from xbind.mini.world import dataset
 from xbind.mini.world.categories import CATEGORIES
 from xbind.mini.world.dataset import (
     HELD_OUT_SEED,
+    SplitConfig,
     draw_cameras,
     load_split,
     make_objects,
     render_split,
+    write_split,
 )
 from xbind.mini.world.draw import draw_from_seed
 
@@ -91,6 +93,29 @@ def test_command_writes_arrays_that_can_be_mapped(tmp_path, monkeypatch):
     manifest = json.loads((tmp_path / "split" / "manifest.json").read_text())
     assert manifest["held_out"] is True
     assert manifest["categories"] == list(CATEGORIES)
+
+
+def test_workers_write_what_one_process_renders(tmp_path, monkeypatch, split):
+    monkeypatch.setattr(dataset, "CHUNK", 2)
+    (tmp_path / "rgba.npy").write_bytes(b"of a run that was killed")
+    write_split(tmp_path, 5, SplitConfig(views=3, seed=7, size=16), workers=2)
+    loaded = load_split(tmp_path)
+    assert set(loaded) == set(split)
+    for name, array in split.items():
+        np.testing.assert_array_equal(loaded[name], array)
+
+
+def test_a_split_that_was_not_finished_is_none(tmp_path, monkeypatch):
+    config = SplitConfig(views=1, size=16)
+    write_split(tmp_path, 1, config)
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(dataset, "_write_range", killed)
+    with pytest.raises(KeyboardInterrupt):
+        write_split(tmp_path, 2, config)
+    assert not (tmp_path / "manifest.json").exists()
 
 
 def test_near_misses_are_wrong_objects_of_every_category_in_turn():
