@@ -1,11 +1,13 @@
 """Training pieces against definitions written out with loops."""
 
+import itertools
 import json
 import math
 
 import pytest
 import torch
 
+from xbind.mini.train import loop
 from xbind.mini.train.bind import contrastive_loss
 from xbind.mini.train.lengths import LoopConfig
 from xbind.mini.train.loop import Ema, train
@@ -111,6 +113,15 @@ def test_samples_are_a_total_when_the_batch_changes(tmp_path):
     assert [row["samples"] for row in rows] == [40, 100]
     _fit(tmp_path, 100, batch=20)  # nothing is left to do
     assert torch.load(tmp_path / "fit.pt", weights_only=True)["step"] == 13
+
+
+def test_a_sitting_ends_with_its_minutes(tmp_path, monkeypatch):
+    clock = itertools.count(0, 2.0)  # seconds; several readings a step
+    monkeypatch.setattr(loop.time, "monotonic", lambda: next(clock))
+    net = torch.nn.Linear(1, 1)
+    config = LoopConfig(samples=10**6, batch=2, minutes=0.5)
+    train("fit", net, lambda *_: {"loss": net(torch.ones(1)).sum()}, config, tmp_path)
+    assert 2 <= torch.load(tmp_path / "fit.pt", weights_only=True)["step"] <= 15
 
 
 def test_the_log_holds_the_mean_loss(tmp_path):

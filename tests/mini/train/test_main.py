@@ -1,5 +1,6 @@
 """`python -m xbind.mini.train`: what is refused, and how samples are counted."""
 
+import dataclasses
 import json
 
 import pytest
@@ -31,6 +32,13 @@ def test_batches_are_positive(tmp_path, value, capsys):
     with pytest.raises(SystemExit):
         main(["unclip", "--work", str(tmp_path), "--batch", value])
     assert "positive integer" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "soon"])
+def test_minutes_are_positive(tmp_path, value, capsys):
+    with pytest.raises(SystemExit):
+        main(["unclip", "--work", str(tmp_path), "--minutes", value])
+    assert "positive number" in capsys.readouterr().err
 
 
 def test_a_missing_world_is_named_without_a_traceback(tmp_path):
@@ -70,3 +78,7 @@ def test_the_rate_follows_samples_and_a_new_optimiser_is_warmed_up():
     assert config.learning_rate_at(400, 9) == 1.0
     assert config.learning_rate_at(750, 9) == 0.5
     assert config.learning_rate_at(1000, 9) == 0.02
+    timed = dataclasses.replace(config, minutes=2.0)
+    assert timed.learning_rate_at(0, 9, 60.0) == 1.0
+    assert timed.learning_rate_at(0, 9, 90.0) == 0.5
+    assert timed.learning_rate_at(750, 9, 60.0) == 0.5

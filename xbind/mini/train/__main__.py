@@ -49,6 +49,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--batch", type=_positive, help="samples per step")
     parser.add_argument("--decay", type=float, help="last part of the run with a falling rate")
+    parser.add_argument(
+        "--minutes",
+        type=_positive_number,
+        help="end this sitting then at the latest, with the falling rate at its end",
+    )
     parser.add_argument("--device", choices=("cpu", "cuda"), help="where it computes; default: cpu")
     parser.add_argument("--workers", type=_positive, help="processes that render; default: 1")
     parser.add_argument("--bundle", type=Path, help="folder to assemble or unpack; default: mini")
@@ -63,6 +68,14 @@ def _positive(text: str) -> int:
     return value
 
 
+def _positive_number(text: str) -> float:
+    value = float(text)
+    if not value > 0:
+        raise ValueError
+    return value
+
+
+_positive_number.__name__ = "positive number"
 _positive.__name__ = "positive integer"  # argparse names the type so
 
 

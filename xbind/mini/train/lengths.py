@@ -1,5 +1,6 @@
 """How long, in which batches and how fast each part is trained by default."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -32,6 +33,8 @@ class LoopConfig:
     """Seed of initialisation and batches."""
     bfloat16: bool = False
     """Whether forward passes run under autocast; it pays on CPUs that multiply bfloat16."""
+    minutes: float = math.inf
+    """Length of a sitting at most; a learning rate that follows the clock cannot be repeated."""
     device: torch.device = CPU
     """Where the network and what it is trained on are held."""
 
@@ -39,15 +42,19 @@ class LoopConfig:
         """The context of forward passes."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
 
-    def learning_rate_at(self, seen: int, steps: int) -> float:
-        """Linear warm-up, constant, linear decay.
+    def learning_rate_at(self, seen: int, steps: int, elapsed_s: float = 0.0) -> float:
+        """Linear warm-up, constant, linear decay towards the last sample or the last minute.
 
         Args:
             seen: training samples so far, over all sittings.
             steps: steps of the optimiser so far: a new one is warmed up, wherever the run stands.
+            elapsed_s: seconds of this sitting so far.
         """
         warm = min(1.0, (steps + 1) / self.warmup_steps)
         left = (self.samples - seen) / max(1.0, self.samples * self.decay_fraction)
+        if self.minutes < math.inf:
+            limit_s = 60 * self.minutes
+            left = min(left, (limit_s - elapsed_s) / (limit_s * max(1e-9, self.decay_fraction)))
         return self.learning_rate * warm * min(1.0, max(0.02, left))
 
 

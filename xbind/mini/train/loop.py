@@ -78,7 +78,9 @@ def train(
     validate: Callable[[nn.Module], Mapping[str, float]] | None = None,
     parameters: list[nn.Parameter] | None = None,
 ) -> None:
-    """Train `model` in place until `config.samples`, resuming from `work/<name>.pt` if it is there.
+    """Train `model` in place until `config.samples`, or for `config.minutes`.
+
+    It goes on from `work/<name>.pt` where that is there, on whichever device it was made.
 
     Args:
         name: names the checkpoint `<name>.pt` and the log `<name>.jsonl` in `work`.
@@ -129,9 +131,10 @@ def train(
 
     totals: dict[str, Tensor] = {}
     count, since = 0, time.monotonic()
-    while seen < config.samples:
+    start = time.monotonic()
+    while seen < config.samples and (spent := time.monotonic() - start) < 60 * config.minutes:
         for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate_at(seen, step - fresh)
+            group["lr"] = config.learning_rate_at(seen, step - fresh, spent)
         losses = losses_at(step, generator_for(config.seed, step, config.device))
         optimizer.zero_grad(set_to_none=True)
         losses["loss"].backward()

@@ -1,6 +1,7 @@
 """The parts of the bundle by name: what `python -m xbind.mini.train` can do."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,8 @@ class Sitting:
     """Samples per step."""
     decay: float | None = None
     """Last part of the run in which the learning rate falls."""
+    minutes: float = math.inf
+    """Length of this sitting at most."""
     device: torch.device = CPU
     """Where networks are trained and run."""
     workers: int = 1
@@ -37,14 +40,14 @@ class Sitting:
 
     def config(self, name: str) -> LoopConfig:
         """The training of the part `name`, as asked for."""
-        given = {
-            "samples": self.samples,
-            "batch": self.batch,
-            "decay_fraction": self.decay,
-            "device": self.device,
-        }
+        default = LENGTHS[name]
         return dataclasses.replace(
-            LENGTHS[name], **{k: v for k, v in given.items() if v is not None}
+            default,
+            samples=self.samples or default.samples,
+            batch=self.batch or default.batch,
+            decay_fraction=default.decay_fraction if self.decay is None else self.decay,
+            minutes=self.minutes,
+            device=self.device,
         )
 
 
@@ -164,6 +167,7 @@ TAKEN = {
     "samples": TRAINED | {"world", "near_misses"},
     "batch": TRAINED,
     "decay": TRAINED,
+    "minutes": TRAINED,
     "device": ON_GPU,
     "workers": frozenset(("world", "near_misses")),
     "bundle": frozenset(("assemble", "unpack")),
