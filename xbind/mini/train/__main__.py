@@ -25,7 +25,7 @@ def main(argv: list[str] | None = None) -> None:
         for name in options.keys() & TAKEN.keys():
             _check_taken(name, part)
         if "device" in options:
-            options["device"] = choose_device(options["device"])
+            options["device"] = training_device(options["device"])
         sitting = Sitting(**options)
         sitting.work.mkdir(parents=True, exist_ok=True)
         PARTS[part](sitting)
@@ -90,7 +90,7 @@ def _check_taken(option: str, part: str) -> None:
         raise XBindError(f"{part} takes no --{option}; these do: {takers}.\nLeave it out.")
 
 
-def choose_device(name: str) -> torch.device:
+def training_device(name: str) -> torch.device:
     """The device of that name, set up for training.
 
     Raises:
