@@ -13,7 +13,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -36,6 +36,7 @@ from xbind.trial_build import draw_like
 CUDA = torch.device("cuda")
 LAYOUTS = {"channels first": torch.contiguous_format, "channels last": torch.channels_last}
 """Of the weights of UNets and VAEs."""
+NETS = ("unet", "vae")
 TWIN = 1e-2
 """How far a replay may be from eager torch, relative: libraries may choose other kernels."""
 
@@ -58,9 +59,10 @@ def main() -> None:
     bundle = in_precision(random_bundle(architecture, arguments.precision), arguments.precision)
     rows: list[dict[str, Any]] = []
     for layout in list(LAYOUTS)[: 2 if arguments.channels_last else 1]:
-        for prior in (bundle.unclip, bundle.zero123):
-            for net in (prior.unet, prior.vae):
-                nn.Module.to(cast(nn.Module, net), memory_format=LAYOUTS[layout])
+        nets: list[Any] = [getattr(p, n) for p in (bundle.unclip, bundle.zero123) for n in NETS]
+        for net in nets:
+            move: Any = nn.Module.to  # its types leave the layout out
+            move(net, memory_format=LAYOUTS[layout])
         for request in requests:
             row = _measure(bundle, request, shapes[request], arguments.seconds)
             row |= _about(request, work[request], layout, arguments)

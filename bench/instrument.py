@@ -149,8 +149,9 @@ def operators_plain(*, rasteriser: bool) -> Iterator[None]:
 
 def rasterize_searched(clip: Tensor, faces: Tensor, size: tuple[int, int]) -> Tensor:
     """`xbind.kernels.rasterize` with a search in compiled code and all else as defined."""
-    seen = kernels.rasterize(clip.detach(), faces, size, impl="numba")[..., 3].long() - 1
-    return reference_surface.locate(clip, faces.long(), seen)
+    found = kernels.rasterize(clip.detach().cpu(), faces.cpu(), size, impl="numba")
+    seen = found[..., 3].long() - 1
+    return reference_surface.locate(clip, faces.long(), seen.to(clip.device))
 
 
 @contextmanager

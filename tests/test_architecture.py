@@ -37,6 +37,7 @@ ALLOWED = {
     "presets": {"config", "errors"},
     "methods": {"config", "presets", "errors"},
     "savings": {"config", "errors"},
+    "devices": {"config", "errors"},
     "kernels": BASE,
     "engine": BASE,
     "cameras": BASE,
@@ -78,7 +79,7 @@ ALLOWED = {
     | PRIORS
     | OPERATORS
     | BASE,
-    "pipeline": {"graphs", "compiled", "phase1", "planning"} | METHOD | RECORDS,
+    "pipeline": {"devices", "graphs", "compiled", "phase1", "planning"} | METHOD | RECORDS,
     "export": {"engine", "guidance", "models"} | BASE,
     "evaluation": {"graphs", "run", "events"} | CHOICES | SCENE | PRIORS | OPERATORS | BASE,
     "mini": {"optim"} | SCENE | PRIORS | OPERATORS | BASE,
@@ -91,7 +92,8 @@ ALLOWED = {
     "cli.engines": ENGINES | METHOD | RECORDS,
     "cli.doctor": ENGINES | METHOD | RECORDS,
     "build_jobs": {"building"} | ENGINES | CHOICES | PRIORS | OPERATORS | BASE,
-    "bench": {"pipeline", "compiled", "building", "export", "random_bundle", "scene_memory"}
+    "bench": {"pipeline", "compiled", "building", "devices", "export", "random_bundle"}
+    | {"scene_memory", "trial_build"}
     | ENGINES
     | METHOD
     | RECORDS,

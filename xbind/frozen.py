@@ -28,6 +28,7 @@ from xbind.models.bind import BindModel
 from xbind.models.bind_config import BindConfig, Modality
 from xbind.models.bundle import BundleError, BundleManifest, verify
 from xbind.models.convnet import ConvNet
+from xbind.models.patches import project_patches
 from xbind.models.tokenizer import BpeTokenizer, Tokenizer, WordTokenizer
 
 DIFFUSERS_WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -179,6 +180,8 @@ class Bundle:
         moved += [view for view in (self.view, self.zero123.view) if view is not None]
         if guiding:
             moved += [self.unclip.unet, self.zero123.unet, self.clip]
+            if device.type == "cuda":
+                project_patches(self.clip)
         for net in moved:
             nn.Module.to(cast(nn.Module, net), device)
         tensors = ("context", "mean", "std", "noising_alphas_cumprod")
