@@ -90,7 +90,7 @@ ALLOWED = {
     "cli.evaluate": {"mini", "evaluation", "pipeline"} | METHOD | RECORDS,
     "cli.plan": {"planning", "random_bundle"} | METHOD | RECORDS,
     "cli.engines": ENGINES | METHOD | RECORDS,
-    "cli.doctor": ENGINES | METHOD | RECORDS,
+    "cli.doctor": {"devices"} | ENGINES | METHOD | RECORDS,
     "build_jobs": {"building"} | ENGINES | CHOICES | PRIORS | OPERATORS | BASE,
     "bench": {"pipeline", "compiled", "building", "devices", "export", "random_bundle"}
     | {"scene_memory", "trial_build"}

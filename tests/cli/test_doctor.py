@@ -1,5 +1,6 @@
 """`xbind doctor` on backends: which `--engine auto` takes, and why the others cannot run."""
 
+import importlib.util
 import sys
 
 import pytest
@@ -38,3 +39,28 @@ def test_without_either_auto_is_eager_and_says_what_to_install(monkeypatch):
     found = findings()
     assert found["engine"].detail.startswith("--engine auto takes eager")
     assert "pip install onnxruntime" in found["onnxruntime"].detail
+
+
+@pytest.fixture
+def on_a_gpu(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda: (8, 9))
+
+
+def test_on_a_gpu_auto_is_tensorrt_where_it_is_installed(on_a_gpu, monkeypatch):
+    found = findings()
+    assert found["device"].detail == "--device auto takes cuda"
+    assert found["engine"].detail.startswith("--engine auto takes tensorrt-rtx")
+    monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
+    assert findings()["engine"].detail.startswith("--engine auto takes cuda-graphs")
+
+
+def test_a_gpu_without_triton_is_not_taken_and_says_why(on_a_gpu, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name: None if name == "triton" else find(name)
+    )
+    device = findings()["device"]
+    assert (device.state, "pip install triton" in device.detail) == ("note", True)
+    assert "takes cpu" in device.detail

@@ -19,9 +19,10 @@ from rich.text import Text
 
 import xbind
 import xbind.kernels
+from xbind.devices import choose_device
 from xbind.engine.entry import Entry
 from xbind.engine.errors import BackendUnavailable
-from xbind.engine.open import CPU_BACKENDS, BackendName, target_of, version_of
+from xbind.engine.open import CPU_BACKENDS, GPU_BACKENDS, BackendName, target_of, version_of
 from xbind.engine.store import EngineStore, engines_folder
 from xbind.engine_keys import why_stale
 from xbind.errors import XBindError
@@ -123,14 +124,19 @@ def _cuda() -> Finding:
 
 
 def _device() -> Finding:
-    there = ", although there is CUDA" if torch.cuda.is_available() else ""
-    return Finding("ok", "device", f"cpu{there}: this version computes on the CPU only")
+    taken = choose_device("auto").type
+    if taken == "cpu" and torch.cuda.is_available():
+        why = "there is CUDA, but no Triton; type: pip install triton"
+        return Finding("note", "device", f"--device auto takes cpu: {why}")
+    return Finding("ok", "device", f"--device auto takes {taken}")
 
 
 def _backends() -> Iterator[Finding]:
     """What could run the frozen networks, and which of them `--engine auto` takes."""
     states = {name: _can_run(name) for name in get_args(BackendName)}
-    taken = next((name for name in CPU_BACKENDS if states[name].state == "ok"), "eager")
+    on_gpu = choose_device("auto").type == "cuda"
+    candidates, without = (GPU_BACKENDS, "cuda-graphs") if on_gpu else (CPU_BACKENDS, "eager")
+    taken = next((name for name in candidates if states[name].state == "ok"), without)
     yield Finding("ok", "engine", f"--engine auto takes {taken}; eager torch is always there")
     yield from states.values()
     store = EngineStore(engines_folder())
