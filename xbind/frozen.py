@@ -83,9 +83,18 @@ class Unclip:
         return side << _halvings(self.vae)
 
     @property
+    def latent_px(self) -> int:
+        """Side of the square of pixels that one place of a latent stands for."""
+        return 1 << _halvings(self.vae)
+
+    @property
     def latent_shape(self) -> tuple[int, int, int]:
         """Channels, height and width of a latent of `image_size`."""
-        return _latent_shape(self.vae, self.image_size)
+        return self.latent_shape_at(self.image_size)
+
+    def latent_shape_at(self, size: int) -> tuple[int, int, int]:
+        """Channels, height and width of a latent of an image of `size` pixels a side."""
+        return _latent_shape(self.vae, size)
 
 
 @dataclass(frozen=True, slots=True)

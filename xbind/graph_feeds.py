@@ -91,6 +91,8 @@ class _Draw:
 
     def prior_size(self) -> int:
         """Side of the prior's images: what it draws where it draws, else what guidance shows it."""
+        if self.request.shown:
+            return self.request.shown
         drawn = self.request.name in ("unet2d", "vae_decode")
         return self.bundle.unclip.drawn_size if drawn else self.prior().image_size
 

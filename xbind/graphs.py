@@ -22,7 +22,7 @@ from xbind.guidance.ms import Ms
 from xbind.guidance.parts import InParts
 from xbind.guidance.sds2d import Sds2d
 from xbind.guidance.sds3d import Sds3d
-from xbind.guidance.step import GuidanceStep
+from xbind.guidance.step import GuidanceError, GuidanceStep
 from xbind.models.bind_config import Modality
 from xbind.models.bundle import BundleManifest
 from xbind.presets import (
@@ -36,6 +36,8 @@ from xbind.savings import FASTEST, Savings
 
 STEPS = ("sds2d", "sds2d_img", "cds2d", "sds3d", "sds3d_img", "ms")
 """Guidance steps; `_img` has the image term of Eq. 5."""
+OF_UNCLIP = ("sds2d", "sds2d_img", "cds2d")
+"""Those of the 2D prior."""
 BIND = "bind_"
 """Starts the name of an encoder's graph; the modality follows."""
 FORWARDS = ("unet2d", "unet3d", "vae_encode", "vae_decode", "clip_image")
@@ -56,14 +58,17 @@ class GraphRequest:
     """First axis of its first input."""
     size: int
     """Side of its images, in pixels, where it takes images of any size; else 0."""
+    shown: int = 0
+    """Side of the images that the 2D prior is shown, in pixels, where not its own; else 0."""
     two_passes: bool = False
     """Whether guidance takes two passes of the UNet at the batch, instead of one at twice that."""
 
     @property
     def label(self) -> str:
-        """A file name, such as `sds2d_img-b1-64px`."""
+        """A file name, such as `sds2d_img-b1-64px`, or `sds2d_img-b1-128px-at256px`."""
         size = f"-{self.size}px" if self.size else ""
-        return f"{self.name}-b{self.batch}{size}" + ("-2passes" if self.two_passes else "")
+        shown = f"-at{self.shown}px" if self.shown else ""
+        return f"{self.name}-b{self.batch}{size}{shown}" + ("-2passes" if self.two_passes else "")
 
 
 def requests_of_run(
@@ -112,7 +117,11 @@ def requests_of_phase(
     manifest: BundleManifest,
     savings: Savings = FASTEST,
 ) -> list[GraphRequest]:
-    """The guidance steps that one iteration of a phase runs."""
+    """The guidance steps that one iteration of a phase runs.
+
+    Raises:
+        GuidanceError: the 2D prior cannot be shown images of the size that the phase wants.
+    """
     views = 1 if savings.one_at_a_time else phase.views
     wanted = []
     for name in _step_names(phase.guidance, phase.planar):
@@ -121,8 +130,9 @@ def requests_of_phase(
             images = 1 if savings.one_at_a_time else phase.views * each
             wanted.append(GraphRequest(name, images, _clip_size(manifest)))
         else:
+            shown = _shown(phase.guidance, manifest) if name in OF_UNCLIP else 0
             split = savings.split_guidance
-            wanted.append(GraphRequest(name, views, phase.size, two_passes=split))
+            wanted.append(GraphRequest(name, views, phase.size, shown, two_passes=split))
     return wanted
 
 
@@ -140,6 +150,24 @@ def all_requests(method: MethodConfig, manifest: BundleManifest) -> list[GraphRe
     ]
     modalities = manifest.config("bind")["trunks"]
     return wanted + [GraphRequest(f"{BIND}{modality}", 1, 0) for modality in modalities]
+
+
+def _shown(guidance: GuidanceConfig, manifest: BundleManifest) -> int:
+    """Side of the images that the 2D prior is shown, where it is not its own; else 0."""
+    own = manifest.raw["image_size"]["unclip"]
+    shown = guidance.shown_2d(own)
+    if shown == own:
+        return 0
+    vae, unet = (len(manifest.config(f"unclip.{x}")["block_out_channels"]) for x in ("vae", "unet"))
+    step = 1 << (vae + unet - 2)
+    if shown < step or shown % step:
+        raise GuidanceError(
+            f"The 2D prior of bundle {manifest.name!r} cannot be shown images of {shown} pixels: "
+            f"its VAE halves a side {vae - 1} times and its UNet {unet - 1} times.\n"
+            f"Set size_2d of the preset to a multiple of {step}, or to None for the bundle's own "
+            f"{own} pixels."
+        )
+    return shown
 
 
 def _clip_size(manifest: BundleManifest) -> int:
@@ -206,13 +234,13 @@ def make_module(bundle: Bundle, name: str, *, two_passes: bool = False) -> nn.Mo
         case "sds2d" | "sds2d_img":
             return Sds2d(
                 unclip.vae, unclip.unet, unclip.schedule, unclip.context,
-                image_size=unclip.image_size, image_term=name.endswith("_img"),
+                latent_px=unclip.latent_px, image_term=name.endswith("_img"),
                 two_passes=two_passes,
             )  # fmt: skip
         case "cds2d":
             return Cds2d(
                 unclip.vae, unclip.unet, unclip.schedule, unclip.context,
-                image_size=unclip.image_size, two_passes=two_passes,
+                latent_px=unclip.latent_px, two_passes=two_passes,
             )  # fmt: skip
         case "sds3d" | "sds3d_img":
             return Sds3d(

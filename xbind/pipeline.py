@@ -182,8 +182,14 @@ def _run_config(config: GenerateConfig, method: MethodConfig, digest: str) -> di
         "bundle_sha256": digest,
         "precision": config.precision,
         "vram": config.vram,
-        # tuples are lists in a file
-        "method": json.loads(json.dumps(dataclasses.asdict(method))),
+        "method": _set(json.loads(json.dumps(dataclasses.asdict(method)))),  # tuples are lists
+    }
+
+
+def _set(numbers: dict[str, Any]) -> dict[str, Any]:
+    """Without what is not set: a run goes on with a version that knows more settings."""
+    return {
+        k: _set(x) if isinstance(x, dict) else x for k, x in numbers.items() if x is not None
     }
 
 
