@@ -16,7 +16,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from xbind.cameras import OWN_POSE_SCALE, turned_pose
 from xbind.conditioning.audio import FbankConfig
 from xbind.conditioning.depth import DepthConfig
-from xbind.guidance.latents import Vae
+from xbind.guidance.latents import Decoder, Vae
 from xbind.guidance.noise import (
     NoiseSchedule,
     alphas_cumprod,
@@ -175,6 +175,8 @@ class Bundle:
     zero123: Zero123
     view: ConvNet | None
     """Estimates the elevation and azimuth of a reference view, and how its object is framed."""
+    taesd: Decoder | None = None
+    """A small decoder of both priors' latents, for x̂."""
 
     def to(self, device: torch.device, *, guiding: bool = True) -> "Bundle":
         """The bundle on another device; its networks are moved, not copied.
@@ -249,6 +251,7 @@ def assemble(manifest: BundleManifest, fill: Fill) -> Bundle:
         unclip=_load_unclip(manifest, fill),
         zero123=_load_zero123(manifest, fill),
         view=load_convnet(manifest.part("view"), fill) if manifest.has("view") else None,
+        taesd=_load_taesd(manifest.part("taesd"), fill) if manifest.has("taesd") else None,
     )
 
 
@@ -328,6 +331,14 @@ def _load_vae(folder: Path, fill: Fill) -> Vae:
     config = _read_json(folder / "config.json")
     net = fill(lambda: AutoencoderKL.from_config(config), folder / DIFFUSERS_WEIGHTS)
     return cast(Vae, net)
+
+
+def _load_taesd(folder: Path, fill: Fill) -> Decoder:
+    from diffusers import AutoencoderTiny
+
+    config = _read_json(folder / "config.json")
+    net = fill(lambda: AutoencoderTiny.from_config(config), folder / DIFFUSERS_WEIGHTS)
+    return cast(Decoder, net)
 
 
 def _load_alphas(folder: Path) -> tuple[Float[Tensor, " steps"], dict[str, Any]]:

@@ -34,9 +34,11 @@ from xbind.presets import (
 )
 from xbind.savings import FASTEST, Savings
 
-STEPS = ("sds2d", "sds2d_img", "cds2d", "sds3d", "sds3d_img", "ms")
-"""Guidance steps; `_img` has the image term of Eq. 5."""
-OF_UNCLIP = ("sds2d", "sds2d_img", "cds2d")
+STEPS = (
+    "sds2d", "sds2d_img", "sds2d_tiny", "cds2d", "sds3d", "sds3d_img", "sds3d_tiny", "ms",
+)  # fmt: skip
+"""Guidance steps; `_img` has the image term of Eq. 5, `_tiny` as well, with x̂ by TAESD."""
+OF_UNCLIP = ("sds2d", "sds2d_img", "sds2d_tiny", "cds2d")
 """Those of the 2D prior."""
 BIND = "bind_"
 """Starts the name of an encoder's graph; the modality follows."""
@@ -124,7 +126,7 @@ def requests_of_phase(
     """
     views = 1 if savings.one_at_a_time else phase.views
     wanted = []
-    for name in _step_names(phase.guidance, phase.planar):
+    for name in _step_names(phase.guidance, phase.planar, has_taesd=manifest.has("taesd")):
         if name == "ms":
             each = 2 * phase.guidance.ms_augmentations + 1
             images = 1 if savings.one_at_a_time else phase.views * each
@@ -141,7 +143,8 @@ def all_requests(method: MethodConfig, manifest: BundleManifest) -> list[GraphRe
     views, size = method.coarse.views, manifest.raw["image_size"]["unclip"]
     wanted = requests_of_run(method, manifest)
     named = {request.name for request in wanted}
-    wanted += [GraphRequest(n, views, size) for n in STEPS if n not in named and n != "ms"]
+    steps = [n for n in steps_of(manifest) if n not in named and n != "ms"]
+    wanted += [GraphRequest(n, views, size) for n in steps]
     wanted += [
         GraphRequest("unet3d", 2 * views, 0),
         GraphRequest("vae_encode", 1, size),
@@ -150,6 +153,11 @@ def all_requests(method: MethodConfig, manifest: BundleManifest) -> list[GraphRe
     ]
     modalities = manifest.config("bind")["trunks"]
     return wanted + [GraphRequest(f"{BIND}{modality}", 1, 0) for modality in modalities]
+
+
+def steps_of(manifest: BundleManifest) -> list[str]:
+    """The guidance steps that a bundle has networks for."""
+    return [name for name in STEPS if manifest.has("taesd") or not name.endswith("_tiny")]
 
 
 def _shown(guidance: GuidanceConfig, manifest: BundleManifest) -> int:
@@ -176,18 +184,20 @@ def _clip_size(manifest: BundleManifest) -> int:
     return size
 
 
-def _step_names(guidance: GuidanceConfig, planar: str) -> Iterator[str]:
+def _step_names(guidance: GuidanceConfig, planar: str, *, has_taesd: bool) -> Iterator[str]:
     if guidance.w_2d > 0:
-        yield "cds2d" if planar == "cds" else sds_name("sds2d", guidance)
+        yield "cds2d" if planar == "cds" else sds_name("sds2d", guidance, has_taesd=has_taesd)
     if guidance.w_3d > 0:
-        yield sds_name("sds3d", guidance)
+        yield sds_name("sds3d", guidance, has_taesd=has_taesd)
     if guidance.w_ms > 0:
         yield "ms"
 
 
-def sds_name(name: str, guidance: GuidanceConfig) -> str:
-    """The step with or without the image term, as the weights ask for."""
-    return f"{name}_img" if guidance.w_img > 0 else name
+def sds_name(name: str, guidance: GuidanceConfig, *, has_taesd: bool) -> str:
+    """The step with or without the image term, as the weights ask for, and what decodes x̂."""
+    if guidance.w_img <= 0:
+        return name
+    return f"{name}_tiny" if guidance.decoder == "tiny" and has_taesd else f"{name}_img"
 
 
 def eager_steps(
@@ -230,23 +240,29 @@ def make_module(bundle: Bundle, name: str, *, two_passes: bool = False) -> nn.Mo
         EngineError: there is no graph of that name.
     """
     unclip, zero123 = bundle.unclip, bundle.zero123
+    decoder = bundle.taesd if name.endswith("_tiny") else None
+    if name.endswith("_tiny") and decoder is None:
+        raise EngineError(
+            f"The graph {name!r} needs TAESD, which bundle {bundle.manifest.name!r} has not.\n"
+            f"Give it one with `xbind bundle import --taesd`."
+        )
     match name:
-        case "sds2d" | "sds2d_img":
+        case "sds2d" | "sds2d_img" | "sds2d_tiny":
             return Sds2d(
                 unclip.vae, unclip.unet, unclip.schedule, unclip.context,
-                latent_px=unclip.latent_px, image_term=name.endswith("_img"),
-                two_passes=two_passes,
+                latent_px=unclip.latent_px, image_term=name != "sds2d",
+                two_passes=two_passes, decoder=decoder,
             )  # fmt: skip
         case "cds2d":
             return Cds2d(
                 unclip.vae, unclip.unet, unclip.schedule, unclip.context,
                 latent_px=unclip.latent_px, two_passes=two_passes,
             )  # fmt: skip
-        case "sds3d" | "sds3d_img":
+        case "sds3d" | "sds3d_img" | "sds3d_tiny":
             return Sds3d(
                 zero123.vae, zero123.unet, zero123.schedule,
-                image_size=zero123.image_size, image_term=name.endswith("_img"),
-                two_passes=two_passes,
+                image_size=zero123.image_size, image_term=name != "sds3d",
+                two_passes=two_passes, decoder=decoder,
             )  # fmt: skip
         case "ms":
             return Ms(UnitEmbedding(bundle.clip))
@@ -271,7 +287,7 @@ def _make_forward(bundle: Bundle, name: str) -> nn.Module:
     trunks = bundle.bind.model.config.trunks
     if name.startswith(BIND) and modality in trunks:
         return Embed(bundle.bind.model, cast(Modality, modality))
-    known = ", ".join([*STEPS, *FORWARDS, *(f"{BIND}{m}" for m in trunks)])
+    known = ", ".join([*steps_of(bundle.manifest), *FORWARDS, *(f"{BIND}{m}" for m in trunks)])
     raise EngineError(f"The bundle has no graph {name!r}.\nChoose of: {known}.")
 
 

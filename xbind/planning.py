@@ -29,7 +29,7 @@ from xbind.graphs import (
 from xbind.models.bundle import BundleManifest
 from xbind.precision import in_precision
 from xbind.presets import MethodConfig
-from xbind.savings import Savings, ladder
+from xbind.savings import FASTEST, Savings, ladder
 from xbind.scene_memory import SceneBytes, scene_bytes
 
 GIB = 2**30
@@ -145,7 +145,7 @@ class Counter:
         b = self._bundle("float32")
         nets = (
             b.unclip.unet, b.unclip.vae, b.zero123.unet, b.zero123.vae, b.zero123.image_encoder,
-            b.clip, b.bind.model,
+            b.clip, b.bind.model, *(() if b.taesd is None else (b.taesd,)),
         )  # fmt: skip
         parameters = {id(p): p for net in nets for p in net.parameters()}  # type: ignore[union-attr]
         return sum(4 * p.numel() for p in parameters.values())
@@ -185,14 +185,14 @@ def _plan_part(
 ) -> PartPlan:  # fmt: skip
     graphs = [
         GraphPlan(request, counter.count(request, savings.precision))
-        for request in _requests(method, counter.manifest, name, savings)
+        for request in graphs_of_part(method, counter.manifest, name, savings)
     ]
     shared = None if wish.engines else counter.bundle_bytes
     return PartPlan(name, savings, tuple(graphs), scene, shared)
 
 
-def _requests(
-    method: MethodConfig, manifest: BundleManifest, name: str, savings: Savings
+def graphs_of_part(
+    method: MethodConfig, manifest: BundleManifest, name: str, savings: Savings = FASTEST
 ) -> list[GraphRequest]:
     """The graphs of a part, with those that the reference view needs once and runs in torch."""
     requests = requests_of_parts(method, manifest, savings)[name]

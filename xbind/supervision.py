@@ -161,6 +161,7 @@ class Supervision:
         self._zero123 = bundle.zero123
         self._unclip = bundle.unclip
         self._clip_size = bundle.clip_size
+        self._has_taesd = bundle.taesd is not None
         self._step = eager_steps(bundle) if step is None else step
 
     def planar_s(
@@ -169,7 +170,7 @@ class Supervision:
         """L_SDS* (Eq. 5) of views in [0, 1]; the latent term is a sum."""
         b = len(image)
         return guide(
-            self._step(sds_name("sds2d", config)),
+            self._step(sds_name("sds2d", config, has_taesd=self._has_taesd)),
             image,
             noise=_normal(generator, b, *self._latent_shape(config)),
             t=self._timesteps(config, progress, b, generator),
@@ -210,7 +211,7 @@ class Supervision:
         b = len(image)
         assert self.condition.stereo is not None
         return guide(
-            self._step(sds_name("sds3d", config)),
+            self._step(sds_name("sds3d", config, has_taesd=self._has_taesd)),
             image,
             noise=_normal(generator, b, *self._zero123.latent_shape),
             t=self._timesteps(config, progress, b, generator),

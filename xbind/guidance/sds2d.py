@@ -3,7 +3,7 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from xbind.guidance.latents import Image, Vae
+from xbind.guidance.latents import Decoder, Image, Vae
 from xbind.guidance.noise import Latent, NoiseSchedule, Timestep
 from xbind.guidance.priors import UnclipPrior, UNet
 from xbind.guidance.sds import distil
@@ -22,6 +22,7 @@ class Sds2d(nn.Module):
         latent_px: int,
         image_term: bool = True,
         two_passes: bool = False,
+        decoder: Decoder | None = None,
     ) -> None:
         """Freeze the networks.
 
@@ -34,9 +35,10 @@ class Sds2d(nn.Module):
                 side of the feed `noise` it decides the size at which the prior sees the views.
             image_term: without it this is Eq. 4: no decoding, no feed `w_img`, no output `x_hat`.
             two_passes: see `UnclipPrior`.
+            decoder: see `distil`.
         """
         super().__init__()
-        self.vae = vae
+        self.vae, self.decoder = vae, decoder
         self.prior = UnclipPrior(unet, context, two_passes=two_passes)
         self.schedule = schedule
         self.latent_px = latent_px
@@ -66,4 +68,5 @@ class Sds2d(nn.Module):
             t=t,
             weight=weight,
             w_img=w_img,
+            decoder=self.decoder,
         )
