@@ -23,10 +23,9 @@ from xbind.bench.operator_work import (
     rasterize_work,
 )
 from xbind.bench.timing import Work
-from xbind.graphs import PARTS, requests_of_phase
+from xbind.graphs import PARTS, graphs_of_part, requests_of_phase
 from xbind.nerf.field import FieldConfig
 from xbind.nerf.occupancy import OccupancyConfig
-from xbind.planning import graphs_of_part
 from xbind.presets import CoarseConfig, GeometryConfig, MethodConfig, TextureConfig
 
 HALF_BYTES = 0.5

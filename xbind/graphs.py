@@ -7,17 +7,15 @@ plain forward. Shapes are static, so the same step at another size is another gr
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, cast
+from typing import cast
 
-from jaxtyping import Float
-from torch import Tensor, nn
-from torch.nn.functional import normalize
+from torch import nn
 
 from xbind.engine.cuda_graph import GraphedStep, Recorder
 from xbind.engine.errors import EngineError
 from xbind.frozen import Bundle
 from xbind.guidance.cds2d import Cds2d
-from xbind.guidance.latents import Vae, decode, encode
+from xbind.guidance.forwards import Decode, Embed, Encode, PlainUNet, UnitEmbedding
 from xbind.guidance.ms import Ms
 from xbind.guidance.parts import InParts
 from xbind.guidance.sds2d import Sds2d
@@ -112,6 +110,18 @@ def requests_of_parts(
         if phase.steps > 0:
             wanted[name] += requests_of_phase(phase, manifest, savings)
     return wanted
+
+
+def graphs_of_part(
+    method: MethodConfig, manifest: BundleManifest, name: str, savings: Savings = FASTEST
+) -> list[GraphRequest]:
+    """The graphs of a part, with those that the reference view needs once and runs in torch."""
+    requests = requests_of_parts(method, manifest, savings)[name]
+    if name == "reference":
+        count = 1 if savings.one_at_a_time else method.reference.candidates
+        requests = [*requests, GraphRequest("vae_decode", count, 0)]
+        requests.append(GraphRequest(f"{BIND}vision", method.reference.candidates, 0))
+    return requests
 
 
 def requests_of_phase(
@@ -294,75 +304,3 @@ def _make_forward(bundle: Bundle, name: str) -> nn.Module:
 def output_names(name: str, module: nn.Module) -> tuple[str, ...]:
     """Names of what a graph's module returns."""
     return cast(GuidanceStep, module).outputs if name in STEPS else ("output",)
-
-
-class UnitEmbedding(nn.Module):
-    """A CLIPVisionModelWithProjection as normalised pixels → unit vectors."""
-
-    def __init__(self, clip: nn.Module) -> None:
-        super().__init__()
-        self.clip = clip
-
-    def forward(self, pixels: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b d"]:
-        """Return one embedding per image."""
-        embeddings: Tensor = self.clip(pixel_values=pixels).image_embeds
-        return normalize(embeddings, dim=-1)
-
-
-class PlainUNet(nn.Module):
-    """A UNet with the arguments of a prior by name."""
-
-    def __init__(self, unet: Any, *, labelled: bool) -> None:  # noqa: ANN401
-        super().__init__()
-        self.unet, self.labelled = unet, labelled
-
-    def forward(
-        self,
-        sample: Tensor,
-        timestep: Tensor,
-        encoder_hidden_states: Tensor,
-        class_labels: Tensor | None = None,
-    ) -> Tensor:
-        """Return the prediction."""
-        labels = class_labels if self.labelled else None
-        prediction: Tensor = self.unet(
-            sample, timestep, encoder_hidden_states, class_labels=labels, return_dict=False
-        )[0]
-        return prediction
-
-
-class Encode(nn.Module):
-    """Images in [0, 1] to scaled latents."""
-
-    def __init__(self, vae: Any) -> None:  # noqa: ANN401
-        super().__init__()
-        self.vae = vae
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Return the latents' modes."""
-        return encode(cast(Vae, self.vae), image)
-
-
-class Decode(nn.Module):
-    """Scaled latents to images in [0, 1]."""
-
-    def __init__(self, vae: Any) -> None:  # noqa: ANN401
-        super().__init__()
-        self.vae = vae
-
-    def forward(self, z: Tensor) -> Tensor:
-        """Return the images."""
-        return decode(cast(Vae, self.vae), z)
-
-
-class Embed(nn.Module):
-    """One modality of the aligned encoder."""
-
-    def __init__(self, model: Any, modality: Modality) -> None:  # noqa: ANN401
-        super().__init__()
-        self.model, self.modality = model, modality
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return unit vectors."""
-        embedding: Tensor = self.model.embed(self.modality, x)
-        return embedding

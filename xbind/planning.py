@@ -20,16 +20,16 @@ from xbind.export.record import record
 from xbind.frozen import Bundle, load_shapes
 from xbind.graph_feeds import trial_feeds
 from xbind.graphs import (
-    BIND,
     GraphRequest,
+    graphs_of_part,
     make_module,
     output_names,
     requests_of_parts,
-)  # fmt: skip
+)
 from xbind.models.bundle import BundleManifest
 from xbind.precision import in_precision
 from xbind.presets import MethodConfig
-from xbind.savings import FASTEST, Savings, ladder
+from xbind.savings import Savings, ladder
 from xbind.scene_memory import SceneBytes, scene_bytes
 
 GIB = 2**30
@@ -189,18 +189,6 @@ def _plan_part(
     ]
     shared = None if wish.engines else counter.bundle_bytes
     return PartPlan(name, savings, tuple(graphs), scene, shared)
-
-
-def graphs_of_part(
-    method: MethodConfig, manifest: BundleManifest, name: str, savings: Savings = FASTEST
-) -> list[GraphRequest]:
-    """The graphs of a part, with those that the reference view needs once and runs in torch."""
-    requests = requests_of_parts(method, manifest, savings)[name]
-    if name == "reference":
-        count = 1 if savings.one_at_a_time else method.reference.candidates
-        requests = [*requests, GraphRequest("vae_decode", count, 0)]
-        requests.append(GraphRequest(f"{BIND}vision", method.reference.candidates, 0))
-    return requests
 
 
 def _refusal(part: PartPlan, gib: float) -> str:
