@@ -123,6 +123,13 @@ def test_a_preset_that_wants_it_gets_it_where_it_is(manifest, bundle):
     assert asked == ["sds2d_tiny", "sds2d_img"]
 
 
+def test_it_moves_with_the_networks_of_guidance(manifest):
+    there = torch.device("meta")
+    for guiding in (True, False):
+        moved = load_bundle(manifest).to(there, guiding=guiding).taesd
+        assert (next(moved.parameters()).device == there) == guiding
+
+
 def test_fast_wants_it():
     assert preset_named("fast").coarse.guidance.decoder == "tiny"
     assert preset_named("paper").coarse.guidance.decoder is None

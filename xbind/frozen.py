@@ -183,7 +183,7 @@ class Bundle:
 
         Args:
             device: where they are wanted.
-            guiding: False leaves what is only called in guidance steps where it is (UNets and the
+            guiding: False leaves what is only called in guidance steps where it is (UNets, TAESD, the
                 MS loss's encoder): engines have weights of their own.
         """
         moved = [self.bind.model, self.unclip.vae, self.zero123.vae, self.zero123.image_encoder]
@@ -193,6 +193,7 @@ class Bundle:
             moved += [self.unclip.unet, self.zero123.unet, self.clip]
             if device.type == "cuda":
                 project_patches(self.clip)
+            moved += [] if self.taesd is None else [self.taesd]
         for net in moved:
             nn.Module.to(cast(nn.Module, net), device)
         tensors = ("context", "mean", "std", "noising_alphas_cumprod")
