@@ -183,8 +183,8 @@ class Bundle:
 
         Args:
             device: where they are wanted.
-            guiding: False leaves what is only called in guidance steps where it is (UNets, TAESD, the
-                MS loss's encoder): engines have weights of their own.
+            guiding: False leaves what is only called in guidance steps where it is (UNets, TAESD,
+                the MS loss's encoder): engines have weights of their own.
         """
         moved = [self.bind.model, self.unclip.vae, self.zero123.vae, self.zero123.image_encoder]
         moved += [self.unclip.schedule, self.zero123.schedule, self.zero123.projection]
