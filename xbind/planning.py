@@ -147,7 +147,7 @@ class Counter:
             b.unclip.unet, b.unclip.vae, b.zero123.unet, b.zero123.vae, b.zero123.image_encoder,
             b.clip, b.bind.model, *(() if b.taesd is None else (b.taesd,)),
         )  # fmt: skip
-        parameters = {id(p): p for net in nets for p in net.parameters()}  # type: ignore[union-attr]
+        parameters = {id(p): p for net in nets for p in net.parameters()}
         return sum(4 * p.numel() for p in parameters.values())
 
     def _bundle(self, precision: Precision) -> Bundle:
