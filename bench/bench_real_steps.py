@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from xbind.bench.counted import StepWork, bundle_of, counted_bundle, manifest_of
+from xbind.bench.counted import StepWork, bundle_of, counted_bundle
 from xbind.bench.gpus import GPUS, gpu_named
 from xbind.bench.projection import Assumptions, step_seconds
 from xbind.bench.timing import describe_versions, device_name, quantiles_ms
@@ -30,7 +30,7 @@ from xbind.graphs import STEPS, GraphRequest, make_module, requests_of_run
 from xbind.models.sd21 import Architecture, sd21
 from xbind.precision import in_precision
 from xbind.presets import preset_named
-from xbind.random_bundle import networks
+from xbind.random_bundle import networks, write_shapes
 from xbind.trial_build import draw_like
 
 CUDA = torch.device("cuda")
@@ -103,7 +103,7 @@ def _parse() -> argparse.Namespace:
 
 
 def _manifest(architecture: Architecture) -> Any:  # noqa: ANN401
-    return manifest_of(Path(tempfile.mkdtemp()), architecture)
+    return write_shapes(Path(tempfile.mkdtemp()) / "shapes", architecture)
 
 
 def random_bundle(architecture: Architecture, precision: str) -> Bundle:

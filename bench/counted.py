@@ -1,9 +1,8 @@
 """The work of the public networks' guidance steps, counted on tensors that hold no numbers."""
 
-import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,7 +22,7 @@ from xbind.guidance.noise import NoiseSchedule, alphas_cumprod, scaled_linear_be
 from xbind.models.bundle import BundleManifest
 from xbind.models.sd21 import Architecture
 from xbind.models.tokenizer import WordTokenizer
-from xbind.random_bundle import networks
+from xbind.random_bundle import networks, write_shapes
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +48,15 @@ class CountedBundle:
     """The shapes of a bundle, without its weights."""
 
     manifest: BundleManifest
-    weights: dict[str, int]
-    """Network → how many numbers it holds."""
     count: Callable[[GraphRequest], StepWork]
     feeds: Callable[[GraphRequest], Feeds]
     """What a graph is given, as shapes."""
+
+    def without_taesd(self) -> "CountedBundle":
+        """As a bundle that was imported without it."""
+        parts = {role: name for role, name in self.manifest.raw["parts"].items() if role != "taesd"}
+        manifest = replace(self.manifest, raw={**self.manifest.raw, "parts": parts})
+        return replace(self, manifest=manifest)
 
 
 @contextmanager
@@ -63,8 +66,10 @@ def counted_bundle(architecture: Architecture) -> Iterator[CountedBundle]:
     Args:
         architecture: the shapes, such as `xbind.models.sd21.sd21()`.
     """
-    with TemporaryDirectory() as folder, FakeTensorMode(allow_non_fake_inputs=True):
-        manifest = manifest_of(Path(folder), architecture)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory()))
+        manifest = write_shapes(folder / "counted", architecture)
+        stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
         # it draws again until every number is in range, and there are no numbers
         with patch.object(init, "trunc_normal_", lambda tensor, **_: tensor):
             nets = {name: build() for name, (build, _) in networks(architecture).items()}
@@ -76,8 +81,7 @@ def counted_bundle(architecture: Architecture) -> Iterator[CountedBundle]:
                 found[request] = _count(bundle, request)
             return found[request]
 
-        weights = {k: sum(p.numel() for p in net.parameters()) for k, net in nets.items()}
-        yield CountedBundle(manifest, weights, count, lambda request: _feeds(bundle, request))
+        yield CountedBundle(manifest, count, lambda request: _feeds(bundle, request))
 
 
 def _feeds(bundle: Bundle, request: GraphRequest) -> Feeds:
@@ -91,18 +95,6 @@ def _count(bundle: Bundle, request: GraphRequest) -> StepWork:
         module(**feeds)
     weights = sum(p.nbytes for p in used)
     return StepWork(tuple(counter.ops), counter.peak_bytes, weights)
-
-
-def manifest_of(folder: Path, architecture: Architecture) -> BundleManifest:
-    """As much of one as says which graphs a run needs."""
-    (folder / "clip").mkdir()
-    (folder / "clip/config.json").write_text(json.dumps(dict(architecture.clip)))
-    raw = {
-        "name": "counted",
-        "image_size": dict(architecture.image_size),
-        "parts": {"clip": "clip"},
-    }
-    return BundleManifest(folder, raw)
 
 
 def bundle_of(manifest: BundleManifest, architecture: Architecture, nets: dict[str, Any]) -> Bundle:
@@ -127,4 +119,5 @@ def bundle_of(manifest: BundleManifest, architecture: Architecture, nets: dict[s
         frozen["bind"], WordTokenizer(("a",), 4), {}, FbankConfig(), DepthConfig(), {"text": 1.0}
     )
     clip_size = architecture.clip["image_size"]
-    return Bundle(manifest, encoder, frozen["clip"], clip_size, unclip, zero123, None)
+    taesd = frozen.get("taesd")
+    return Bundle(manifest, encoder, frozen["clip"], clip_size, unclip, zero123, None, taesd)

@@ -35,13 +35,11 @@ class ProjectionRow:
     half_ms: dict[str, float]
     """Phase → the differentiable half of an iteration."""
     memory_bytes: float
-    """In the loops, with all engines of the run open."""
-    least_memory_bytes: float
-    """In the loops, if only the engines of the phase in hand were open."""
-    weight_bytes: float
-    once_bytes: float
-    """Of the networks that only the start needs, not in `memory_bytes`."""
-    activation_bytes: float
+    """At the worst moment of the run."""
+    part_bytes: dict[str, float]
+    """Part of the run → its worst moment; a part's engines are open only while it lasts."""
+    weight_bytes: dict[str, float]
+    """Part of the run → of its engines."""
     card_bytes: float
     assumptions: dict[str, float]
 
@@ -59,11 +57,15 @@ class ProjectionRow:
             step_ms={p.name: {k: 1e3 * s for k, (_, s) in p.steps.items()} for p in phases},
             step_tflop={p.name: {k: f for k, (f, _) in p.steps.items()} for p in phases},
             half_ms={p.name: 1e3 * p.half_seconds for p in phases},
-            memory_bytes=found.memory_bytes, least_memory_bytes=found.least_memory_bytes,
-            weight_bytes=found.weight_bytes,
-            once_bytes=found.once_bytes, activation_bytes=found.activation_bytes,
-            card_bytes=gpu.memory_bytes, assumptions=asdict(assumed),
+            memory_bytes=found.memory_bytes, part_bytes=found.part_bytes,
+            weight_bytes=found.weight_bytes, card_bytes=gpu.memory_bytes,
+            assumptions=asdict(assumed),
         )  # fmt: skip
+
+    @property
+    def worst_part(self) -> str:
+        """The part of the run that needs most memory."""
+        return max(self.part_bytes, key=lambda part: self.part_bytes[part])
 
     @property
     def meets_goal(self) -> bool:
@@ -74,21 +76,37 @@ class ProjectionRow:
 def levers_of(
     preset: str, method: MethodConfig, bundle: CountedBundle, gpu: Gpu, assumed: Assumptions
 ) -> Iterator[ProjectionRow]:
-    """What changes that a preset allows would do, and how many iterations there is time for."""
+    """What changes that a preset allows would do, and how many iterations there is time for.
+
+    Args:
+        preset: its name.
+        method: its numbers.
+        bundle: with TAESD.
+        gpu: the card.
+        assumed: everything that was not counted.
+    """
+    plain = bundle.without_taesd()
+    yield ProjectionRow.of(
+        preset, gpu, project(method, bundle, gpu, assumed), assumed, "x̂ by TAESD"
+    )
     changed = method
     for change, apply in (
         ("no image term", _without_image_term),
         ("no MS loss in Phase I", _without_ms),
     ):
-        alone = project(apply(method), bundle, gpu, assumed)
+        alone = project(apply(method), plain, gpu, assumed)
         yield ProjectionRow.of(preset, gpu, alone, assumed, change)
         changed = apply(changed)
-    for words, base in (("", method), ("both, and ", changed)):
-        share = iterations_share(project(base, bundle, gpu, assumed))
+    for words, networks, base in (
+        ("", plain, method),
+        ("TAESD, and ", bundle, method),
+        ("neither term, and ", plain, changed),
+    ):
+        share = iterations_share(project(base, networks, gpu, assumed))
         fewer = with_share_of_steps(base, share)
         counts = ", ".join(str(p.steps) for p in (fewer.coarse, fewer.geometry, fewer.texture))
         yield ProjectionRow.of(
-            preset, gpu, project(fewer, bundle, gpu, assumed), assumed,
+            preset, gpu, project(fewer, networks, gpu, assumed), assumed,
             f"{words}{share:.0%} of the iterations: {counts}",
         )  # fmt: skip
 

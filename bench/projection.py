@@ -6,7 +6,6 @@ All others are assumed to be fused into these. The differentiable half is the wo
 by traffic, and its launches.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 
 import torch
@@ -24,7 +23,7 @@ from xbind.bench.operator_work import (
     rasterize_work,
 )
 from xbind.bench.timing import Work
-from xbind.graphs import GraphRequest, requests_of_phase, requests_of_run
+from xbind.graphs import PARTS, graphs_of_part, requests_of_phase
 from xbind.nerf.field import FieldConfig
 from xbind.nerf.occupancy import OccupancyConfig
 from xbind.presets import CoarseConfig, GeometryConfig, MethodConfig, TextureConfig
@@ -33,8 +32,6 @@ HALF_BYTES = 0.5
 """float16 for the float32 that was counted."""
 _ALONE = ("norm", "softmax")
 """Operations without matrix arithmetic that are kernels of their own."""
-_ONCE = ("zero123/image_encoder", "bind")
-"""Networks that only the start of a run needs, beside the engine that draws the reference view."""
 CLIP_SIDE = 224
 """Side of the images of CLIP ViT-H/14, in pixels."""
 AnyPhase = CoarseConfig | GeometryConfig | TextureConfig
@@ -104,14 +101,11 @@ class Projection:
     reference_seconds: float
     phases: tuple[PhaseProjection, ...]
     files_seconds: float
-    weight_bytes: float
-    """Of all engines of the run, in float16: each holds its own, and a run opens them all."""
-    phase_weight_bytes: float
-    """Of the engines of the phase that has most: what would do if each phase opened its own."""
-    once_bytes: float
-    """Of the encoders that only the start needs; they can be gone when the loops begin."""
-    activation_bytes: float
-    """The largest of any step, and what the differentiable half keeps for its backward pass."""
+    weight_bytes: dict[str, float]
+    """Part of the run → of its engines in float16, each with its own; they go with their part."""
+    activation_bytes: dict[str, float]
+    """Part of the run → the largest of any of its graphs, and what the differentiable half keeps
+    for its backward pass."""
     context_bytes: float
 
     @property
@@ -121,14 +115,17 @@ class Projection:
         return self.reference_seconds + phases + self.files_seconds
 
     @property
-    def memory_bytes(self) -> float:
-        """In the loops, as a run is: with all its engines open."""
-        return self.weight_bytes + self.activation_bytes + self.context_bytes
+    def part_bytes(self) -> dict[str, float]:
+        """Part of the run → its worst moment."""
+        return {
+            part: self.context_bytes + weights + self.activation_bytes[part]
+            for part, weights in self.weight_bytes.items()
+        }
 
     @property
-    def least_memory_bytes(self) -> float:
-        """In the loops, if only the engines of the phase in hand were open."""
-        return self.phase_weight_bytes + self.activation_bytes + self.context_bytes
+    def memory_bytes(self) -> float:
+        """At the worst moment of the run."""
+        return max(self.part_bytes.values())
 
 
 def step_seconds(work: StepWork, gpu: Gpu, assumed: Assumptions) -> float:
@@ -155,29 +152,28 @@ def project(
         gpu: the card.
         assumed: everything that was not counted.
     """
-    reference, *steps = requests_of_run(method, bundle.manifest)
-    drawn = bundle.count(reference)
+    work = {
+        part: [bundle.count(graph) for graph in graphs_of_part(method, bundle.manifest, part)]
+        for part in PARTS
+    }
     phases = tuple(_phase(name, config, bundle, gpu, assumed) for name, config in _phases(method))
-    activations = max(HALF_BYTES * bundle.count(step).activation_bytes for step in steps)
+    drawn, *_ = work["reference"]
     # what the forward pass writes is about a third of the traffic of both, and kept for the other
-    kept = max(half_bytes(config, assumed) / 3 for _, config in _phases(method))
+    kept = {name: half_bytes(config, assumed) / 3 for name, config in _phases(method)}
     return Projection(
         reference_seconds=method.reference.steps * step_seconds(drawn, gpu, assumed),
         phases=phases,
         files_seconds=assumed.files,
-        weight_bytes=_weight_bytes([reference, *steps], bundle),
-        phase_weight_bytes=max(
-            _weight_bytes(requests_of_phase(config, bundle.manifest), bundle)
-            for _, config in _phases(method)
-        ),
-        once_bytes=2.0 * sum(n for k, n in bundle.weights.items() if k in _ONCE),
-        activation_bytes=activations + kept,
+        weight_bytes={
+            part: HALF_BYTES * sum(graph.weight_bytes for graph in graphs)
+            for part, graphs in work.items()
+        },
+        activation_bytes={
+            part: HALF_BYTES * max(graph.activation_bytes for graph in graphs) + kept.get(part, 0.0)
+            for part, graphs in work.items()
+        },
         context_bytes=assumed.context_bytes,
     )
-
-
-def _weight_bytes(requests: Sequence[GraphRequest], bundle: CountedBundle) -> float:
-    return HALF_BYTES * sum(bundle.count(request).weight_bytes for request in requests)
 
 
 def _phases(method: MethodConfig) -> tuple[tuple[str, AnyPhase], ...]:

@@ -20,7 +20,7 @@ from xbind.export.parity import TOLERANCES, Tolerance, gate
 from xbind.export.trt_builder import build_plan
 from xbind.frozen import load_bundle
 from xbind.graph_feeds import trial_feeds
-from xbind.graphs import STEPS, GraphRequest, all_requests, make_module, requests_of_run
+from xbind.graphs import GraphRequest, all_requests, make_module, requests_of_run, steps_of
 from xbind.models.bundle import load_manifest
 from xbind.precision import in_precision
 from xbind.presets import default
@@ -28,7 +28,7 @@ from xbind.presets import default
 MANIFEST = load_manifest("mini")
 MODALITIES = ("vision", "text", "audio", "depth")
 REQUESTS = [
-    *(GraphRequest(name, 1, 64) for name in STEPS if name != "ms"),
+    *(GraphRequest(name, 1, 64) for name in steps_of(MANIFEST) if name != "ms"),
     GraphRequest("sds3d", 2, 48),
     GraphRequest("ms", 3, 64),
     GraphRequest("unet2d", 2, 0),

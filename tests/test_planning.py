@@ -9,6 +9,7 @@ import torch
 from diffusers import UNet2DConditionModel as PlainUNets
 from torch import nn
 
+from xbind.cli.bundle import parameter_counts
 from xbind.cli.main import main
 from xbind.config import GenerateConfig, PromptConfig
 from xbind.engine.spec import DTYPES
@@ -17,12 +18,12 @@ from xbind.export.footprint import footprint
 from xbind.export.onnx_graph import lower
 from xbind.export.record import record
 from xbind.frozen import load_bundle
-from xbind.graphs import GraphRequest
+from xbind.graphs import GraphRequest, graphs_of_part
 from xbind.models.bundle import load_manifest
 from xbind.nerf.field import FieldConfig, HashField
 from xbind.planning import GIB, RUNTIME_BYTES, Counter, DoesNotFit, Wish, fit
 from xbind.presets import preset_named
-from xbind.savings import Savings
+from xbind.savings import FASTEST, Savings
 from xbind.scene_memory import field_parameters, ray_samples, scene_bytes
 
 MANIFEST = load_manifest("mini")
@@ -129,6 +130,35 @@ def test_a_phase_s_peak_is_the_sum_of_its_columns():
         widest = max(graph.needs.activations + graph.needs.workspace for graph in part.graphs)
         assert part.peak == RUNTIME_BYTES + weights + widest + scene.state + scene.buffers
         assert part.savings.described() == []
+
+
+def test_one_engine_at_a_time_weighs_what_the_heaviest_weighs():
+    plan = fit(PROBE, MANIFEST, Wish(None)).parts[1]
+    each = sorted(graph.needs.weights for graph in plan.graphs)
+    assert each[-1] < sum(each)
+    assert replace(plan, savings=Savings(one_engine=True)).weights == each[-1]
+
+
+def test_eager_torch_has_one_float32_copy_of_every_network():
+    """By the headers of the bundle's files; what plays two roles is loaded for each."""
+    roles = (
+        "bind", "clip", "unclip.unet", "unclip.vae", "zero123.unet", "zero123.vae",
+        "zero123.image_encoder",
+    )  # fmt: skip
+    files = [path for role in roles for path in MANIFEST.part(role).glob("*.safetensors")]
+    numbers = sum(sum(parameter_counts(path)) for path in files)
+    for part in fit(PROBE, MANIFEST, Wish(None, engines=False)).parts:
+        assert part.weights == pytest.approx(4 * numbers, rel=1e-3)
+
+
+def test_the_reference_is_decoded_one_by_one_where_memory_is_saved():
+    paper = preset_named("paper")
+    found = [
+        [request.label for request in graphs_of_part(paper, MANIFEST, "reference", savings)]
+        for savings in (FASTEST, Savings(one_at_a_time=True))
+    ]
+    assert found[0] == ["unet2d-b8", "vae_decode-b4", "bind_vision-b4"]
+    assert found[1] == ["unet2d-b2", "vae_decode-b1", "bind_vision-b4"]
 
 
 def test_each_part_takes_the_first_rung_that_fits():

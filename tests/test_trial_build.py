@@ -3,11 +3,14 @@
 import json
 
 import pytest
+import torch
 
 from xbind.cli.build_engines import main
 from xbind.errors import XBindError
 from xbind.graphs import GraphRequest
-from xbind.trial_build import Trial, markdown, read_rows, run_trials
+from xbind.models.sd21 import reduced
+from xbind.random_bundle import write_shapes
+from xbind.trial_build import Trial, _random, markdown, read_rows, run_trials
 
 GRAPHS = "sds3d,ms"
 
@@ -61,3 +64,9 @@ def test_a_damaged_file_of_rows_is_refused(tmp_path):
     file.write_text(json.dumps({"graph": "x"}) + "\nnot a row\n")
     with pytest.raises(XBindError, match=r"rows\.jsonl has a line that is no measurement"):
         read_rows(file)
+
+
+def test_position_ids_are_no_file_s_and_are_right(tmp_path):
+    clip = _random(write_shapes(tmp_path / "shapes", reduced()), "ms", "float32").clip
+    (ids,) = [x for name, x in clip.named_buffers() if name.endswith("position_ids")]
+    assert torch.equal(ids, torch.arange(17)[None])  # 4² patches and the class token

@@ -123,9 +123,11 @@ def roles_of(name: str) -> tuple[str, ...]:
             return ("zero123.unet",)
         case "vae_encode" | "vae_decode":
             return ("unclip.vae",)
-        case "sds3d" | "sds3d_img":
-            return ("zero123.unet", "zero123.vae", "zero123.scheduler")
-    return ("unclip.unet", "unclip.vae", "unclip.scheduler", "unclip.empty_prompt")
+        case "sds3d" | "sds3d_img" | "sds3d_tiny":
+            own: tuple[str, ...] = ("zero123.unet", "zero123.vae", "zero123.scheduler")
+        case _:
+            own = ("unclip.unet", "unclip.vae", "unclip.scheduler", "unclip.empty_prompt")
+    return (*own, "taesd") if name.endswith("_tiny") else own
 
 
 @cache

@@ -16,7 +16,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from xbind.cameras import OWN_POSE_SCALE, turned_pose
 from xbind.conditioning.audio import FbankConfig
 from xbind.conditioning.depth import DepthConfig
-from xbind.guidance.latents import Vae
+from xbind.guidance.latents import Decoder, Vae
 from xbind.guidance.noise import (
     NoiseSchedule,
     alphas_cumprod,
@@ -83,9 +83,18 @@ class Unclip:
         return side << _halvings(self.vae)
 
     @property
+    def latent_px(self) -> int:
+        """Side of the square of pixels that one place of a latent stands for."""
+        return 1 << _halvings(self.vae)
+
+    @property
     def latent_shape(self) -> tuple[int, int, int]:
         """Channels, height and width of a latent of `image_size`."""
-        return _latent_shape(self.vae, self.image_size)
+        return self.latent_shape_at(self.image_size)
+
+    def latent_shape_at(self, size: int) -> tuple[int, int, int]:
+        """Channels, height and width of a latent of an image of `size` pixels a side."""
+        return _latent_shape(self.vae, size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,14 +175,16 @@ class Bundle:
     zero123: Zero123
     view: ConvNet | None
     """Estimates the elevation and azimuth of a reference view, and how its object is framed."""
+    taesd: Decoder | None = None
+    """A small decoder of both priors' latents, for x̂."""
 
     def to(self, device: torch.device, *, guiding: bool = True) -> "Bundle":
         """The bundle on another device; its networks are moved, not copied.
 
         Args:
             device: where they are wanted.
-            guiding: False leaves what is only called in guidance steps where it is (UNets and the
-                MS loss's encoder): engines have weights of their own.
+            guiding: False leaves what is only called in guidance steps where it is (UNets, TAESD,
+                the MS loss's encoder): engines have weights of their own.
         """
         moved = [self.bind.model, self.unclip.vae, self.zero123.vae, self.zero123.image_encoder]
         moved += [self.unclip.schedule, self.zero123.schedule, self.zero123.projection]
@@ -182,6 +193,7 @@ class Bundle:
             moved += [self.unclip.unet, self.zero123.unet, self.clip]
             if device.type == "cuda":
                 project_patches(self.clip)
+            moved += [] if self.taesd is None else [self.taesd]
         for net in moved:
             nn.Module.to(cast(nn.Module, net), device)
         tensors = ("context", "mean", "std", "noising_alphas_cumprod")
@@ -240,6 +252,7 @@ def assemble(manifest: BundleManifest, fill: Fill) -> Bundle:
         unclip=_load_unclip(manifest, fill),
         zero123=_load_zero123(manifest, fill),
         view=load_convnet(manifest.part("view"), fill) if manifest.has("view") else None,
+        taesd=_load_taesd(manifest.part("taesd"), fill) if manifest.has("taesd") else None,
     )
 
 
@@ -319,6 +332,14 @@ def _load_vae(folder: Path, fill: Fill) -> Vae:
     config = _read_json(folder / "config.json")
     net = fill(lambda: AutoencoderKL.from_config(config), folder / DIFFUSERS_WEIGHTS)
     return cast(Vae, net)
+
+
+def _load_taesd(folder: Path, fill: Fill) -> Decoder:
+    from diffusers import AutoencoderTiny
+
+    config = _read_json(folder / "config.json")
+    net = fill(lambda: AutoencoderTiny.from_config(config), folder / DIFFUSERS_WEIGHTS)
+    return cast(Decoder, net)
 
 
 def _load_alphas(folder: Path) -> tuple[Float[Tensor, " steps"], dict[str, Any]]:

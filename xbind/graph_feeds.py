@@ -23,7 +23,7 @@ from xbind.presets import GuidanceConfig
 Feeds = dict[str, Tensor]
 MANY = 8
 """From this batch on, a plain UNet's inputs are spread over the whole schedule."""
-OF_ZERO123 = ("sds3d", "sds3d_img", "unet3d")
+OF_ZERO123 = ("sds3d", "sds3d_img", "sds3d_tiny", "unet3d")
 """Graphs whose latents are the 3D prior's."""
 CDS_GAP = 150
 """t₁ − t₂, in the middle of `cds_timesteps`."""
@@ -43,10 +43,10 @@ def trial_feeds(
     """
     draw = _Draw(bundle, request, noise_share, generator)
     match request.name:
-        case "sds2d" | "sds2d_img":
-            return draw.step(w_img=request.name.endswith("_img")) | draw.unclip()
-        case "sds3d" | "sds3d_img":
-            return draw.step(w_img=request.name.endswith("_img")) | draw.zero123()
+        case "sds2d" | "sds2d_img" | "sds2d_tiny":
+            return draw.step(w_img=request.name != "sds2d") | draw.unclip()
+        case "sds3d" | "sds3d_img" | "sds3d_tiny":
+            return draw.step(w_img=request.name != "sds3d") | draw.zero123()
         case "cds2d":
             return draw.cds2d()
         case "ms":
@@ -91,6 +91,8 @@ class _Draw:
 
     def prior_size(self) -> int:
         """Side of the prior's images: what it draws where it draws, else what guidance shows it."""
+        if self.request.shown:
+            return self.request.shown
         drawn = self.request.name in ("unet2d", "vae_decode")
         return self.bundle.unclip.drawn_size if drawn else self.prior().image_size
 

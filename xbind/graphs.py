@@ -7,22 +7,20 @@ plain forward. Shapes are static, so the same step at another size is another gr
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, cast
+from typing import cast
 
-from jaxtyping import Float
-from torch import Tensor, nn
-from torch.nn.functional import normalize
+from torch import nn
 
 from xbind.engine.cuda_graph import GraphedStep, Recorder
 from xbind.engine.errors import EngineError
 from xbind.frozen import Bundle
 from xbind.guidance.cds2d import Cds2d
-from xbind.guidance.latents import Vae, decode, encode
+from xbind.guidance.forwards import Decode, Embed, Encode, PlainUNet, UnitEmbedding
 from xbind.guidance.ms import Ms
 from xbind.guidance.parts import InParts
 from xbind.guidance.sds2d import Sds2d
 from xbind.guidance.sds3d import Sds3d
-from xbind.guidance.step import GuidanceStep
+from xbind.guidance.step import GuidanceError, GuidanceStep
 from xbind.models.bind_config import Modality
 from xbind.models.bundle import BundleManifest
 from xbind.presets import (
@@ -34,8 +32,12 @@ from xbind.presets import (
 )
 from xbind.savings import FASTEST, Savings
 
-STEPS = ("sds2d", "sds2d_img", "cds2d", "sds3d", "sds3d_img", "ms")
-"""Guidance steps; `_img` has the image term of Eq. 5."""
+STEPS = (
+    "sds2d", "sds2d_img", "sds2d_tiny", "cds2d", "sds3d", "sds3d_img", "sds3d_tiny", "ms",
+)  # fmt: skip
+"""Guidance steps; `_img` has the image term of Eq. 5, `_tiny` as well, with x̂ by TAESD."""
+OF_UNCLIP = ("sds2d", "sds2d_img", "sds2d_tiny", "cds2d")
+"""Those of the 2D prior."""
 BIND = "bind_"
 """Starts the name of an encoder's graph; the modality follows."""
 FORWARDS = ("unet2d", "unet3d", "vae_encode", "vae_decode", "clip_image")
@@ -56,14 +58,17 @@ class GraphRequest:
     """First axis of its first input."""
     size: int
     """Side of its images, in pixels, where it takes images of any size; else 0."""
+    shown: int = 0
+    """Side of the images that the 2D prior is shown, in pixels, where not its own; else 0."""
     two_passes: bool = False
     """Whether guidance takes two passes of the UNet at the batch, instead of one at twice that."""
 
     @property
     def label(self) -> str:
-        """A file name, such as `sds2d_img-b1-64px`."""
+        """A file name, such as `sds2d_img-b1-64px`, or `sds2d_img-b1-128px-at256px`."""
         size = f"-{self.size}px" if self.size else ""
-        return f"{self.name}-b{self.batch}{size}" + ("-2passes" if self.two_passes else "")
+        shown = f"-at{self.shown}px" if self.shown else ""
+        return f"{self.name}-b{self.batch}{size}{shown}" + ("-2passes" if self.two_passes else "")
 
 
 def requests_of_run(
@@ -107,22 +112,39 @@ def requests_of_parts(
     return wanted
 
 
+def graphs_of_part(
+    method: MethodConfig, manifest: BundleManifest, name: str, savings: Savings = FASTEST
+) -> list[GraphRequest]:
+    """The graphs of a part, with those that the reference view needs once and runs in torch."""
+    requests = requests_of_parts(method, manifest, savings)[name]
+    if name == "reference":
+        count = 1 if savings.one_at_a_time else method.reference.candidates
+        requests = [*requests, GraphRequest("vae_decode", count, 0)]
+        requests.append(GraphRequest(f"{BIND}vision", method.reference.candidates, 0))
+    return requests
+
+
 def requests_of_phase(
     phase: CoarseConfig | GeometryConfig | TextureConfig,
     manifest: BundleManifest,
     savings: Savings = FASTEST,
 ) -> list[GraphRequest]:
-    """The guidance steps that one iteration of a phase runs."""
+    """The guidance steps that one iteration of a phase runs.
+
+    Raises:
+        GuidanceError: the 2D prior cannot be shown images of the size that the phase wants.
+    """
     views = 1 if savings.one_at_a_time else phase.views
     wanted = []
-    for name in _step_names(phase.guidance, phase.planar):
+    for name in _step_names(phase.guidance, phase.planar, has_taesd=manifest.has("taesd")):
         if name == "ms":
             each = 2 * phase.guidance.ms_augmentations + 1
             images = 1 if savings.one_at_a_time else phase.views * each
             wanted.append(GraphRequest(name, images, _clip_size(manifest)))
         else:
+            shown = _shown(phase.guidance, manifest) if name in OF_UNCLIP else 0
             split = savings.split_guidance
-            wanted.append(GraphRequest(name, views, phase.size, two_passes=split))
+            wanted.append(GraphRequest(name, views, phase.size, shown, two_passes=split))
     return wanted
 
 
@@ -131,7 +153,8 @@ def all_requests(method: MethodConfig, manifest: BundleManifest) -> list[GraphRe
     views, size = method.coarse.views, manifest.raw["image_size"]["unclip"]
     wanted = requests_of_run(method, manifest)
     named = {request.name for request in wanted}
-    wanted += [GraphRequest(n, views, size) for n in STEPS if n not in named and n != "ms"]
+    steps = [n for n in steps_of(manifest) if n not in named and n != "ms"]
+    wanted += [GraphRequest(n, views, size) for n in steps]
     wanted += [
         GraphRequest("unet3d", 2 * views, 0),
         GraphRequest("vae_encode", 1, size),
@@ -142,24 +165,49 @@ def all_requests(method: MethodConfig, manifest: BundleManifest) -> list[GraphRe
     return wanted + [GraphRequest(f"{BIND}{modality}", 1, 0) for modality in modalities]
 
 
+def steps_of(manifest: BundleManifest) -> list[str]:
+    """The guidance steps that a bundle has networks for."""
+    return [name for name in STEPS if manifest.has("taesd") or not name.endswith("_tiny")]
+
+
+def _shown(guidance: GuidanceConfig, manifest: BundleManifest) -> int:
+    """Side of the images that the 2D prior is shown, where it is not its own; else 0."""
+    own = manifest.raw["image_size"]["unclip"]
+    shown = guidance.shown_2d(own)
+    if shown == own:
+        return 0
+    vae, unet = (len(manifest.config(f"unclip.{x}")["block_out_channels"]) for x in ("vae", "unet"))
+    step = 1 << (vae + unet - 2)
+    if shown < step or shown % step:
+        raise GuidanceError(
+            f"The 2D prior of bundle {manifest.name!r} cannot be shown images of {shown} pixels: "
+            f"its VAE halves a side {vae - 1} times and its UNet {unet - 1} times.\n"
+            f"Set size_2d of the preset to a multiple of {step}, or to None for the bundle's own "
+            f"{own} pixels."
+        )
+    return shown
+
+
 def _clip_size(manifest: BundleManifest) -> int:
     """Side of the MS loss's images, in pixels."""
     size: int = manifest.config("clip")["image_size"]
     return size
 
 
-def _step_names(guidance: GuidanceConfig, planar: str) -> Iterator[str]:
+def _step_names(guidance: GuidanceConfig, planar: str, *, has_taesd: bool) -> Iterator[str]:
     if guidance.w_2d > 0:
-        yield "cds2d" if planar == "cds" else sds_name("sds2d", guidance)
+        yield "cds2d" if planar == "cds" else sds_name("sds2d", guidance, has_taesd=has_taesd)
     if guidance.w_3d > 0:
-        yield sds_name("sds3d", guidance)
+        yield sds_name("sds3d", guidance, has_taesd=has_taesd)
     if guidance.w_ms > 0:
         yield "ms"
 
 
-def sds_name(name: str, guidance: GuidanceConfig) -> str:
-    """The step with or without the image term, as the weights ask for."""
-    return f"{name}_img" if guidance.w_img > 0 else name
+def sds_name(name: str, guidance: GuidanceConfig, *, has_taesd: bool) -> str:
+    """The step with or without the image term, as the weights ask for, and what decodes x̂."""
+    if guidance.w_img <= 0:
+        return name
+    return f"{name}_tiny" if guidance.decoder == "tiny" and has_taesd else f"{name}_img"
 
 
 def eager_steps(
@@ -202,23 +250,29 @@ def make_module(bundle: Bundle, name: str, *, two_passes: bool = False) -> nn.Mo
         EngineError: there is no graph of that name.
     """
     unclip, zero123 = bundle.unclip, bundle.zero123
+    decoder = bundle.taesd if name.endswith("_tiny") else None
+    if name.endswith("_tiny") and decoder is None:
+        raise EngineError(
+            f"The graph {name!r} needs TAESD, which bundle {bundle.manifest.name!r} has not.\n"
+            f"Give it one with `xbind bundle import --taesd`."
+        )
     match name:
-        case "sds2d" | "sds2d_img":
+        case "sds2d" | "sds2d_img" | "sds2d_tiny":
             return Sds2d(
                 unclip.vae, unclip.unet, unclip.schedule, unclip.context,
-                image_size=unclip.image_size, image_term=name.endswith("_img"),
-                two_passes=two_passes,
+                latent_px=unclip.latent_px, image_term=name != "sds2d",
+                two_passes=two_passes, decoder=decoder,
             )  # fmt: skip
         case "cds2d":
             return Cds2d(
                 unclip.vae, unclip.unet, unclip.schedule, unclip.context,
-                image_size=unclip.image_size, two_passes=two_passes,
+                latent_px=unclip.latent_px, two_passes=two_passes,
             )  # fmt: skip
-        case "sds3d" | "sds3d_img":
+        case "sds3d" | "sds3d_img" | "sds3d_tiny":
             return Sds3d(
                 zero123.vae, zero123.unet, zero123.schedule,
-                image_size=zero123.image_size, image_term=name.endswith("_img"),
-                two_passes=two_passes,
+                image_size=zero123.image_size, image_term=name != "sds3d",
+                two_passes=two_passes, decoder=decoder,
             )  # fmt: skip
         case "ms":
             return Ms(UnitEmbedding(bundle.clip))
@@ -243,82 +297,10 @@ def _make_forward(bundle: Bundle, name: str) -> nn.Module:
     trunks = bundle.bind.model.config.trunks
     if name.startswith(BIND) and modality in trunks:
         return Embed(bundle.bind.model, cast(Modality, modality))
-    known = ", ".join([*STEPS, *FORWARDS, *(f"{BIND}{m}" for m in trunks)])
+    known = ", ".join([*steps_of(bundle.manifest), *FORWARDS, *(f"{BIND}{m}" for m in trunks)])
     raise EngineError(f"The bundle has no graph {name!r}.\nChoose of: {known}.")
 
 
 def output_names(name: str, module: nn.Module) -> tuple[str, ...]:
     """Names of what a graph's module returns."""
     return cast(GuidanceStep, module).outputs if name in STEPS else ("output",)
-
-
-class UnitEmbedding(nn.Module):
-    """A CLIPVisionModelWithProjection as normalised pixels → unit vectors."""
-
-    def __init__(self, clip: nn.Module) -> None:
-        super().__init__()
-        self.clip = clip
-
-    def forward(self, pixels: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b d"]:
-        """Return one embedding per image."""
-        embeddings: Tensor = self.clip(pixel_values=pixels).image_embeds
-        return normalize(embeddings, dim=-1)
-
-
-class PlainUNet(nn.Module):
-    """A UNet with the arguments of a prior by name."""
-
-    def __init__(self, unet: Any, *, labelled: bool) -> None:  # noqa: ANN401
-        super().__init__()
-        self.unet, self.labelled = unet, labelled
-
-    def forward(
-        self,
-        sample: Tensor,
-        timestep: Tensor,
-        encoder_hidden_states: Tensor,
-        class_labels: Tensor | None = None,
-    ) -> Tensor:
-        """Return the prediction."""
-        labels = class_labels if self.labelled else None
-        prediction: Tensor = self.unet(
-            sample, timestep, encoder_hidden_states, class_labels=labels, return_dict=False
-        )[0]
-        return prediction
-
-
-class Encode(nn.Module):
-    """Images in [0, 1] to scaled latents."""
-
-    def __init__(self, vae: Any) -> None:  # noqa: ANN401
-        super().__init__()
-        self.vae = vae
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Return the latents' modes."""
-        return encode(cast(Vae, self.vae), image)
-
-
-class Decode(nn.Module):
-    """Scaled latents to images in [0, 1]."""
-
-    def __init__(self, vae: Any) -> None:  # noqa: ANN401
-        super().__init__()
-        self.vae = vae
-
-    def forward(self, z: Tensor) -> Tensor:
-        """Return the images."""
-        return decode(cast(Vae, self.vae), z)
-
-
-class Embed(nn.Module):
-    """One modality of the aligned encoder."""
-
-    def __init__(self, model: Any, modality: Modality) -> None:  # noqa: ANN401
-        super().__init__()
-        self.model, self.modality = model, modality
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return unit vectors."""
-        embedding: Tensor = self.model.embed(self.modality, x)
-        return embedding

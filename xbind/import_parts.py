@@ -19,7 +19,8 @@ from xbind.frozen import DIFFUSERS_WEIGHTS
 from xbind.models import convert
 from xbind.models.bind import BindModel
 from xbind.models.checkpoint import CheckpointError, State, read_checkpoint
-from xbind.models.sd21 import Architecture, Config
+from xbind.models.sd21 import Architecture, Config, taesd
+from xbind.models.sources import TAESD_ID
 
 WEIGHTS = (
     DIFFUSERS_WEIGHTS, "model.safetensors", "diffusion_pytorch_model.fp16.safetensors",
@@ -41,6 +42,8 @@ class Sources:
     """Image encoder of the MS loss; of a folder with `image_encoder/`, such as unCLIP's, that."""
     tokenizer: Path
     """Folder with CLIP's `vocab.json` and `merges.txt`."""
+    taesd: Path | None = None
+    """AutoencoderTiny of both priors' latents; None for a bundle without it."""
 
 
 Part = tuple[str, Path, Callable[[Path], None]]
@@ -48,8 +51,12 @@ Part = tuple[str, Path, Callable[[Path], None]]
 
 def parts_of(sources: Sources, a: Architecture) -> list[Part]:
     """Name of the folder, its source, and what writes it."""
-    s = sources
+    s, tiny = sources, sources.taesd
+    optional: list[Part] = (
+        [] if tiny is None else [("taesd", tiny, lambda f: _write_taesd(f, tiny, a.vae))]
+    )
     return [
+        *optional,
         ("bind", s.imagebind, lambda f: _write_bind(f, s.imagebind, s.tokenizer, a)),
         ("unclip/unet", s.unclip, lambda f: _write_unet(f, s.unclip, a.unet2d)),
         ("unclip/vae", s.unclip, lambda f: _write_vae(f, s.unclip, a.vae)),
@@ -94,6 +101,27 @@ def _write_vae(folder: Path, source: Path, config: Config) -> None:
     state = convert.attention_names(state)
     # activations of these autoencoders leave half's range: their weights are kept whole as well
     _store(folder, lambda: AutoencoderKL.from_config(dict(config)), state, config, keep=True)
+
+
+def _write_taesd(folder: Path, source: Path, vae: Config) -> None:
+    from diffusers import AutoencoderTiny
+
+    config, state = (
+        (_read_config(source), _read_weights(source))
+        if source.is_dir()
+        else (taesd(), read_checkpoint(source))
+    )
+    net = AutoencoderTiny.from_config(dict(config))
+    found = (net.config.latent_channels, len(net.config.decoder_block_out_channels))
+    wanted = (vae["latent_channels"], len(vae["block_out_channels"]))
+    if found != wanted:
+        raise CheckpointError(
+            f"{source} decodes latents of {found[0]} channels to {1 << (found[1] - 1)} times their "
+            f"side; those of the priors have {wanted[0]} and want {1 << (wanted[1] - 1)} times.\n"
+            f"Get the one for Stable Diffusion 1 and 2, {TAESD_ID}."
+        )
+    own = {k: net.config[k] for k in taesd()}
+    _store(folder, lambda: AutoencoderTiny.from_config(dict(own)), state, own, keep=True)
 
 
 def _write_normaliser(folder: Path, source: Path, a: Architecture) -> None:

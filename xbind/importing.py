@@ -35,6 +35,8 @@ PARTS = {
     "zero123.camera_projection": "zero123/clip_camera_projection",
 }
 """Roles of the folders that are written."""
+OPTIONAL = {"taesd": "taesd"}
+"""Likewise, of those that a bundle may lack."""
 PROGRESS = "import.json"
 """What is done, while a bundle is being imported."""
 
@@ -78,7 +80,9 @@ def import_bundle(
         size = sum(record["bytes"] for record in files.values())
         report(f"{name}: {size / 2**20:,.0f} MiB from {source}")
     origins = origins or {
-        f.name: str(getattr(sources, f.name)) for f in dataclasses.fields(Sources)
+        f.name: str(path)
+        for f in dataclasses.fields(Sources)
+        if (path := getattr(sources, f.name)) is not None
     }
     return finish(out, architecture, done, {"weights": "imported", "sources": dict(origins)})
 
@@ -98,12 +102,14 @@ def write_manifest(
     norm: float,
 ) -> BundleManifest:
     """Write `bundle.json`; `norm` is the length of embeddings that condition the 2D prior."""
+    optional = {role: name for role, name in OPTIONAL.items() if (out / name).is_dir()}
+    left_out = OPTIONAL.keys() - optional.keys()
     raw = {
         "format": FORMAT,
         "name": out.resolve().name,
-        "licence": LICENCES,
+        "licence": {part: said for part, said in LICENCES.items() if part not in left_out},
         **facts,
-        "parts": PARTS,
+        "parts": PARTS | optional,
         "image_size": dict(architecture.image_size),
         "embedding_norm": dict.fromkeys(architecture.bind.trunks, norm),
         "files": {name: record for part in done.values() for name, record in part["files"].items()},

@@ -79,6 +79,9 @@ def generate(config: GenerateConfig, reporter: Reporter) -> RunResult:
         )
     bundle = load_bundle(manifest)
     wanted = _run_config(config, method, manifest.digest) | {"device": device.type}
+    wanted |= _decoding(method, bundle)
+    for key, said in _decoding(method, bundle).items():
+        reporter.message(f"{key}: {said}")
     prompt, compiled, phase1 = None, None, None
     if not config.resume:
         # before the folder is touched: a prompt that is refused must not cost the run that is there
@@ -109,6 +112,14 @@ def generate(config: GenerateConfig, reporter: Reporter) -> RunResult:
     seconds = time.monotonic() - started
     reporter.finished(outputs, seconds)
     return RunResult(config.out, tuple(outputs), seconds)
+
+
+def _decoding(method: MethodConfig, bundle: Bundle) -> dict[str, str]:
+    """What decodes x̂, of a method that would have TAESD do it."""
+    if not any(p.guidance.decoder == "tiny" and p.guidance.w_img > 0 for p in method.phases):
+        return {}
+    lacking = "the priors' own VAEs; this bundle has no TAESD (xbind bundle import --taesd)"
+    return {"image_term": lacking if bundle.taesd is None else "x̂ by TAESD"}
 
 
 def _compile(
@@ -182,9 +193,13 @@ def _run_config(config: GenerateConfig, method: MethodConfig, digest: str) -> di
         "bundle_sha256": digest,
         "precision": config.precision,
         "vram": config.vram,
-        # tuples are lists in a file
-        "method": json.loads(json.dumps(dataclasses.asdict(method))),
+        "method": _set(json.loads(json.dumps(dataclasses.asdict(method)))),  # tuples are lists
     }
+
+
+def _set(numbers: dict[str, Any]) -> dict[str, Any]:
+    """Without what is not set: a run goes on with a version that knows more settings."""
+    return {k: _set(x) if isinstance(x, dict) else x for k, x in numbers.items() if x is not None}
 
 
 def _described(prompt: PromptConfig) -> dict[str, Any]:

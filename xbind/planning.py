@@ -20,12 +20,12 @@ from xbind.export.record import record
 from xbind.frozen import Bundle, load_shapes
 from xbind.graph_feeds import trial_feeds
 from xbind.graphs import (
-    BIND,
     GraphRequest,
+    graphs_of_part,
     make_module,
     output_names,
     requests_of_parts,
-)  # fmt: skip
+)
 from xbind.models.bundle import BundleManifest
 from xbind.precision import in_precision
 from xbind.presets import MethodConfig
@@ -145,9 +145,9 @@ class Counter:
         b = self._bundle("float32")
         nets = (
             b.unclip.unet, b.unclip.vae, b.zero123.unet, b.zero123.vae, b.zero123.image_encoder,
-            b.clip, b.bind.model,
+            b.clip, b.bind.model, *(() if b.taesd is None else (b.taesd,)),
         )  # fmt: skip
-        parameters = {id(p): p for net in nets for p in net.parameters()}  # type: ignore[union-attr]
+        parameters = {id(p): p for net in nets for p in net.parameters()}
         return sum(4 * p.numel() for p in parameters.values())
 
     def _bundle(self, precision: Precision) -> Bundle:
@@ -185,22 +185,10 @@ def _plan_part(
 ) -> PartPlan:  # fmt: skip
     graphs = [
         GraphPlan(request, counter.count(request, savings.precision))
-        for request in _requests(method, counter.manifest, name, savings)
+        for request in graphs_of_part(method, counter.manifest, name, savings)
     ]
     shared = None if wish.engines else counter.bundle_bytes
     return PartPlan(name, savings, tuple(graphs), scene, shared)
-
-
-def _requests(
-    method: MethodConfig, manifest: BundleManifest, name: str, savings: Savings
-) -> list[GraphRequest]:
-    """The graphs of a part, with those that the reference view needs once and runs in torch."""
-    requests = requests_of_parts(method, manifest, savings)[name]
-    if name == "reference":
-        count = 1 if savings.one_at_a_time else method.reference.candidates
-        requests = [*requests, GraphRequest("vae_decode", count, 0)]
-        requests.append(GraphRequest(f"{BIND}vision", method.reference.candidates, 0))
-    return requests
 
 
 def _refusal(part: PartPlan, gib: float) -> str:

@@ -41,7 +41,8 @@ def in_precision(bundle: Bundle, precision: Precision) -> Bundle:
     encoder: Any = HalfEncoder(bundle.bind.model, dtype)  # all that an export calls of it
     bind = replace(bundle.bind, model=encoder)
     clip = HalfClip(bundle.clip, dtype, scale)
-    return replace(bundle, unclip=unclip, zero123=zero123, bind=bind, clip=clip)
+    taesd = None if bundle.taesd is None else HalfVae(bundle.taesd, dtype, scale)
+    return replace(bundle, unclip=unclip, zero123=zero123, bind=bind, clip=clip, taesd=taesd)
 
 
 class _Scaled(Function):

@@ -7,6 +7,7 @@ convention.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from xbind.config import PlanarLoss
 from xbind.errors import XBindError
@@ -78,6 +79,12 @@ class GuidanceConfig:
     """ω_img of Eq. 5 beside the summed latent term (mean over pixels)."""
     w_ms: float = 0.5
     """ω_ms of Eq. 9 (mean cosine)."""
+    decoder: Literal["tiny"] | None = None
+    """Of x̂ in the image term: `tiny` for the bundle's TAESD where it has one; None for the prior's
+    own VAE."""
+    size_2d: int | None = None
+    """Largest side of the images that the 2D prior is shown, in pixels, where its own are larger;
+    None for its own. The latent term is a sum: half the side is a quarter of it."""
     ms_augmentations: int = 1
     """n of Eq. 2, for each of G and L."""
     cfg_2d: float = 3.0
@@ -96,6 +103,10 @@ class GuidanceConfig:
     """ω_mask of Eq. 11 (mean)."""
     reference_every: int = 2
     """Iterations between two looks from the reference view."""
+
+    def shown_2d(self, own: int) -> int:
+        """Side of the images that a 2D prior with images of `own` pixels is shown, in pixels."""
+        return own if self.size_2d is None else min(self.size_2d, own)
 
     @property
     def uses_reference(self) -> bool:
@@ -294,16 +305,22 @@ def paper() -> MethodConfig:
 
 
 def fast() -> MethodConfig:
-    """`paper` with a tenth of its steps, one view each and fewer augmentations."""
+    """`paper` with a tenth of its steps, one view each and fewer augmentations; in Phase I the 2D
+    prior is shown 256 pixels; x̂ by TAESD where the bundle has it."""
     method = paper()
     return replace(
         method,
         coarse=replace(
-            method.coarse, steps=1_500, guidance=replace(MAGIC123, ms_augmentations=1)
+            method.coarse, steps=1_500,
+            # a quarter of the latents and pixels: both terms of Eq. 5 weigh what they did
+            guidance=replace(
+                MAGIC123, ms_augmentations=1, size_2d=256, w_2d=4 * MAGIC123.w_2d,
+                w_img=MAGIC123.w_img / 4, decoder="tiny",
+            ),
         ),
         geometry=replace(
             method.geometry, steps=400, views=1,
-            guidance=replace(method.geometry.guidance, ms_augmentations=1),
+            guidance=replace(method.geometry.guidance, ms_augmentations=1, decoder="tiny"),
         ),
         texture=replace(
             method.texture, steps=800, texture_px=1024,

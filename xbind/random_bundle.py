@@ -58,7 +58,7 @@ Built = tuple[Callable[[], nn.Module], Mapping[str, Any]]
 
 def networks(a: Architecture) -> dict[str, Built]:
     """Folder of a bundle → how to build the network that it holds, and its configuration."""
-    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
     def unet(config: Mapping[str, Any]) -> Built:
@@ -72,7 +72,11 @@ def networks(a: Architecture) -> dict[str, Built]:
         "in_features": a.image_encoder["projection_dim"] + 4,
         "out_features": a.unet3d["cross_attention_dim"],
     }
-    return {
+    tiny = a.taesd
+    optional: dict[str, Built] = (
+        {} if tiny is None else {"taesd": (lambda: AutoencoderTiny.from_config(dict(tiny)), tiny)}
+    )
+    return optional | {
         "unclip/unet": unet(a.unet2d),
         "unclip/vae": vae,
         "zero123/unet": unet(a.unet3d),
@@ -86,9 +90,9 @@ def networks(a: Architecture) -> dict[str, Built]:
 
 def _write(folder: Path, net: nn.Module, config: Mapping[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    priors = folder.name in ("unet", "vae")
-    name = DIFFUSERS_WEIGHTS if priors else "model.safetensors"
-    save_file(to_half(net.state_dict(), keep=folder.name == "vae"), folder / name)
+    of_diffusers = folder.name in ("unet", "vae", "taesd")
+    name = DIFFUSERS_WEIGHTS if of_diffusers else "model.safetensors"
+    save_file(to_half(net.state_dict(), keep=folder.name in ("vae", "taesd")), folder / name)
     _write_json(folder / "config.json", config)
 
 

@@ -22,6 +22,7 @@ SETTINGS = (
     "phase2_loss",
     "from_phase1",
     "engine",
+    "image_term",
     "bundle",
     "bundle_sha256",
 )

@@ -159,9 +159,9 @@ class Supervision:
         """
         self.condition = condition
         self._zero123 = bundle.zero123
-        self._schedule = bundle.unclip.schedule
-        self._shape_2d = bundle.unclip.latent_shape
+        self._unclip = bundle.unclip
         self._clip_size = bundle.clip_size
+        self._has_taesd = bundle.taesd is not None
         self._step = eager_steps(bundle) if step is None else step
 
     def planar_s(
@@ -170,9 +170,9 @@ class Supervision:
         """L_SDS* (Eq. 5) of views in [0, 1]; the latent term is a sum."""
         b = len(image)
         return guide(
-            self._step(sds_name("sds2d", config)),
+            self._step(sds_name("sds2d", config, has_taesd=self._has_taesd)),
             image,
-            noise=_normal(generator, b, *self._shape_2d),
+            noise=_normal(generator, b, *self._latent_shape(config)),
             t=self._timesteps(config, progress, b, generator),
             class_labels=self.condition.class_labels,
             cfg_scale=_number(config.cfg_2d, image),
@@ -186,15 +186,16 @@ class Supervision:
         """L_CDS (Eq. 3) of views in [0, 1]; a sum over the latent."""
         b = len(image)
         t_1, t_2 = cds_timesteps(progress, b, generator=generator)
+        _, h, w = self._latent_shape(config)
         return guide(
             self._step("cds2d"),
             image,
-            eps_star=self.condition.eps_star,
+            eps_star=self.condition.eps_star[..., :h, :w],  # a part of white noise is white noise
             t_1=t_1,
             t_2=t_2,
             class_labels=self.condition.class_labels,
             cfg_scale=_number(config.cfg_2d, image),
-            weight=self._schedule.variance(t_1),
+            weight=self._unclip.schedule.variance(t_1),
             clamp=_number(cds_clamp(progress), image),
         ).loss
 
@@ -210,7 +211,7 @@ class Supervision:
         b = len(image)
         assert self.condition.stereo is not None
         return guide(
-            self._step(sds_name("sds3d", config)),
+            self._step(sds_name("sds3d", config, has_taesd=self._has_taesd)),
             image,
             noise=_normal(generator, b, *self._zero123.latent_shape),
             t=self._timesteps(config, progress, b, generator),
@@ -241,6 +242,10 @@ class Supervision:
         return guide(
             self._step("ms"), augmented, c_m=self.condition.c_m, weight=weight / weight.sum()
         ).loss
+
+    def _latent_shape(self, config: GuidanceConfig) -> tuple[int, int, int]:
+        """Channels, height and width of the 2D prior's latents."""
+        return self._unclip.latent_shape_at(config.shown_2d(self._unclip.image_size))
 
     def _timesteps(
         self, config: GuidanceConfig, progress: float, b: int, generator: torch.Generator

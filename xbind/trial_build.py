@@ -220,7 +220,8 @@ def _random(manifest: BundleManifest, name: str, precision: Precision) -> Bundle
             return net.eval().requires_grad_(False)
         # nn.Module's own `to`: that of diffusers warns of modules it would rather keep as they are.
         net = nn.Module.to(net.to_empty(device="cpu"), getattr(torch, precision))
-        for key, x in net.state_dict().items():
+        # position ids are buffers that no file holds
+        for key, x in (dict(net.named_buffers()) | net.state_dict()).items():
             _fill_randomly(key, x, generator)
         return net.eval().requires_grad_(False)
 

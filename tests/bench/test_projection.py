@@ -11,11 +11,12 @@ from xbind.bench.contestants import BenchError
 from xbind.bench.counted import StepWork, counted_bundle
 from xbind.bench.gpus import GPUS, Gpu, gpu_named
 from xbind.bench.ops import Op, OpCounter
-from xbind.bench.project_rows import iterations_share, with_share_of_steps
+from xbind.bench.project_rows import ProjectionRow, iterations_share, with_share_of_steps
 from xbind.bench.projection import Assumptions, half_bytes, project, step_seconds
+from xbind.bench.show import projection_cells
 from xbind.frozen import load_bundle
 from xbind.graph_feeds import trial_feeds
-from xbind.graphs import GraphRequest, make_module, requests_of_run
+from xbind.graphs import GraphRequest, make_module
 from xbind.models.bundle import load_manifest
 from xbind.models.sd21 import reduced
 from xbind.presets import fast, paper
@@ -38,15 +39,13 @@ def test_every_operation_takes_the_longest_of_three_times():
 
 
 class Counted:
-    """A bundle of which every graph takes 10 ms and holds 2 GB in float32."""
+    """A bundle of which every graph takes 10 ms; it holds 2 GB in float32, that of CDS 6 GB."""
 
-    manifest = SimpleNamespace(config=lambda _: {"image_size": 224})
-
-    def __init__(self):
-        self.weights = {"unclip/unet": 900_000_000, "bind": 100_000_000}
+    manifest = load_manifest("mini")
 
     def count(self, request):
-        return StepWork((Op("aten.mm", 500e9, 0.0),), 1_000_000_000, 2_000_000_000)
+        weights = 6_000_000_000 if request.name == "cds2d" else 2_000_000_000
+        return StepWork((Op("aten.mm", 500e9, 0.0),), 1_000_000_000, weights)
 
 
 def test_an_object_is_the_sum_of_its_parts():
@@ -65,16 +64,17 @@ def test_an_object_is_the_sum_of_its_parts():
     )
 
 
-def test_memory_is_that_of_all_engines_or_of_one_phase():
+def test_memory_is_that_of_the_part_that_needs_most():
+    """Engines are open while their part lasts: two graphs and one encoder, or three steps."""
     found = project(fast(), Counted(), CARD, ASSUMED)
-    graphs = len(requests_of_run(fast(), Counted.manifest))
-    assert graphs == 8  # unet2d; sds2d, sds3d at two sizes with and without image term; cds2d; ms
-    assert found.weight_bytes == graphs * 1e9
-    assert found.phase_weight_bytes == 3e9
-    assert found.once_bytes == 2 * 100_000_000
-    assert found.activation_bytes >= 0.5e9
-    apart = found.memory_bytes - found.least_memory_bytes
-    assert apart == pytest.approx((graphs - 3) * 1e9)
+    weights = {"reference": 3e9, "coarse": 3e9, "geometry": 5e9, "texture": 3e9}
+    assert found.weight_bytes == weights
+    assert found.part_bytes["reference"] == 3e9 + 0.5e9 + ASSUMED.context_bytes
+    kept = half_bytes(fast().geometry, ASSUMED) / 3
+    assert found.memory_bytes == pytest.approx(5e9 + 0.5e9 + kept + ASSUMED.context_bytes)
+    row = ProjectionRow.of("fast", CARD, found, ASSUMED)
+    header, (cells,) = projection_cells([row])
+    assert cells[header.index("most in")] == "geometry"
 
 
 def test_the_share_of_iterations_that_fits():

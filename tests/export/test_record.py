@@ -126,7 +126,7 @@ def test_shapes_alone_give_the_same_graph():
     alphas = torch.linspace(0.999, 0.005, 1000)
     step = Sds2d(
         tiny_vae(), tiny_unet(), NoiseSchedule(alphas, "v_prediction"), torch.zeros(1, 3, 12),
-        image_size=16, image_term=False,
+        latent_px=2, image_term=False,
     )  # fmt: skip
     first, second = (
         lower("g", record(step, step_feeds(1), step.outputs, compute=compute))

@@ -21,7 +21,7 @@ def step(prediction_type="v_prediction"):
         ExactUNet(ALPHAS, prediction_type, s=S),
         NoiseSchedule(ALPHAS, prediction_type),
         torch.zeros(1, 1, 1),
-        image_size=2,
+        latent_px=2,
     )
 
 

@@ -30,7 +30,7 @@ def schedule(prediction_type):
 
 def sds2d_step():
     context = torch.randn(1, 3, 12, generator=torch.Generator().manual_seed(1))
-    return Sds2d(tiny_vae(), tiny_unet(), schedule("v_prediction"), context, image_size=16)
+    return Sds2d(tiny_vae(), tiny_unet(), schedule("v_prediction"), context, latent_px=2)
 
 
 def sds2d_feeds(seed, t=(300, 700)):
@@ -110,7 +110,7 @@ def test_sds3d_gradient_is_autograd_of_the_surrogate(labels):
 
 def test_cds2d_gradient_is_the_encoder_s_vjp_of_eq_3():
     context = torch.zeros(1, 1, 12)
-    step = Cds2d(tiny_vae(), tiny_unet(), schedule("v_prediction"), context, image_size=16)
+    step = Cds2d(tiny_vae(), tiny_unet(), schedule("v_prediction"), context, latent_px=2)
     feeds, solver = sds2d_feeds(4), sampler("v_prediction")
     solver.set_timesteps(1000)
     given = {k: feeds[k] for k in ("class_labels", "cfg_scale", "weight")}

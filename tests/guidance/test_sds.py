@@ -16,13 +16,13 @@ TYPES = ["epsilon", "v_prediction", "sample"]
 SCALE, S, MEAN = 0.5, 0.7, 0.4
 
 
-def step_2d(prediction_type="v_prediction", *, image_term=True, unet=None, image_size=4):
+def step_2d(prediction_type="v_prediction", *, image_term=True, unet=None):
     return Sds2d(
         LinearVae(SCALE),
         unet or ExactUNet(ALPHAS, prediction_type, s=S),
         NoiseSchedule(ALPHAS, prediction_type),
         torch.zeros(1, 1, 1),
-        image_size=image_size,
+        latent_px=2,
         image_term=image_term,
     )
 
@@ -53,6 +53,19 @@ def estimates(image, noise, t, mean):
     z_hat = mean + gain * (z_t - a2**0.5 * mean)
     x_hat = (vae.decode(z_hat / SCALE).sample + 1) / 2
     return z, z_hat, x_hat.clamp(0, 1)
+
+
+def test_the_noise_decides_the_size_at_which_views_are_seen(feeds):
+    """Views of 8 pixels and latents of 2 places for 2 pixels each: seen at 4 pixels."""
+    large = torch.nn.functional.interpolate(feeds.pop("image"), scale_factor=2.0, mode="nearest")
+    large.requires_grad_()
+    loss, x_bar, x_hat = step_2d()(large, **feeds)
+    seen = torch.nn.functional.interpolate(large, size=4, mode="bilinear", align_corners=False)
+    want_loss, seen_bar, want_hat = step_2d()(seen, **feeds)
+    (want_x_bar,) = torch.autograd.grad(seen, large, seen_bar)
+    torch.testing.assert_close(loss, want_loss)
+    torch.testing.assert_close(x_bar, want_x_bar)
+    torch.testing.assert_close(x_hat, want_hat)
 
 
 @pytest.mark.parametrize("prediction_type", TYPES)

@@ -27,6 +27,7 @@ _ZERO123_FILES = (
     "unet/*", "vae/*", "image_encoder/*", "cc_projection/*", "clip_camera_projection/*",
     "scheduler/*",
 )  # fmt: skip
+_TAESD_FILES = ("config.json", "diffusion_pytorch_model.safetensors")
 _TABLES = ("vocab.json", "merges.txt")
 _TOO_LONG = 100 * 2**20
 """No safetensors header is as long as this, in bytes."""
@@ -83,17 +84,24 @@ def import_public(command: "ImportBundleConfig") -> None:
     if command.clip:
         wanted = ("config.json", "model.safetensors", "pytorch_model.bin", *_TABLES)
         clip = locate(command.clip, "--clip", wanted=wanted, allow_download=fetch)
+    taesd = None
+    if command.taesd:
+        taesd = locate(command.taesd, "--taesd", wanted=_TAESD_FILES, allow_download=fetch)
     sources = Sources(
         unclip=unclip,
         zero123=zero123,
         imagebind=command.imagebind,
         clip=clip,
         tokenizer=_tables(command, [unclip / "tokenizer", clip], fetch),
+        taesd=taesd,
     )
     for part, licence in LICENCES.items():
+        if part == "taesd" and taesd is None:
+            continue
         console.print(f"licence of {part}: {licence}", markup=False)
     origins = {"unclip": command.unclip, "zero123": command.zero123, "clip": command.clip}
     origins |= {"imagebind": str(command.imagebind)}
+    origins |= {"taesd": command.taesd} if command.taesd else {}
     manifest = import_bundle(
         sources, command.out, sd21(), lambda line: console.print(line, markup=False),
         origins=origins,

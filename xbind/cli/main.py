@@ -81,6 +81,9 @@ class ImportBundleConfig:
     encoder of --unclip."""
     tokenizer: str = ""
     """A folder or hub id with CLIP's vocab.json and merges.txt; by default --unclip's."""
+    taesd: str = ""
+    """TAESD, a small decoder that --preset fast takes where it is: a folder of diffusers, a
+    .safetensors file or a hub id, such as madebyollin/taesd; by default left out."""
     out: Path = Path("sd21")
     """Folder of the bundle, about 8.5 GB; then name it with --bundle."""
     allow_download: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from xbind.planning import PartPlan, Plan
 
 MIB = 2**20
+WIDTH = 90
+"""Of the tables at least, in characters: names of graphs are not cut off."""
 CARDS = ((8, "RTX 4060"), (12, "RTX 3060"), (16, "RTX 4080"), (24, "RTX 3090"), (32, "RTX 5090"))
 """GiB of memory of some cards, and one of each."""
 
@@ -32,6 +34,7 @@ def show_plan(config: "PlanConfig") -> None:
 
     method = preset_named(config.preset)
     console = Console(highlight=False, soft_wrap=True)
+    console.width = max(console.width, WIDTH)
     with _manifest(config) as manifest:
         wish = Wish(config.vram, config.precision, engines=config.engine != "eager")
         plan = fit(method, manifest, wish)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from xbind.conditioning.text import encode_text
 from xbind.errors import XBindError
 from xbind.frozen import AlignedEncoder, load_clip
-from xbind.graphs import UnitEmbedding
+from xbind.guidance.forwards import UnitEmbedding
 from xbind.models.bundle import BundleManifest
 from xbind.models.preprocess import fit_image, normalise_image
 

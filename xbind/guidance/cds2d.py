@@ -22,15 +22,17 @@ class Cds2d(nn.Module):
         schedule: NoiseSchedule,
         context: Float[Tensor, "1 l c"],
         *,
-        image_size: int,
+        latent_px: int,
         two_passes: bool = False,
     ) -> None:
-        """Freeze the networks; `context` is the encoded empty prompt."""
+        """Freeze the networks; `context` is the encoded empty prompt, `latent_px` as in `Sds2d`:
+        with the side of the feed `eps_star` it decides the size at which the prior sees the views.
+        """
         super().__init__()
         self.vae = vae
         self.prior = UnclipPrior(unet, context, two_passes=two_passes)
         self.schedule = schedule
-        self.image_size = image_size
+        self.latent_px = latent_px
         self.eval().requires_grad_(False)
 
     def forward(
@@ -68,7 +70,7 @@ class Cds2d(nn.Module):
         """
         with torch.enable_grad():
             image = image.detach().requires_grad_()
-            z = encode(self.vae, resize(image, self.image_size))
+            z = encode(self.vae, resize(image, self.latent_px * eps_star.shape[-1]))
         with torch.no_grad():
             sigma_1, sigma_2 = self.schedule.sigma_ve(t_1), self.schedule.sigma_ve(t_2)
             z_t1 = z + sigma_1 * eps_star

@@ -35,18 +35,23 @@ class _Config(Protocol):
 
 
 @runtime_checkable
-class Vae(Protocol):
-    """As much of diffusers' AutoencoderKL as a step uses."""
+class Decoder(Protocol):
+    """As much of diffusers' autoencoders as decoding takes."""
 
     @property
     def config(self) -> _Config:
-        """Holds the factor that brings latents to unit variance."""
-
-    def encode(self, x: Tensor, /) -> _Encoded:
-        """Image in [−1, 1] to the posterior of its latent."""
+        """Holds the factor that brings its latents to unit variance: 1 in AutoencoderTiny."""
 
     def decode(self, z: Tensor, /) -> _Decoded:
         """Unscaled latent to an image in [−1, 1]."""
+
+
+@runtime_checkable
+class Vae(Decoder, Protocol):
+    """As much of diffusers' AutoencoderKL as a step uses."""
+
+    def encode(self, x: Tensor, /) -> _Encoded:
+        """Image in [−1, 1] to the posterior of its latent."""
 
 
 def resize(image: Image, size: int) -> Float[Tensor, "b 3 {size} {size}"]:
@@ -82,7 +87,7 @@ def encode(vae: Vae, image: Image) -> Latent:
     return vae.encode(2 * image - 1).latent_dist.mode() * vae.config.scaling_factor
 
 
-def decode(vae: Vae, z: Latent) -> Image:
+def decode(vae: Decoder, z: Latent) -> Image:
     """The image of a scaled latent, clamped to [0, 1], where renders live."""
     return (vae.decode(z / vae.config.scaling_factor).sample / 2 + 0.5).clamp(0, 1)
 

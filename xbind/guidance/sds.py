@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from xbind.guidance.latents import Image, Vae, decode, encode, latent_loss, resize
+from xbind.guidance.latents import Decoder, Image, Vae, decode, encode, latent_loss, resize
 from xbind.guidance.noise import Latent, NoiseSchedule, Timestep
 
 
@@ -22,6 +22,7 @@ def distil(
     t: Timestep,
     weight: Float[Tensor, " b"],
     w_img: Float[Tensor, ""] | None,
+    decoder: Decoder | None = None,
 ) -> tuple[Tensor, ...]:
     """Pull rendered views towards what a prior takes them for.
 
@@ -42,6 +43,7 @@ def distil(
         t: timesteps.
         weight: λ(t), on (z − ẑ) = (σ/α)(ε̂ − ε).
         w_img: ω_img; None leaves the image term and its decoding out.
+        decoder: of the same latents, for x̂; None for that of `vae`.
 
     Returns:
         loss, x_bar = ∂loss/∂image, and x_hat (x̂, clamped to [0, 1]) if there is an image term.
@@ -56,7 +58,7 @@ def distil(
     previews: tuple[Tensor, ...] = ()
     if w_img is not None:
         with torch.no_grad():
-            x_hat = decode(vae, z_hat)
+            x_hat = decode(decoder or vae, z_hat)
         loss = loss + w_img * (weight * (x - x_hat).square().mean((1, 2, 3))).mean()
         previews = (x_hat,)
     (x_bar,) = torch.autograd.grad(loss, image)

@@ -3,7 +3,7 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from xbind.guidance.latents import Image, Vae
+from xbind.guidance.latents import Decoder, Image, Vae
 from xbind.guidance.noise import Latent, NoiseSchedule, Timestep
 from xbind.guidance.priors import UnclipPrior, UNet
 from xbind.guidance.sds import distil
@@ -19,19 +19,29 @@ class Sds2d(nn.Module):
         schedule: NoiseSchedule,
         context: Float[Tensor, "1 l c"],
         *,
-        image_size: int,
+        latent_px: int,
         image_term: bool = True,
         two_passes: bool = False,
+        decoder: Decoder | None = None,
     ) -> None:
-        """Freeze the networks; `context` is the encoded empty prompt.
+        """Freeze the networks.
 
-        Without `image_term` this is Eq. 4: no decoding, no feed `w_img`, no output `x_hat`.
+        Args:
+            vae: the prior's autoencoder.
+            unet: the prior.
+            schedule: its noise schedule.
+            context: the encoded empty prompt.
+            latent_px: side of the square of pixels that one place of a latent stands for. With the
+                side of the feed `noise` it decides the size at which the prior sees the views.
+            image_term: without it this is Eq. 4: no decoding, no feed `w_img`, no output `x_hat`.
+            two_passes: see `UnclipPrior`.
+            decoder: see `distil`.
         """
         super().__init__()
-        self.vae = vae
+        self.vae, self.decoder = vae, decoder
         self.prior = UnclipPrior(unet, context, two_passes=two_passes)
         self.schedule = schedule
-        self.image_size = image_size
+        self.latent_px = latent_px
         names = ("image", "noise", "t", "class_labels", "cfg_scale", "weight")
         self.inputs = (*names, *(("w_img",) if image_term else ()))
         self.outputs = ("loss", "x_bar", *(("x_hat",) if image_term else ()))
@@ -53,9 +63,10 @@ class Sds2d(nn.Module):
             self.schedule,
             lambda z_t: self.prior(z_t, t, class_labels, cfg_scale),
             image,
-            image_size=self.image_size,
+            image_size=self.latent_px * noise.shape[-1],
             noise=noise,
             t=t,
             weight=weight,
             w_img=w_img,
+            decoder=self.decoder,
         )

@@ -3,7 +3,7 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from xbind.guidance.latents import Image, Vae
+from xbind.guidance.latents import Decoder, Image, Vae
 from xbind.guidance.noise import Latent, NoiseSchedule, SharedLatent, Timestep
 from xbind.guidance.priors import UNet, Zero123Prior
 from xbind.guidance.sds import distil
@@ -21,14 +21,15 @@ class Sds3d(nn.Module):
         image_size: int,
         image_term: bool = False,
         two_passes: bool = False,
+        decoder: Decoder | None = None,
     ) -> None:
-        """Freeze the networks.
+        """Freeze the networks; `decoder` as in `distil`.
 
         Eq. 10 has no image term; with `image_term` that of Eq. 5 is added, along with the feed
         `w_img` and the output `x_hat`.
         """
         super().__init__()
-        self.vae = vae
+        self.vae, self.decoder = vae, decoder
         self.prior = Zero123Prior(unet, two_passes=two_passes)
         self.schedule = schedule
         self.image_size = image_size
@@ -59,4 +60,5 @@ class Sds3d(nn.Module):
             t=t,
             weight=weight,
             w_img=w_img,
+            decoder=self.decoder,
         )

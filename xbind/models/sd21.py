@@ -43,6 +43,8 @@ class Architecture:
     """Schedule that noises embeddings."""
     image_size: Mapping[str, int]
     """Prior → side of the images that guidance shows it, in pixels."""
+    taesd: Config | None = None
+    """AutoencoderTiny of both priors' latents; None for a bundle without it."""
 
 
 _UNET = {
@@ -156,6 +158,25 @@ def reduced() -> Architecture:
         bind=bind,
         image_size={"unclip": 64, "zero123": 64},
     )
+
+
+def taesd() -> Config:
+    """TAESD: 2.4 M parameters, half of them the decoder."""
+    return {
+        "act_fn": "relu",
+        "decoder_block_out_channels": [64] * 4,
+        "encoder_block_out_channels": [64] * 4,
+        "in_channels": 3,
+        "latent_channels": 4,
+        "latent_magnitude": 3,
+        "latent_shift": 0.5,
+        "num_decoder_blocks": [3, 3, 3, 1],
+        "num_encoder_blocks": [1, 3, 3, 3],
+        "out_channels": 3,
+        "scaling_factor": 1.0,
+        "upsample_fn": "nearest",
+        "upsampling_scaling_factor": 2,
+    }
 
 
 def _narrow(trunk: TrunkConfig) -> TrunkConfig:

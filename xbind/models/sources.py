@@ -6,6 +6,8 @@ ZERO123_ID = "kxic/zero123-xl"
 """Zero-1-to-3 XL in diffusers' layout."""
 CLIP_ID = "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"
 """Also has CLIP's byte-pair tables, which a checkpoint in one file lacks."""
+TAESD_ID = "madebyollin/taesd"
+"""A small autoencoder of Stable Diffusion's latents; that of SDXL (`taesdxl`) has others."""
 IMAGEBIND_FILE = "imagebind_huge.pth"
 """Released by ImageBind's authors, 4.5 GB; their README says where."""
 LICENCES = {
@@ -13,5 +15,6 @@ LICENCES = {
     "zero123": "MIT for the code; weights derive from Stable Diffusion (CreativeML Open RAIL-M)",
     "bind": "NO COMMERCIAL USE: CC BY-NC-SA 4.0 (model card; CC-BY-NC 4.0 by the README)",
     "clip": "MIT",
+    "taesd": "MIT",
 }
 """Part → what its publishers ask for. Read their page before you use it."""
