@@ -9,7 +9,7 @@ import torch
 from xbind import compiled
 from xbind.compiled import Part, compile_run, runs_in_engines
 from xbind.engine.cuda_graph import GraphedStep
-from xbind.engine.errors import BackendUnavailable
+from xbind.engine.errors import BackendUnavailable, EngineError
 from xbind.engine.store import EngineStore
 from xbind.frozen import Bundle, load_bundle
 from xbind.graphs import GraphRequest
@@ -66,6 +66,24 @@ def test_auto_is_tensorrt_where_it_is_installed(bundle, tmp_path, moves, monkeyp
     assert built == ["tensorrt-rtx"]
     assert moves == [("cuda", False)]  # engines have weights of their own
     assert said[0].startswith("guidance in TensorRT-RTX ")
+
+
+def test_auto_leaves_out_tensorrt_where_it_cannot_build_and_says_why(
+    bundle, tmp_path, moves, monkeypatch
+):
+    """As TensorRT-RTX on an H100, which it does not know."""
+
+    def refuse(self, wanted):
+        raise EngineError("sm90 is not a target.\nBuild for another.")
+
+    monkeypatch.setattr(compiled._Engines, "of", refuse)
+    monkeypatch.setattr(compiled, "Recorder", lambda: SimpleNamespace())
+    said = []
+    assert run("auto", bundle, tmp_path, said=said).backend == "cuda-graphs"
+    assert "TensorRT-RTX is left out: sm90 is not a target." in said
+    monkeypatch.setattr(compiled, "target_of", lambda name: "sm90")
+    with pytest.raises(EngineError):  # a name is an obligation
+        run("tensorrt-rtx", bundle, tmp_path)
 
 
 def test_eager_torch_computes_in_half_on_cuda(bundle, tmp_path, moves):

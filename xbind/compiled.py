@@ -332,14 +332,18 @@ def _on_gpu(
     threads: int,
     report: Report,
 ) -> FrozenHalf:
-    """The first engine for GPUs that is installed, else eager torch in CUDA graphs."""
-    for backend in GPU_BACKENDS:
-        if _is_installed(backend):
-            name = f"{_NAMES[backend]} {version_of(backend)}"
-            report(f"guidance in {name}; --engine cuda-graphs for torch")
+    """The first engine for GPUs that is installed and builds, else eager torch in CUDA graphs."""
+    why = "neither TensorRT nor TensorRT-RTX is installed"
+    for backend in filter(_is_installed, GPU_BACKENDS):
+        name = f"{_NAMES[backend]} {version_of(backend)}"
+        report(f"guidance in {name}; --engine cuda-graphs for torch")
+        try:
             engines = _Engines(backend, "float32", bundle, store, report)
             return _build_all(engines, parts, threads, device)
-    report("guidance in eager torch as CUDA graphs: neither TensorRT nor TensorRT-RTX is installed")
+        except EngineError as error:
+            why = f"{_NAMES[backend]} is left out: {str(error).splitlines()[0]}"
+            report(why)
+    report(f"guidance in eager torch as CUDA graphs: {why}")
     return _in_torch(bundle, parts, half, device, graphs=True)
 
 
