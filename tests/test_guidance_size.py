@@ -52,7 +52,7 @@ def test_it_is_what_a_prior_with_smaller_images_says(bundle, name):
     torch.testing.assert_close(loss, want_loss)
     torch.testing.assert_close(x_bar, want_x_bar)
     whole, _ = term(Supervision(bundle, told), name, GuidanceConfig())
-    assert abs(float(whole / loss) - 1) > 0.5  # a sum over four times the latents
+    assert abs(float(whole / loss) - 1) > 0.1  # the size is not without effect
 
 
 def test_an_engine_of_that_size_computes_the_same(bundle, tmp_path):
