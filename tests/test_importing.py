@@ -126,6 +126,27 @@ def test_the_manifest_says_licences_and_origins(bundle, source):
     assert not (bundle.folder / importing.PROGRESS).exists()
 
 
+def test_taesd_is_a_part_where_it_was_given(bundle, source, tmp_path):
+    from diffusers import AutoencoderTiny
+
+    torch.manual_seed(1)
+    net = AutoencoderTiny(
+        encoder_block_out_channels=(8,) * 4, decoder_block_out_channels=(8,) * 4
+    )  # fmt: skip
+    net.save_pretrained(tmp_path / "taesd")
+    given = replace(sources(source), taesd=tmp_path / "taesd")
+    found = import_bundle(given, tmp_path / "b", ARCHITECTURE, lambda line: None)
+    verify(found)
+    state = load_bundle(found).taesd.state_dict()
+    for name, x in net.state_dict().items():
+        assert torch.equal(state[name], x), name
+    assert found.raw["licence"]["taesd"] == "MIT"
+    assert found.raw["sources"]["taesd"] == str(tmp_path / "taesd")
+    assert not bundle.has("taesd")
+    assert load_bundle(bundle).taesd is None
+    assert "taesd" not in bundle.raw["licence"] | bundle.raw["sources"]
+
+
 def test_words_reach_the_text_tower(bundle):
     encoder = load_bundle(bundle).bind
     ids = encode_text("mug", encoder.tokenizer).ids

@@ -1,6 +1,7 @@
-"""`xbind bundle show` and `xbind doctor` on a small bundle."""
+"""`xbind bundle show` and `import`, and `xbind doctor`, on small bundles."""
 
 import re
+from types import SimpleNamespace
 
 import pytest
 
@@ -68,3 +69,25 @@ def test_doctor_fails_for_a_changed_file_and_still_reports_the_rest(bundle, caps
     assert re.search(r"(?m)^ ok +python ", shown)
     assert re.search(r"(?m)^ fail +bundle +The bundle 'tiny \[beta\]' is damaged", shown)
     assert "bind/model.safetensors" in shown
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_import_passes_taesd_on_and_says_its_licence(tmp_path, monkeypatch, capsys, given):
+    for name in ("unclip/tokenizer", "zero123", "taesd"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("imagebind.pth", "unclip/tokenizer/vocab.json", "unclip/tokenizer/merges.txt"):
+        (tmp_path / name).touch()
+    seen = {}
+
+    def fake(sources, out, architecture, report, *, origins):
+        seen.update(taesd=sources.taesd, origin=origins.get("taesd"), folder=out)
+        return SimpleNamespace(folder=out)
+
+    monkeypatch.setattr("xbind.importing.import_bundle", fake)
+    taesd = str(tmp_path / "taesd")
+    arguments = [f"--{name}={tmp_path / name}" for name in ("unclip", "zero123")]
+    arguments += [f"--imagebind={tmp_path / 'imagebind.pth'}", f"--out={tmp_path / 'out'}"]
+    main(["bundle", "import", *arguments, *([f"--taesd={taesd}"] if given else [])])
+    assert seen["taesd"] == (tmp_path / "taesd" if given else None)
+    assert seen["origin"] == (taesd if given else None)
+    assert ("licence of taesd: MIT" in capsys.readouterr().out) == given
