@@ -80,8 +80,8 @@ def generate(config: GenerateConfig, reporter: Reporter) -> RunResult:
     bundle = load_bundle(manifest)
     wanted = _run_config(config, method, manifest.digest) | {"device": device.type}
     wanted |= _decoding(method, bundle)
-    for key, said in _decoding(method, bundle).items():
-        reporter.message(f"{key}: {said}")
+    if "image_term" in wanted:
+        reporter.message(f"image term: {wanted['image_term']}")
     prompt, compiled, phase1 = None, None, None
     if not config.resume:
         # before the folder is touched: a prompt that is refused must not cost the run that is there
