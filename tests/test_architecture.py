@@ -32,7 +32,7 @@ ALLOWED = {
     "progress": BASE,
     "run": {"events", "progress"} | BASE,
     "report": {"events", "progress"} | BASE,
-    "phase1": {"run", "events"} | BASE,
+    "phase1": {"config", "run", "events"} | BASE,
     "config": {"errors"},
     "presets": {"config", "errors"},
     "methods": {"config", "presets", "errors"},

@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+from PIL import Image
 
 from tests.support.watcher import Watcher
 from xbind.config import GenerateConfig, PromptConfig
@@ -58,6 +59,27 @@ def test_another_loss_in_phase_2_starts_alike_and_can_be_interrupted(finished, t
     first, theirs = events(whole, "geometry")[0], events(finished, "geometry")[0]
     assert first["nc"] == theirs["nc"]  # the same mesh
     assert first["planar"] != theirs["planar"]
+
+
+def test_the_same_picture_in_another_place_is_the_same_prompt(tmp_path):
+    """As when an evaluation writes its prompts' pictures beside each method's objects."""
+    drawn = Image.new("RGB", (64, 64), "white")
+    drawn.paste("red", (16, 16, 48, 48))
+    places = [tmp_path / "a/red.png", tmp_path / "b/red.png", tmp_path / "c/red.png"]
+    for place in places:
+        place.parent.mkdir()
+        drawn.save(place)
+        drawn.paste("blue", (20, 20, 30, 30)) if place == places[1] else None
+    prompts = [PromptConfig(image=place) for place in places]
+    generate(config(tmp_path / "first", prompt=prompts[0]), Watcher())
+    generate(
+        config(tmp_path / "second", prompt=prompts[1], from_phase1=tmp_path / "first"), Watcher()
+    )
+    assert mesh(tmp_path / "second") == mesh(tmp_path / "first")
+    with pytest.raises(Phase1Mismatch, match="prompt differs"):
+        generate(
+            config(tmp_path / "third", prompt=prompts[2], from_phase1=tmp_path / "first"), Watcher()
+        )
 
 
 @pytest.mark.parametrize(

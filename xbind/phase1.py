@@ -1,10 +1,12 @@
 """A run that starts where the Phase I of another one ended (Fig. 6 compares two such runs)."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from xbind.config import MODALITIES
 from xbind.errors import XBindError
 from xbind.events import read_events
 from xbind.run import load_newest_checkpoint, read_run_config
@@ -39,6 +41,19 @@ class Phase1:
         return [e for e in read_events(self.run / "events.jsonl") if e["phase"] == "coarse"]
 
 
+def _content(prompt: Mapping[str, Any]) -> dict[str, Any]:
+    """A prompt with its files by what is in them: one picture may lie in two places."""
+    files = {key for key in MODALITIES if key != "text" and prompt.get(key) is not None}
+    return dict(prompt) | {key: _digest(Path(prompt[key])) for key in files}
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 of a file; the path of one that is not there any more."""
+    if not path.is_file():
+        return str(path)
+    return f"SHA-256 {hashlib.sha256(path.read_bytes()).hexdigest()}"
+
+
 def read_phase1(run: Path, wanted: Mapping[str, Any]) -> Phase1:
     """Read the last checkpoint of `run`, which is not changed.
 
@@ -53,8 +68,9 @@ def read_phase1(run: Path, wanted: Mapping[str, Any]) -> Phase1:
     found = read_run_config(run)
     if found.get("device") == "auto":  # a run that was started before there was CUDA
         found["device"] = "cpu"
-    told = ("prompt", "seed", "bundle_sha256", "device", "precision")
+    told = ("seed", "bundle_sha256", "device", "precision")
     for key, ours, theirs in [
+        ("prompt", _content(wanted["prompt"]), _content(found["prompt"])),
         *((k, wanted[k], found.get(k)) for k in told),
         *(
             (f"{k} of preset {wanted['preset']!r}", wanted["method"][k], found["method"].get(k))
