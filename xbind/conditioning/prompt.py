@@ -83,7 +83,8 @@ def encode_prompt(
         share = prompt.weight(modality) / total
         if modality == "image":
             assert prompt.image is not None
-            image = _framed(load_image(prompt.image), image_size, str(prompt.image), view)
+            picture, name = load_image(prompt.image), str(prompt.image)
+            image = _framed(picture, image_size, name, view, encoder.device)
             embedding = _embed_image(image, encoder)
         else:
             embedding = _EMBED[modality](prompt, encoder, warnings.append)
@@ -93,12 +94,13 @@ def encode_prompt(
     return EncodedPrompt(c_m, length * c_m, image, tuple(warnings))
 
 
-def _framed(picture: LoadedImage, size: int, name: str, view: ConvNet | None) -> SquareImage:
+def _framed(
+    picture: LoadedImage, size: int, name: str, view: ConvNet | None, device: torch.device
+) -> SquareImage:
     """The picture's object, as large as it would appear from the reference camera."""
     image = to_square(picture, size, name=name)
     if view is None:
         return image
-    device = next(view.parameters()).device
     with torch.inference_mode():
         zoom = 2 ** (float(view(image.rgb[None].to(device))[0, 3]) / LOG_ZOOM)
     share = min(max((1 - 2 * MARGIN) * zoom, 0.4), 0.95)
