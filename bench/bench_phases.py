@@ -67,7 +67,7 @@ def measure_phases(wanted: Measurement, report: Report) -> Iterator[PhaseRow]:
     ]
     device = torch.device(wanted.device)
     names = choose_contestants(wanted.engines, wanted.precision, report, device)
-    bundle = load_bundle(load_manifest(wanted.bundle))
+    manifest = load_manifest(wanted.bundle)
     torch.set_num_threads(wanted.threads)
     machine = measure_machine(device, clock=wanted.clock)
     report(
@@ -75,7 +75,8 @@ def measure_phases(wanted: Measurement, report: Report) -> Iterator[PhaseRow]:
         f"GB/s, {machine.flops_per_second / 1e9:.0f} GFLOP/s"
     )
     for name, method in methods:
-        for sampled in _run(wanted, method, names, bundle, report):
+        # loaded for each: engines are built of it on the CPU, then it is moved
+        for sampled in _run(wanted, method, names, load_bundle(manifest), report):
             yield from rows_of(
                 sampled, machine, preset=name, bundle=wanted.bundle, precision=wanted.precision,
                 clock=wanted.clock,

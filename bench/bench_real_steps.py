@@ -10,7 +10,6 @@ torch and as one CUDA graph; `projected` is what `xbind-bench --project` says of
 import argparse
 import json
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,10 +26,11 @@ from xbind.bench.timing import describe_versions, device_name, quantiles_ms
 from xbind.engine.cuda_graph import GraphedStep, Recorder
 from xbind.frozen import Bundle
 from xbind.graphs import STEPS, GraphRequest, make_module, requests_of_run
+from xbind.models.bundle import BundleManifest
 from xbind.models.sd21 import Architecture, sd21
 from xbind.precision import in_precision
 from xbind.presets import preset_named
-from xbind.random_bundle import networks, write_shapes
+from xbind.random_bundle import networks
 from xbind.trial_build import draw_like
 
 CUDA = torch.device("cuda")
@@ -47,16 +47,18 @@ def main() -> None:
     if not torch.cuda.is_available():
         sys.exit("bench_real_steps: torch finds no CUDA device here.\nRun it where there is one.")
     architecture, console = sd21(), Console(width=160)
-    requests = dict.fromkeys(
-        request
-        for name in arguments.preset
-        for request in requests_of_run(preset_named(name), _manifest(architecture))
-        if not arguments.only or request.name in arguments.only
-    )
     with counted_bundle(architecture) as counted:
+        manifest = counted.manifest
+        requests = dict.fromkeys(
+            request
+            for name in arguments.preset
+            for request in requests_of_run(preset_named(name), manifest)
+            if not arguments.only or request.name in arguments.only
+        )
         work = {request: counted.count(request) for request in requests}
         shapes = {request: counted.feeds(request) for request in requests}
-    bundle = in_precision(random_bundle(architecture, arguments.precision), arguments.precision)
+    precision = arguments.precision
+    bundle = in_precision(random_bundle(architecture, manifest, precision), precision)
     rows: list[dict[str, Any]] = []
     for layout in list(LAYOUTS)[: 2 if arguments.channels_last else 1]:
         nets: list[Any] = [getattr(p, n) for p in (bundle.unclip, bundle.zero123) for n in NETS]
@@ -102,11 +104,7 @@ def _parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _manifest(architecture: Architecture) -> Any:  # noqa: ANN401
-    return write_shapes(Path(tempfile.mkdtemp()) / "shapes", architecture)
-
-
-def random_bundle(architecture: Architecture, precision: str) -> Bundle:
+def random_bundle(architecture: Architecture, manifest: BundleManifest, precision: str) -> Bundle:
     """Networks of these shapes on the device, with the weights that their libraries start from."""
     torch.manual_seed(0)  # the libraries' initialisers take no generator
     nets = {}
@@ -115,7 +113,7 @@ def random_bundle(architecture: Architecture, precision: str) -> Bundle:
             net = build()
         is_linear = isinstance(net, nn.Linear)
         nets[name] = net if is_linear else nn.Module.to(net, getattr(torch, precision))
-    return bundle_of(_manifest(architecture), architecture, nets).to(CUDA)
+    return bundle_of(manifest, architecture, nets).to(CUDA)
 
 
 def _measure(

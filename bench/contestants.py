@@ -157,11 +157,13 @@ def _check(name: str, precision: Precision, device: torch.device) -> None:
             "torch.compile needs a C++ compiler, and there is no g++ or clang++ here.\n"
             "Install one, or leave torch.compile out of --engine."
         )
-    if name == GRAPHS:
-        Recorder()
+    on_gpu = name in (GRAPHS, *GPU_BACKENDS)
+    if name in (GRAPHS, *ENGINES) and on_gpu != (device.type == "cuda"):
+        raise BenchError(
+            f"{name} does not compute on {device.type}.\n"
+            f"Give --device {'cuda' if on_gpu else 'cpu'}, or leave it out of --engine."
+        )
     if name in ENGINES:
-        if (name in GPU_BACKENDS) != (device.type == "cuda"):
-            raise BenchError(f"{name} does not compute on {device.type}.\nGive another --device.")
         version_of(name)
         target_of(name)
         check_precision(name, precision)

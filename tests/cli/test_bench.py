@@ -6,6 +6,7 @@ import re
 from xml.etree import ElementTree
 
 import pytest
+import torch
 from bench_rows import curve_row
 
 from xbind.bench import commands, contestants
@@ -152,3 +153,15 @@ def test_curves_are_drawn_from_corner_to_corner():
     (x0, y0), (x1, y1) = (tuple(map(float, p.split(","))) for p in line.get("points").split())
     assert x0 < x1
     assert y0 > y1  # up is less y
+
+
+@pytest.mark.parametrize(
+    ("name", "device", "remedy"),
+    [("cuda-graphs", "cpu", "cuda"), ("tensorrt-rtx", "cpu", "cuda"), ("openvino", "cuda", "cpu")],
+)
+def test_a_contestant_of_another_device_is_refused_even_where_there_is_a_gpu(
+    name, device, remedy, monkeypatch
+):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    with pytest.raises(contestants.BenchError, match=f"on {device}.\nGive --device {remedy}"):
+        contestants.choose_contestants((name,), "float32", print, torch.device(device))
