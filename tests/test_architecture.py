@@ -52,7 +52,7 @@ ALLOWED = {
     "guidance": {"models"} | OPERATORS | BASE,
     "frozen": {"cameras", "conditioning", "guidance", "models", "engine"} | BASE,
     "import_parts": {"conditioning", "frozen", "models"} | BASE,
-    "importing": {"import_parts", "frozen", "models"} | BASE,
+    "importing": {"import_parts", "frozen", "models", "source_digest"} | BASE,
     "random_bundle": {"importing", "conditioning", "frozen", "models"} | BASE,
     "hub": {"errors"},
     "cli.bundle": {"hub", "import_parts", "importing", "random_bundle"} | METHOD | RECORDS,

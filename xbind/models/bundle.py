@@ -24,7 +24,7 @@ ROLES = (
 )  # fmt: skip
 """What every bundle has; `judge` and `view` are optional."""
 
-_DESCRIPTIVE = ("name", "licence", "about", "weights", "sources", "training_samples")
+_DESCRIPTIVE = ("name", "licence", "about", "weights", "sources", "taken", "training_samples")
 """Entries of `bundle.json` that tell readers about the bundle; nothing is computed from them."""
 
 
