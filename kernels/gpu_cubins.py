@@ -87,10 +87,11 @@ def in_half(variant: Variant) -> tuple[Variant, ...]:
 
 
 def _image_variants() -> list[Variant]:
-    block, stored = {"BLOCK": gpu_augment.BLOCK}, ("image_ptr", "out_ptr")
+    block, parts = {"BLOCK": gpu_augment.BLOCK}, {"parts_ptr": "*i32"}
+    forward, gradient = gpu_augment._fwd_kernel, gpu_augment._bwd_kernel
     return [
-        Variant("ms_augment", gpu_augment._fwd_kernel, block, half=stored),
-        Variant("ms_augment, gradient", gpu_augment._bwd_kernel, block, half=("out_bar_ptr",)),
+        Variant("ms_augment", forward, block, parts, half=("image_ptr", "out_ptr")),
+        Variant("ms_augment, gradient", gradient, block, parts, half=("out_bar_ptr",)),
     ]
 
 

@@ -1,5 +1,6 @@
 """The image operator: the augmentations of the modality similarity loss (Eq. 2)."""
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -15,9 +16,21 @@ def ms_augment(
     *,
     mean: tuple[float, float, float],
     std: tuple[float, float, float],
+    antialias: bool = True,
     impl: Impl = "auto",
 ) -> Float[Tensor, "k 3 {size} {size}"]:
     """Warp, crop, resize and normalise views: see `reference_augment.ms_augment`.
+
+    Args:
+        image: views in [0, 1].
+        homography: from a result to its view, n for each view.
+        window: the crops in the views.
+        size: side of the result, in pixels.
+        mean: subtracted, per channel.
+        std: divided by, per channel.
+        antialias: take the mean over a pixel's area where it covers several of the view's; False
+            takes one look-up at its centre.
+        impl: form of the operator.
 
     Raises:
         KernelError: the shapes do not fit, or `impl` cannot run there.
@@ -35,7 +48,11 @@ def ms_augment(
     )
     check(size > 0 and len(mean) == len(std) == 3, "a positive size", str(size))
     homography, window = (x.detach().to(image.device) for x in (homography, window))
-    warps = homography.float(), window.float()
+    if antialias:
+        taps = reference_augment.taps_per_pixel(homography, window, image.shape[-2:], size)
+    else:
+        taps = torch.ones(b, n, 2, dtype=torch.int32, device=image.device)
+    warps = homography.float(), window.float(), taps
     match choose("ms_augment", impl, image):
         case "numba":
             from xbind.kernels import cpu_augment  # numba is imported on first use only
@@ -45,4 +62,4 @@ def ms_augment(
             from xbind.kernels import gpu_augment  # triton is imported on first use only
 
             return gpu_augment.ms_augment(image, *warps, size, mean, std)
-    return reference_augment.ms_augment(image, homography, window, size, mean, std)
+    return reference_augment.ms_augment(image, homography, window, taps, size, mean, std)

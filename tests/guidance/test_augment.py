@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from torch.nn.functional import interpolate
+from torch.nn.functional import avg_pool2d, interpolate
 
 from xbind.guidance.augment import (
     CLIP_MEAN,
@@ -56,7 +56,7 @@ def bilinear_on_white(view, px, py, window):
 def test_warp_matches_a_loop_over_pixels(rng, crop_scale):
     image = torch.rand(2, 3, 9, 7, generator=rng, dtype=torch.float64)
     drawn = draw_warps(2, 3, crop_scale=crop_scale, probability=1.0, generator=rng)
-    got = augment(image, drawn, 6, **PLAIN).view(2, 3, 3, 6, 6)
+    got = augment(image, drawn, 6, **PLAIN, antialias=False).view(2, 3, 3, 6, 6)
     for b, n, row, column in itertools.product(range(2), range(3), range(6), range(6)):
         x, y = (2 * column + 1) / 6 - 1, (2 * row + 1) / 6 - 1
         u, v, k = drawn.homography[b, n].double().numpy() @ np.array([x, y, 1.0])
@@ -76,7 +76,7 @@ def test_full_crops_are_the_view_composited_on_white(rng):
     assert (got[..., 13:] == 1).all()
 
 
-@pytest.mark.parametrize("size", [8, 12, 5])
+@pytest.mark.parametrize("size", [8, 12])
 def test_z_is_resize_and_normalise(rng, size):
     image = torch.rand(2, 3, 8, 8, generator=rng, dtype=torch.float64)
     got = augment(image, identity(2), size, impl="reference")
@@ -86,6 +86,12 @@ def test_z_is_resize_and_normalise(rng, size):
     inner = slice(1, -1) if size > 8 else slice(None)
     want = ((small - mean) / std)[..., inner, inner]
     torch.testing.assert_close(got[..., inner, inner], want)
+
+
+def test_z_of_a_larger_view_is_the_mean_over_each_pixel(rng):
+    image = torch.rand(2, 3, 8, 8, generator=rng, dtype=torch.float64)
+    got = augment(image, identity(2), 4, **PLAIN)
+    torch.testing.assert_close(got, avg_pool2d(image, 2))
 
 
 def test_local_crops_show_a_tenth_of_the_view(rng):

@@ -86,6 +86,7 @@ def augment(
     *,
     mean: tuple[float, float, float] = CLIP_MEAN,
     std: tuple[float, float, float] = CLIP_STD,
+    antialias: bool = True,
     impl: Impl = "auto",
 ) -> Float[Tensor, "k 3 {size} {size}"]:
     """Warp every view n times, on white, and normalise for an image encoder.
@@ -96,6 +97,7 @@ def augment(
         size: side of the result, in pixels.
         mean: subtracted, per channel.
         std: divided by, per channel.
+        antialias: take the mean over a pixel's area where the view shrinks; False looks once.
         impl: form of the operator `xbind.kernels.ms_augment`, which has the formula.
 
     Returns:
@@ -106,8 +108,9 @@ def augment(
             the form of the operator takes.
     """
     return ms_augment(
-        image, augmentations.homography, augmentations.window, size, mean=mean, std=std, impl=impl
-    )
+        image, augmentations.homography, augmentations.window, size,
+        mean=mean, std=std, antialias=antialias, impl=impl,
+    )  # fmt: skip
 
 
 def homography(
