@@ -88,7 +88,7 @@ def _measure(name: str, arguments: argparse.Namespace, machine: Machine) -> list
     first_ms = _check_agreement(case, fast, machine.device, arguments.clock)
     rows = [_time(case, "reference", MODES[1], arguments, machine, first_ms)]
     rows += [_time(case, fast, mode, arguments, machine) for mode in MODES]
-    if name == "ms_augment" and arguments.kornia:
+    if name == "ms_augment_once" and arguments.kornia:
         for form, mode, spent in time_elsewhere(arguments.kornia, case.size, arguments):
             rows.append(replace(rows[-1], form=form, mode=mode, bound_ms=None, **spent))
     for size in sorted(set(sizes[1:]) - {sizes[0]}):

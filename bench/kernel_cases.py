@@ -9,6 +9,7 @@ from torch import Tensor
 
 from xbind.bench.operator_work import (
     antialias_work,
+    augment_looks,
     augment_work,
     composite_work,
     hash_encode_work,
@@ -74,22 +75,30 @@ def hash_encode_case(points: int, device: torch.device) -> Case:
     )  # fmt: skip
 
 
-def ms_augment_case(views: int, device: torch.device) -> Case:
+def ms_augment_case(views: int, device: torch.device, *, antialias: bool = True) -> Case:
     """8 warps of each view, 64² to 64²."""
     image, homography, window, bar = (x.to(device) for x in augment_inputs(views))
     image.requires_grad_()
 
     def forward(form: Impl) -> tuple[Tensor, ...]:
         result = ms_augment(
-            image, homography, window, SIDE, mean=CLIP_MEAN, std=CLIP_STD, impl=form
-        )
+            image, homography, window, SIDE,
+            mean=CLIP_MEAN, std=CLIP_STD, antialias=antialias, impl=form,
+        )  # fmt: skip
         return (result,)
 
     pixels = views * AUGMENTATIONS * SIDE**2
+    looks = augment_looks(homography, window, image.shape[-2:], SIDE) if antialias else pixels
     return Case(
-        "ms_augment", views, "views", forward, _with_gradient(forward, (image,), (bar,)),
-        augment_work(image.numel(), pixels), 1e-3,
+        "ms_augment" if antialias else "ms_augment_once", views, "views",
+        forward, _with_gradient(forward, (image,), (bar,)),
+        augment_work(image.numel(), pixels, looks), 1e-3,
     )  # fmt: skip
+
+
+def ms_augment_once_case(views: int, device: torch.device) -> Case:
+    """The same warps with one look-up per pixel, which is what other libraries compute."""
+    return ms_augment_case(views, device, antialias=False)
 
 
 def augment_inputs(views: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -238,6 +247,7 @@ def _with_gradient(
 CASES = {
     "hash_encode": (hash_encode_case, 131_072, (1_311, 13_107)),
     "ms_augment": (ms_augment_case, 4, (40, 400)),
+    "ms_augment_once": (ms_augment_once_case, 4, (40, 400)),
     "composite": (composite_case, 4096, (41, 410)),
     "march": (march_case, 4096, (41, 410)),
     "rasterize": (rasterize_case, 20_000, (200, 2_000)),

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from xbind.bench.timing import Work
+from xbind.kernels.reference_augment import taps_per_pixel
 
 ONE_PASS = ("march",)
 """Operators whose work has no backward half."""
@@ -30,9 +31,14 @@ def grid_mlp_work(points: int, table: Tensor, hidden: Tensor, output: Tensor) ->
     return Work(grid.bytes + 4 * numbers, grid.flops + 3 * 2 * points * weights)
 
 
-def augment_work(image_numbers: int, pixels: int) -> Work:
-    """A warp per pixel of the result, three channels."""
-    return Work(4 * (2 * 3 * pixels + 2 * image_numbers), 2 * pixels * (45 + 3 * 10))
+def augment_work(image_numbers: int, pixels: int, looks: int) -> Work:
+    """A warp per look-up, three channels; a look-up reads what its neighbours have just read."""
+    return Work(4 * (2 * 3 * pixels + 2 * image_numbers), 2 * looks * (45 + 3 * 10))
+
+
+def augment_looks(homography: Tensor, window: Tensor, view: tuple[int, int], size: int) -> int:
+    """Look-ups of one antialiased call."""
+    return size**2 * int(taps_per_pixel(homography, window, view, size).prod(-1).sum())
 
 
 def composite_work(samples: int, rays: int) -> Work:
@@ -83,7 +89,9 @@ def work_of(name: str, inputs: Any, result: Any) -> Work | None:  # noqa: ANN401
         case "composite":
             return composite_work(len(inputs[0]), len(inputs[2].offsets) - 1)
         case "ms_augment":
-            return augment_work(inputs[0].numel(), result[:, 0].numel())
+            image, homography, window, size = inputs[:4]
+            looks = augment_looks(homography, window, image.shape[-2:], size)
+            return augment_work(image.numel(), result[:, 0].numel(), looks)
         case "rasterize":
             views, vertices = inputs[0].shape[:2]
             faces = views * len(inputs[1])

@@ -232,7 +232,8 @@ def half_bytes(config: AnyPhase, assumed: Assumptions) -> float:
 
 def _augment(config: AnyPhase) -> Work:
     images = config.views * (2 * config.guidance.ms_augmentations + 1)
-    return augment_work(3 * config.views * config.size**2, images * CLIP_SIDE**2)
+    pixels = images * CLIP_SIDE**2
+    return augment_work(3 * config.views * config.size**2, pixels, pixels)  # bytes alone count
 
 
 def _field(points: int) -> Work:

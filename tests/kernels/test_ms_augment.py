@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy.ndimage import map_coordinates
 
-from xbind.guidance.augment import draw_warps
+from xbind.guidance.augment import draw_augmentations, draw_warps
 from xbind.kernels import ms_augment
 from xbind.kernels.errors import KernelError
 from xbind.kernels.reference_augment import taps_per_pixel
@@ -125,6 +125,23 @@ def test_numba_agrees_with_the_definition(b, n, size, rng):
     torch.testing.assert_close(results[1], results[0], rtol=1e-4, atol=1e-4)
 
 
+def test_numba_agrees_where_warps_shrink(rng):
+    """G, L and Z of odd sizes, forward and gradient; up to eight look-ups along an axis."""
+    coarse = torch.rand(2, 3, 6, 6, generator=rng)
+    image = torch.nn.functional.interpolate(coarse, (53, 90), mode="bilinear").requires_grad_()
+    drawn = draw_augmentations(2, 3, rng)
+    feeds = drawn.homography, drawn.window
+    taps = taps_per_pixel(*feeds, (53, 90), 17)
+    assert taps.max() > 5
+    assert taps.unique().numel() > 4
+    bar = torch.randn(14, 3, 17, 17, generator=rng)
+    results = []
+    for impl in ("reference", "numba"):
+        y = ms_augment(image, *feeds, 17, **SCALED, impl=impl)
+        results.append((y, *torch.autograd.grad(y, image, bar)))
+    torch.testing.assert_close(results[1], results[0], rtol=1e-4, atol=1e-4)
+
+
 @impls
 def test_what_is_not_shown_does_not_matter(impl, rng):
     """A point that is not a number is white; so is all that the window leaves out.
@@ -232,8 +249,8 @@ def test_z_is_near_torch_s_antialiased_resize(impl, rng):
     want = torch.nn.functional.interpolate(image, (224, 224), mode="bilinear", antialias=True)
     got = ms_augment(image, *Z, 224, **PLAIN, impl=impl)
     difference = (got - want)[..., 1:-1, 1:-1]  # at the border the page shines through
-    assert difference.abs().max() < 0.03
-    assert difference.square().mean().sqrt() < 0.004
+    assert difference.abs().max() < 0.015
+    assert difference.square().mean().sqrt() < 0.003
     assert (got - want).abs().max() < 0.1
 
 

@@ -3,7 +3,9 @@
 import pytest
 import torch
 
+from xbind.guidance.augment import draw_augmentations
 from xbind.kernels import ms_augment
+from xbind.kernels.reference_augment import taps_per_pixel
 
 SCALED = {"mean": (0.48, 0.46, 0.41), "std": (0.27, 0.26, 0.28)}
 
@@ -37,6 +39,22 @@ def test_agrees_with_the_definition(b, n, shape, size, device, rng):
     for impl, where in (("reference", "cpu"), ("triton", device)):
         x = image.to(where).requires_grad_()
         y = ms_augment(x, *drawn, size, **SCALED, impl=impl)
+        (x_bar,) = torch.autograd.grad(y, x, bar.to(where))
+        results.append((y.detach().cpu(), x_bar.cpu()))
+    torch.testing.assert_close(results[1], results[0], rtol=1e-4, atol=1e-4)
+
+
+def test_warps_that_shrink_agree_with_the_definition(device, rng):
+    """Up to eight look-ups along an axis; odd sizes, and G, L and Z of each view."""
+    image = smooth(rng, 2, (41, 70))
+    drawn = draw_augmentations(2, 2, rng)
+    taps = taps_per_pixel(drawn.homography, drawn.window, (41, 70), 13)
+    assert taps.unique().numel() > 4
+    bar = torch.randn(10, 3, 13, 13, generator=rng)
+    results = []
+    for impl, where in (("reference", "cpu"), ("triton", device)):
+        x = image.to(where).requires_grad_()
+        y = ms_augment(x, drawn.homography, drawn.window, 13, **SCALED, impl=impl)
         (x_bar,) = torch.autograd.grad(y, x, bar.to(where))
         results.append((y.detach().cpu(), x_bar.cpu()))
     torch.testing.assert_close(results[1], results[0], rtol=1e-4, atol=1e-4)
