@@ -9,7 +9,7 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 
 from xbind.kernels.gpu import on_device_of
 
-BLOCK = 256
+BLOCK = 128
 """Pixels per program."""
 
 
