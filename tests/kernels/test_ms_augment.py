@@ -229,10 +229,12 @@ def test_warps_that_shrink_are_means_over_areas(impl, shape, size, rng):
 def test_z_of_512_pixels_lets_no_fine_pattern_through(impl):
     """Stripes of 3 pixels, and a pattern of 3 by 3; what one look-up keeps is in brackets."""
     stripes = (torch.arange(512) % 3 == 0).float()
+    sine = torch.sin(2 * torch.pi / 3 * torch.arange(512))
     for pattern, kept in (
         (stripes.expand(512, 512), 0.11),  # .33
         (stripes * stripes[:, None], 0.055),  # .19
         ((stripes != stripes[:, None]).float(), 0.06),  # .27
+        (0.5 + 0.5 * sine * sine[:, None], 0.015),  # .124
     ):
         image = pattern.expand(1, 3, 512, 512).contiguous()
         y = ms_augment(image, *Z, 224, **PLAIN, impl=impl)
