@@ -75,8 +75,17 @@ def hash_encode_case(points: int, device: torch.device) -> Case:
     )  # fmt: skip
 
 
-def ms_augment_case(views: int, device: torch.device, *, antialias: bool = True) -> Case:
+def ms_augment_case(views: int, device: torch.device) -> Case:
     """8 warps of each view, 64² to 64²."""
+    return _augment_case(views, device, antialias=True)
+
+
+def ms_augment_once_case(views: int, device: torch.device) -> Case:
+    """The same warps with one look-up per pixel, which is what other libraries compute."""
+    return _augment_case(views, device, antialias=False)
+
+
+def _augment_case(views: int, device: torch.device, *, antialias: bool) -> Case:
     image, homography, window, bar = (x.to(device) for x in augment_inputs(views))
     image.requires_grad_()
 
@@ -94,11 +103,6 @@ def ms_augment_case(views: int, device: torch.device, *, antialias: bool = True)
         forward, _with_gradient(forward, (image,), (bar,)),
         augment_work(image.numel(), pixels, looks), 1e-3,
     )  # fmt: skip
-
-
-def ms_augment_once_case(views: int, device: torch.device) -> Case:
-    """The same warps with one look-up per pixel, which is what other libraries compute."""
-    return ms_augment_case(views, device, antialias=False)
 
 
 def augment_inputs(views: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -4,6 +4,7 @@ The traffic counts every array once (gathers that miss a cache move more); the a
 the multiplications and additions of the definition's formula. Bytes are of float32 and int64.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
@@ -36,7 +37,7 @@ def augment_work(image_numbers: int, pixels: int, looks: int) -> Work:
     return Work(4 * (2 * 3 * pixels + 2 * image_numbers), 2 * looks * (45 + 3 * 10))
 
 
-def augment_looks(homography: Tensor, window: Tensor, view: tuple[int, int], size: int) -> int:
+def augment_looks(homography: Tensor, window: Tensor, view: Sequence[int], size: int) -> int:
     """Look-ups of one antialiased call."""
     return size**2 * int(taps_per_pixel(homography, window, view, size).prod(-1).sum())
 

@@ -1,5 +1,7 @@
 """The augmentation warp of the modality similarity loss, in plain PyTorch: the definition."""
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -16,7 +18,7 @@ rounding, or hardly more, takes one look-up."""
 def taps_per_pixel(
     homography: Float[Tensor, "b n 3 3"],
     window: Float[Tensor, "b n 4"],
-    view: tuple[int, int],
+    view: Sequence[int],
     size: int,
 ) -> Int[Tensor, "b n 2"]:
     """Look-ups per pixel of a result along x and y: as many as pixels of the view lie under it.
