@@ -147,8 +147,8 @@ def _embed_audio(
 ) -> Float[Tensor, " d"]:
     assert prompt.audio is not None
     sound = load_audio(prompt.audio, encoder.fbank)
-    if (warning := sound.warning()) is not None:
-        warn(warning)
+    for note in sound.notes():
+        warn(note)
     return _embed_clips("audio", fbank_clips(sound.waveform, encoder.fbank), encoder)
 
 
