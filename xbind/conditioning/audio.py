@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from xbind.conditioning.audio_files import MAX_SECONDS, read_mono
+from xbind.conditioning import audio_files
 from xbind.conditioning.audio_windows import level_gain, window_starts, windows_of
 from xbind.conditioning.errors import PromptError
 
@@ -142,8 +142,8 @@ class LoadedAudio:
     def _coverage(self) -> str:
         starts = ", ".join(f"{start:.1f}" for start in sorted(set(self.starts)))
         searched = (
-            f" Only its first {MAX_SECONDS:.0f} s were searched."
-            if self.seconds > MAX_SECONDS
+            f" Only its first {audio_files.MAX_SECONDS:.0f} s were searched."
+            if self.seconds > audio_files.MAX_SECONDS
             else ""
         )
         return (
@@ -175,7 +175,7 @@ def load_audio(path: Path, config: FbankConfig | None = None) -> LoadedAudio:
         with soundfile.SoundFile(path) as file:
             seconds = file.frames / file.samplerate
             step = _STEP.get(file.subtype, 2.0**-15)
-            waveform, channel = read_mono(file, path, config.sample_rate)
+            waveform, channel = audio_files.read_mono(file, path, config.sample_rate)
     except (soundfile.SoundFileError, OSError) as error:
         raise PromptError(
             f"--audio {path} cannot be read as a sound ({str(error).rstrip('.')}).\n"
