@@ -45,6 +45,7 @@ ALLOWED = {
     "models": OPERATORS | BASE,
     "conditioning": {"models", "config"} | BASE,
     "conditioning.prompt": {"models", "config", "frozen"} | BASE,
+    "conditioning.understood": {"models", "config", "frozen"} | BASE,
     "conditioning.reference_view": {"cameras", "presets", "savings"} | PRIORS | BASE,
     "mesh": {"cameras"} | OPERATORS | BASE,
     "regularizers": {"mesh"} | OPERATORS | BASE,

@@ -60,7 +60,8 @@ class PromptConfig:
     image: _File = None
     """A picture of one object: PNG, JPEG, WebP, BMP, TIFF or GIF; an alpha channel is its mask."""
     audio: _File = None
-    """A sound: WAV, FLAC, OGG or MP3; its first channel is used."""
+    """A sound: WAV, FLAC, OGG or MP3. Channels are mixed down; of a long file three windows of two
+    seconds are heard."""
     depth: _File = None
     """A depth map: PNG or TIFF of 8 or 16 bits, or a NumPy .npy file; 0 means not measured."""
     depth_kind: Literal["depth", "disparity"] = "depth"
@@ -135,7 +136,8 @@ class GenerateConfig:
     """Seed of every random draw; the same seed on the same machine gives the same mesh."""
     preset: str = "default"
     """Named set of the method's numbers, or one of the paper's baselines; a wrong name lists the
-    right ones."""
+    right ones. `smoke` only checks that everything runs: its objects are balls; for a quick look
+    use --reference-only."""
     without: Annotated[str, tyro.conf.arg(metavar="PARTS")] = ""
     """Leave out parts of the method (Fig. 7): `stereo`, `planar`, `three-phase`, `ms`, or several
     with commas between them."""
@@ -163,6 +165,9 @@ class GenerateConfig:
     threads: int = 1
     """Threads that compute. With the mini bundle two take a fifth to a quarter less time on a
     machine that does nothing else, and lose much where other programs use the cores."""
+    reference_only: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Stop when the prompt is encoded and the reference view is there: a look at what the prompt is
+    understood as, in seconds. --resume then makes the object."""
     resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Continue the run that is in --out."""
     overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -192,6 +197,12 @@ class GenerateConfig:
             raise ValueError(
                 "--resume continues the run in --out and --overwrite removes it: give one of them"
             )
+        for flag in ("resume", "from_phase1"):
+            if self.reference_only and getattr(self, flag):
+                raise ValueError(
+                    f"--reference-only stops before Phase I, and --{flag.replace('_', '-')} goes "
+                    "on after the reference view: give one of them"
+                )
         for name in ("preset", "bundle"):
             if not getattr(self, name).strip():
                 raise ValueError(f"--{name} is empty: leave it out or give a name")

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from xbind.compiled import FrozenHalf, Part, compile_run, runs_in_engines
+from xbind.conditioning.contact_sheet import contact_sheet
 from xbind.conditioning.prompt import EncodedPrompt, encode_prompt
 from xbind.config import EngineChoice, GenerateConfig, PromptConfig, parts_named
 from xbind.devices import choose_device
@@ -31,7 +33,7 @@ from xbind.phases.geometry import GeometryPhase, convert
 from xbind.phases.loop import Phase, advance, restore_phase, save_phase
 from xbind.phases.surface_colour import fit_texture_field
 from xbind.phases.texture import TexturePhase
-from xbind.presets import MethodConfig
+from xbind.presets import TRIALS, MethodConfig
 from xbind.progress import (
     Reporter,
     StepRecord,
@@ -40,9 +42,13 @@ from xbind.progress import (
     peak_memory_bytes,
 )
 from xbind.report import MeshFacts, write_report
-from xbind.run import RunFolder, open_run
+from xbind.run import RunFolder, open_run, read_run_config
 from xbind.savings import Savings
 from xbind.supervision import Condition, Supervision, make_condition
+
+
+class NoReferenceView(XBindError):
+    """`--reference-only` with a method that has no reference view."""
 
 
 class ResumeMismatch(XBindError):
@@ -69,6 +75,11 @@ def generate(config: GenerateConfig, reporter: Reporter) -> RunResult:
     """
     started = time.monotonic()
     method = method_named(config.preset, parts_named(config.without), config.phase2_loss)
+    if config.reference_only and not method.uses_reference:
+        raise NoReferenceView(
+            f"--reference-only: preset {config.preset!r} as it is asked for has no reference view."
+            f"\nLeave out --reference-only or --without, or choose another --preset."
+        )
     device = choose_device(config.device)
     if device.type == "cuda":
         reporter.message(f"on {torch.cuda.get_device_name(device)}")
@@ -103,15 +114,40 @@ def generate(config: GenerateConfig, reporter: Reporter) -> RunResult:
             if found.get("device") == "auto":  # a run that was started before there was CUDA
                 found["device"] = "cpu"
             choice = started_with if config.engine == "auto" else config.engine
+            if started_with == "auto":  # stopped at the reference view: no guidance has run yet
+                found["engine"] = choice
             _check_same(found, wanted | {"engine": choice})
             compiled = _compile(config, choice, method, bundle, reporter, device)
+            if started_with == "auto":
+                folder.write_config(found | {"engine": compiled.backend})
         else:
-            folder.write_config(wanted | {"engine": compiled.backend})
+            engine = config.engine if config.reference_only else compiled.backend
+            folder.write_config(wanted | {"engine": engine} | _understood(prompt, phase1))
         run = _Run(config, method, compiled, folder, reporter, prompt or phase1, device)
-        outputs = run.finish()
+        if config.reference_only:
+            outputs = run.reference_files()
+            reporter.message(
+                "Make the object with the same command and --resume instead of --reference-only."
+            )
+        else:
+            outputs = run.finish()
+            if config.preset.partition(":")[0] in TRIALS:
+                reporter.message(
+                    f"Preset {config.preset!r} only checks that everything runs: its object means "
+                    f"nothing. For a quick look at a prompt use --reference-only."
+                )
     seconds = time.monotonic() - started
     reporter.finished(outputs, seconds)
     return RunResult(config.out, tuple(outputs), seconds)
+
+
+def _understood(prompt: EncodedPrompt | None, phase1: Phase1 | None) -> dict[str, Any]:
+    """What the prompt was understood as, for `config.json`; nothing if the bundle names nothing."""
+    if prompt is not None:
+        record = {reading.source: reading.record() for reading in prompt.understood}
+    else:
+        record = {} if phase1 is None else read_run_config(phase1.run).get("understood", {})
+    return {"understood": record} if record else {}
 
 
 def _decoding(method: MethodConfig, bundle: Bundle) -> dict[str, str]:
@@ -138,6 +174,7 @@ def _compile(
             requests_of_parts(method, bundle.manifest, own, samples_reference=samples)[name], own
         )
         for name, own in savings.items()
+        if name == "reference" or not config.reference_only
     }
     return compile_run(
         choice,
@@ -283,9 +320,17 @@ class _Run:
     def _make_condition(self, prompt: EncodedPrompt) -> Condition:
         for warning in prompt.warnings:
             self.reporter.message(warning)
+        for reading in prompt.understood:
+            self.reporter.message(reading.line())
+        if not prompt.understood:
+            self.reporter.message(
+                "This bundle brings no list of names (`names` in bundle.json): what the prompt is "
+                "understood as is not shown."
+            )
         condition = make_condition(
             prompt, self.compiled.bundle, self.method.reference, self.generator,
             stereo=self.method.uses_reference, savings=self.compiled.savings,
+            show=self._sheet,
         )  # fmt: skip
         if condition.stereo is None:
             return condition
@@ -296,6 +341,14 @@ class _Run:
         )
         self.reporter.preview(self.folder.save_image("reference.png", condition.reference.image[0]))
         return condition
+
+    def _sheet(self, images: Tensor, chosen: int) -> None:
+        self.folder.save_image("references.png", contact_sheet(images, chosen))
+
+    def reference_files(self) -> list[Path]:
+        """The reference view, and the samples that it was chosen from, if any."""
+        paths = [self.folder.path / name for name in ("reference.png", "references.png")]
+        return [path for path in paths if path.exists()]
 
     def finish(self) -> list[Path]:
         """All phases from where the run stands, then the files."""

@@ -229,7 +229,7 @@ def default() -> MethodConfig:
 
 
 def smoke() -> MethodConfig:
-    """A few steps of everything, to see that an installation works; the object is rough."""
+    """A few steps of everything, which only checks that everything runs: the object is a ball."""
     method = default()
     return replace(
         method,
@@ -333,6 +333,8 @@ PRESETS: dict[str, Callable[[], MethodConfig]] = {
     "default": default, "smoke": smoke, "probe": probe, "paper": paper, "fast": fast,
 }  # fmt: skip
 """Name → configuration."""
+TRIALS = ("smoke", "probe")
+"""Presets that only check that everything runs; their objects mean nothing."""
 
 
 def preset_named(name: str) -> MethodConfig:

@@ -80,6 +80,7 @@ def write_report(
             f"<h1>{html.escape(prompt)}</h1>",
             _figure("turntable.gif", "the result: colour and world-space normals"),
             *_reference(folder),
+            *_understood(config.get("understood", {})),
             "<h2>Files</h2>",
             _files(folder),
             "<h2>Figures</h2>",
@@ -107,6 +108,16 @@ def _reference(folder: Path) -> list[str]:
     if not (folder / "reference.png").exists():
         return []
     return [_figure("reference.png", "reference view", pixels=True)]
+
+
+def _understood(readings: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[str]:
+    """The nearest names for each modality and for the mix, with their shares."""
+    rows = [
+        (f"{source}, {kind}", ", ".join(f"{name} {share:.2f}" for name, share in shares.items()))
+        for source, kinds in readings.items()
+        for kind, shares in kinds.items()
+    ]
+    return ["<h2>Understood as</h2>", _table(rows)] if rows else []
 
 
 def _prompt_words(prompt: Mapping[str, Any]) -> str:

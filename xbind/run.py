@@ -3,6 +3,7 @@
 config.json      what was asked for
 events.jsonl     one record for each step; cut back to the checkpoint on resume
 checkpoints/     the last two, named <step>.<start of their SHA-256>.pt
+reference.png    the reference view; references.png the samples that it was chosen from
 previews/        pictures of the work in hand
 """
 
@@ -36,7 +37,8 @@ NEEDED_BYTES = 256 * 2**20
 """Free space to ask for before a run starts: checkpoints, textures, a turntable."""
 _CHECKPOINT_NAME = re.compile(r"(\d{8})\.([0-9a-f]{16})\.pt")
 _OWN_NAMES = (
-    *("config.json", "events.jsonl", "checkpoints", "previews", "reference.png", "report.html"),
+    *("config.json", "events.jsonl", "checkpoints", "previews", "report.html"),
+    *("reference.png", "references.png"),
     *("mesh.glb", "mesh.obj", "mesh.mtl", "texture.png", "turntable.mp4", "turntable.gif"),
 )
 

@@ -14,6 +14,7 @@ from xbind.cameras import Cameras, relative_pose
 from xbind.conditioning.prompt import EncodedPrompt
 from xbind.conditioning.reference_view import (
     ReferenceView,
+    Show,
     condition_unclip,
     embed_reference_image,
     make_reference_view,
@@ -114,6 +115,7 @@ def make_condition(
     *,
     stereo: bool = True,
     savings: Savings = FASTEST,
+    show: Show | None = None,
 ) -> Condition:
     """Draw everything that is drawn once per run.
 
@@ -123,6 +125,8 @@ def make_condition(
         config: of the reference view.
         generator: source of all randomness.
         stereo: whether a reference view is needed.
+        savings: how the networks are run.
+        show: receives the sampled reference views and the number of the chosen one.
 
     Raises:
         PromptError: no usable reference view could be sampled.
@@ -131,7 +135,7 @@ def make_condition(
     eps_star = _normal(generator, 1, *bundle.unclip.latent_shape)
     if not stereo:
         return Condition(prompt.c_m, labels, eps_star, None)
-    view = make_reference_view(prompt, labels, bundle, config, generator, savings)
+    view = make_reference_view(prompt, labels, bundle, config, generator, savings, show=show)
     vae = bundle.zero123.vae
     with torch.no_grad():
         image = resize(view.image, bundle.zero123.image_size)

@@ -21,6 +21,7 @@ from xbind.conditioning.image import (
 from xbind.conditioning.motion import load_motion
 from xbind.conditioning.text import encode_text
 from xbind.conditioning.thermal import load_thermal
+from xbind.conditioning.understood import Reading, understand
 from xbind.conditioning.video import load_clips
 from xbind.config import Modality, PromptConfig
 from xbind.frozen import AlignedEncoder
@@ -41,6 +42,8 @@ class EncodedPrompt:
     """The prompt's own picture, its object cut out: then it is the reference view."""
     warnings: tuple[str, ...]
     """What the user should know, such as words that were left out."""
+    understood: tuple[Reading, ...] = ()
+    """What each modality, and the mix, was understood as; empty if the bundle names nothing."""
 
     def to(self, device: torch.device) -> "EncodedPrompt":
         """The same on another device."""
@@ -48,7 +51,7 @@ class EncodedPrompt:
         if image is not None:
             image = SquareImage(image.rgb.to(device), image.mask.to(device))
         there = self.c_m.to(device), self.conditioning.to(device)
-        return EncodedPrompt(*there, image, self.warnings)
+        return EncodedPrompt(*there, image, self.warnings, self.understood)
 
 
 def encode_prompt(
@@ -76,6 +79,7 @@ def encode_prompt(
     warnings: list[str] = []
     image: SquareImage | None = None
     total = sum(prompt.weight(modality) for modality in prompt.given())
+    embeddings: dict[Modality, Tensor] = {}
     mixed = torch.zeros(encoder.model.config.embed_dim, device=encoder.device)
     length = 0.0
     for modality in prompt.given():
@@ -88,10 +92,12 @@ def encode_prompt(
             embedding = _embed_image(image, encoder)
         else:
             embedding = _EMBED[modality](prompt, encoder, warnings.append)
+        embeddings[modality] = embedding
         mixed = mixed + share * embedding
         length += share * encoder.norms[_TRUNK[modality]]
     c_m = normalize(mixed, dim=0)
-    return EncodedPrompt(c_m, length * c_m, image, tuple(warnings))
+    understood = understand(embeddings, c_m, encoder)
+    return EncodedPrompt(c_m, length * c_m, image, tuple(warnings), understood)
 
 
 def _framed(

@@ -27,6 +27,8 @@ from xbind.savings import FASTEST, Savings
 
 WHITE_DISTANCE = 0.06
 """A pixel of a sampled view belongs to the object when a channel is this far from white."""
+Show = Callable[[Float[Tensor, "b 3 s s"], int], None]
+"""Receives the sampled views, in [0, 1], and the number of the chosen one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,8 +80,12 @@ def make_reference_view(
     config: ReferenceConfig,
     generator: torch.Generator,
     savings: Savings = FASTEST,
+    *,
+    show: Show | None = None,
 ) -> ReferenceView:
     """The prompt's own picture, or the best of several samples of the 2D prior.
+
+    With `show`, the samples and the number of the best are passed to it.
 
     Raises:
         PromptError: in no sample an object can be told from its background.
@@ -87,7 +93,9 @@ def make_reference_view(
     if prompt.image is not None:
         image, mask = prompt.image.rgb[None], prompt.image.mask[None]
     else:
-        image, mask = _best_sample(prompt, class_labels, bundle, config, generator, savings)
+        image, mask = _best_sample(
+            prompt, class_labels, bundle, config, generator, savings, show=show
+        )
     return ReferenceView(image, mask, _estimate_camera(image, bundle, config))
 
 
@@ -181,6 +189,8 @@ def _best_sample(
     config: ReferenceConfig,
     generator: torch.Generator,
     savings: Savings,
+    *,
+    show: Show | None,
 ) -> tuple[Tensor, Tensor]:
     """The sample that is nearest to C_m, in a pose and with an outline that show an object's parts.
 
@@ -209,6 +219,8 @@ def _best_sample(
     outline = torch.tensor(outlines, device=score.device)
     score = score + config.w_parts * standardised(outline).clamp(-1.5, 1.5)
     best = usable[int(score.argmax())]
+    if show is not None:
+        show(images, best)
     chosen = masks[best]
     assert chosen is not None
     image = chosen * images[best] + (1 - chosen)
