@@ -15,8 +15,9 @@ import torch
 import trimesh
 
 from tests.support.watcher import Watcher
+from xbind import pipeline
 from xbind.config import GenerateConfig, PromptConfig
-from xbind.pipeline import ResumeMismatch, generate
+from xbind.pipeline import NoReferenceView, ResumeMismatch, generate
 from xbind.run import RunError
 
 PROMPT = PromptConfig(text="a red mug")
@@ -83,6 +84,62 @@ def test_config_holds_what_decides_the_result(finished):
     assert held["prompt"]["text"] == "a red mug"
     assert held["seed"] == 0
     assert held["method"]["coarse"]["steps"] == 12
+
+
+def test_says_and_keeps_what_the_prompt_is_understood_as(finished):
+    out, _, watcher = finished
+    assert any(m.startswith("the text reads as: mug .9") for m in watcher.messages)
+    read = json.loads((out / "config.json").read_text())["understood"]
+    assert list(read) == ["text"]
+    assert next(iter(read["text"]["things"].items())) == ("mug", pytest.approx(0.97, abs=0.03))
+    assert next(iter(read["text"]["colours"])) == "red"
+    assert "text, things" in (out / "report.html").read_text()
+
+
+def test_smoke_says_that_its_object_means_nothing(finished):
+    assert any("only checks that everything runs" in m for m in finished[2].messages)
+
+
+def test_reference_only_stops_there_and_resume_makes_the_same_mesh(finished, tmp_path, monkeypatch):
+    out, parts = tmp_path / "run", []
+    compile_run = pipeline.compile_run
+
+    def watched(choice, bundle, wanted, *args, **settings):
+        parts.append({name: [r.name for r in part.requests] for name, part in wanted.items()})
+        return compile_run(choice, bundle, wanted, *args, **settings)
+
+    monkeypatch.setattr(pipeline, "compile_run", watched)
+    watcher = Watcher()
+    result = generate(config(out, reference_only=True), watcher)
+    assert parts == [{"reference": ["unet2d"]}]
+    assert watcher.steps == []
+    assert list(result.outputs) == [out / "reference.png", out / "references.png"]
+    assert watcher.outputs == list(result.outputs)
+    assert any("--resume instead of --reference-only" in m for m in watcher.messages)
+    reference = (out / "reference.png").read_bytes()
+    assert reference == (finished[0] / "reference.png").read_bytes()
+    generate(config(out, resume=True), Watcher())
+    assert mesh_bytes(out) == mesh_bytes(finished[0])
+    assert (out / "reference.png").read_bytes() == reference
+    assert json.loads((out / "config.json").read_text()) == json.loads(
+        (finished[0] / "config.json").read_text()
+    )
+
+
+def test_an_engine_is_chosen_only_when_a_reference_is_gone_on_from(tmp_path):
+    out = tmp_path / "run"
+    chosen = GenerateConfig(prompt=PROMPT, out=out, preset="smoke", reference_only=True)
+    generate(chosen, Watcher())
+    assert json.loads((out / "config.json").read_text())["engine"] == "auto"
+    with pytest.raises(KeyboardInterrupt):
+        generate(config(out, resume=True), Watcher(("coarse", 1)))
+    assert json.loads((out / "config.json").read_text())["engine"] == "eager"
+
+
+def test_reference_only_wants_a_method_with_a_reference(tmp_path):
+    with pytest.raises(NoReferenceView, match="has no reference view"):
+        generate(config(tmp_path / "run", reference_only=True, without="stereo"), Watcher())
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("stop_at", [("coarse", 7), ("geometry", 3), ("texture", 2)])

@@ -68,6 +68,8 @@ def test_given_names_the_modalities_in_their_order():
         ("generate --text x --depth-kind disparity", "--depth-kind is given without --depth"),
         ("generate --text x --seed -1", "--seed must be in 0"),
         ("generate --text x --resume --overwrite", "give one of them"),
+        ("generate --text x --reference-only --resume", "--resume goes on after the reference"),
+        ("generate --text x --reference-only --from-phase1 o", "--from-phase1 goes on after"),
         ("generate --text x --without nerf", "--without wants some of stereo"),
         ("generate --text x --without ms,ms", "each once"),
         ("generate --text x --phase2-loss mse", "mse"),
@@ -107,7 +109,15 @@ def test_the_public_flags_are_these(capsys):
         *("--text-weight", "--image-weight", "--audio-weight", "--depth-weight"),
         *("--video", "--thermal", "--imu", "--video-weight", "--thermal-weight", "--imu-weight"),
         *("--seed", "--out", "--preset", "--bundle", "--device", "--engine", "--precision"),
-        *("--threads", "--resume", "--overwrite", "--without", "--phase2-loss", "--from-phase1"),
+        *(
+            "--threads",
+            "--reference-only",
+            "--resume",
+            "--overwrite",
+            "--without",
+            "--phase2-loss",
+            "--from-phase1",
+        ),
         "--vram",
     }
 
@@ -137,7 +147,10 @@ def test_ctrl_c_says_how_to_resume(monkeypatch, capsys):
 
     fake_pipeline(monkeypatch, generate)
     with pytest.raises(SystemExit) as leaving:
-        main(["generate", "--text", "a red mug", "--overwrite", "--out", "out/my mug"])
+        main(
+            ["generate", "--text", "a red mug", "--overwrite", "--reference-only"]
+            + ["--out", "out/my mug"]
+        )
     assert leaving.value.code == 130
     assert capsys.readouterr().err.splitlines()[-1] == (
         "  xbind generate --text 'a red mug' --out 'out/my mug' --resume"

@@ -267,5 +267,6 @@ def advice_to_resume(command: Command, words: list[str]) -> str:
         return f" Continue with the same command:\n  {shlex.join(['xbind', *words])}"
     if not isinstance(command, GenerateConfig):
         return ""
-    kept = [word for word in words if word not in ("--resume", "--overwrite")]
+    left_out = ("--resume", "--overwrite", "--reference-only")
+    kept = [word for word in words if word not in left_out]
     return f" Continue from the last checkpoint with:\n  {shlex.join(['xbind', *kept, '--resume'])}"
