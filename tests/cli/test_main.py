@@ -148,8 +148,10 @@ def test_ctrl_c_says_how_to_resume(monkeypatch, capsys):
     fake_pipeline(monkeypatch, generate)
     with pytest.raises(SystemExit) as leaving:
         main(
-            ["generate", "--text", "a red mug", "--overwrite", "--reference-only"]
-            + ["--out", "out/my mug"]
+            [
+                *("generate", "--text", "a red mug", "--overwrite", "--reference-only"),
+                *("--out", "out/my mug"),
+            ]
         )
     assert leaving.value.code == 130
     assert capsys.readouterr().err.splitlines()[-1] == (

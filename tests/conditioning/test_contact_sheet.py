@@ -8,7 +8,7 @@ from xbind.conditioning.contact_sheet import CHOSEN, GAP, contact_sheet
 
 @pytest.mark.parametrize(("count", "columns", "rows"), [(1, 1, 1), (5, 3, 2), (24, 5, 5)])
 def test_every_picture_is_shown_once_in_a_square_grid(count, columns, rows):
-    values = torch.arange(1, count + 1) / 100
+    values = (torch.arange(count) + 0.5) / 64
     images = values[:, None, None, None].expand(count, 3, 4, 6)
     sheet = contact_sheet(images, count - 1)
     assert sheet.shape == (3, rows * (4 + GAP) + GAP, columns * (6 + GAP) + GAP)
