@@ -233,6 +233,36 @@ def test_the_loudest_windows_that_do_not_overlap_are_heard():
     assert [start / RATE for start in starts] == pytest.approx([3.0, 11.0, 24.0], abs=0.1)
 
 
+@pytest.mark.parametrize(("before", "level"), [(0.0, 0.0), (1.2, 0.0), (4.0, 0.25)])
+def test_a_short_sound_is_cut_out_of_silence_where_the_encoder_wants_it(tmp_path, before, level):
+    short = noise(0.7) + np.float32(level)
+    rest = np.full(int(before * RATE), level, np.float32)
+    samples = np.concatenate([rest, short, np.full(5 * RATE, level, np.float32)])
+    _write(tmp_path / "a.wav", samples)
+    loaded = load_audio(tmp_path / "a.wav", FbankConfig(cut_silence=True))
+    np.testing.assert_allclose(loaded.waveform, short, atol=1e-6)
+    assert loaded.starts == pytest.approx((before,) * 3)
+    assert loaded.heard_seconds == pytest.approx(0.7)
+    whole = load_audio(tmp_path / "a.wav")
+    np.testing.assert_array_equal(whole.waveform, samples)
+
+
+def test_what_fills_a_window_or_is_hardly_in_silence_is_not_cut(tmp_path):
+    cutting = FbankConfig(cut_silence=True)
+    for silence, sound in ((0.05, 1.0), (3.0, 2.0)):
+        samples = np.concatenate([np.zeros(int(silence * RATE), np.float32), noise(sound)])
+        _write(tmp_path / "a.wav", samples)
+        np.testing.assert_array_equal(load_audio(tmp_path / "a.wav", cutting).waveform, samples)
+
+
+def test_a_click_keeps_the_shortest_length(tmp_path):
+    samples = np.zeros(3 * RATE, np.float32)
+    samples[-1] = 0.5
+    _write(tmp_path / "a.wav", samples)
+    waveform = load_audio(tmp_path / "a.wav", FbankConfig(cut_silence=True)).waveform
+    np.testing.assert_array_equal(waveform, samples[-1600:])
+
+
 def test_a_pause_in_a_sound_does_not_move_the_windows():
     samples = noise(8.0)
     samples[int(2.4 * RATE) : int(3.8 * RATE)] = 0.0  # most of the second window
@@ -255,6 +285,7 @@ def test_says_when_little_of_the_file_is_heard(tmp_path):
 VARIANTS = {
     "8 s of silence after": lambda x: (np.concatenate([x, np.zeros(8 * RATE)]), "PCM_16"),
     "20 s before, 13 after": lambda x: (np.concatenate([np.zeros(20 * RATE), x, 0 * x]), "PCM_16"),
+    "one second and silence": lambda x: (np.concatenate([x[:RATE], np.zeros(4 * RATE)]), "FLOAT"),
     "very quiet": lambda x: (0.001 * x, "PCM_16"),
     "at the scale of int16": lambda x: (32_767 * x, "FLOAT"),
     "right channel only": lambda x: (np.stack([0 * x, x], 1), "PCM_16"),

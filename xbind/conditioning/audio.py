@@ -5,7 +5,8 @@ evenly; Kaldi's filter bank (25 ms Hann windows every 10 ms, 128 triangular mel 
 logarithm), padded or cut to 204 frames; (x − mean)/std. A smaller encoder chooses other numbers in
 `FbankConfig`. Three things differ from it, for files that it reads as something else: channels are
 mixed down, where it takes the first; windows without sound are replaced (`window_starts`); a peak
-outside of [`quietest_peak`, `loudest_peak`] is brought to the nearer bound.
+outside of [`quietest_peak`, `loudest_peak`] is brought to the nearer bound. Every other file is
+prepared as ImageBind prepares it.
 """
 
 import math
@@ -20,7 +21,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from xbind.conditioning import audio_files
-from xbind.conditioning.audio_windows import level_gain, window_starts, windows_of
+from xbind.conditioning.audio_windows import (
+    level_gain,
+    sounding_part,
+    window_starts,
+    windows_of,
+)
 from xbind.conditioning.errors import PromptError
 
 MIN_SECONDS = 0.1
@@ -68,6 +74,9 @@ class FbankConfig:
     as it is; −26 dB is our choice, ImageBind's authors name none."""
     loudest_peak: float = 1.5
     """Greatest peak, likewise: decoded MP3 exceeds full scale by up to 3 dB."""
+    cut_silence: bool = False
+    """Whether a sound that is shorter than a clip is cut out of the silence around it, and so is
+    repeated; for encoders that have not been trained on sounds in silence, as ImageBind has."""
 
     def __post_init__(self) -> None:
         if min(self.clips, self.mels, self.frames) < 1:
@@ -182,7 +191,10 @@ def load_audio(path: Path, config: FbankConfig | None = None) -> LoadedAudio:
             f"Give a WAV, FLAC, OGG or MP3 file; convert others first."
         ) from error
     _check_waveform(waveform, path, config.sample_rate)
-    samples = torch.from_numpy(waveform)
+    samples, offset = torch.from_numpy(waveform), 0
+    if config.cut_silence:
+        part = sounding_part(samples, config.clip_samples(), config.sample_rate, MIN_SECONDS)
+        samples, offset = samples[part], part.start
     starts, windows = _heard(samples, config)
     _check_sound(windows, path, SILENCE_STEPS * step)
     peak = float(windows.abs().max())
@@ -190,8 +202,8 @@ def load_audio(path: Path, config: FbankConfig | None = None) -> LoadedAudio:
     return LoadedAudio(
         waveform=samples if gain == 1.0 else (samples.double() * gain).float(),
         seconds=seconds,
-        starts=tuple(start / config.sample_rate for start in starts),
-        window_seconds=config.clip_seconds,
+        starts=tuple((offset + start) / config.sample_rate for start in starts),
+        window_seconds=min(config.clip_seconds, len(samples) / config.sample_rate),
         peak=peak,
         gain=gain,
         only_channel=channel,
