@@ -277,7 +277,16 @@ def test_says_when_little_of_the_file_is_heard(tmp_path):
     _write(tmp_path / "a.wav", noise(48.0))
     loaded = load_audio(tmp_path / "a.wav")
     assert loaded.heard_seconds == pytest.approx(6.0)
-    assert loaded.notes()[0].startswith("Heard 6 of 48 s of the sound, from 0.0, 15.3, 30.7 s on.")
+    (note,) = loaded.notes()
+    assert note.startswith("Heard 6 of 48 s of the sound, from 0.0, 15.3, 30.7 s on. Cut the part")
+    _write(tmp_path / "a.wav", [*np.zeros(3 * RATE), *noise(2.0), *np.zeros(5 * RATE)])
+    (note,) = load_audio(tmp_path / "a.wav").notes()
+    assert note == (
+        "Heard 2 of 10 s of the sound, from 3.0 s on. The rest is silent or much quieter."
+    )
+    _write(tmp_path / "a.wav", [*np.zeros(3 * RATE), *noise(0.4), *np.zeros(5 * RATE)])
+    (note,) = load_audio(tmp_path / "a.wav", FbankConfig(cut_silence=True)).notes()
+    assert note.startswith("Heard 0.4 of 8 s of the sound, from 3.0 s on. The rest is silent")
     _write(tmp_path / "a.wav", noise(11.0))
     assert load_audio(tmp_path / "a.wav").notes() == ()
 

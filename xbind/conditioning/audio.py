@@ -22,6 +22,7 @@ from torch import Tensor
 
 from xbind.conditioning import audio_files
 from xbind.conditioning.audio_windows import (
+    even_starts,
     level_gain,
     sounding_part,
     window_starts,
@@ -118,6 +119,8 @@ class LoadedAudio:
     """Greatest magnitude in these windows as the file has it; 1 is full scale."""
     gain: float
     """Factor that was applied to the file's samples."""
+    rest_is_quiet: bool = False
+    """Whether the rest is left out because it is silent or much quieter."""
     only_channel: int | None = None
     """Number of the one channel that is used, from 1, where a mix of all would cancel out."""
 
@@ -155,9 +158,15 @@ class LoadedAudio:
             if self.seconds > audio_files.MAX_SECONDS
             else ""
         )
+        advice = (
+            "The rest is silent or much quieter."
+            if self.rest_is_quiet
+            else "Cut the part you mean to a file of its own for a better match."
+        )
+        digits = 0 if self.heard_seconds >= 1 else 1
         return (
-            f"Heard {self.heard_seconds:.0f} of {self.seconds:.0f} s of the sound, from {starts} s "
-            f"on.{searched} Cut the part you mean to a file of its own for a better match."
+            f"Heard {self.heard_seconds:.{digits}f} of {self.seconds:.0f} s of the sound, from "
+            f"{starts} s on.{searched} {advice}"
         )
 
 
@@ -197,6 +206,8 @@ def load_audio(path: Path, config: FbankConfig | None = None) -> LoadedAudio:
         samples, offset = samples[part], part.start
     starts, windows = _heard(samples, config)
     _check_sound(windows, path, SILENCE_STEPS * step)
+    length = config.clip_samples()
+    even = even_starts(max(len(samples), length), length, config.clips)
     peak = float(windows.abs().max())
     gain = level_gain(peak, config.quietest_peak, config.loudest_peak)
     return LoadedAudio(
@@ -206,6 +217,7 @@ def load_audio(path: Path, config: FbankConfig | None = None) -> LoadedAudio:
         window_seconds=min(config.clip_seconds, len(samples) / config.sample_rate),
         peak=peak,
         gain=gain,
+        rest_is_quiet=len(samples) < len(waveform) or starts != even,
         only_channel=channel,
     )
 

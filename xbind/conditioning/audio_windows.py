@@ -46,13 +46,17 @@ def sounding_part(
     return slice(first, last)
 
 
+def even_starts(samples: int, length: int, count: int) -> tuple[int, ...]:
+    """First samples of ImageBind's windows: start i is i/count of the way to the last that fits."""
+    return tuple((samples - length) * i // count for i in range(count))
+
+
 def window_starts(
     waveform: Float[Tensor, " n"], length: int, count: int, sample_rate: int
 ) -> tuple[int, ...]:
     """First samples of the windows of a sound that are heard, in their order.
 
-    Window i starts at i/count of the way to the last start that fits, as ImageBind's do. If one of
-    these is background (`QUIET`), the loudest windows that do not overlap are taken instead; where
+    They are `even_starts`, as ImageBind's. If one of these is background (`QUIET`), the loudest windows that do not overlap are taken instead; where
     there are fewer than `count` of comparable power, the loudest is taken again.
 
     Args:
@@ -61,12 +65,11 @@ def window_starts(
         count: windows.
         sample_rate: samples per second.
     """
-    spare = len(waveform) - length
-    even = [spare * i // count for i in range(count)]
+    spare, even = len(waveform) - length, even_starts(len(waveform), length, count)
     grid = np.unique([*range(0, spare, max(1, int(GRID_SECONDS * sample_rate))), spare, *even])
     power = _window_power(waveform.double().numpy(), grid, length)
     if power[np.isin(grid, even)].min() >= QUIET * power.max():
-        return tuple(even)
+        return even
     chosen: list[int] = []
     apart = np.ones(len(grid), bool)
     for _ in range(count):
