@@ -269,6 +269,14 @@ def test_a_pause_in_a_sound_does_not_move_the_windows():
     assert window_starts(torch.from_numpy(samples), 2 * RATE, 3, RATE) == (0, 32_000, 64_000)
 
 
+def test_a_faint_event_is_not_heard_beside_a_loud_one():
+    samples = np.zeros(20 * RATE, np.float32)
+    samples[3 * RATE : 4 * RATE] = noise(1.0)
+    samples[11 * RATE : 12 * RATE] = 0.03 * noise(1.0)  # -30 dB
+    starts = window_starts(torch.from_numpy(samples), 2 * RATE, 3, RATE)
+    assert [start / RATE for start in starts] == pytest.approx([3.0, 3.0, 3.0], abs=0.1)
+
+
 def test_silence_everywhere_leaves_the_windows_where_they_are():
     assert window_starts(torch.zeros(8 * RATE), 2 * RATE, 3, RATE) == (0, 32_000, 64_000)
 

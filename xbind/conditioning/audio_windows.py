@@ -56,8 +56,9 @@ def window_starts(
 ) -> tuple[int, ...]:
     """First samples of the windows of a sound that are heard, in their order.
 
-    They are `even_starts`, as ImageBind's. If one of these is background (`QUIET`), the loudest windows that do not overlap are taken instead; where
-    there are fewer than `count` of comparable power, the loudest is taken again.
+    They are `even_starts`, as ImageBind's. If one of these is background (`QUIET`), the loudest
+    windows that do not overlap are taken instead; where there are fewer than `count` of comparable
+    power, the loudest is taken again.
 
     Args:
         waveform: mono; at least `length` samples.
