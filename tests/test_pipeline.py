@@ -115,7 +115,7 @@ def test_reference_only_stops_there_and_resume_makes_the_same_mesh(finished, tmp
     assert watcher.steps == []
     assert list(result.outputs) == [out / "reference.png", out / "references.png"]
     assert watcher.outputs == list(result.outputs)
-    assert any("--resume instead of --reference-only" in m for m in watcher.messages)
+    assert any("--resume for --reference-only." in m for m in watcher.messages)
     reference = (out / "reference.png").read_bytes()
     assert reference == (finished[0] / "reference.png").read_bytes()
     generate(config(out, resume=True), Watcher())

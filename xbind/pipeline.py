@@ -126,9 +126,8 @@ def generate(config: GenerateConfig, reporter: Reporter) -> RunResult:
         run = _Run(config, method, compiled, folder, reporter, prompt or phase1, device)
         if config.reference_only:
             outputs = run.reference_files()
-            reporter.message(
-                "Make the object with the same command and --resume instead of --reference-only."
-            )
+            replaced = "--reference-only" + (" and --overwrite" if config.overwrite else "")
+            reporter.message(f"Make the object with the same command, --resume for {replaced}.")
         else:
             outputs = run.finish()
             if config.preset.partition(":")[0] in TRIALS:
