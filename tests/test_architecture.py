@@ -21,7 +21,7 @@ SCENE = {"cameras", "nerf", "mesh", "regularizers"}
 PRIORS = {"guidance", "conditioning", "models", "frozen"}
 OPERATORS = {"kernels", "engine"}
 CHOICES = {"config", "presets", "methods", "savings"}
-ENGINES = {"graphs", "graph_feeds", "engine_keys", "precision"}
+ENGINES = {"graphs", "graph_feeds", "engine_keys", "precision", "source_digest"}
 RECORDS = {"progress", "events", "run", "outputs", "report"}
 METHOD = {"supervision", "phases", "optim"} | CHOICES | SCENE | PRIORS | OPERATORS | BASE
 
@@ -53,14 +53,15 @@ ALLOWED = {
     "guidance": {"models"} | OPERATORS | BASE,
     "frozen": {"cameras", "conditioning", "guidance", "models", "engine"} | BASE,
     "import_parts": {"conditioning", "frozen", "models"} | BASE,
-    "importing": {"import_parts", "frozen", "models"} | BASE,
+    "importing": {"import_parts", "frozen", "models", "source_digest"} | BASE,
     "random_bundle": {"importing", "conditioning", "frozen", "models"} | BASE,
     "hub": {"errors"},
     "cli.bundle": {"hub", "import_parts", "importing", "random_bundle"} | METHOD | RECORDS,
     "graphs": CHOICES | PRIORS | OPERATORS | BASE,
     "graph_feeds": {"graphs"} | CHOICES | PRIORS | OPERATORS | BASE,
     "precision": {"config", "frozen"} | BASE,
-    "engine_keys": {"graphs", "precision"} | CHOICES | PRIORS | OPERATORS | BASE,
+    "source_digest": set(),
+    "engine_keys": {"graphs", "precision", "source_digest"} | CHOICES | PRIORS | OPERATORS | BASE,
     "building": ENGINES | {"export"} | CHOICES | PRIORS | OPERATORS | BASE,
     "compiled": ENGINES | {"building"} | CHOICES | PRIORS | OPERATORS | BASE,
     "supervision": {"graphs"} | CHOICES | SCENE | PRIORS | OPERATORS | BASE,

@@ -9,9 +9,9 @@ from dataclasses import replace
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_sources import networks, tiny, write_files, write_folders
+from tiny_sources import ldm_unet, networks, tiny, with_averages, write_files, write_folders
 
-from xbind import importing
+from xbind import import_parts, importing
 from xbind.conditioning.text import encode_text
 from xbind.frozen import load_bundle
 from xbind.import_parts import Sources
@@ -19,6 +19,7 @@ from xbind.importing import import_bundle
 from xbind.models.bind import BindModel
 from xbind.models.bundle import BundleError, load_manifest, verify
 from xbind.models.checkpoint import CheckpointError, read_checkpoint
+from xbind.models.convert import sampled_unet
 from xbind.models.sd21 import reduced
 
 ARCHITECTURE = tiny(reduced())
@@ -165,6 +166,76 @@ def test_single_files_give_the_same_bundle(bundle, source, tmp_path):
         assert got.keys() == want.keys(), name
         for key in want:
             assert torch.equal(got[key], want[key]), (name, key)
+
+
+def averages_of(nets):
+    """A UNet unlike the trained one, under the names of a checkpoint in one file."""
+    return {k: x + 0.25 for k, x in ldm_unet(nets["unet3d"]).items()}
+
+
+def with_ema(source, nets, path, change=lambda averages: None):
+    """Zero-1-to-3 in one file, with moving averages."""
+    state = read_checkpoint(source / "files/zero123.ckpt")
+    averages = averages_of(nets)
+    change(averages)
+    torch.save({"state_dict": with_averages(state, averages)}, path)
+    return replace(sources(source, "files"), zero123=path)
+
+
+def test_moving_averages_are_taken_where_they_are_and_it_is_said(source, nets, tmp_path):
+    given, lines = with_ema(source, nets, tmp_path / "z.ckpt"), []
+    found = import_bundle(given, tmp_path / "b", ARCHITECTURE, lines.append)
+    verify(found)
+    unet = load_bundle(found).zero123.unet.state_dict()
+    for name, x in nets["unet3d"].state_dict().items():
+        torch.testing.assert_close(unet[name], x + 0.25, rtol=1e-3, atol=1e-5, msg=name)
+    projection = load_bundle(found).zero123.projection.state_dict()
+    assert all(torch.equal(projection[k], x) for k, x in nets["projection"].state_dict().items())
+    taken = {"unclip/unet": import_parts.RAW, "zero123/unet": import_parts.EMA}
+    assert found.raw["taken"] == taken
+    said = {line.partition(":")[0]: line for line in lines}
+    assert said["zero123/unet"].endswith("z.ckpt, moving averages of the weights (EMA)")
+    assert said["unclip/unet"].endswith("weights as trained: the file has no EMA")
+
+
+def test_folders_leave_nothing_to_choose(bundle):
+    assert "taken" not in bundle.raw
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda a: a.pop("model.diffusion_model.out.2.bias"), r"no average of model\.diff.*out\.2"),
+        (
+            lambda a: a.update({"model.diffusion_model.more.weight": torch.ones(1)}),
+            r"has model_ema\.diffusion_modelmoreweight, of no weight in it",
+        ),
+    ],
+)
+def test_averages_of_a_part_of_the_network_are_refused(source, nets, tmp_path, change, message):
+    given = with_ema(source, nets, tmp_path / "z.ckpt", change)
+    with pytest.raises(CheckpointError, match=message + r"[\s\S]*Get the whole checkpoint"):
+        import_bundle(given, tmp_path / "b", ARCHITECTURE, lambda line: None)
+
+
+def test_counters_alone_are_no_averages():
+    raw = {"model.diffusion_model.out.2.bias": torch.ones(1)}
+    state, is_average = sampled_unet(with_averages(raw, {}))
+    assert not is_average
+    assert state.keys() == raw.keys()
+
+
+def test_what_another_version_has_converted_is_converted_again(source, tmp_path, monkeypatch):
+    out, lines = tmp_path / "b", []
+
+    def stop(line):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        import_bundle(sources(source), out, ARCHITECTURE, stop)
+    monkeypatch.setattr(importing, "digest_of", lambda modules: "of another version")
+    import_bundle(sources(source), out, ARCHITECTURE, lines.append)
+    assert not any(line.endswith("is there") for line in lines)
 
 
 def test_an_interrupted_import_goes_on(source, tmp_path, monkeypatch):

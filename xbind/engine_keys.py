@@ -1,13 +1,12 @@
 """What decides an engine, known without building it."""
 
 import hashlib
-import importlib.util
+import json
 import math
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, cast
 
 from safetensors import safe_open
@@ -18,12 +17,32 @@ from xbind.engine.errors import EngineError
 from xbind.engine.open import BackendName, target_of, version_of
 from xbind.engine.store import FORMAT
 from xbind.graphs import BIND, GraphRequest
-from xbind.models.bundle import BundleManifest
+from xbind.models.bundle import BundleError, BundleManifest
+from xbind.source_digest import digest_of, modules_reached
 
-_SOURCES = ("xbind.export", "xbind.guidance", "xbind.models", "xbind.graphs", "xbind.precision")
-"""Modules whose code becomes part of a graph."""
-_LIBRARIES = ("torch", "diffusers", "transformers")
+ROOTS = ("xbind.building",)
+"""Modules that make engines; their code and all that they import decides what a graph computes."""
+_LIBRARIES = ("torch", "diffusers", "transformers", "onnx")
 """Distributions whose code becomes part of a graph."""
+_OF_CLIP, _OF_UNET2D, _OF_UNET3D = ("clip",), ("unclip.unet",), ("zero123.unet",)
+_OF_SDS2D = ("unclip.unet", "unclip.vae", "unclip.scheduler", "unclip.empty_prompt")
+_OF_SDS3D = ("zero123.unet", "zero123.vae", "zero123.scheduler")
+_ROLES: Mapping[str, tuple[str, ...]] = {
+    "ms": _OF_CLIP,
+    "clip_image": _OF_CLIP,
+    "unet2d": _OF_UNET2D,
+    "unet3d": _OF_UNET3D,
+    "vae_encode": ("unclip.vae",),
+    "vae_decode": ("unclip.vae",),
+    "cds2d": _OF_SDS2D,
+    "sds2d": _OF_SDS2D,
+    "sds2d_img": _OF_SDS2D,
+    "sds2d_tiny": (*_OF_SDS2D, "taesd"),
+    "sds3d": _OF_SDS3D,
+    "sds3d_img": _OF_SDS3D,
+    "sds3d_tiny": (*_OF_SDS3D, "taesd"),
+}
+"""Graph → the components of a bundle whose content is in it; see `roles_of`."""
 
 
 def key_of(
@@ -86,63 +105,54 @@ def _surroundings(backend: BackendName) -> dict[str, str]:
 def weight_bytes(request: GraphRequest, manifest: BundleManifest) -> int:
     """Size of all parameters of the networks in a graph, in float32."""
     count = 0
-    for name in _files(request.name, manifest):
-        if name.endswith(".safetensors"):
-            with safe_open(manifest.folder / name, "pt") as file:
+    for _, path, _ in _files(request.name, manifest):
+        if path.endswith(".safetensors"):
+            with safe_open(manifest.folder / path, "pt") as file:
                 count += sum(math.prod(file.get_slice(key).get_shape()) for key in file.keys())  # noqa: SIM118
     return 4 * count
 
 
 def _weights_digest(name: str, manifest: BundleManifest) -> str:
-    """Of the files of the networks in a graph, and the bundle's image sizes."""
-    files = {path: entry["sha256"] for path, entry in _files(name, manifest).items()}
-    content = repr((sorted(files.items()), sorted(manifest.raw["image_size"].items())))
-    return hashlib.sha256(content.encode()).hexdigest()
+    """Of the files of the components in a graph, and the figures of `bundle.json`."""
+    files = sorted((role, path, entry["sha256"]) for role, path, entry in _files(name, manifest))
+    figures = json.dumps(manifest.figures, sort_keys=True)
+    return hashlib.sha256(repr((files, figures)).encode()).hexdigest()
 
 
-def _files(name: str, manifest: BundleManifest) -> dict[str, Mapping[str, Any]]:
-    """Those of the networks in a graph, with what the manifest says of them."""
-    parts = [str(manifest.raw["parts"][role]) for role in roles_of(name)]
-    return {
-        path: entry
-        for path, entry in manifest.files.items()
-        if any(path == part or path.startswith(f"{part}/") for part in parts)
-    }
+def _files(name: str, manifest: BundleManifest) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Role, path in the bundle and record of every file of the components in a graph.
+
+    Raises:
+        BundleError: the bundle lacks a component, or `bundle.json` lists no file of it.
+    """
+    for role in roles_of(name):
+        part = manifest.part(role).relative_to(manifest.folder).as_posix()
+        files = [path for path in manifest.files if f"{path}/".startswith(f"{part}/")]
+        if not files:
+            raise BundleError(
+                f"The bundle {manifest.name!r} lists no file of {role!r} below {part!r}.\n"
+                f"Install or import the bundle again."
+            )
+        yield from ((role, path, manifest.files[path]) for path in files)
 
 
 def roles_of(name: str) -> tuple[str, ...]:
-    """The parts of a bundle whose content is in a graph."""
+    """The components of a bundle whose content is in a graph.
+
+    Raises:
+        EngineError: it is not known which.
+    """
     if name.startswith(BIND):
         return ("bind",)
-    match name:
-        case "ms" | "clip_image":
-            return ("clip",)
-        case "unet2d":
-            return ("unclip.unet",)
-        case "unet3d":
-            return ("zero123.unet",)
-        case "vae_encode" | "vae_decode":
-            return ("unclip.vae",)
-        case "sds3d" | "sds3d_img" | "sds3d_tiny":
-            own: tuple[str, ...] = ("zero123.unet", "zero123.vae", "zero123.scheduler")
-        case _:
-            own = ("unclip.unet", "unclip.vae", "unclip.scheduler", "unclip.empty_prompt")
-    return (*own, "taesd") if name.endswith("_tiny") else own
+    if name not in _ROLES:
+        raise EngineError(
+            f"It is not known which components of a bundle the graph {name!r} holds.\n"
+            f"Choose of: {', '.join(sorted(_ROLES))}, {BIND}MODALITY."
+        )
+    return _ROLES[name]
 
 
 @cache
 def _exporter_digest() -> str:
-    """Of our own code that decides a graph: a changed line makes another engine."""
-    digest = hashlib.sha256()
-    for path in _source_files():
-        digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()
-
-
-def _source_files() -> Iterator[Path]:
-    for module in _SOURCES:
-        spec = importlib.util.find_spec(module)
-        assert spec is not None
-        assert spec.origin is not None
-        origin = Path(spec.origin)
-        yield from sorted(origin.parent.glob("*.py")) if origin.name == "__init__.py" else [origin]
+    """Of our own code that decides a graph: another constant or line makes another engine."""
+    return digest_of(modules_reached(ROOTS))

@@ -46,11 +46,14 @@ class Sources:
     """AutoencoderTiny of both priors' latents; None for a bundle without it."""
 
 
-Part = tuple[str, Path, Callable[[Path], None]]
+Part = tuple[str, Path, Callable[[Path], str | None]]
+"""Name of a folder, its source, and what writes it and may return a remark for `bundle.json`."""
+EMA, RAW = "moving averages of the weights (EMA)", "weights as trained: the file has no EMA"
+"""Remarks: what of a checkpoint in one file was taken."""
 
 
 def parts_of(sources: Sources, a: Architecture) -> list[Part]:
-    """Name of the folder, its source, and what writes it."""
+    """Every folder of the bundle, in the order of writing."""
     s, tiny = sources, sources.taesd
     optional: list[Part] = (
         [] if tiny is None else [("taesd", tiny, lambda f: _write_taesd(f, tiny, a.vae))]
@@ -81,14 +84,17 @@ def parts_of(sources: Sources, a: Architecture) -> list[Part]:
     ]
 
 
-def _write_unet(folder: Path, source: Path, config: Config) -> None:
+def _write_unet(folder: Path, source: Path, config: Config) -> str | None:
     from diffusers import UNet2DConditionModel
 
+    taken = None
     if source.is_dir():
         config, state = _read_config(source / "unet"), _read_weights(source / "unet")
     else:
-        state = convert.unet_from_ldm(read_checkpoint(source), config)
+        unet, is_average = convert.sampled_unet(read_checkpoint(source))
+        state, taken = convert.unet_from_ldm(unet, config), EMA if is_average else RAW
     _store(folder, lambda: UNet2DConditionModel.from_config(dict(config)), state, config)
+    return taken
 
 
 def _write_vae(folder: Path, source: Path, config: Config) -> None:

@@ -18,6 +18,7 @@ from xbind.models.preprocess import normalise_image
 from xbind.models.sd21 import Architecture
 from xbind.models.sources import LICENCES
 from xbind.models.trial import shaded_balls
+from xbind.source_digest import digest_of, modules_reached
 
 PARTS = {
     "bind": "bind",
@@ -73,18 +74,21 @@ def import_bundle(
         if name in done and done[name]["key"] == key and _is_whole(out, done[name]["files"]):
             report(f"{name}: is there")
             continue
-        _write(folder, write)
+        taken = _write(folder, write)
         files = record_files(out, folder)
-        done[name] = {"key": key, "files": files}
+        done[name] = {"key": key, "files": files, "taken": taken}
         atomic_write(out / PROGRESS, json.dumps(done).encode())
         size = sum(record["bytes"] for record in files.values())
-        report(f"{name}: {size / 2**20:,.0f} MiB from {source}")
+        remark = "" if taken is None else f", {taken}"
+        report(f"{name}: {size / 2**20:,.0f} MiB from {source}{remark}")
     origins = origins or {
         f.name: str(path)
         for f in dataclasses.fields(Sources)
         if (path := getattr(sources, f.name)) is not None
     }
-    return finish(out, architecture, done, {"weights": "imported", "sources": dict(origins)})
+    facts: dict[str, Any] = {"weights": "imported", "sources": dict(origins)}
+    taken = {name: part["taken"] for name, part in done.items() if part.get("taken")}
+    return finish(out, architecture, done, facts | ({"taken": taken} if taken else {}))
 
 
 def finish(
@@ -132,10 +136,10 @@ def _clip_norm(folder: Path, architecture: Architecture) -> float:
     return round(float(norms.mean()), 4)
 
 
-def _write(folder: Path, write: Callable[[Path], None]) -> None:
+def _write(folder: Path, write: Callable[[Path], str | None]) -> str | None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write(folder)
+        return write(folder)
     except (OSError, SafetensorError) as error:  # safetensors has no class of its own for it
         raise BundleError(
             f"Cannot write {folder} ({error}).\nFree some space, or choose another folder with "
@@ -166,7 +170,8 @@ def _is_whole(out: Path, files: Mapping[str, Mapping[str, Any]]) -> bool:
 
 
 def _fingerprint(source: Path, architecture: Architecture) -> str:
-    """Changes with the source's files and with the shapes that are wanted of it."""
+    """Changes with the source's files, the shapes that are wanted of it, and what converts it."""
     files = [source] if source.is_file() else sorted(p for p in source.rglob("*") if p.is_file())
     facts = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
-    return hashlib.sha256(repr((facts, architecture)).encode()).hexdigest()
+    code = digest_of(modules_reached(["xbind.import_parts"]))
+    return hashlib.sha256(repr((facts, architecture, code)).encode()).hexdigest()

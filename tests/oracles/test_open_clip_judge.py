@@ -11,7 +11,7 @@ from PIL import Image
 from tests.support.spheres import sphere
 from xbind.cli.evaluate import make_panel
 from xbind.errors import XBindError
-from xbind.evaluation.judges import load_open_clip
+from xbind.evaluation.judges import OPEN_CLIPS, load_open_clip
 from xbind.evaluation.runs import judge_run
 from xbind.mesh.files import bake, unwrap, write_glb
 from xbind.mesh.mesh import Mesh
@@ -86,9 +86,47 @@ def test_a_bundle_without_a_judge_is_judged_by_it(tiny, tmp_path):
         ("ViT-B-32", "would fetch its weights"),
         ("ViT-B-32@nothing.pt", "There is no file nothing.pt"),
         ("xbind-huge@{weights}", "cannot load xbind-huge"),
-        ("ViT-B-32@{weights}", "cannot load ViT-B-32"),
+        ("ViT-B-32:openai@{weights}", "cannot load ViT-B-32"),
+        ("ViT-B-32@{weights}", "GELU or QuickGELU"),
+        ("ViT-B-32:laion5b@{weights}", "knows no weights 'laion5b'"),
     ],
 )
 def test_what_cannot_be_had_is_refused(tiny, model, message):
     with pytest.raises(XBindError, match=message):
         load_open_clip(model.format(weights=tiny[1]), POOL, allow_download=False)
+
+
+@pytest.mark.parametrize(
+    ("model", "like", "is_same"),
+    [
+        ("ViT-B-32:openai", "ViT-B-32-quickgelu", True),
+        ("ViT-B-32-quickgelu", "ViT-B-32-quickgelu", True),
+        ("ViT-B-32:laion2b_s34b_b79k", "ViT-B-32", True),
+        ("ViT-B-32:openai", "ViT-B-32", False),
+    ],
+)
+@torch.no_grad()
+def test_weights_get_the_activation_that_they_were_trained_with(
+    tmp_path, rng, model, like, is_same
+):
+    """Random weights in a file, in both of the package's architectures of that size."""
+    torch.manual_seed(0)
+    net = open_clip.create_model("ViT-B-32").eval()
+    weights = tmp_path / "weights.pt"
+    torch.save(net.state_dict(), weights)
+    judge = load_open_clip(f"{model}@{weights}", POOL, allow_download=False)
+    other = open_clip.create_model(like, pretrained=str(weights)).eval()
+    image = torch.rand(1, 3, 224, 224, generator=rng)
+    mean, std = (
+        torch.tensor(x).view(3, 1, 1) for x in (net.visual.image_mean, net.visual.image_std)
+    )
+    want = other.encode_image((image - mean) / std, normalize=True)
+    difference = (judge.look(image).features - want).abs().max()
+    assert (difference < 1e-5) == is_same
+
+
+@pytest.mark.parametrize("architecture", OPEN_CLIPS)
+def test_openai_weights_of_the_paper_s_judges_need_quick_gelu(architecture):
+    """What the choice rests on: the package's own table of weights."""
+    assert open_clip.get_pretrained_cfg(architecture, "openai")["quick_gelu"]
+    assert "openai" in open_clip.list_pretrained_tags_by_model(f"{architecture}-quickgelu")

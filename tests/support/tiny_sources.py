@@ -119,6 +119,13 @@ def write_files(folder, nets, beside=None):
     torch.save({"state_dict": zero123, **(beside or {})}, folder / "zero123.ckpt")
 
 
+def with_averages(state, averages):
+    """A checkpoint with `averages` of its UNet as latent-diffusion's `LitEma` keeps them."""
+    undotted = {k.removeprefix("model.").replace(".", ""): x for k, x in averages.items()}
+    counters = {"decay": torch.tensor(0.9999), "num_updates": torch.tensor(105000)}
+    return state | _under("model_ema.", undotted | counters)
+
+
 def _under(prefix, state):
     return {prefix + k: v for k, v in state.items()}
 

@@ -26,8 +26,9 @@ class EvalConfig:
     pool: _Pool = None
     """A JSON list of prompts that R@1 is taken among; `mini` has its own 136."""
     judges: _Judges = ()
-    """Of a bundle without a judge of its own: models of open_clip, as ARCHITECTURE@FILE with the
-    weights in a file; ARCHITECTURE alone stands for OpenAI's weights, which are downloaded."""
+    """Of a bundle without a judge of its own: models of open_clip, as
+    ARCHITECTURE:WEIGHTS@FILE with the weights in a file, such as ViT-B-32:openai@FILE; ARCHITECTURE
+    alone stands for OpenAI's weights, which are downloaded."""
     allow_download: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Let open_clip fetch weights; without --judges those of ViT-B-32, ViT-B-16 and ViT-L-14."""
     threads: int = 1

@@ -1,6 +1,7 @@
 """Who looks at views: a network that took no part, and the one that guided, to be named as such."""
 
 import pickle
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,31 +129,39 @@ class OpenClipJudge:
 
 _UNLOADABLE = (
     RuntimeError, OSError, ValueError, KeyError, AssertionError, pickle.UnpicklingError,
+    UserWarning,
 )  # fmt: skip
 """What open_clip raises for a model that it does not know, or weights that do not fit."""
 OPEN_CLIPS = ("ViT-B-32", "ViT-B-16", "ViT-L-14")
-"""The paper's judges."""
+"""The paper's judges, with OpenAI's weights."""
+_QUICK = "-quickgelu"
+"""Ends open_clip's names of architectures whose activation is QuickGELU, x · σ(1.702 x)."""
 
 
 def load_open_clip(model: str, pool: Sequence[str], *, allow_download: bool) -> OpenClipJudge:
     """A judge of the `open_clip` package.
 
+    OpenAI's weights, and some others, were trained with QuickGELU instead of GELU. No file says
+    so; the activation is that of the named weights, or of the architecture where it names one.
+
     Args:
-        model: `ARCHITECTURE@FILE`, or an architecture alone for OpenAI's weights.
+        model: `ARCHITECTURE[:WEIGHTS][@FILE]`; without a file, weights are OpenAI's by default.
         pool: the prompts.
         allow_download: whether weights that are no file may be fetched.
 
     Raises:
-        XBindError: the package is missing, it cannot load the model, or would have to fetch it.
+        XBindError: the package is missing, it cannot load the model, would have to fetch it, or
+            it is not known which activation the weights of a file need.
     """
-    architecture, _, weights = model.partition("@")
-    if not weights and not allow_download:
+    named, _, file = model.partition("@")
+    architecture, _, weights = named.partition(":")
+    if not file and not allow_download:
         raise XBindError(
             f"To judge with {model}, open_clip would fetch its weights.\n"
             f"Allow it with --allow-download, or name a file: --judges {model}@FILE."
         )
-    if weights and not Path(weights).is_file():
-        raise XBindError(f"There is no file {weights}.\nName one: --judges {architecture}@FILE.")
+    if file and not Path(file).is_file():
+        raise XBindError(f"There is no file {file}.\nName one: --judges {named}@FILE.")
     try:
         import open_clip
     except ImportError as error:
@@ -160,13 +169,56 @@ def load_open_clip(model: str, pool: Sequence[str], *, allow_download: bool) -> 
             f"To judge with {model} the package open_clip_torch is needed, and it is not "
             f"installed.\nInstall it with:  pip install 'xbind[judges]'"
         ) from error
+    weights = weights or ("" if file else "openai")
+    quick = _needs_quick_gelu(open_clip, architecture, weights)
     try:
-        net = open_clip.create_model(architecture, pretrained=weights or "openai")
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", ".*QuickGELU mismatch", UserWarning)
+            net = open_clip.create_model(
+                architecture, pretrained=file or weights, force_quick_gelu=quick
+            )
         tokenize = open_clip.get_tokenizer(architecture)
     except _UNLOADABLE as error:
         raise XBindError(
             f"open_clip cannot load {model}: {error}\n"
             f"Name an architecture that it knows, such as {', '.join(OPEN_CLIPS)}, and weights "
-            f"that fit it, to --judges."
+            f"that fit it (safetensors, or a plain table of tensors), to --judges."
         ) from error
-    return OpenClipJudge(net.eval().requires_grad_(False), tokenize, pool, architecture)
+    if quick and not any(type(part).__name__ == "QuickGELU" for part in net.modules()):
+        raise XBindError(
+            f"The weights of {model} need QuickGELU, which open_clip did not build.\n"
+            f"Update it with:  pip install --upgrade 'xbind[judges]'"
+        )
+    name = architecture if weights in ("", "openai") else f"{architecture}:{weights}"
+    return OpenClipJudge(net.eval().requires_grad_(False), tokenize, pool, name)
+
+
+def _needs_quick_gelu(open_clip: Any, architecture: str, weights: str) -> bool:  # noqa: ANN401
+    """Whether weights were trained with QuickGELU.
+
+    Args:
+        open_clip: the package.
+        architecture: one of its names.
+        weights: one of its names; empty for those of a file that are not named.
+
+    Raises:
+        XBindError: there are no such weights, or they are not named and could be of either kind.
+    """
+    if architecture.endswith(_QUICK):
+        return True
+    known = open_clip.list_pretrained_tags_by_model(architecture)
+    quick = open_clip.list_pretrained_tags_by_model(architecture + _QUICK)
+    if weights and weights not in known:
+        raise XBindError(
+            f"open_clip knows no weights {weights!r} of {architecture!r}; it knows: "
+            f"{', '.join(known) or 'none'}.\n"
+            f"Name some of them, --judges {architecture}:WEIGHTS, or an architecture that it has "
+            f"weights for, such as {', '.join(OPEN_CLIPS)}."
+        )
+    if not weights and quick:
+        raise XBindError(
+            f"No file says whether its weights of {architecture} need GELU or QuickGELU.\n"
+            f"Name the weights: --judges {architecture}:openai@FILE for OpenAI's, or one of "
+            f"{', '.join(tag for tag in known if tag != 'openai')}."
+        )
+    return weights in quick

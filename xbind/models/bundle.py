@@ -28,6 +28,9 @@ ROLES = (
 )  # fmt: skip
 """What every bundle has; `judge` and `view` are optional."""
 
+_DESCRIPTIVE = ("name", "licence", "about", "weights", "sources", "taken", "training_samples")
+"""Entries of `bundle.json` that tell readers about the bundle; nothing is computed from them."""
+
 
 class BundleError(XBindError):
     """A bundle that is missing, incomplete or changed."""
@@ -52,6 +55,12 @@ class BundleManifest:
         """Path inside the bundle → {"sha256", "bytes"}."""
         files: Mapping[str, Mapping[str, Any]] = self.raw["files"]
         return files
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """Numbers of `bundle.json` itself that decide results, such as image sizes."""
+        others = ("files", "parts", *_DESCRIPTIVE)
+        return {name: value for name, value in self.raw.items() if name not in others}
 
     @property
     def digest(self) -> str:

@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xbind.models.checkpoint import State
+from xbind.models.checkpoint import CheckpointError, State
 
 LDM_UNET = "model.diffusion_model."
+LDM_EMA = "model_ema."
 LDM_VAE = "first_stage_model."
 LDM_TEXT = "cond_stage_model.model."
 LDM_ZERO123_CLIP = "cond_stage_model.model.visual."
@@ -44,6 +45,44 @@ _TEXT = {
 def under(state: State, prefix: str) -> State:
     """The part of a checkpoint below a prefix, without it."""
     return {k.removeprefix(prefix): state[k] for k in state if k.startswith(prefix)}
+
+
+_EMA_COUNTERS = {"decay", "num_updates"}
+"""What latent-diffusion's `LitEma` keeps beside the averages."""
+
+
+def sampled_unet(state: State) -> tuple[State, bool]:
+    """The UNet that its authors sample with, prefix included, and whether it is an average.
+
+    Latent-diffusion code keeps an exponential moving average of the weights beside those that are
+    trained, and swaps it in for sampling. Its names have no dots: `model_ema.` and what stands
+    behind `model.` in the trained weight's name.
+
+    Args:
+        state: a checkpoint of latent-diffusion code.
+
+    Returns:
+        Tensors under the trained weights' names, the averages where the checkpoint has them.
+
+    Raises:
+        CheckpointError: it has averages of some weights only, or of others.
+    """
+    raw = [k for k in state if k.startswith(LDM_UNET)]
+    averages = {k for k in state if k.startswith(LDM_EMA)}
+    averages -= {LDM_EMA + counter for counter in _EMA_COUNTERS}
+    if not averages:
+        return {k: state[k] for k in raw}, False
+    names = {k: LDM_EMA + k.removeprefix("model.").replace(".", "") for k in raw}
+    lacking = [k for k in raw if names[k] not in averages]
+    unknown = sorted(averages - set(names.values()))
+    if lacking or unknown:
+        first = f"no average of {lacking[0]}" if lacking else f"{unknown[0]}, of no weight in it"
+        raise CheckpointError(
+            f"The checkpoint has moving averages (model_ema) of {len(raw) - len(lacking)} of its "
+            f"UNet's {len(raw)} weights and of {len(unknown)} others: it has {first}.\n"
+            f"Get the whole checkpoint, or one without model_ema."
+        )
+    return {k: state[names[k]] for k in raw}, True
 
 
 def unet_from_ldm(state: State, config: Mapping[str, Any]) -> State:
