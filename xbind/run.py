@@ -37,6 +37,7 @@ NEEDED_BYTES = 256 * 2**20
 _CHECKPOINT_NAME = re.compile(r"(\d{8})\.([0-9a-f]{16})\.pt")
 _OWN_NAMES = (
     *("config.json", "events.jsonl", "checkpoints", "previews", "reference.png", "report.html"),
+    "mask.png",
     *("mesh.glb", "mesh.obj", "mesh.mtl", "texture.png", "turntable.mp4", "turntable.gif"),
 )
 
