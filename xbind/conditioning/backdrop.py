@@ -30,6 +30,9 @@ TONES_APART = 0.06
 CHANGES = 8
 """Fewest changes of tone along the border of a painted checkerboard or of painted stripes."""
 
+DEGREES = (4, 4, 6, 6, 6, 6)
+"""Degrees of the polynomials that a background which changes smoothly is refined with."""
+
 Pixels = NDArray[np.float32]
 Region = NDArray[np.bool_]
 
@@ -55,8 +58,8 @@ class Backdrop:
 def model_backdrop(pixels: Pixels, hidden: Region) -> Backdrop:
     """Fits the simplest background that explains the border.
 
-    One colour; two alternating tones; a quadratic in the place, refined to a quartic over all the
-    background that the quadratic finds.
+    One colour; two alternating tones; a quadratic in the place, refined by higher polynomials
+    over all the background that it finds.
 
     Args:
         pixels: [3, h, w] in [0, 1].
@@ -100,26 +103,24 @@ def _measured(pixels: Pixels, colour: Pixels, ring: Region) -> Backdrop:
 
 
 def _refined(pixels: Pixels, backdrop: Backdrop, ring: Region) -> Backdrop:
-    """A quartic through all the background that adjoins the border, if it explains more of it."""
-    best = backdrop
-    places = polynomials(ring.shape, 4)
-    for _ in range(3):
+    """A higher polynomial through the background that adjoins the border, as far as that grows."""
+    best, share = backdrop, 0.0
+    for degree in DEGREES:
+        places = polynomials(ring.shape, degree)
         calm = ~ndimage.binary_dilation(best.distance > best.clear, iterations=3)
         known = ndimage.binary_propagation(ring & calm, mask=calm)
-        if known.mean() < 0.3:
+        if known.mean() < max(0.3, share + 0.002):
             return best
+        share = float(known.mean())
         chosen = np.flatnonzero(known)
         chosen = chosen[:: max(1, len(chosen) // 20_000)]
         terms = places.reshape(len(places), -1)[:, chosen].T
         fit = np.linalg.lstsq(terms, pixels.reshape(3, -1)[:, chosen].T, rcond=None)[0]
         colour = np.einsum("chw,ck->khw", places, fit).astype(np.float32)
         try:
-            new = _measured(pixels, colour, ring)
+            best = _measured(pixels, colour, ring)
         except NoObject:
             return best
-        if np.median(new.distance[known]) >= np.median(best.distance[known]):
-            return best
-        best = new
     return best
 
 

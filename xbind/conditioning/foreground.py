@@ -40,8 +40,14 @@ OPEN_BORDER = 0.5
 """See `TRANSPARENT`."""
 WEAK = 0.045
 """Distance from the background below which a point of the outline has hardly any contrast."""
+LONG_OUTLINE = 0.05
+"""Outlines of this share of all outlines' length are judged on their own as well."""
 WEAK_SHARE = 0.15
 """Largest share of such points in an outline that is certain."""
+BLOCK = 17.0
+"""Compression artefacts reach this far from an edge, in pixels: a block of subsampled colour."""
+SMOOTH = 0.04
+"""Largest mean slope of a faint part near edges, per pixel, relative to its distance."""
 UNCLEAR_SHARE = 0.05
 """Largest share of the background that may differ from its model in a certain mask."""
 
@@ -194,12 +200,7 @@ def _raw(backdrop: Backdrop, hidden: Region) -> Region:
     faint = (distance > backdrop.faint) & visible
     # Compression rings around clear edges; only what is wider than rings is a faint part.
     core = ndimage.binary_opening(faint & ~clear, structure=np.ones((7, 7), bool))
-    labels, _ = ndimage.label(core)
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    extended = ndimage.binary_propagation(
-        (sizes >= 0.002 * hidden.size)[labels], mask=faint & ~clear
-    )
+    extended = ndimage.binary_propagation(_parts(core, clear, distance), mask=faint & ~clear)
     raw = clear | extended
     if backdrop.noisy or backdrop.patterned:
         raw = ndimage.binary_opening(raw, structure=EIGHT)
@@ -208,11 +209,45 @@ def _raw(backdrop: Backdrop, hidden: Region) -> Region:
     return _sharpened(raw, distance)
 
 
+def _parts(core: Region, clear: Region, distance: Pixels) -> Region:
+    """The faint regions that are parts of an object: large, and smooth or far from clear edges.
+
+    Compression artefacts lie within a block of clear edges and are rough.
+    """
+    labels, count = ndimage.label(core)
+    if count == 0:
+        return core
+    reach = ndimage.distance_transform_edt(~clear) if clear.any() else np.full(core.shape, np.inf)
+    slope = np.hypot(*np.gradient(distance))
+    index = np.arange(1, count + 1)
+    sizes = np.bincount(labels.ravel())[1:]
+    rough = ndimage.mean(slope, labels, index) / ndimage.mean(distance, labels, index)
+    far = ndimage.maximum(reach, labels, index) > BLOCK
+    part = (sizes >= 0.002 * core.size) & (far | (rough < SMOOTH))
+    kept: Region = np.append(False, part)[labels]
+    return kept
+
+
 def _sharpened(raw: Region, distance: Pixels) -> Region:
     """Without the outer half of the blurred edge: pixels that are mostly background."""
     rim = raw & ~ndimage.binary_erosion(raw, structure=EIGHT, iterations=2, border_value=1)
-    kept: Region = raw & ~(rim & (distance < 0.4 * ndimage.maximum_filter(distance, 5)))
+    kept: Region = raw & ~(rim & (distance < 0.45 * ndimage.maximum_filter(distance, 5)))
     return kept if kept.any() else raw
+
+
+def _weak_share(region: Region, backdrop: Backdrop) -> float:
+    """The largest share of an outline, or of one hole's, across which next to nothing changes."""
+    distance = backdrop.distance
+    rim = region & ~ndimage.binary_erosion(region, structure=EIGHT, border_value=1)
+    inner = ndimage.maximum_filter(np.where(region, distance, 0), 5)
+    outer = ndimage.minimum_filter(np.where(region, np.inf, distance), 5)
+    weak = (inner - outer)[rim] < max(WEAK, 1.6 * backdrop.faint)
+    labels, count = ndimage.label(rim, structure=EIGHT)
+    if count == 0:
+        return 1.0
+    lengths = np.bincount(labels[rim])[1:]
+    shares = np.bincount(labels[rim], weights=weak)[1:] / lengths
+    return float(max(weak.mean(), shares[lengths >= LONG_OUTLINE * lengths.sum()].max()))
 
 
 def _outline_doubts(
@@ -220,10 +255,7 @@ def _outline_doubts(
 ) -> list[str]:
     """What the outline, the border and the rest of the picture say against a mask."""
     doubts = []
-    rim = region & ~ndimage.binary_erosion(region, structure=EIGHT, border_value=1)
-    contrast = ndimage.maximum_filter(np.where(region, backdrop.distance, 0), 5)[rim]
-    weak = float((contrast < max(WEAK, 1.6 * backdrop.faint)).mean()) if rim.any() else 1.0
-    if weak > WEAK_SHARE:
+    if (weak := _weak_share(region, backdrop)) > WEAK_SHARE:
         doubts.append(f"{weak:.0%} of its outline hardly differs from the background")
     outside = ~ndimage.binary_dilation(region | shadow | hidden, structure=EIGHT, iterations=8)
     if outside.any() and (unclear := float((backdrop.distance > backdrop.faint)[outside].mean())):

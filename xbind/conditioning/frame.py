@@ -101,12 +101,20 @@ def _transition(lines: Pixels) -> int:
 
 def _line_frame(pixels: Pixels) -> tuple[int, int, int, int]:
     """Where a thin rectangle, inset from the border, ends on each side; zeros if there is none."""
-    border = np.concatenate([pixels[:, 0], pixels[:, -1], pixels[:, :, 0], pixels[:, :, -1]], 1)
-    away = np.linalg.norm(pixels - np.median(border, axis=1)[:, None, None], axis=0) > SAME
+    rows, columns = _lines(pixels.transpose(1, 2, 0)), _lines(pixels.transpose(2, 1, 0))
     ends = []
-    for shares in (away.mean(1), away.mean(1)[::-1], away.mean(0), away.mean(0)[::-1]):
+    for shares in (rows, rows[::-1], columns, columns[::-1]):
         drawn = np.flatnonzero(shares[: len(shares) // 4] > 0.6)
         if len(drawn) == 0 or len(drawn) > max(4, len(shares) // 25):
             return 0, 0, 0, 0
         ends.append(int(drawn[-1]) + 2)
     return ends[0], ends[1], ends[2], ends[3]
+
+
+def _lines(lines: Pixels) -> NDArray[np.float32]:
+    """For each line of [n, m, 3] the share that differs from both lines `BLUR` away: a stroke."""
+    padded = np.pad(lines, ((BLUR, BLUR), (0, 0), (0, 0)), mode="edge")
+    before = np.linalg.norm(lines - padded[: -2 * BLUR], axis=2)
+    after = np.linalg.norm(lines - padded[2 * BLUR :], axis=2)
+    shares: NDArray[np.float32] = (np.minimum(before, after) > SAME).mean(1)
+    return shares

@@ -8,7 +8,7 @@ from xbind.conditioning.backdrop import Backdrop
 
 SPECK = 0.004
 """A piece smaller than this share of the largest one is noise."""
-NEAR_GAP = 0.04
+NEAR_GAP = 0.06
 """Pieces at most this share of the object's extent apart belong together."""
 FAR_GAP = 0.15
 """Pieces farther apart than this share of the object's extent are other objects."""
@@ -185,18 +185,15 @@ def _lies_at_foot(shadow: Region, region: Region, box: tuple[slice, slice]) -> b
     rest = region & ~shadow
     if area < 0.01 * region.sum() or rest.sum() < 0.5 * region.sum():
         return False
-    labels, _ = ndimage.label(rest, structure=EIGHT)
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    main = labels == int(sizes.argmax())
-    rows = np.flatnonzero(main.any(1))
+    rows = np.flatnonzero(ndimage.binary_opening(rest, structure=EIGHT).any(1))
+    if len(rows) == 0:
+        return False
     top, bottom = int(rows[0]), int(rows[-1]) + 1
     height = bottom - top
     tall, wide = box[0].stop - box[0].start, box[1].stop - box[1].start
     middle = float(np.nonzero(shadow)[0].mean())
     return bool(
-        sizes.max() >= 0.8 * rest.sum()
-        and wide >= 1.5 * tall
+        wide >= 1.5 * tall
         and tall <= 0.45 * height
         and middle > top + 0.7 * height
         and box[0].stop >= bottom - 0.05 * height
@@ -209,4 +206,4 @@ def _has_soft_edge(shadow: Region, region: Region, backdrop: Backdrop) -> bool:
     edge = shadow & outside
     if not edge.any():
         return False
-    return bool(np.median(backdrop.distance[edge]) < 0.4 * np.median(backdrop.distance[shadow]))
+    return bool(np.median(backdrop.distance[edge]) < 0.65 * np.median(backdrop.distance[shadow]))
