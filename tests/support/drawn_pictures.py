@@ -20,7 +20,7 @@ def ball(x, y, r):
 
 
 def box(left, top, right, bottom):
-    return (X > left) & (X < right) & (Y > top) & (Y < bottom)
+    return (left < X) & (right > X) & (top < Y) & (bottom > Y)
 
 
 def oval(x, y, a, b):

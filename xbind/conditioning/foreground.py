@@ -15,8 +15,8 @@ from PIL import Image
 from scipy import ndimage
 from torch import Tensor
 
-from xbind.conditioning.backdrop import Backdrop, model_backdrop
-from xbind.conditioning.background import NoObject, border_ring
+from xbind.conditioning.backdrop import FAINT, Backdrop, model_backdrop
+from xbind.conditioning.background import SPREADS, NoObject, border_ring, colour_spread
 from xbind.conditioning.errors import PromptError
 from xbind.conditioning.frame import inside_frame
 from xbind.conditioning.pieces import EIGHT, assemble, bridge, cut_shadow, fill_holes
@@ -48,6 +48,10 @@ BLOCK = 17.0
 """Compression artefacts reach this far from an edge, in pixels: a block of subsampled colour."""
 SMOOTH = 0.04
 """Largest mean slope of a faint part near edges, per pixel, relative to its distance."""
+BLUR = 4.0
+"""Standard deviation of the blur that shows what noise hides, in pixels."""
+HIDDEN_SHARE = 0.1
+"""Largest area that it may show outside of a certain mask, as a share of the object's."""
 UNCLEAR_SHARE = 0.05
 """Largest share of the background that may differ from its model in a certain mask."""
 
@@ -119,7 +123,8 @@ def no_object(name: str, why: str) -> PromptError:
     return PromptError(
         f"No object can be told from the background in {name}: {why}.\n"
         f"Give a picture of one object on a plain background, a PNG whose alpha channel is the "
-        f"object's mask, or the mask as a picture of its own with --mask FILE (white is the object)."
+        f"object's mask, or the mask as a picture of its own with --mask FILE (white is the "
+        f"object)."
     )
 
 
@@ -190,6 +195,8 @@ def _cut(pixels: Pixels, hidden: Region) -> tuple[Region, list[str]]:
         doubts.append("a pattern is painted behind it, such as the checkerboard of transparency")
     if not USUAL[0] <= share <= USUAL[1]:
         doubts.append(f"what was found covers {share:.1%} of the picture")
+    if backdrop.noisy and _hides_parts(region, shadow | hidden, pixels, backdrop):
+        doubts.append("faint parts beside it are lost in the noise")
     return region, doubts + _outline_doubts(region, shadow, backdrop, hidden)
 
 
@@ -231,8 +238,19 @@ def _parts(core: Region, clear: Region, distance: Pixels) -> Region:
 def _sharpened(raw: Region, distance: Pixels) -> Region:
     """Without the outer half of the blurred edge: pixels that are mostly background."""
     rim = raw & ~ndimage.binary_erosion(raw, structure=EIGHT, iterations=2, border_value=1)
-    kept: Region = raw & ~(rim & (distance < 0.45 * ndimage.maximum_filter(distance, 5)))
+    kept: Region = raw & ~(rim & (distance < 0.5 * ndimage.maximum_filter(distance, 5)))
     return kept if kept.any() else raw
+
+
+def _hides_parts(region: Region, ignored: Region, pixels: Pixels, backdrop: Backdrop) -> bool:
+    """Whether a strong blur shows an extended difference outside of a noisy picture's mask."""
+    outside = ~ndimage.binary_dilation(region | ignored, structure=EIGHT, iterations=4)
+    weight = np.maximum(ndimage.gaussian_filter(outside.astype(np.float32), BLUR), 0.05)
+    residual = (pixels - backdrop.colour) * outside
+    smooth = ndimage.gaussian_filter(residual, (0, BLUR, BLUR)) / weight
+    limit = max(FAINT, SPREADS * colour_spread(smooth[:, border_ring(region.shape)]))
+    found = (np.linalg.norm(smooth, axis=0) > limit) & outside
+    return bool(found.sum() > HIDDEN_SHARE * region.sum())
 
 
 def _weak_share(region: Region, backdrop: Backdrop) -> float:
@@ -258,9 +276,9 @@ def _outline_doubts(
     if (weak := _weak_share(region, backdrop)) > WEAK_SHARE:
         doubts.append(f"{weak:.0%} of its outline hardly differs from the background")
     outside = ~ndimage.binary_dilation(region | shadow | hidden, structure=EIGHT, iterations=8)
-    if outside.any() and (unclear := float((backdrop.distance > backdrop.faint)[outside].mean())):
-        if unclear > UNCLEAR_SHARE:
-            doubts.append(f"{unclear:.0%} of the background is neither plain nor smooth")
+    unclear = float((backdrop.distance > backdrop.faint)[outside].mean()) if outside.any() else 0.0
+    if unclear > UNCLEAR_SHARE:
+        doubts.append(f"{unclear:.0%} of the background is neither plain nor smooth")
     lines = (region[0], region[-1], region[:, 0], region[:, -1])
     touched = sum(bool(line.mean() > 0.02) for line in lines)
     if touched > 1:

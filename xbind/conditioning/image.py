@@ -68,8 +68,7 @@ def load_image(path: Path, flag: str = "--image") -> LoadedImage:
     picture = read_picture(path, flag)
     if picture.mode == "F" or picture.mode in _GREY_16:
         return _load_grey(picture, path, flag)
-    else:
-        picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+    picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
     picture.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.BOX)
     values = np.atleast_3d(np.array(picture, dtype=np.float32))
     pixels = torch.from_numpy(values).permute(2, 0, 1) / 255.0

@@ -30,7 +30,6 @@ from xbind.models.bind_config import Modality as Trunk
 from xbind.models.convnet import LOG_ZOOM, ConvNet
 from xbind.models.preprocess import fit_image, normalise_image
 
-
 MAX_ELEVATION = 89.9
 """Largest elevation of a reference camera, in degrees."""
 
@@ -107,9 +106,7 @@ def encode_prompt(
         length += share * encoder.norms[_TRUNK[modality]]
     c_m = normalize(mixed, dim=0)
     elevation, azimuth = _given_pose(prompt)
-    return EncodedPrompt(
-        c_m, length * c_m, image, tuple(warnings), foreground, elevation, azimuth
-    )
+    return EncodedPrompt(c_m, length * c_m, image, tuple(warnings), foreground, elevation, azimuth)
 
 
 def _given_pose(prompt: PromptConfig) -> tuple[float | None, float | None]:
