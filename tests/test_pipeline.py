@@ -148,3 +148,24 @@ def test_torch_threads_are_left_alone(finished):
     del finished
     assert torch.get_num_threads() == int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
     assert Path.cwd().exists()
+
+
+def test_a_picture_s_mask_and_pose_are_written_and_belong_to_the_run(tmp_path):
+    picture = Path(__file__).parent / "data/pictures/two.png"
+
+    def wanted(**pose):
+        prompt = PromptConfig(image=picture, **pose)
+        return GenerateConfig(
+            prompt=prompt, out=tmp_path / "run", preset="smoke", engine="eager", resume=bool(pose)
+        )
+
+    watcher = Watcher(stop_at=("coarse", 1))
+    with pytest.raises(KeyboardInterrupt):
+        generate(wanted(), watcher)
+    written = json.loads((tmp_path / "run/config.json").read_bytes())
+    assert written["foreground"]["verdict"] == "unsure"
+    assert "only the largest is kept" in written["foreground"]["reasons"][0]
+    assert (tmp_path / "run/mask.png").stat().st_size > 0
+    assert any("two objects" in message for message in watcher.messages)
+    with pytest.raises(ResumeMismatch, match="prompt differs"):
+        generate(wanted(elevation=20.0, azimuth=30.0), Watcher())

@@ -66,6 +66,14 @@ def test_given_names_the_modalities_in_their_order():
         ("generate --text x --text-weight inf", "--text-weight must be a positive number"),
         ("generate --text x --audio-weight 2", "--audio-weight is given without --audio"),
         ("generate --text x --depth-kind disparity", "--depth-kind is given without --depth"),
+        ("generate --text x --mask m.png", "--mask is given without --image"),
+        ("generate --text x --matting-weights w.onnx", "--matting-weights is given without"),
+        ("generate --text x --elevation 5", "--elevation is given without --image"),
+        ("generate --text x --azimuth 0", "--azimuth is given without --image"),
+        ("generate --image x --elevation 91", "--elevation must be in"),
+        ("generate --image x --elevation nan", "--elevation must be in"),
+        ("generate --image x --azimuth inf", "--azimuth must be a number of degrees"),
+        ("generate --image x --mask m --matting-weights w", "give one of them"),
         ("generate --text x --seed -1", "--seed must be in 0"),
         ("generate --text x --resume --overwrite", "give one of them"),
         ("generate --text x --without nerf", "--without wants some of stereo"),
@@ -108,7 +116,7 @@ def test_the_public_flags_are_these(capsys):
         *("--video", "--thermal", "--imu", "--video-weight", "--thermal-weight", "--imu-weight"),
         *("--seed", "--out", "--preset", "--bundle", "--device", "--engine", "--precision"),
         *("--threads", "--resume", "--overwrite", "--without", "--phase2-loss", "--from-phase1"),
-        "--vram",
+        *("--vram", "--mask", "--matting-weights", "--elevation", "--azimuth"),
     }
 
 

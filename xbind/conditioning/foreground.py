@@ -166,8 +166,14 @@ def _segment(pixels: Pixels, hidden: Region) -> tuple[Pixels, list[str]]:
         covered = _resized(hidden.astype(np.float32), size, Image.Resampling.BOX) > 0
         mask, doubts = _segment(np.stack(planes), covered)
         return _resized(mask, (width, height), Image.Resampling.BILINEAR).clip(0, 1), doubts
-    inside = inside_frame(pixels)
-    region, doubts = _cut(pixels[:, *inside], hidden[inside])
+    inside, whole = inside_frame(pixels), (slice(0, height), slice(0, width))
+    try:
+        region, doubts = _cut(pixels[:, *inside], hidden[inside])
+    except NoObject:
+        if inside == whole:
+            raise
+        inside = whole  # what looked like a frame is the background around a rectangular object
+        region, doubts = _cut(pixels, hidden)
     mask = np.zeros(hidden.shape, np.float32)
     mask[inside] = region
     return mask, doubts
@@ -185,7 +191,7 @@ def _cut(pixels: Pixels, hidden: Region) -> tuple[Region, list[str]]:
     raw = _raw(backdrop, hidden)
     region, doubts = cut_shadow(raw, pixels, backdrop)
     shadow = raw & ~region
-    for step in (assemble, bridge, fill_holes):
+    for step in (bridge, assemble, fill_holes):
         region, more = step(region)
         doubts += more
     share = float(region.mean())

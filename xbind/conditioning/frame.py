@@ -7,8 +7,10 @@ SAME = 0.08
 """Largest distance (Euclidean, RGB in [0, 1]) between pixels of one uniform band."""
 UNIFORM = 0.98
 """Share of a line's pixels that must have the band's colour."""
-CHANGED = 0.7
-"""Share of a line's pixels that must change where a band ends; at an object fewer do."""
+ACROSS = 0.96
+"""Share of a line's pixels that must change where a bar ends; at an object fewer do."""
+FRAMED = 0.7
+"""The same where bands lie on all four sides, whose own corners do not change."""
 BLUR = 4
 """Largest width of the transition between a band and the picture, in pixels."""
 NESTED = 3
@@ -49,11 +51,14 @@ def _bands(pixels: Pixels) -> tuple[int, int, int, int]:
     rows = pixels.transpose(1, 2, 0)
     columns = pixels.transpose(2, 1, 0)
     sides = (rows, rows[::-1], columns, columns[::-1])
-    widths = [_band(lines) for lines in sides]
+    colours = [np.median(lines[0], axis=0) for lines in sides]
+    widths = [_band(lines, ACROSS) for lines in sides]
+    if not any(widths):
+        widths = [_band(lines, FRAMED) for lines in sides]
+        widths = widths if all(widths) else [0, 0, 0, 0]
     if sum(width > 0 for width in widths) == 1:
         kept = next(i for i in range(4) if widths[i])
         return _only(widths, kept) if _rest_agrees(sides, kept, widths[kept]) else (0, 0, 0, 0)
-    colours = [np.median(lines[0], axis=0) for lines in sides]
     for one, other in ((0, 1), (2, 3)):
         alike = np.linalg.norm(colours[one] - colours[other]) <= 2 * SAME
         if not (widths[one] and widths[other] and alike):
@@ -78,12 +83,12 @@ def _rest_agrees(sides: tuple[Pixels, ...], banded: int, width: int) -> bool:
     return bool((np.linalg.norm(border - inner, axis=1) <= 2 * SAME).mean() >= 0.8)
 
 
-def _band(lines: Pixels) -> int:
+def _band(lines: Pixels, least: float) -> int:
     """Number of lines [n, m, 3] up to the end of a uniform band; 0 where none ends abruptly."""
     colour = np.median(lines[0], axis=0)
     for depth, line in enumerate(lines[: len(lines) // 2]):
         changed = float((np.linalg.norm(line - colour, axis=1) > SAME).mean())
-        if changed >= CHANGED and depth:
+        if changed >= least and depth:
             return depth + _transition(lines[depth : depth + BLUR + 1])
         if changed > 1 - UNIFORM:
             return 0

@@ -16,6 +16,8 @@ COMPARABLE = 0.3
 """From this share of the largest piece's area on, a piece may be an object of its own."""
 HOLE_SHARE = 0.005
 """Holes smaller than this share of the object are highlights and get filled."""
+BAND_SHARE = 0.3
+"""Largest area of a band of the background's colour, as a share of what it cuts."""
 STROKE = 0.08
 """An outline thinner than this share of what it encloses is drawn: what it encloses is filled."""
 GREY = 0.06
@@ -94,7 +96,9 @@ def bridge(region: Region) -> tuple[Region, list[str]]:
             filled |= _band_between(pair, axis)
     if (filled & ~region).sum() <= HOLE_SHARE * region.sum():
         return region, []
-    return filled, ["a band of the background's colour cuts through the object and was filled"]
+    return filled, [
+        "a band of the background's colour was filled, which cuts it in two or parts two objects"
+    ]
 
 
 def _band_between(pair: list[Region], axis: int) -> Region:
@@ -112,6 +116,8 @@ def _band_between(pair: list[Region], axis: int) -> Region:
         return nothing
     rows = np.arange(height)[:, None]
     between = facing & (rows > last_of_first) & (rows < first_of_second)
+    if between.sum() > BAND_SHARE * (first.sum() + second.sum()):
+        return nothing
     return between if axis == 0 else between.T
 
 
