@@ -80,13 +80,16 @@ def _load_grey(picture: Image.Image, path: Path, flag: str) -> LoadedImage:
     """A grey picture of 16 bits or floats; a transparent grey value (tRNS) becomes alpha."""
     values = _grey(picture, path, flag)
     clear = picture.info.get("transparency")
-    planes = [Image.fromarray(values)]
+    alpha = None
     if isinstance(clear, int):
-        planes.append(Image.fromarray((np.asarray(picture) != clear).astype(np.float32)))
-    for plane in planes:
-        plane.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.BOX)
-    grey, *alpha = (torch.from_numpy(np.array(plane))[None] for plane in planes)
-    return _loaded(grey.expand(3, -1, -1).contiguous(), *(alpha or [None]), path, flag)
+        alpha = _reduced((np.asarray(picture) != clear).astype(np.float32))
+    return _loaded(_reduced(values).expand(3, -1, -1).contiguous(), alpha, path, flag)
+
+
+def _reduced(values: np.ndarray) -> Float[Tensor, "1 h w"]:
+    plane = Image.fromarray(values)
+    plane.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.BOX)
+    return torch.from_numpy(np.array(plane))[None]
 
 
 def _loaded(
