@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,8 +16,10 @@ import torch
 import trimesh
 
 from tests.support.watcher import Watcher
-from xbind.config import GenerateConfig, PromptConfig
-from xbind.pipeline import ResumeMismatch, generate
+from xbind.conditioning.image import SquareImage
+from xbind.conditioning.prompt import EncodedPrompt
+from xbind.config import IMAGE_OPTIONS, GenerateConfig, PromptConfig
+from xbind.pipeline import ResumeMismatch, _pose_origin, generate
 from xbind.run import RunError
 
 PROMPT = PromptConfig(text="a red mug")
@@ -167,5 +170,35 @@ def test_a_picture_s_mask_and_pose_are_written_and_belong_to_the_run(tmp_path):
     assert "only the largest is kept" in written["foreground"]["reasons"][0]
     assert (tmp_path / "run/mask.png").stat().st_size > 0
     assert any("two objects" in message for message in watcher.messages)
-    with pytest.raises(ResumeMismatch, match="prompt differs"):
-        generate(wanted(elevation=20.0, azimuth=30.0), Watcher())
+    for pose in ({"elevation": 20.0}, {"azimuth": 30.0}, {"mask": picture}):
+        with pytest.raises(ResumeMismatch, match="prompt differs"):
+            generate(wanted(**pose), Watcher())
+
+
+def test_a_run_from_before_the_options_of_pictures_is_resumed(finished, tmp_path):
+    shutil.copytree(finished[0], tmp_path / "run")
+    path = tmp_path / "run/config.json"
+    written = json.loads(path.read_bytes())
+    for option in IMAGE_OPTIONS:
+        assert written["prompt"].pop(option) is None
+    path.write_text(json.dumps(written))
+    generate(config(tmp_path / "run", resume=True), Watcher())
+    assert mesh_bytes(tmp_path / "run") == mesh_bytes(finished[0])
+
+
+@pytest.mark.parametrize(
+    ("elevation", "azimuth", "view", "said"),
+    [
+        (None, None, None, "no pose network, so 0° is assumed; --elevation and --azimuth would"),
+        (5.0, None, None, "0° is assumed; --azimuth would set it"),
+        (5.0, None, object(), "without --azimuth, that angle was estimated"),
+        (5.0, 0.0, None, "(given)"),
+    ],
+)
+def test_the_origin_of_a_picture_s_pose_is_said(elevation, azimuth, view, said):
+    nothing = torch.zeros(1)
+    image = SquareImage(torch.zeros(3, 4, 4), torch.zeros(1, 4, 4))
+    prompt = EncodedPrompt(nothing, nothing, image, (), None, elevation, azimuth)
+    assert said in _pose_origin(prompt, SimpleNamespace(view=view))
+    sampled = EncodedPrompt(nothing, nothing, None, ())
+    assert _pose_origin(sampled, SimpleNamespace(view=view)) == ""

@@ -197,7 +197,7 @@ def _pose_origin(prompt: EncodedPrompt, bundle: Bundle) -> str:
         flag for flag, known in zip(("--elevation", "--azimuth"), given, strict=True) if not known
     )
     if bundle.view is not None:
-        return f" (estimated; {missing} would set it)" if any(given) else ""
+        return f" (without {missing}, that angle was estimated)" if any(given) else ""
     return f" (this bundle has no pose network, so 0° is assumed; {missing} would set it)"
 
 
