@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,8 +17,10 @@ import trimesh
 
 from tests.support.watcher import Watcher
 from xbind import pipeline
-from xbind.config import GenerateConfig, PromptConfig
-from xbind.pipeline import NoReferenceView, ResumeMismatch, generate
+from xbind.conditioning.image import SquareImage
+from xbind.conditioning.prompt import EncodedPrompt
+from xbind.config import IMAGE_OPTIONS, GenerateConfig, PromptConfig
+from xbind.pipeline import NoReferenceView, ResumeMismatch, _pose_origin, generate
 from xbind.run import RunError
 
 PROMPT = PromptConfig(text="a red mug")
@@ -205,3 +208,54 @@ def test_torch_threads_are_left_alone(finished):
     del finished
     assert torch.get_num_threads() == int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
     assert Path.cwd().exists()
+
+
+def test_a_picture_s_mask_and_pose_are_written_and_belong_to_the_run(tmp_path):
+    picture = Path(__file__).parent / "data/pictures/two.png"
+
+    def wanted(**pose):
+        prompt = PromptConfig(image=picture, **pose)
+        return GenerateConfig(
+            prompt=prompt, out=tmp_path / "run", preset="smoke", engine="eager", resume=bool(pose)
+        )
+
+    watcher = Watcher(stop_at=("coarse", 1))
+    with pytest.raises(KeyboardInterrupt):
+        generate(wanted(), watcher)
+    written = json.loads((tmp_path / "run/config.json").read_bytes())
+    assert written["foreground"]["verdict"] == "unsure"
+    assert "only the largest is kept" in written["foreground"]["reasons"][0]
+    assert (tmp_path / "run/mask.png").stat().st_size > 0
+    assert any("two objects" in message for message in watcher.messages)
+    for pose in ({"elevation": 20.0}, {"azimuth": 30.0}, {"mask": picture}):
+        with pytest.raises(ResumeMismatch, match="prompt differs"):
+            generate(wanted(**pose), Watcher())
+
+
+def test_a_run_from_before_the_options_of_pictures_is_resumed(finished, tmp_path):
+    shutil.copytree(finished[0], tmp_path / "run")
+    path = tmp_path / "run/config.json"
+    written = json.loads(path.read_bytes())
+    for option in IMAGE_OPTIONS:
+        assert written["prompt"].pop(option) is None
+    path.write_text(json.dumps(written))
+    generate(config(tmp_path / "run", resume=True), Watcher())
+    assert mesh_bytes(tmp_path / "run") == mesh_bytes(finished[0])
+
+
+@pytest.mark.parametrize(
+    ("elevation", "azimuth", "view", "said"),
+    [
+        (None, None, None, "no pose network, so 0° is assumed; --elevation and --azimuth would"),
+        (5.0, None, None, "0° is assumed; --azimuth would set it"),
+        (5.0, None, object(), "without --azimuth, that angle was estimated"),
+        (5.0, 0.0, None, "(given)"),
+    ],
+)
+def test_the_origin_of_a_picture_s_pose_is_said(elevation, azimuth, view, said):
+    nothing = torch.zeros(1)
+    image = SquareImage(torch.zeros(3, 4, 4), torch.zeros(1, 4, 4))
+    prompt = EncodedPrompt(nothing, nothing, image, (), None, elevation, azimuth)
+    assert said in _pose_origin(prompt, SimpleNamespace(view=view))
+    sampled = EncodedPrompt(nothing, nothing, None, ())
+    assert _pose_origin(sampled, SimpleNamespace(view=view)) == ""

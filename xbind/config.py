@@ -1,5 +1,6 @@
 """What a user chooses, with its meaning and unit. Read-only after construction; no torch here."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Optional, cast, get_args
@@ -9,12 +10,16 @@ import tyro
 # `Optional[...]`, because for `... | None` tyro imports a type checker: 0.1 s more for --help.
 _Text = Annotated[Optional[str], tyro.conf.arg(metavar="TEXT")]  # noqa: UP045
 _File = Annotated[Optional[Path], tyro.conf.arg(metavar="FILE")]  # noqa: UP045
+_Degrees = Annotated[Optional[float], tyro.conf.arg(metavar="DEG")]  # noqa: UP045
 
 Modality = Literal["text", "image", "audio", "depth", "video", "thermal", "imu"]
 """What a prompt can be made of."""
 MODALITIES: tuple[Modality, ...] = (
     "text", "image", "audio", "depth", "video", "thermal", "imu",
 )  # fmt: skip
+
+IMAGE_OPTIONS = ("mask", "matting_weights", "elevation", "azimuth")
+"""Fields of a prompt that say something about its image; all are None by default."""
 
 Precision = Literal["float32", "float16", "bfloat16"]
 """Of the frozen networks in an engine, or on a GPU."""
@@ -59,6 +64,18 @@ class PromptConfig:
     """Words, such as "a red mug"."""
     image: _File = None
     """A picture of one object: PNG, JPEG, WebP, BMP, TIFF or GIF; an alpha channel is its mask."""
+    mask: _File = None
+    """The object's mask in --image, a picture of the same shape: white is the object. By default
+    the alpha channel, else what differs from the background."""
+    matting_weights: _File = None
+    """A U²-Net in ONNX form that finds the object in --image, for photographs; none is
+    downloaded."""
+    elevation: _Degrees = None
+    """Elevation from which --image shows the object, in degrees: 0 level, 90 from above. By default
+    estimated where the bundle has a pose network, else 0."""
+    azimuth: _Degrees = None
+    """Azimuth from which --image shows the object, in degrees: 0 the front, 90 its left side. By
+    default estimated where the bundle has a pose network, else 0."""
     audio: _File = None
     """A sound: WAV, FLAC, OGG or MP3. Channels are mixed down; of a long file three windows of two
     seconds are heard."""
@@ -100,6 +117,19 @@ class PromptConfig:
             self._check_weight(modality)
         if self.depth is None and self.depth_kind != "depth":
             raise ValueError("--depth-kind is given without --depth: leave it out or name a file")
+        self._check_image_options()
+
+    def _check_image_options(self) -> None:
+        for name in IMAGE_OPTIONS:
+            if getattr(self, name) is not None and self.image is None:
+                flag = name.replace("_", "-")
+                raise ValueError(f"--{flag} is given without --image: leave it out or add --image")
+        if self.mask is not None and self.matting_weights is not None:
+            raise ValueError("--mask and --matting-weights both decide the mask: give one of them")
+        if self.elevation is not None and not -90.0 <= self.elevation <= 90.0:
+            raise ValueError(f"--elevation must be in −90 … 90 degrees, got {self.elevation}")
+        if self.azimuth is not None and not math.isfinite(self.azimuth):
+            raise ValueError(f"--azimuth must be a number of degrees, got {self.azimuth}")
 
     def _check_weight(self, modality: Modality) -> None:
         weight = self.weight(modality)

@@ -43,8 +43,9 @@ class Phase1:
 
 def _content(prompt: Mapping[str, Any]) -> dict[str, Any]:
     """A prompt with its files by what is in them: one picture may lie in two places."""
-    files = {key for key in MODALITIES if key != "text" and prompt.get(key) is not None}
-    return dict(prompt) | {key: _digest(Path(prompt[key])) for key in files}
+    given = {key: value for key, value in prompt.items() if value is not None}
+    files = {*MODALITIES, "mask", "matting_weights"} - {"text"}
+    return given | {key: _digest(Path(given[key])) for key in files & given.keys()}
 
 
 def _digest(path: Path) -> str:

@@ -15,7 +15,7 @@ from torch import Tensor
 from xbind.compiled import FrozenHalf, Part, compile_run, runs_in_engines
 from xbind.conditioning.contact_sheet import contact_sheet
 from xbind.conditioning.prompt import EncodedPrompt, encode_prompt
-from xbind.config import EngineChoice, GenerateConfig, PromptConfig, parts_named
+from xbind.config import IMAGE_OPTIONS, EngineChoice, GenerateConfig, PromptConfig, parts_named
 from xbind.devices import choose_device
 from xbind.engine.store import EngineStore, engines_folder
 from xbind.errors import XBindError
@@ -116,13 +116,16 @@ def generate(config: GenerateConfig, reporter: Reporter) -> RunResult:
             choice = started_with if config.engine == "auto" else config.engine
             if started_with == "auto":  # stopped at the reference view: no guidance has run yet
                 found["engine"] = choice
+            if isinstance(found.get("prompt"), dict):  # from before these options were there
+                found["prompt"] = dict.fromkeys(IMAGE_OPTIONS) | found["prompt"]
             _check_same(found, wanted | {"engine": choice})
             compiled = _compile(config, choice, method, bundle, reporter, device)
             if started_with == "auto":
                 folder.write_config(found | {"engine": compiled.backend})
         else:
             engine = config.engine if config.reference_only else compiled.backend
-            folder.write_config(wanted | {"engine": engine} | _understood(prompt, phase1))
+            record = wanted | {"engine": engine} | _understood(prompt, phase1)
+            folder.write_config(record | _foreground(prompt))
         run = _Run(config, method, compiled, folder, reporter, prompt or phase1, device)
         if config.reference_only:
             outputs = run.reference_files()
@@ -213,6 +216,26 @@ def _savings(
 
 def _encode(config: GenerateConfig, bundle: Bundle) -> EncodedPrompt:
     return encode_prompt(config.prompt, bundle.bind, bundle.unclip.image_size, view=bundle.view)
+
+
+def _foreground(prompt: EncodedPrompt | None) -> dict[str, Any]:
+    """How the object of the prompt's picture was found, for `config.json`."""
+    if prompt is None or prompt.foreground is None:
+        return {}
+    return {"foreground": prompt.foreground.record()}
+
+
+def _pose_origin(prompt: EncodedPrompt, bundle: Bundle) -> str:
+    """Where the two angles of a picture's pose come from, for a message."""
+    given = (prompt.elevation_deg is not None, prompt.azimuth_deg is not None)
+    if prompt.image is None or all(given):
+        return " (given)" if all(given) else ""
+    missing = " and ".join(
+        flag for flag, known in zip(("--elevation", "--azimuth"), given, strict=True) if not known
+    )
+    if bundle.view is not None:
+        return f" (without {missing}, that angle was estimated)" if any(given) else ""
+    return f" (this bundle has no pose network, so 0° is assumed; {missing} would set it)"
 
 
 def _run_config(config: GenerateConfig, method: MethodConfig, digest: str) -> dict[str, Any]:
@@ -326,6 +349,8 @@ class _Run:
                 "This bundle brings no list of names (`names` in bundle.json): what the prompt is "
                 "understood as is not shown."
             )
+        if prompt.foreground is not None:
+            self.folder.save_image("mask.png", prompt.foreground.mask.expand(3, -1, -1))
         condition = make_condition(
             prompt, self.compiled.bundle, self.method.reference, self.generator,
             stereo=self.method.uses_reference, savings=self.compiled.savings,
@@ -337,6 +362,7 @@ class _Run:
         self.reporter.message(
             f"reference view at elevation {float(camera.elevation_deg):.0f}°, "
             f"azimuth {float(camera.azimuth_deg):.0f}°"
+            f"{_pose_origin(prompt, self.compiled.bundle)}"
         )
         self.reporter.preview(self.folder.save_image("reference.png", condition.reference.image[0]))
         return condition

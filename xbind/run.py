@@ -38,7 +38,7 @@ NEEDED_BYTES = 256 * 2**20
 _CHECKPOINT_NAME = re.compile(r"(\d{8})\.([0-9a-f]{16})\.pt")
 _OWN_NAMES = (
     *("config.json", "events.jsonl", "checkpoints", "previews", "report.html"),
-    *("reference.png", "references.png"),
+    *("reference.png", "references.png", "mask.png"),
     *("mesh.glb", "mesh.obj", "mesh.mtl", "texture.png", "turntable.mp4", "turntable.gif"),
 )
 

@@ -18,6 +18,7 @@ from xbind.conditioning.reference_view import (
     condition_unclip,
     embed_reference_image,
     make_reference_view,
+    told_pose,
 )
 from xbind.frozen import Bundle
 from xbind.graphs import eager_steps, sds_name
@@ -43,7 +44,7 @@ class StereoCondition:
     embedding: Float[Tensor, "1 d"]
     """Image embedding of x_r for the camera projection."""
     seen_pose: Float[Tensor, "1 3"]
-    """The pose that the 3D prior reads off x_r."""
+    """The pose of x_r that the 3D prior is told: given by the user, else read off x_r."""
 
     def state(self) -> dict[str, Tensor]:
         """Plain tensors for a checkpoint."""
@@ -141,7 +142,8 @@ def make_condition(
         image = resize(view.image, bundle.zero123.image_size)
         latent = encode(vae, image) / vae.config.scaling_factor
     embedding = embed_reference_image(image, bundle.zero123)
-    stereo_condition = StereoCondition(view, latent, embedding, bundle.zero123.seen_pose(image))
+    seen = told_pose(bundle.zero123.seen_pose(image), prompt)
+    stereo_condition = StereoCondition(view, latent, embedding, seen)
     return Condition(prompt.c_m, labels, eps_star, stereo_condition)
 
 

@@ -9,12 +9,14 @@ import torch
 
 from xbind.conditioning import reference_view
 from xbind.conditioning.errors import PromptError
+from xbind.conditioning.image import SquareImage
 from xbind.conditioning.prompt import EncodedPrompt
 from xbind.conditioning.reference_view import (
     informativeness,
     intricacy,
     make_reference_view,
     sampled_mask,
+    told_pose,
 )
 from xbind.presets import ReferenceConfig
 
@@ -159,3 +161,37 @@ def test_an_azimuth_is_only_believed_when_the_estimator_is_sure(monkeypatch):
 def test_no_usable_sample_is_an_error_that_says_what_to_do(monkeypatch):
     with pytest.raises(PromptError, match="--seed"):
         reference(monkeypatch, bundle_of(IMAGES[1:2], [0.9], None))
+
+
+def given(elevation, azimuth):
+    image = SquareImage(IMAGES[2], sampled_mask(IMAGES[2]))
+    c_m = torch.tensor([1.0, 0.0])
+    return EncodedPrompt(c_m, c_m, image, (), None, elevation, azimuth)
+
+
+@pytest.mark.parametrize(
+    ("elevation", "azimuth", "estimator", "want"),
+    [
+        (30.0, -70.0, pose(10, 20), (30.0, -70.0)),
+        (30.0, None, pose(10, 20), (30.0, 20.0)),
+        (None, 0.0, pose(10, 20), (10.0, 0.0)),
+        (None, None, pose(10, 20), (10.0, 20.0)),
+        (None, -70.0, None, (0.0, -70.0)),
+        (None, None, None, (0.0, 0.0)),
+    ],
+)
+def test_a_given_pose_wins_over_the_estimator_s(elevation, azimuth, estimator, want):
+    bundle = SimpleNamespace(view=None if estimator is None else lambda _: estimator)
+    view = make_reference_view(
+        given(elevation, azimuth), torch.zeros(1, 4), bundle, CONFIG, torch.Generator()
+    )
+    got = float(view.camera.elevation_deg), float(view.camera.azimuth_deg)
+    assert got == pytest.approx(want, abs=1e-4)
+
+
+def test_the_3d_prior_is_told_the_given_pose():
+    seen = pose(10, 20, sure=0.5)[:, :3]
+    assert torch.equal(told_pose(seen, given(None, None)), seen)
+    torch.testing.assert_close(told_pose(seen, given(30.0, -70.0)), pose(30, -70)[:, :3])
+    half = told_pose(seen, given(30.0, None))
+    torch.testing.assert_close(half, pose(30, 20, sure=0.5)[:, :3])

@@ -96,7 +96,7 @@ def make_reference_view(
         image, mask = _best_sample(
             prompt, class_labels, bundle, config, generator, savings, show=show
         )
-    return ReferenceView(image, mask, _estimate_camera(image, bundle, config))
+    return ReferenceView(image, mask, _reference_camera(image, prompt, bundle, config))
 
 
 def sample_unclip(
@@ -272,8 +272,10 @@ def informativeness(pose: Float[Tensor, "b 4"], config: ReferenceConfig) -> Floa
     return front.clamp(-1, 1) - low
 
 
-def _estimate_camera(image: Tensor, bundle: Bundle, config: ReferenceConfig) -> Cameras:
-    """The pose of x_r: estimated where the bundle can, else level and in front."""
+def _reference_camera(
+    image: Tensor, prompt: EncodedPrompt, bundle: Bundle, config: ReferenceConfig
+) -> Cameras:
+    """The pose of x_r: as given, else estimated where the bundle can, else level and in front."""
     elevation, azimuth = 0.0, 0.0
     if bundle.view is not None:
         with torch.inference_mode():
@@ -281,12 +283,32 @@ def _estimate_camera(image: Tensor, bundle: Bundle, config: ReferenceConfig) -> 
         elevation = float((45 * pose[0]).clamp(-45, 45))
         if float(pose[1:3].norm()) > config.azimuth_confidence:
             azimuth = float(torch.rad2deg(torch.atan2(pose[2], pose[1])))
+    if prompt.elevation_deg is not None:
+        elevation = prompt.elevation_deg
+    if prompt.azimuth_deg is not None:
+        azimuth = prompt.azimuth_deg
     return Cameras(
         *(
             torch.tensor([x], device=image.device)
             for x in (elevation, azimuth, config.distance, config.fov_y_deg)
         )
     )
+
+
+def told_pose(seen: Float[Tensor, "1 3"], prompt: EncodedPrompt) -> Float[Tensor, "1 3"]:
+    """The pose of x_r that the 3D prior is told: what it reads, replaced by what the user gave.
+
+    Args:
+        seen: elevation / 45°, cos and sin of the azimuth, as `Zero123.seen_pose` returns them.
+        prompt: with the given angles. A given azimuth is certain: its (cos, sin) has length 1.
+    """
+    told = seen.clone()
+    if prompt.elevation_deg is not None:
+        told[:, 0] = prompt.elevation_deg / 45
+    if prompt.azimuth_deg is not None:
+        azimuth = math.radians(prompt.azimuth_deg)
+        told[:, 1], told[:, 2] = math.cos(azimuth), math.sin(azimuth)
+    return told
 
 
 def embed_reference_image(
