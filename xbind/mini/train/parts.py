@@ -13,6 +13,7 @@ from xbind.mini.train.assemble import assemble, unpack
 from xbind.mini.train.captions import build_bank
 from xbind.mini.train.data import load_near_misses, load_world
 from xbind.mini.train.lengths import CPU, LENGTHS, LoopConfig
+from xbind.mini.world.categories import SEEN
 from xbind.mini.world.dataset import HELD_OUT_SEED, SplitConfig, write_split
 from xbind.models.bundle import SHIPPED
 
@@ -128,6 +129,11 @@ def _zero123(given: Sitting) -> None:
     priors.train_zero123(load_world(given.work), given.work, given.config("zero123"))
 
 
+def _zero123_narrow(given: Sitting) -> None:
+    config, name = given.config("zero123_narrow"), "zero123_narrow"
+    priors.train_zero123(load_world(given.work), given.work, config, name=name, categories=SEEN)
+
+
 def _judge(given: Sitting) -> None:
     world, wrong = load_world(given.work), load_near_misses(given.work)
     convnet.train_judge(world, wrong, given.work, given.config("judge"))
@@ -151,6 +157,7 @@ PARTS: dict[str, Part] = {
     "unclip": _unclip,
     "view": _view,
     "zero123": _zero123,
+    "zero123_narrow": _zero123_narrow,
     "near_misses": _near_misses,
     "judge": _judge,
     "decoder": _decoder,
@@ -160,9 +167,12 @@ PARTS: dict[str, Part] = {
 """Name → what it does; the order is that of their needs."""
 
 TRAINED = frozenset(
-    ("vae", "bind", "audio", "depth", "clip", "unclip", "view", "zero123", "judge", "decoder")
-)
-ON_GPU = frozenset(("encode", "unclip", "zero123"))
+    (
+        "vae", "bind", "audio", "depth", "clip", "unclip", "view", "zero123", "zero123_narrow",
+        "judge", "decoder",
+    )
+)  # fmt: skip
+ON_GPU = frozenset(("encode", "unclip", "zero123", "zero123_narrow"))
 TAKEN = {
     "samples": TRAINED | {"world", "near_misses"},
     "batch": TRAINED,
