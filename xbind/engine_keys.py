@@ -102,7 +102,7 @@ def _weights_digest(name: str, manifest: BundleManifest) -> str:
 
 def _files(name: str, manifest: BundleManifest) -> dict[str, Mapping[str, Any]]:
     """Those of the networks in a graph, with what the manifest says of them."""
-    parts = [str(manifest.raw["parts"][role]) for role in roles_of(name)]
+    parts = [manifest.path_of(role) for role in roles_of(name)]
     return {
         path: entry
         for path, entry in manifest.files.items()

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from xbind.mini.train import audio, bind, clip, convnet, latents, priors, vae
-from xbind.mini.train.assemble import assemble, unpack
+from xbind.mini.train.assemble import assemble, assemble_only, unpack
 from xbind.mini.train.captions import build_bank
 from xbind.mini.train.data import load_near_misses, load_world
 from xbind.mini.train.lengths import CPU, LENGTHS, LoopConfig
@@ -38,6 +38,8 @@ class Sitting:
     """Processes that render."""
     bundle: Path = SHIPPED / "mini"
     """Bundle that is assembled or unpacked."""
+    only: str | None = None
+    """The component that is assembled alone, into a bundle that is there."""
 
     def config(self, name: str) -> LoopConfig:
         """The training of the part `name`, as asked for."""
@@ -145,6 +147,13 @@ def _view(given: Sitting) -> None:
     convnet.encode_poses(world, given.work)
 
 
+def _assemble(given: Sitting) -> None:
+    if given.only is None:
+        assemble(given.work, given.bundle)
+    else:
+        assemble_only(given.work, given.bundle, given.only)
+
+
 PARTS: dict[str, Part] = {
     "world": _world,
     "vae": _vae,
@@ -161,7 +170,7 @@ PARTS: dict[str, Part] = {
     "near_misses": _near_misses,
     "judge": _judge,
     "decoder": _decoder,
-    "assemble": lambda given: assemble(given.work, given.bundle),
+    "assemble": _assemble,
     "unpack": lambda given: unpack(given.work, given.bundle),
 }
 """Name → what it does; the order is that of their needs."""
@@ -181,5 +190,6 @@ TAKEN = {
     "device": ON_GPU,
     "workers": frozenset(("world", "near_misses")),
     "bundle": frozenset(("assemble", "unpack")),
+    "only": frozenset(("assemble",)),
 }
 """Option → the parts that take it."""
