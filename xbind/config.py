@@ -198,3 +198,5 @@ class GenerateConfig:
         for name in ("preset", "bundle"):
             if not getattr(self, name).strip():
                 raise ValueError(f"--{name} is empty: leave it out or give a name")
+        if self.prior_3d is not None and not self.prior_3d.strip():
+            raise ValueError("--prior-3d is empty: leave it out or give a name")

@@ -1,8 +1,9 @@
 """Train the mini bundle: `python -m xbind.mini.train PART --work FOLDER [--samples N] …`.
 
 From nothing, in this order: world, vae, bind, encode, audio, depth, clip, unclip, view, zero123,
-zero123_narrow, near_misses, judge, decoder, assemble. Each part resumes from its checkpoint in FOLDER. To go on
-from the shipped weights instead: world, unpack, encode, then any of the others, then assemble.
+zero123_narrow, near_misses, judge, decoder, assemble. Each part resumes from its checkpoint in
+FOLDER. To go on from the shipped weights instead: world, unpack, encode, then any of the others,
+then assemble.
 """
 
 import argparse

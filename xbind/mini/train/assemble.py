@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from xbind.errors import XBindError
+from xbind.files import atomic_write
 from xbind.frozen import DIFFUSERS_WEIGHTS
 from xbind.mini.train.audio import DEPTH, FBANK
 from xbind.mini.train.bind import EMBED_DIM, bind_config, load_bind
@@ -54,8 +56,8 @@ PRIORS_3D = {
     "wide": {"component": "zero123", "categories": list(CATEGORIES)},
     "narrow": {"component": "zero123_narrow", "categories": list(SEEN)},
 }
-"""The 3D priors of the mini bundle, as `priors_3d` of `bundle.json`. Each component is a part of the
-trainer, with a checkpoint of the same name."""
+"""The 3D priors of the mini bundle, as `priors_3d` of `bundle.json`; the trainer's parts and their
+checkpoints have the components' names."""
 SCHEDULER = {
     "_class_name": "DDIMScheduler",
     "num_train_timesteps": 1000,
@@ -144,28 +146,30 @@ def assemble_only(work: Path, folder: Path, component: str) -> None:
         BundleError: there is no bundle in `folder`, or it is damaged.
         XBindError: there is no such checkpoint.
     """
-    verify(manifest := load_manifest(folder))
+    manifest = load_manifest(folder)
+    raw, own = manifest.raw, f"{component}/"
+    others = {name: r for name, r in manifest.files.items() if not name.startswith(own)}
+    # an interrupted call may have left files of this component that fit no record
+    verify(replace(manifest, raw=raw | {"files": others}))
     checkpoint = work / f"{component}.pt"
     if not checkpoint.is_file():
         raise XBindError(
             f"There is no {checkpoint.name} in {work}.\n"
             f"Train it first:  python -m xbind.mini.train {component} --work {work}"
         )
-    seen = _samples_seen(work)[component]
+    state = torch.load(checkpoint, map_location=CPU, weights_only=True)
+    seen = {component: samples_seen(component, state)}
     write_zero123(checkpoint, folder / component)
-    raw = manifest.raw
     present = {p.component for p in manifest.priors_3d.values()} | {component}
     ordered = [c for c in components_3d() if c in present]
-    _write_json(
-        folder / "bundle.json",
-        raw
-        | {
-            "parts": raw["parts"] | _parts_3d(ordered),
-            "priors_3d": _table_3d(ordered),
-            "training_samples": raw["training_samples"] | {component: seen},
-            "files": _records(folder),
-        },
-    )
+    changed = {
+        "parts": raw["parts"] | _parts_3d(ordered),
+        "priors_3d": _table_3d(ordered),
+        "training_samples": raw["training_samples"] | seen,
+        "files": dict(sorted((others | _records(folder, own)).items())),
+    }
+    text = json.dumps(raw | changed, indent=2) + "\n"
+    atomic_write(folder / "bundle.json", text.encode())
 
 
 def components_3d() -> tuple[str, ...]:
@@ -187,11 +191,11 @@ def _parts_3d(components: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _records(folder: Path) -> dict[str, dict[str, object]]:
-    """Path inside the bundle → hash and size of every file."""
+def _records(folder: Path, own: str = "") -> dict[str, Mapping[str, object]]:
+    """Path inside the bundle → hash and size, of every file below the folder `own`."""
     return {
         p.relative_to(folder).as_posix(): {"sha256": digest(p), "bytes": p.stat().st_size}
-        for p in sorted(folder.rglob("*"))
+        for p in sorted((folder / own).rglob("*"))
         if p.is_file() and p.name != "bundle.json"
     }
 
