@@ -53,6 +53,8 @@ def test_methods_stand_below_each_other_with_mean_error_and_number(tmp_path):
         ({"without": ["ms", "stereo"]}, "xbind, without ms, stereo"),
         ({"phase2_loss": "sds"}, "xbind, SDS in Phase II"),
         ({"preset": "smoke"}, "smoke"),
+        ({"prior_3d": None}, "xbind"),
+        ({"preset": "zerosds-3d", "prior_3d": "narrow"}, "zerosds-3d, narrow 3D prior"),
     ],
 )
 def test_names_of_methods(tmp_path, settings, name):
