@@ -9,15 +9,16 @@ from xbind.evaluation.records import EvaluationFolder
 from xbind.evaluation.report import in_common, read_result, to_markdown, write_section
 
 
-def evaluation(path, *, preset="default", without=(), phase2_loss=None, values=(1.0, 0.5)):
+def evaluation(path, *, preset="default", without=(), values=(1.0, 0.5), **settings):
     folder = EvaluationFolder(path)
     prompts = [{"kind": "text", "words": f"p{k}"} for k in range(len(values))]
     folder.settle(
         {
-            "preset": preset, "without": list(without), "phase2_loss": phase2_loss,
+            "preset": preset, "without": list(without), "phase2_loss": None,
             "from_phase1": None, "seed": 7, "bundle_sha256": "x", "prompts": prompts,
             "commits": ["abc"], "commands": [f"xbind eval run --out {path.name}"],
         }
+        | settings
     )  # fmt: skip
     for k, value in enumerate(values):
         figures = {"clip_r": value, "iou": 0.6, "iou_real": 0.9}
