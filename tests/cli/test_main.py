@@ -107,6 +107,7 @@ def test_the_public_flags_are_these(capsys):
         *("--text-weight", "--image-weight", "--audio-weight", "--depth-weight"),
         *("--video", "--thermal", "--imu", "--video-weight", "--thermal-weight", "--imu-weight"),
         *("--seed", "--out", "--preset", "--bundle", "--device", "--engine", "--precision"),
+        "--prior-3d",
         *("--threads", "--resume", "--overwrite", "--without", "--phase2-loss", "--from-phase1"),
         "--vram",
     }

@@ -137,6 +137,7 @@ def test_a_prior_is_put_into_a_bundle_again_and_changes_nothing_else(root, tmp_p
     assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
     manifest = load_manifest(folder)
     verify(manifest)
+    assert half.stat().st_mode == (folder / "bundle.json").stat().st_mode
     assert manifest.raw["training_samples"][NARROW] == 96
     shipped = load_manifest("mini").raw["training_samples"]
     assert manifest.raw["training_samples"]["zero123"] == shipped["zero123"]

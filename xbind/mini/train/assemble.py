@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from xbind.errors import XBindError
@@ -84,7 +84,7 @@ def _write_weights(path: Path, state: Mapping[str, Tensor]) -> None:
     half = {
         k: (v.half() if v.is_floating_point() else v).contiguous().clone() for k, v in state.items()
     }
-    save_file(half, path)
+    atomic_write(path, save(half))  # `save_file` makes a file that only its owner can read
 
 
 def _write_net(folder: Path, net: AutoencoderKL | UNet2DConditionModel) -> None:
