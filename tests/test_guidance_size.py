@@ -104,7 +104,7 @@ def test_what_cannot_be_halved_is_refused(size):
 def test_runs_of_versions_that_know_it_not_go_on():
     """What is not set is not written, so it does not differ."""
     config = GenerateConfig(prompt=PromptConfig(text="x"))
-    written = [_run_config(config, preset_named(n), "")["method"] for n in ("default", "fast")]
+    written = [_run_config(config, preset_named(n), MINI)["method"] for n in ("default", "fast")]
     sizes = [method["coarse"]["guidance"].get("size_2d", "left out") for method in written]
     assert sizes == ["left out", 256]
     assert "size_2d" not in written[1]["geometry"]["guidance"]

@@ -177,6 +177,9 @@ class GenerateConfig:
     """Folder of another run of the same prompt and seed: start where its Phase I ended."""
     bundle: str = "mini"
     """The frozen networks: `mini`, which is installed with xbind, or the folder of a bundle."""
+    prior_3d: Annotated[Optional[str], tyro.conf.arg(metavar="NAME")] = None  # noqa: UP045
+    """Which of the bundle's 3D priors to use, such as `wide` or `narrow`; by default the preset's,
+    else the bundle's default. A wrong name lists those that the bundle has."""
     device: DeviceChoice = "auto"
     """Where to compute; `auto` takes CUDA if there is a device, and says which it took. The same
     seed gives another object on another device: each draws its own random numbers."""
@@ -236,3 +239,5 @@ class GenerateConfig:
         for name in ("preset", "bundle"):
             if not getattr(self, name).strip():
                 raise ValueError(f"--{name} is empty: leave it out or give a name")
+        if self.prior_3d is not None and not self.prior_3d.strip():
+            raise ValueError("--prior-3d is empty: leave it out or give a name")

@@ -69,7 +69,7 @@ def read_phase1(run: Path, wanted: Mapping[str, Any]) -> Phase1:
     found = read_run_config(run)
     if found.get("device") == "auto":  # a run that was started before there was CUDA
         found["device"] = "cpu"
-    told = ("seed", "bundle_sha256", "device", "precision")
+    told = ("seed", "bundle_sha256", "prior_3d", "device", "precision")
     for key, ours, theirs in [
         ("prompt", _content(wanted["prompt"]), _content(found["prompt"])),
         *((k, wanted[k], found.get(k)) for k in told),

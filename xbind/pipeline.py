@@ -24,7 +24,7 @@ from xbind.graphs import PARTS, requests_of_parts
 from xbind.mesh.dmtet import DMTet
 from xbind.mesh.mesh import Mesh
 from xbind.methods import method_named
-from xbind.models.bundle import load_manifest
+from xbind.models.bundle import BundleManifest, load_manifest
 from xbind.nerf.field import FieldConfig, HashField
 from xbind.outputs import write_outputs
 from xbind.phase1 import Phase1, read_phase1
@@ -83,13 +83,13 @@ def generate(config: GenerateConfig, reporter: Reporter) -> RunResult:
     device = choose_device(config.device)
     if device.type == "cuda":
         reporter.message(f"on {torch.cuda.get_device_name(device)}")
-    manifest = load_manifest(config.bundle)
+    manifest = load_manifest(config.bundle).with_prior_3d(config.prior_3d or method.prior_3d)
     if manifest.raw.get("weights") == "random":
         reporter.message(
             f"The weights of bundle {manifest.name!r} are random: what comes out means nothing."
         )
     bundle = load_bundle(manifest)
-    wanted = _run_config(config, method, manifest.digest) | {"device": device.type}
+    wanted = _run_config(config, method, manifest) | {"device": device.type}
     wanted |= _decoding(method, bundle)
     if "image_term" in wanted:
         reporter.message(f"image term: {wanted['image_term']}")
@@ -111,6 +111,7 @@ def generate(config: GenerateConfig, reporter: Reporter) -> RunResult:
             found.setdefault("phase2_loss", None)
             found.setdefault("from_phase1", None)
             found.setdefault("vram", None)
+            found.setdefault("prior_3d", None)
             if found.get("device") == "auto":  # a run that was started before there was CUDA
                 found["device"] = "cpu"
             choice = started_with if config.engine == "auto" else config.engine
@@ -238,7 +239,9 @@ def _pose_origin(prompt: EncodedPrompt, bundle: Bundle) -> str:
     return f" (this bundle has no pose network, so 0° is assumed; {missing} would set it)"
 
 
-def _run_config(config: GenerateConfig, method: MethodConfig, digest: str) -> dict[str, Any]:
+def _run_config(
+    config: GenerateConfig, method: MethodConfig, manifest: BundleManifest
+) -> dict[str, Any]:
     """What `config.json` holds: all that decides the result."""
     phase1 = config.from_phase1
     return {
@@ -249,7 +252,8 @@ def _run_config(config: GenerateConfig, method: MethodConfig, digest: str) -> di
         "phase2_loss": config.phase2_loss,
         "from_phase1": None if phase1 is None else str(phase1.resolve()),
         "bundle": config.bundle,
-        "bundle_sha256": digest,
+        "bundle_sha256": manifest.digest,
+        "prior_3d": manifest.chosen_3d,
         "precision": config.precision,
         "vram": config.vram,
         "method": _set(json.loads(json.dumps(dataclasses.asdict(method)))),  # tuples are lists
@@ -274,7 +278,7 @@ def _check_same(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     """
     for key in (
         *("prompt", "seed", "preset", "without", "phase2_loss", "from_phase1"),
-        *("bundle_sha256", "device", "engine", "precision", "vram"),
+        *("bundle_sha256", "prior_3d", "device", "engine", "precision", "vram"),
     ):
         if found.get(key) != wanted[key]:
             raise ResumeMismatch(

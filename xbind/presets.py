@@ -205,6 +205,8 @@ class MethodConfig:
     coarse: CoarseConfig = field(default_factory=CoarseConfig)
     geometry: GeometryConfig = field(default_factory=GeometryConfig)
     texture: TextureConfig = field(default_factory=TextureConfig)
+    prior_3d: str | None = None
+    """Name of the bundle's 3D prior to use; None for the bundle's default."""
     checkpoint_every: int = 20
     """Iterations between two checkpoints."""
     preview_every: int = 50

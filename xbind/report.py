@@ -25,6 +25,7 @@ SETTINGS = (
     "image_term",
     "bundle",
     "bundle_sha256",
+    "prior_3d",
 )
 """Which of the run's settings the page shows."""
 STYLE = """

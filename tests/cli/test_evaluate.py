@@ -6,10 +6,12 @@ import shlex
 import pytest
 from PIL import Image
 
+from tests.support.two_priors import two_priors
 from xbind.cli import evaluate
 from xbind.cli.eval_configs import EvalConfig, EvalReportConfig, EvalRunConfig
 from xbind.cli.main import main, parse
 from xbind.mini import calibration
+from xbind.models.bundle import load_manifest
 
 QUICK = "--preset probe --engine eager"
 PROMPTS = "text | a red mug | mug | red\naudio | | bell |\nimage | | duck | yellow\n"
@@ -22,11 +24,13 @@ def run(words):
 def test_every_flag_of_eval_run():
     words = (
         "eval run --prompts p.txt --out o --preset smoke:stablesds-3d --without ms,stereo "
-        "--phase2-loss sds --from-phase1 f --seed 3 --part 2/3 --engine eager --threads 2"
+        "--phase2-loss sds --from-phase1 f --prior-3d narrow --seed 3 --part 2/3 --engine eager "
+        "--threads 2"
     )
     config = parse(words.split())
     assert isinstance(config, EvalRunConfig)
     assert config.without == "ms,stereo"
+    assert config.prior_3d == "narrow"
     assert config.share() == (2, 3)
     assert isinstance(parse(["eval", "out/a"]), EvalConfig)
     assert isinstance(parse(["eval", "report", "a", "b"]), EvalReportConfig)
@@ -137,6 +141,31 @@ def test_a_method_that_fails_is_judged_as_the_nothing_it_made(tmp_path, monkeypa
     assert row["figures"]["clip_r"] == 0
 
 
+def test_an_evaluation_keeps_to_its_3d_prior(tmp_path, monkeypatch):
+    manifest = load_manifest(two_priors(tmp_path))
+    (tmp_path / "list.txt").write_text("text | a red mug | mug | red\n")
+    words = f"run --prompts {tmp_path / 'list.txt'} --out {tmp_path / 'out'} {QUICK}"
+    asked = []
+
+    def fail(config, reporter):
+        asked.append(config.prior_3d)
+        config.out.mkdir(exist_ok=True)
+        told = {"prompt": {"text": "a red mug"}, "seed": 0, "preset": "probe", "method": {}}
+        (config.out / "config.json").write_text(json.dumps(told))
+        raise evaluate.EmptySurface("Phase II: there is no surface.")
+
+    monkeypatch.setattr(evaluate, "load_manifest", lambda _: manifest)
+    monkeypatch.setattr(evaluate, "generate", fail)
+    monkeypatch.setattr(evaluate, "calibrate", lambda *judges: {"real": {"objects": 1.0}})
+    run(f"{words} --prior-3d narrow")
+    assert asked == ["narrow"]
+    settings = json.loads((tmp_path / "out/evaluation.json").read_text())
+    assert settings["prior_3d"] == "narrow"
+    assert "--prior-3d narrow" in settings["commands"][0]
+    with pytest.raises(SystemExit, match="with another prior_3d"):
+        run(words)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -148,6 +177,7 @@ def test_a_method_that_fails_is_judged_as_the_nothing_it_made(tmp_path, monkeypa
         ("run --prompts {tmp}/empty.txt --out {tmp}/o", "holds no prompt"),
         ("run --prompts {tmp}/bad.txt --out {tmp}/o", "cannot read 'a red mug'"),
         ("run --preset turbo --out {tmp}/o", "There is no preset 'turbo'"),
+        ("run --prior-3d broad --out {tmp}/o", "has no 3D prior 'broad'"),
         ("run --prompts {list} --preset probe --seed 5 --out {out}", "with another seed"),
         ("run --prompts {tmp}/one.txt --preset probe --out {out}", "with another prompts"),
         ("run --prompts {list} --preset probe --from-phase1 {tmp} --out {tmp}/o", "no run in"),

@@ -9,15 +9,16 @@ from xbind.evaluation.records import EvaluationFolder
 from xbind.evaluation.report import in_common, read_result, to_markdown, write_section
 
 
-def evaluation(path, *, preset="default", without=(), phase2_loss=None, values=(1.0, 0.5)):
+def evaluation(path, *, preset="default", without=(), values=(1.0, 0.5), **settings):
     folder = EvaluationFolder(path)
     prompts = [{"kind": "text", "words": f"p{k}"} for k in range(len(values))]
     folder.settle(
         {
-            "preset": preset, "without": list(without), "phase2_loss": phase2_loss,
+            "preset": preset, "without": list(without), "phase2_loss": None,
             "from_phase1": None, "seed": 7, "bundle_sha256": "x", "prompts": prompts,
             "commits": ["abc"], "commands": [f"xbind eval run --out {path.name}"],
         }
+        | settings
     )  # fmt: skip
     for k, value in enumerate(values):
         figures = {"clip_r": value, "iou": 0.6, "iou_real": 0.9}
@@ -53,6 +54,8 @@ def test_methods_stand_below_each_other_with_mean_error_and_number(tmp_path):
         ({"without": ["ms", "stereo"]}, "xbind, without ms, stereo"),
         ({"phase2_loss": "sds"}, "xbind, SDS in Phase II"),
         ({"preset": "smoke"}, "smoke"),
+        ({"prior_3d": None}, "xbind"),
+        ({"preset": "zerosds-3d", "prior_3d": "narrow"}, "zerosds-3d, narrow 3D prior"),
     ],
 )
 def test_names_of_methods(tmp_path, settings, name):

@@ -59,6 +59,8 @@ class EvalRunConfig:
     """Loss of the 2D prior in Phase II, instead of the method's (Fig. 6)."""
     from_phase1: Annotated[Optional[Path], tyro.conf.arg(metavar="FOLDER")] = None  # noqa: UP045
     """Another folder of `xbind eval run` with the same prompts: start where its Phases I ended."""
+    prior_3d: Annotated[Optional[str], tyro.conf.arg(metavar="NAME")] = None  # noqa: UP045
+    """As of `xbind generate`."""
     seed: int = 0
     """Seed of every run."""
     part: Annotated[Optional[str], tyro.conf.arg(metavar="K/N")] = None  # noqa: UP045

@@ -67,9 +67,9 @@ def evaluate_run(config: EvalRunConfig) -> None:
         XBindError: a prompt, a preset, or the folder cannot be used.
     """
     torch.set_num_threads(config.threads)
-    method_named(config.preset, parts_named(config.without), config.phase2_loss)
+    method = method_named(config.preset, parts_named(config.without), config.phase2_loss)
     targets = read_targets(list_named(config.prompts))
-    manifest = load_manifest("mini")
+    manifest = load_manifest("mini").with_prior_3d(config.prior_3d or method.prior_3d)
     folder = EvaluationFolder(config.out)
     folder.settle(_settings(config, targets, manifest))
     panel = make_panel(manifest)
@@ -172,6 +172,7 @@ def _settings(
         "from_phase1": str(config.from_phase1.resolve()) if config.from_phase1 else None,
         "seed": config.seed,
         "bundle_sha256": manifest.digest,
+        "prior_3d": manifest.chosen_3d,
         "prompts": [target.plain() for target in targets],
         "commits": [_commit()],
         "commands": [_command(config)],
@@ -218,7 +219,8 @@ def _generate_and_judge(
             prompt=prompt_of(target, inputs), out=run, preset=config.preset,
             without=config.without, phase2_loss=config.phase2_loss,
             from_phase1=config.from_phase1 and config.from_phase1 / target.name,
-            seed=config.seed, engine=config.engine, resume=(run / "config.json").exists(),
+            prior_3d=config.prior_3d, seed=config.seed, engine=config.engine,
+            resume=(run / "config.json").exists(),
         )  # fmt: skip
         try:
             with choose_reporter() as reporter:

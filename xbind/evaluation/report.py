@@ -71,6 +71,8 @@ class Result:
             parts.append(f"without {', '.join(self.settings['without'])}")
         if self.settings["phase2_loss"]:
             parts.append(f"{self.settings['phase2_loss'].upper()} in Phase II")
+        if self.settings.get("prior_3d"):
+            parts.append(f"{self.settings['prior_3d']} 3D prior")
         return ", ".join(parts)
 
 
