@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from statistics import median
-from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -29,8 +28,7 @@ from xbind.frozen import Bundle
 from xbind.graphs import eager_steps
 from xbind.guidance.step import GuidanceStep
 from xbind.mesh.dmtet import DMTet
-from xbind.nerf.field import FieldConfig, HashField
-from xbind.phases import coarse
+from xbind.nerf.field import HashField
 from xbind.phases.coarse import CoarsePhase
 from xbind.phases.geometry import GeometryPhase
 from xbind.phases.loop import Phase, advance
@@ -189,9 +187,11 @@ def coarse_phase(
 ) -> CoarsePhase:
     """Phase I at its first iteration: the field is a blob."""
     config = replace(CoarseConfig(), size=size, views=views, ray_step=ray_step)
-    made = FieldConfig if levels is None else partial(FieldConfig, levels=levels)
-    with patch.object(coarse, "FieldConfig", made):
-        return CoarsePhase(config, supervision, _generator())
+    if levels is not None:
+        finest = config.field.resolutions
+        resolutions = level_resolutions(levels, finest[0], finest[-1])
+        config = replace(config, field=replace(config.field, resolutions=resolutions))
+    return CoarsePhase(config, supervision, _generator())
 
 
 def geometry_phase(
@@ -204,7 +204,7 @@ def geometry_phase(
 
 def texture_phase(supervision: Supervision, *, size: int) -> TexturePhase:
     """Phase III on a ball."""
-    field = HashField(FieldConfig(), generator=_generator())
+    field = HashField(TextureConfig().field, generator=_generator())
     mesh = _ball(32).extract()
     detached = type(mesh)(mesh.vertices.detach(), mesh.faces)
     return TexturePhase(replace(TextureConfig(), size=size), supervision, detached, field)

@@ -18,7 +18,7 @@ from xbind.guidance.timesteps import cds_clamp
 from xbind.guidance.unclip import unclip_condition
 from xbind.models.preprocess import normalise_image
 from xbind.models.trial import shaded_balls
-from xbind.presets import GuidanceConfig
+from xbind.presets import CdsConfig, GuidanceConfig
 
 Feeds = dict[str, Tensor]
 MANY = 8
@@ -26,7 +26,7 @@ MANY = 8
 OF_ZERO123 = ("sds3d", "sds3d_img", "sds3d_tiny", "unet3d")
 """Graphs whose latents are the 3D prior's."""
 CDS_GAP = 150
-"""t₁ − t₂, in the middle of `cds_timesteps`."""
+"""t₁ − t₂, in the middle of `CdsConfig.gap`."""
 
 
 @torch.no_grad()
@@ -44,9 +44,11 @@ def trial_feeds(
     draw = _Draw(bundle, request, noise_share, generator)
     match request.name:
         case "sds2d" | "sds2d_img" | "sds2d_tiny":
-            return draw.step(w_img=request.name != "sds2d") | draw.unclip()
+            w_img = None if request.name == "sds2d" else GuidanceConfig().w_img
+            return draw.step(w_img) | draw.unclip()
         case "sds3d" | "sds3d_img" | "sds3d_tiny":
-            return draw.step(w_img=request.name != "sds3d") | draw.zero123()
+            w_img = None if request.name == "sds3d" else GuidanceConfig().w_img
+            return draw.step(w_img) | draw.zero123()
         case "cds2d":
             return draw.cds2d()
         case "ms":
@@ -117,7 +119,7 @@ class _Draw:
         noise = self.latent_noise(count)
         return self.bundle.unclip.schedule.add_noise(self.latent(count), noise, steps)
 
-    def step(self, *, w_img: bool) -> Feeds:
+    def step(self, w_img: float | None) -> Feeds:
         b = self.request.batch
         feeds = {
             "image": self.image(b, self.request.size),
@@ -125,7 +127,7 @@ class _Draw:
             "t": self.steps(b),
             "weight": torch.ones(b),
         }
-        return feeds | ({"w_img": torch.tensor(GuidanceConfig().w_img)} if w_img else {})
+        return feeds | ({} if w_img is None else {"w_img": torch.tensor(w_img)})
 
     def unclip(self) -> Feeds:
         scale = torch.tensor(GuidanceConfig().cfg_2d)
@@ -161,11 +163,11 @@ class _Draw:
         return encode(vae, image) / vae.config.scaling_factor
 
     def cds2d(self) -> Feeds:
-        b, step = self.request.batch, self.step(w_img=False)
+        b, step = self.request.batch, self.step(None)
         t_1 = self.steps(b).clamp(CDS_GAP, 500)
         pair = {"eps_star": self.latent_noise(1), "t_1": t_1, "t_2": t_1 - CDS_GAP}
         weight = self.bundle.unclip.schedule.variance(t_1)
-        last = {"weight": weight, "clamp": torch.tensor(cds_clamp(0.5))}
+        last = {"weight": weight, "clamp": torch.tensor(cds_clamp(0.5, CdsConfig()))}
         return {"image": step["image"]} | pair | self.unclip() | last
 
     def ms(self) -> Feeds:
