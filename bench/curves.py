@@ -34,6 +34,7 @@ from xbind.phases.geometry import GeometryPhase
 from xbind.phases.loop import Phase, advance
 from xbind.phases.texture import TexturePhase
 from xbind.presets import CoarseConfig, GeometryConfig, TextureConfig
+from xbind.scene_config import level_resolutions
 from xbind.supervision import Condition, StereoCondition, Supervision
 
 CPU = torch.device("cpu")
@@ -188,8 +189,8 @@ def coarse_phase(
     """Phase I at its first iteration: the field is a blob."""
     config = replace(CoarseConfig(), size=size, views=views, ray_step=ray_step)
     if levels is not None:
-        finest = config.field.resolutions
-        resolutions = level_resolutions(levels, finest[0], finest[-1])
+        all_levels = config.field.resolutions
+        resolutions = level_resolutions(levels, all_levels[0], all_levels[-1])
         config = replace(config, field=replace(config.field, resolutions=resolutions))
     return CoarsePhase(config, supervision, _generator())
 
@@ -213,8 +214,9 @@ def texture_phase(supervision: Supervision, *, size: int) -> TexturePhase:
 def _ball(resolution: int) -> DMTet:
     corner = torch.full((3,), 1.1 * BALL)
     return DMTet.from_density(
-        lambda x: 20 * (BALL + 0.5 - x.norm(dim=-1)), -corner, corner, resolution, threshold=10.0
-    )
+        lambda x: 20 * (BALL + 0.5 - x.norm(dim=-1)), -corner, corner, resolution,
+        threshold=CoarseConfig().threshold, smoothing=GeometryConfig().conversion.smoothing,
+    )  # fmt: skip
 
 
 def _generator() -> torch.Generator:

@@ -263,12 +263,12 @@ class Supervision:
     def _timesteps(
         self, config: GuidanceConfig, progress: float, b: int, generator: torch.Generator
     ) -> Tensor:
-        between = {"t_min": config.t_min, "t_max": config.t_max}
         if config.timesteps == "uniform":
-            return uniform_timesteps(b, **between, generator=generator)
+            return uniform_timesteps(b, t_min=config.t_min, t_max=config.t_max, generator=generator)
         return annealed_timesteps(
-            progress, b, **between, generator=generator, jitter=config.t_jitter
-        )
+            progress, b, t_min=config.t_min, t_max=config.t_max, generator=generator,
+            jitter=config.t_jitter,
+        )  # fmt: skip
 
 
 def _image_term(name: str, config: GuidanceConfig, like: Tensor) -> dict[str, Tensor]:

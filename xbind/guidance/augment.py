@@ -26,14 +26,14 @@ def draw_augmentations(
     views: int, n: int, config: AugmentConfig, generator: torch.Generator
 ) -> Augmentations:
     """n times G, n times L and once Z for every view, each drawn on its own."""
-    g, l = (
+    random_views = (
         draw_warps(
             views, n, crop_scale=crop, generator=generator,
             probability=config.probability, distortion=config.distortion,
         )
         for crop in (config.crop_global, config.crop_local)
     )  # fmt: skip
-    parts = (g, l, identity(views, generator.device))
+    parts = (*random_views, identity(views, generator.device))
     return Augmentations(
         torch.cat([part.homography for part in parts], 1),
         torch.cat([part.window for part in parts], 1),

@@ -56,7 +56,7 @@ class UnwrappedMesh:
     """Place in the texture in [0, 1]: to the right, and *down* from row 0."""
 
 
-def unwrap(mesh: Mesh, size: int, config: UnwrapConfig) -> UnwrappedMesh:
+def unwrap(mesh: Mesh, size: int, config: UnwrapConfig | None = None) -> UnwrappedMesh:
     """Lay a mesh out flat with xatlas. The same mesh gives the same layout.
 
     What is laid out is a copy with evened triangles: the slivers of marching tetrahedra, whose
@@ -65,7 +65,7 @@ def unwrap(mesh: Mesh, size: int, config: UnwrapConfig) -> UnwrappedMesh:
     Args:
         mesh: any triangles; about 1 s for 10 000 of them, more if the surface is rough.
         size: side of the texture in pixels, from which the gaps between charts follow.
-        config: of xatlas and of what it is given.
+        config: of xatlas and of what it is given; None for that of the preset `default`.
 
     Raises:
         MeshFileError: the mesh has no faces.
@@ -75,6 +75,7 @@ def unwrap(mesh: Mesh, size: int, config: UnwrapConfig) -> UnwrappedMesh:
             "There is no mesh to export: it has 0 faces.\n"
             "Lower the density threshold of the conversion, or run the phases before for longer."
         )
+    config = config or UnwrapConfig()
     mesh = Mesh(mesh.vertices.detach().cpu().float(), mesh.faces.cpu())
     atlas = xatlas.Atlas()
     atlas.add_mesh(
