@@ -127,7 +127,7 @@ def test_a_larger_field_takes_more_memory():
     assert paper["texture"].state > 40 * default["texture"].state
     assert sample_bytes(FieldConfig()) == 200
     wide = preset_named("paper").coarse.field
-    assert sample_bytes(wide) == 200 + 4 * (2 * 20 + 3 * (2 * 2 * 64 - 32))
+    assert sample_bytes(wide) == round(200 + 5.2 * (20 + 2 * 2 * 64 - 32))
 
 
 def test_samples_are_those_of_the_march():
