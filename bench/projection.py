@@ -250,7 +250,8 @@ def _field(field: FieldConfig, points: int) -> Work:
     work = grid_mlp_work(points, table, hidden, output)
     # hidden layers beyond the first, and a second head, read and write in both passes
     more = len(field.heads) * field.hidden_layers - 1
-    return Work(work.bytes + 16 * points * more * field.hidden, work.flops)
+    weights = field_parameters(field) - table.numel() - hidden.numel() - output.numel()
+    return Work(work.bytes + 16 * points * more * field.hidden, work.flops + 6 * points * weights)
 
 
 def _optimiser(numbers: int, *, state: int) -> Work:

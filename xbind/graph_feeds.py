@@ -44,11 +44,9 @@ def trial_feeds(
     draw = _Draw(bundle, request, noise_share, generator)
     match request.name:
         case "sds2d" | "sds2d_img" | "sds2d_tiny":
-            w_img = None if request.name == "sds2d" else GuidanceConfig().w_img
-            return draw.step(w_img) | draw.unclip()
+            return draw.step(w_img=request.name != "sds2d") | draw.unclip()
         case "sds3d" | "sds3d_img" | "sds3d_tiny":
-            w_img = None if request.name == "sds3d" else GuidanceConfig().w_img
-            return draw.step(w_img) | draw.zero123()
+            return draw.step(w_img=request.name != "sds3d") | draw.zero123()
         case "cds2d":
             return draw.cds2d()
         case "ms":
@@ -119,7 +117,7 @@ class _Draw:
         noise = self.latent_noise(count)
         return self.bundle.unclip.schedule.add_noise(self.latent(count), noise, steps)
 
-    def step(self, w_img: float | None) -> Feeds:
+    def step(self, *, w_img: bool) -> Feeds:
         b = self.request.batch
         feeds = {
             "image": self.image(b, self.request.size),
@@ -127,7 +125,7 @@ class _Draw:
             "t": self.steps(b),
             "weight": torch.ones(b),
         }
-        return feeds | ({} if w_img is None else {"w_img": torch.tensor(w_img)})
+        return feeds | ({"w_img": torch.tensor(GuidanceConfig().w_img)} if w_img else {})
 
     def unclip(self) -> Feeds:
         scale = torch.tensor(GuidanceConfig().cfg_2d)
@@ -163,7 +161,7 @@ class _Draw:
         return encode(vae, image) / vae.config.scaling_factor
 
     def cds2d(self) -> Feeds:
-        b, step = self.request.batch, self.step(None)
+        b, step = self.request.batch, self.step(w_img=False)
         t_1 = self.steps(b).clamp(CDS_GAP, 500)
         pair = {"eps_star": self.latent_noise(1), "t_1": t_1, "t_2": t_1 - CDS_GAP}
         weight = self.bundle.unclip.schedule.variance(t_1)

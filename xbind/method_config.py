@@ -266,7 +266,8 @@ class GeometryConfig:
     """Normals that L_nc compares across an edge: of faces (nvdiffrec) or of vertices
     (Consistent3D)."""
     w_ls: float = 200.0
-    """Weight of L_ls (no value in the paper; Consistent3D: 100), in units of 1/L_ls."""
+    """Weight of L_ls (no value in the paper; Consistent3D: 100), in 1/squared scene units, or in
+    1/scene units for the form `sum-norm`."""
     ls_form: LaplacianForm = "mean-squared"
     """What L_ls averages: squared norms of the mean difference to the neighbours, or norms of the
     summed differences (Consistent3D)."""

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any, cast
 
+import pytest
 import torch
 
 from tests.support.spheres import sphere
@@ -10,11 +11,13 @@ from xbind.cameras import orbit
 from xbind.mesh.dmtet import DMTet
 from xbind.mesh.mesh import Mesh
 from xbind.nerf.field import HashField
+from xbind.phases import geometry
 from xbind.phases.coarse import CoarsePhase
 from xbind.phases.geometry import GeometryPhase
 from xbind.phases.loop import advance
 from xbind.phases.surface_colour import fit_texture_field
 from xbind.phases.texture import TexturePhase
+from xbind.phases.views import draw_views
 from xbind.presets import GuidanceConfig, preset_named
 from xbind.supervision import Supervision
 
@@ -71,3 +74,22 @@ def test_phase_3_fits_and_optimises_the_colour_head():
     image, _ = phase._render(orbit(1), 16)
     image.sum().backward()
     assert all(weight.grad.any() for weight in field.heads[1])
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_phase_2_sees_close_views_in_their_share_of_the_iterations(monkeypatch, share):
+    drawn = []
+
+    def draw(cameras, count, generator):
+        drawn.append(cameras)
+        return draw_views(cameras, count, generator)
+
+    monkeypatch.setattr(geometry, "draw_views", draw)
+    config = replace(PAPER.geometry, size=16, guidance=NONE, close_share=share)
+    corner = torch.full((3,), 0.7)
+    dmtet = DMTet.from_density(
+        lambda x: 20 * (1 - x.norm(dim=-1)), -corner, corner, 6, threshold=10.0, smoothing=0
+    )
+    advance(GeometryPhase(config, BLIND, dmtet), 0, seeded())
+    assert drawn == [config.cameras if share else config.whole_cameras]
+    assert config.cameras.distance == (1.5, 2.0)
