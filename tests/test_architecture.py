@@ -20,7 +20,8 @@ BASE = {"errors", "files"}
 SCENE = {"cameras", "nerf", "mesh", "regularizers"}
 PRIORS = {"guidance", "conditioning", "models", "frozen"}
 OPERATORS = {"kernels", "engine"}
-CHOICES = {"config", "presets", "methods", "savings"}
+NUMBERS = {"scene_config", "method_config"}
+CHOICES = {"config", "presets", "methods", "savings"} | NUMBERS
 ENGINES = {"graphs", "graph_feeds", "engine_keys", "precision", "source_digest"}
 RECORDS = {"progress", "events", "run", "outputs", "report"}
 METHOD = {"supervision", "phases", "optim"} | CHOICES | SCENE | PRIORS | OPERATORS | BASE
@@ -34,7 +35,9 @@ ALLOWED = {
     "report": {"events", "progress"} | BASE,
     "phase1": {"config", "run", "events"} | BASE,
     "config": {"errors"},
-    "presets": {"config", "errors"},
+    "scene_config": set(),
+    "method_config": {"config", "scene_config"},
+    "presets": {"method_config", "scene_config", "errors"},
     "methods": {"config", "presets", "errors"},
     "savings": {"config", "errors"},
     "devices": {"config", "errors"},
@@ -47,10 +50,10 @@ ALLOWED = {
     "conditioning.prompt": {"models", "config", "frozen"} | BASE,
     "conditioning.understood": {"models", "config", "frozen"} | BASE,
     "conditioning.reference_view": {"cameras", "presets", "savings"} | PRIORS | BASE,
-    "mesh": {"cameras"} | OPERATORS | BASE,
-    "regularizers": {"mesh"} | OPERATORS | BASE,
-    "nerf": {"cameras"} | OPERATORS | BASE,
-    "guidance": {"models"} | OPERATORS | BASE,
+    "mesh": {"cameras", "scene_config"} | OPERATORS | BASE,
+    "regularizers": {"mesh", "method_config"} | OPERATORS | BASE,
+    "nerf": {"cameras", "scene_config"} | OPERATORS | BASE,
+    "guidance": {"models", "method_config"} | OPERATORS | BASE,
     "frozen": {"cameras", "conditioning", "guidance", "models", "engine"} | BASE,
     "import_parts": {"conditioning", "frozen", "models"} | BASE,
     "importing": {"import_parts", "frozen", "models", "source_digest"} | BASE,

@@ -20,12 +20,12 @@ from xbind.devices import choose_device
 from xbind.engine.store import EngineStore, engines_folder
 from xbind.errors import XBindError
 from xbind.frozen import Bundle, load_bundle
-from xbind.graphs import PARTS, requests_of_parts
+from xbind.graphs import PARTS, has_image_term, requests_of_parts
 from xbind.mesh.dmtet import DMTet
 from xbind.mesh.mesh import Mesh
 from xbind.methods import method_named
 from xbind.models.bundle import BundleManifest, load_manifest
-from xbind.nerf.field import FieldConfig, HashField
+from xbind.nerf.field import HashField
 from xbind.outputs import write_outputs
 from xbind.phase1 import Phase1, read_phase1
 from xbind.phases.coarse import CoarsePhase
@@ -155,7 +155,7 @@ def _understood(prompt: EncodedPrompt | None, phase1: Phase1 | None) -> dict[str
 
 def _decoding(method: MethodConfig, bundle: Bundle) -> dict[str, str]:
     """What decodes x̂, of a method that would have TAESD do it."""
-    if not any(p.guidance.decoder == "tiny" and p.guidance.w_img > 0 for p in method.phases):
+    if not any(p.guidance.decoder == "tiny" and has_image_term(p) for p in method.phases):
         return {}
     lacking = "the priors' own VAEs; this bundle has no TAESD (xbind bundle import --taesd)"
     return {"image_term": lacking if bundle.taesd is None else "x̂ by TAESD"}
@@ -382,7 +382,7 @@ class _Run:
     def finish(self) -> list[Path]:
         """All phases from where the run stands, then the files."""
         method = self.method
-        coarse = CoarsePhase(method.coarse, self.supervision, self._generator(1))
+        coarse = CoarsePhase(method.coarse, self.supervision, self._generator(method.coarse.stream))
         self._optimise(coarse, first=0)
         first = coarse.steps
         geometry = self._geometry(coarse)
@@ -437,16 +437,18 @@ class _Run:
         if "geometry" in self.saved:
             dmtet = DMTet.from_state(self.saved["geometry"]["module"]).to(self.device)
         else:
-            dmtet = convert(coarse.field, self.method.coarse.threshold, config.resolution)
+            dmtet = convert(
+                coarse.field, self.method.coarse.threshold, config.resolution, config.conversion
+            )
         return GeometryPhase(config, self.supervision, dmtet)
 
     def _texture_field(self, coarse: HashField, mesh: Mesh) -> HashField:
         """Phase III's field as it starts; a resumed phase overwrites its weights."""
-        generator = self._generator(2)
-        config = FieldConfig(finest_resolution=self.method.texture.finest_resolution)
+        config = self.method.texture
+        generator = self._generator(config.stream)
         if "texture" in self.saved:
-            return HashField(config, generator=generator)
-        return fit_texture_field(config, coarse, mesh, generator)
+            return HashField(config.field, generator=generator)
+        return fit_texture_field(config.field, config.fit, coarse, mesh, generator)
 
     def _optimise(self, phase: Phase, *, first: int) -> None:
         """Run a phase from where it stands; checkpoints, previews and records on the way."""

@@ -21,12 +21,17 @@ from xbind.conditioning.reference_view import (
     told_pose,
 )
 from xbind.frozen import Bundle
-from xbind.graphs import eager_steps, sds_name
+from xbind.graphs import eager_steps, image_weight, sds_name
 from xbind.guidance.augment import augment, draw_augmentations
 from xbind.guidance.latents import encode, resize
 from xbind.guidance.ms import ms_weights
 from xbind.guidance.step import GuidanceStep, guide
-from xbind.guidance.timesteps import annealed_timesteps, cds_clamp, cds_timesteps
+from xbind.guidance.timesteps import (
+    annealed_timesteps,
+    cds_clamp,
+    cds_timesteps,
+    uniform_timesteps,
+)
 from xbind.presets import GuidanceConfig, ReferenceConfig
 from xbind.savings import FASTEST, Savings
 
@@ -132,7 +137,9 @@ def make_condition(
     Raises:
         PromptError: no usable reference view could be sampled.
     """
-    labels = condition_unclip(prompt.conditioning[None], bundle.unclip, generator)
+    labels = condition_unclip(
+        prompt.conditioning[None], bundle.unclip, generator, noise_level=config.noise_level
+    )
     eps_star = _normal(generator, 1, *bundle.unclip.latent_shape)
     if not stereo:
         return Condition(prompt.c_m, labels, eps_star, None)
@@ -181,9 +188,9 @@ class Supervision:
             noise=_normal(generator, b, *self._latent_shape(config)),
             t=self._timesteps(config, progress, b, generator),
             class_labels=self.condition.class_labels,
-            cfg_scale=_number(config.cfg_2d, image),
+            cfg_scale=_number(config.cfg_2d_at(progress), image),
             weight=image.new_ones(b),
-            **_image_term(config, image),
+            **_image_term("sds2d", config, image),
         ).loss
 
     def planar_c(
@@ -191,7 +198,7 @@ class Supervision:
     ) -> Float[Tensor, ""]:
         """L_CDS (Eq. 3) of views in [0, 1]; a sum over the latent."""
         b = len(image)
-        t_1, t_2 = cds_timesteps(progress, b, generator=generator)
+        t_1, t_2 = cds_timesteps(progress, b, config=config.cds, generator=generator)
         _, h, w = self._latent_shape(config)
         return guide(
             self._step("cds2d"),
@@ -200,9 +207,9 @@ class Supervision:
             t_1=t_1,
             t_2=t_2,
             class_labels=self.condition.class_labels,
-            cfg_scale=_number(config.cfg_2d, image),
+            cfg_scale=_number(config.cfg_2d_at(progress), image),
             weight=self._unclip.schedule.variance(t_1),
-            clamp=_number(cds_clamp(progress), image),
+            clamp=_number(cds_clamp(progress, config.cds), image),
         ).loss
 
     def stereo(
@@ -213,7 +220,10 @@ class Supervision:
         progress: float,
         generator: torch.Generator,
     ) -> Float[Tensor, ""]:
-        """L_3D-SDS (Eq. 10) of views in [0, 1]; the latent term is a sum."""
+        """L_3D-SDS (Eq. 10) of views in [0, 1]; the latent term is a sum.
+
+        With `w_img_3d` above 0 an image term is added, which is ours.
+        """
         b = len(image)
         assert self.condition.stereo is not None
         return guide(
@@ -225,7 +235,7 @@ class Supervision:
             reference_latent=self.condition.stereo.latent,
             cfg_scale=_number(config.cfg_3d, image),
             weight=image.new_ones(b),
-            **_image_term(config, image),
+            **_image_term("sds3d", config, image),
         ).loss
 
     def token(self, cameras: Cameras) -> Float[Tensor, "b 1 d"]:
@@ -242,9 +252,12 @@ class Supervision:
     ) -> Float[Tensor, ""]:
         """L_MS (Eq. 2) over 1 + 2n images per view, divided by their number: in [−1, 1]."""
         n = config.ms_augmentations
-        drawn = draw_augmentations(len(image), n, generator)
+        drawn = draw_augmentations(len(image), n, config.augment, generator)
         augmented = augment(image, drawn, self._clip_size)
-        weight = ms_weights(len(image), n, device=image.device)
+        weight = ms_weights(
+            len(image), n, w_g=config.augment.w_g, w_l=config.augment.w_l, w_z=config.augment.w_z,
+            device=image.device,
+        )  # fmt: skip
         return guide(
             self._step("ms"), augmented, c_m=self.condition.c_m, weight=weight / weight.sum()
         ).loss
@@ -256,14 +269,18 @@ class Supervision:
     def _timesteps(
         self, config: GuidanceConfig, progress: float, b: int, generator: torch.Generator
     ) -> Tensor:
+        if config.timesteps == "uniform":
+            return uniform_timesteps(b, t_min=config.t_min, t_max=config.t_max, generator=generator)
         return annealed_timesteps(
             progress, b, t_min=config.t_min, t_max=config.t_max, generator=generator,
             jitter=config.t_jitter,
         )  # fmt: skip
 
 
-def _image_term(config: GuidanceConfig, like: Tensor) -> dict[str, Tensor]:
-    return {"w_img": _number(config.w_img, like)} if config.w_img > 0 else {}
+def _image_term(name: str, config: GuidanceConfig, like: Tensor) -> dict[str, Tensor]:
+    """The feed of a step's image term, if it has one."""
+    weight = image_weight(name, config)
+    return {"w_img": _number(weight, like)} if weight > 0 else {}
 
 
 def _number(value: float, like: Tensor) -> Float[Tensor, ""]:

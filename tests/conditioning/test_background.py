@@ -8,6 +8,7 @@ from xbind.conditioning.background import NoObject, cut_out
 from xbind.conditioning.errors import PromptError
 from xbind.conditioning.foreground import find_foreground
 from xbind.conditioning.reference_view import sampled_mask
+from xbind.presets import ReferenceConfig
 
 SIZE = 128
 Y, X = np.mgrid[:SIZE, :SIZE] / (SIZE - 1) * 2 - 1
@@ -82,12 +83,14 @@ def test_what_cannot_be_told_is_refused(background, why):
     image = picture(background, OBJECTS["disc"])
     with pytest.raises(NoObject, match=why):
         cut_out(image)
-    assert sampled_mask(torch.from_numpy(image)) is None
+    assert sampled_mask(torch.from_numpy(image), ReferenceConfig()) is None
 
 
 def test_a_sampled_view_on_grey_has_a_mask():
     inside = OBJECTS["ring"]
-    mask = sampled_mask(torch.from_numpy(picture(BACKGROUNDS["from dark to light"], inside)))
+    mask = sampled_mask(
+        torch.from_numpy(picture(BACKGROUNDS["from dark to light"], inside)), ReferenceConfig()
+    )
     assert mask.shape == (1, SIZE, SIZE)
     assert overlap(mask[0].numpy() > 0.5, inside) > 0.93
 

@@ -35,7 +35,7 @@ def picture(inside, colour=(0.8, 0.1, 0.1)):
 def test_the_mask_is_the_object_without_specks_and_with_its_hole():
     ring = disc(20) & ~disc(8)
     speck = disc(1.5, (5, 5))
-    mask = sampled_mask(picture(ring | speck))
+    mask = sampled_mask(picture(ring | speck), CONFIG)
     assert mask.shape == (1, 64, 64)
     assert (mask[0] > 0).logical_xor(ring).float().mean() < 0.02  # opening rounds the outline
     assert mask[0, 32, 32] == 0
@@ -52,7 +52,7 @@ def test_the_mask_is_the_object_without_specks_and_with_its_hole():
     ids=["nothing", "fills the border", "a speck"],
 )
 def test_no_mask_where_there_is_no_object_on_white(image):
-    assert sampled_mask(image) is None
+    assert sampled_mask(image, CONFIG) is None
 
 
 def pose(elevation, azimuth, sure=1.0):
@@ -101,7 +101,7 @@ IMAGES = torch.stack([picture(disc(r)) for r in (12, 60, 20, 16)])
 
 def test_the_best_cosine_with_a_usable_mask_wins(monkeypatch):
     view = reference(monkeypatch, bundle_of(IMAGES, [0.5, 0.9, 0.7, 0.6], None))
-    assert view.mask.sum() == sampled_mask(IMAGES[2]).sum()  # 0.9 fills its border
+    assert view.mask.sum() == sampled_mask(IMAGES[2], CONFIG).sum()  # 0.9 fills its border
     assert float(view.camera.elevation_deg) == 0.0
     outside = view.image[0][:, view.mask[0, 0] == 0]
     assert torch.equal(outside, torch.ones_like(outside))
@@ -111,7 +111,7 @@ def test_a_pose_that_shows_more_outweighs_a_small_difference(monkeypatch):
     poses = torch.cat([pose(15, 40), pose(0, 0), pose(15, 180), pose(-45, 180)])
     bundle = bundle_of(IMAGES, [0.69, 0.0, 0.70, 0.60], poses)
     view = reference(monkeypatch, bundle, replace(CONFIG, w_pose=0.5))
-    assert view.mask.sum() == sampled_mask(IMAGES[0]).sum()
+    assert view.mask.sum() == sampled_mask(IMAGES[0], CONFIG).sum()
     # the estimator is asked again, about the picture that was chosen and cleaned
     assert float(view.camera.elevation_deg) == pytest.approx(15.0, abs=1e-4)
     assert float(view.camera.azimuth_deg) == pytest.approx(40.0, abs=1e-4)
@@ -122,9 +122,9 @@ def test_an_outline_that_shows_parts_outweighs_a_small_difference(monkeypatch):
     handle = disc(9, (32, 48)) & ~disc(5, (32, 48)) & ~cup
     images = torch.stack([picture(x) for x in (cup, cup | handle, disc(20))])
     bundle = bundle_of(images, [0.70, 0.69, 0.60], None)
-    assert reference(monkeypatch, bundle).mask.sum() == sampled_mask(images[0]).sum()
+    assert reference(monkeypatch, bundle).mask.sum() == sampled_mask(images[0], CONFIG).sum()
     view = reference(monkeypatch, bundle, replace(CONFIG, w_parts=1.0))
-    assert view.mask.sum() == sampled_mask(images[1]).sum()
+    assert view.mask.sum() == sampled_mask(images[1], CONFIG).sum()
 
 
 def test_a_part_that_hangs_on_a_faint_edge_is_none(monkeypatch):
@@ -138,17 +138,19 @@ def test_a_part_that_hangs_on_a_faint_edge_is_none(monkeypatch):
 
 
 def test_intricacy_in_closed_form():
-    assert intricacy(disc(24)[None].float()) == pytest.approx(1, abs=0.02)
+    assert intricacy(disc(24)[None].float(), 3.0) == pytest.approx(1, abs=0.02)
     ring = disc(24) & ~disc(12)
-    assert intricacy(ring[None].float()) == pytest.approx(36 / math.sqrt(24**2 - 12**2), abs=0.05)
+    assert intricacy(ring[None].float(), 3.0) == pytest.approx(
+        36 / math.sqrt(24**2 - 12**2), abs=0.05
+    )
     bar = torch.zeros(1, 64, 64)
     bar[0, 10:50, 10:20] = 1  # crossed by 2 · 50 straight lines, and 2 · 49 of each slanted kind
     length = math.pi / 8 * (100 + 196 / math.sqrt(2))
-    assert intricacy(bar) == pytest.approx(length / math.sqrt(1600 * math.pi), abs=1e-6)
+    assert intricacy(bar, 3.0) == pytest.approx(length / math.sqrt(1600 * math.pi), abs=1e-6)
     bar[0, 30] = 0  # two pieces now, of 200 and 190 pixels
     length = math.pi / 8 * (118 + 228 / math.sqrt(2))
     wanted = length / math.sqrt(4 * math.pi * 390) - 3 * 190 / 390
-    assert intricacy(bar) == pytest.approx(wanted, abs=1e-6)
+    assert intricacy(bar, 3.0) == pytest.approx(wanted, abs=1e-6)
 
 
 def test_an_azimuth_is_only_believed_when_the_estimator_is_sure(monkeypatch):

@@ -27,20 +27,13 @@ from xbind.errors import XBindError
 from xbind.files import atomic_write, disk_errors
 from xbind.kernels import interpolate, rasterize
 from xbind.mesh.mesh import Mesh
+from xbind.scene_config import UnwrapConfig
 
 ColourField = Callable[[Float[Tensor, "p 3"]], Float[Tensor, "p 3"]]
 """Colour in [0, 1] at world positions."""
 
 CHUNK = 65_536
 """Positions for which a colour field is asked at a time."""
-CHART_COST = 8.0
-"""How far a chart may grow before xatlas cuts it (its default is 2): fewer charts, fewer seams."""
-RELAX_PASSES = 3
-"""Passes that even out the triangles before unwrapping: 8 charts where there were 324."""
-GUTTER_PX = 4
-"""Empty texels between charts."""
-USED_SHARE = 0.8
-"""xatlas exceeds the side it is asked for by about a quarter; ask for this share of it."""
 
 _TEXTURE, _MATERIAL, _MESH = "texture.png", "mesh.mtl", "mesh.obj"
 
@@ -63,7 +56,7 @@ class UnwrappedMesh:
     """Place in the texture in [0, 1]: to the right, and *down* from row 0."""
 
 
-def unwrap(mesh: Mesh, size: int = 512) -> UnwrappedMesh:
+def unwrap(mesh: Mesh, size: int, config: UnwrapConfig | None = None) -> UnwrappedMesh:
     """Lay a mesh out flat with xatlas. The same mesh gives the same layout.
 
     What is laid out is a copy with evened triangles: the slivers of marching tetrahedra, whose
@@ -72,6 +65,7 @@ def unwrap(mesh: Mesh, size: int = 512) -> UnwrappedMesh:
     Args:
         mesh: any triangles; about 1 s for 10 000 of them, more if the surface is rough.
         size: side of the texture in pixels, from which the gaps between charts follow.
+        config: of xatlas and of what it is given; None for that of the preset `default`.
 
     Raises:
         MeshFileError: the mesh has no faces.
@@ -81,12 +75,15 @@ def unwrap(mesh: Mesh, size: int = 512) -> UnwrappedMesh:
             "There is no mesh to export: it has 0 faces.\n"
             "Lower the density threshold of the conversion, or run the phases before for longer."
         )
+    config = config or UnwrapConfig()
     mesh = Mesh(mesh.vertices.detach().cpu().float(), mesh.faces.cpu())
     atlas = xatlas.Atlas()
-    atlas.add_mesh(_relaxed(mesh).vertices.numpy(), mesh.faces.numpy().astype(np.uint32))
+    atlas.add_mesh(
+        _relaxed(mesh, config.relax_passes).vertices.numpy(), mesh.faces.numpy().astype(np.uint32)
+    )
     charts, pack = xatlas.ChartOptions(), xatlas.PackOptions()
-    charts.max_cost = CHART_COST
-    pack.resolution, pack.padding = round(USED_SHARE * size), GUTTER_PX
+    charts.max_cost = config.chart_cost
+    pack.resolution, pack.padding = round(config.used_share * size), config.gutter_px
     atlas.generate(charts, pack)
     source, faces, uv = atlas[0]
     origin = torch.from_numpy(source.astype(np.int64))
@@ -98,9 +95,7 @@ def unwrap(mesh: Mesh, size: int = 512) -> UnwrappedMesh:
     )
 
 
-def bake(
-    unwrapped: UnwrappedMesh, colour_at: ColourField, size: int = 512
-) -> UInt8[Tensor, "s s 3"]:
+def bake(unwrapped: UnwrappedMesh, colour_at: ColourField, size: int) -> UInt8[Tensor, "s s 3"]:
     """Paint a texture with a colour field, evaluated where each texel's centre lies on the surface.
 
     A triangle that misses all centres still colours the texels of its corners and its middle.
@@ -146,11 +141,11 @@ def _texel_positions(
     return positions, is_inside
 
 
-def _relaxed(mesh: Mesh) -> Mesh:
+def _relaxed(mesh: Mesh, passes: int) -> Mesh:
     """Move each vertex within the surface, half way to the middle of its neighbours, repeatedly."""
     start, end = mesh.edges().unbind(1)
     uses = torch.bincount(torch.cat([start, end]), minlength=len(mesh.vertices)).clamp_min(1)
-    for _ in range(RELAX_PASSES):
+    for _ in range(passes):
         edge = mesh.vertices[end] - mesh.vertices[start]
         sums = torch.zeros_like(mesh.vertices).index_add(0, start, edge).index_add(0, end, -edge)
         step, normals = sums / (2 * uses[:, None]), mesh.vertex_normals()
