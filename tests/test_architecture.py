@@ -46,7 +46,7 @@ ALLOWED = {
     "conditioning": {"models", "config"} | BASE,
     "conditioning.prompt": {"models", "config", "frozen"} | BASE,
     "conditioning.reference_view": {"cameras", "presets", "savings"} | PRIORS | BASE,
-    "mesh": {"cameras"} | OPERATORS | BASE,
+    "mesh": {"cameras", "config"} | OPERATORS | BASE,
     "regularizers": {"mesh"} | OPERATORS | BASE,
     "nerf": {"cameras"} | OPERATORS | BASE,
     "guidance": {"models"} | OPERATORS | BASE,

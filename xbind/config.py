@@ -153,6 +153,12 @@ class FilesConfig:
             raise ValueError(
                 f"--height must be between {low:g} and {high:g} metres, got {self.height}"
             )
+        for name, choices in (("material", Material), ("pivot", Pivot)):
+            if getattr(self, name) not in (None, *get_args(choices)):
+                raise ValueError(
+                    f"--{name} wants one of {', '.join(get_args(choices))}, "
+                    f"got {getattr(self, name)!r}"
+                )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,7 +13,13 @@ import torch
 
 from xbind.compiled import FrozenHalf, Part, compile_run, runs_in_engines
 from xbind.conditioning.prompt import EncodedPrompt, encode_prompt
-from xbind.config import EngineChoice, GenerateConfig, PromptConfig, parts_named
+from xbind.config import (
+    EngineChoice,
+    FilesConfig,
+    GenerateConfig,
+    PromptConfig,
+    parts_named,
+)
 from xbind.devices import choose_device
 from xbind.engine.store import EngineStore, engines_folder
 from xbind.errors import XBindError
@@ -24,7 +30,7 @@ from xbind.mesh.mesh import Mesh
 from xbind.methods import method_named
 from xbind.models.bundle import load_manifest
 from xbind.nerf.field import FieldConfig, HashField
-from xbind.outputs import write_outputs
+from xbind.outputs import DEFAULTS, provenance, write_outputs
 from xbind.phase1 import Phase1, read_phase1
 from xbind.phases.coarse import CoarsePhase
 from xbind.phases.geometry import GeometryPhase, convert
@@ -40,7 +46,7 @@ from xbind.progress import (
     peak_memory_bytes,
 )
 from xbind.report import MeshFacts, write_report
-from xbind.run import RunFolder, open_run
+from xbind.run import RunError, RunFolder, open_run
 from xbind.savings import Savings
 from xbind.supervision import Condition, Supervision, make_condition
 
@@ -104,10 +110,15 @@ def generate(config: GenerateConfig, reporter: Reporter) -> RunResult:
                 found["device"] = "cpu"
             choice = started_with if config.engine == "auto" else config.engine
             _check_same(found, wanted | {"engine": choice})
+            files = _files(config, found.get("files", {}))
             compiled = _compile(config, choice, method, bundle, reporter, device)
+            if found.get("files") != dataclasses.asdict(files):
+                folder.write_config(found | {"files": dataclasses.asdict(files)})
         else:
-            folder.write_config(wanted | {"engine": compiled.backend})
-        run = _Run(config, method, compiled, folder, reporter, prompt or phase1, device)
+            files = _files(config, {})
+            wanted |= {"engine": compiled.backend, "files": dataclasses.asdict(files)}
+            folder.write_config(wanted)
+        run = _Run(config, method, compiled, folder, reporter, prompt or phase1, device, files)
         outputs = run.finish()
     seconds = time.monotonic() - started
     reporter.finished(outputs, seconds)
@@ -197,6 +208,22 @@ def _run_config(config: GenerateConfig, method: MethodConfig, digest: str) -> di
     }
 
 
+def _files(config: GenerateConfig, found: Mapping[str, Any]) -> FilesConfig:
+    """How the files are written: as asked for, else as the run was started, else the defaults.
+
+    Raises:
+        RunError: what the run was started with is damaged.
+    """
+    asked = {k: x for k, x in dataclasses.asdict(config.files).items() if x is not None}
+    try:
+        return dataclasses.replace(DEFAULTS, **{**found, **asked})
+    except (TypeError, ValueError) as error:
+        raise RunError(
+            f"{config.out / 'config.json'} is damaged: its 'files' are {found!r} ({error}).\n"
+            f"Start the run again with --overwrite, or in another folder with --out."
+        ) from error
+
+
 def _set(numbers: dict[str, Any]) -> dict[str, Any]:
     """Without what is not set: a run goes on with a version that knows more settings."""
     return {k: _set(x) if isinstance(x, dict) else x for k, x in numbers.items() if x is not None}
@@ -243,8 +270,9 @@ class _Run:
         reporter: Reporter,
         start: EncodedPrompt | Phase1 | None,
         device: torch.device,
+        files: FilesConfig,
     ) -> None:
-        self.device = device
+        self.device, self.files = device, files
         self.config, self.method, self.compiled = config, method, compiled
         self.folder, self.reporter = folder, reporter
         self.generator = self._generator(0)
@@ -314,7 +342,10 @@ class _Run:
         with self._timed("files"):  # on the CPU, as the libraries that unwrap and write are
             mesh = mesh.to("cpu")
             texture.field.to("cpu")
-            outputs = write_outputs(self.folder.path, mesh, texture.colour_at, method)
+            about = provenance(self.config, self.compiled.bundle.manifest.name)
+            outputs = write_outputs(
+                self.folder.path, mesh, texture.colour_at, method, self.files, about
+            )
         parts = [f"{part} {format_seconds(took)}" for part, took in self.seconds.items()]
         if self.device.type == "cuda":
             peak = torch.cuda.max_memory_allocated(self.device)

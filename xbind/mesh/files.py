@@ -8,7 +8,6 @@ texture: it is written as unlit unless asked otherwise.
 """
 
 import json
-import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -33,7 +32,7 @@ from xbind.files import atomic_write, disk_errors
 from xbind.kernels import interpolate, rasterize
 from xbind.mesh.gltf import GENERATOR, complete, with_checksum
 from xbind.mesh.mesh import Mesh
-from xbind.mesh.placement import MeshFileError, Placement, y_up
+from xbind.mesh.placement import IN_PLACE, MeshFileError, Placement, y_up
 
 ColourField = Callable[[Float[Tensor, "p 3"]], Float[Tensor, "p 3"]]
 """Colour in [0, 1] at world positions."""
@@ -58,7 +57,7 @@ class FileInfo:
 
     material: Material = "unlit"
     """`unlit`: viewers show the texture as it is; `lit`: they light it, as a rough surface."""
-    placement: Placement = Placement()
+    placement: Placement = IN_PLACE
     about: Mapping[str, Any] = field(default_factory=dict)
     """Where the object came from: plain data, written into `extras.xbind` and as OBJ comments."""
 
@@ -249,14 +248,6 @@ def write_obj(
     corners = (unwrapped.faces + 1).tolist()
     lines += [f"f {a}/{a}/{a} {b}/{b}/{b} {c}/{c}/{c}" for a, b, c in corners]
     _write(folder / _MESH, ("\n".join(lines) + "\n").encode())
-
-
-def printable(text: str) -> str:
-    """Text on one line, without control characters and undecodable bytes (as U+FFFD)."""
-    return "".join(
-        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in ("Cc", "Cs") else c
-        for c in " ".join(text.split())
-    )
 
 
 def _mtl(material: Material) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import xbind
 from xbind.config import Material
-from xbind.mesh.placement import Placement
+from xbind.mesh.placement import IN_PLACE, Placement
 
 UNLIT = "KHR_materials_unlit"
 """Extension of a material whose colour is shown as it is, without lights."""
@@ -113,7 +113,7 @@ def placement_in(document: Mapping[str, Any]) -> Placement:
         ValueError: it is not a placement.
     """
     found = _within(document, "scenes", 0, "extras", ROOT, "placement")
-    return Placement() if found is None else Placement.from_plain(found)
+    return IN_PLACE if found is None else Placement.from_plain(found)
 
 
 def _sum_field(digest: str) -> bytes:

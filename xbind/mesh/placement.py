@@ -60,9 +60,11 @@ class Placement:
         raise ValueError(f"no placement: {value!r}")
 
 
-def place(
-    vertices: Float[Tensor, "v 3"], pivot: Pivot, height: float | None = None
-) -> Placement:
+IN_PLACE = Placement()
+"""Leaves the object where it is in the scene."""
+
+
+def place(vertices: Float[Tensor, "v 3"], pivot: Pivot, height: float | None = None) -> Placement:
     """Returns the placement that puts the pivot of an object at the file's origin.
 
     Args:
