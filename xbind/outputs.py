@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import xbind
 from xbind.cameras import orbit
 from xbind.config import FilesConfig, GenerateConfig, PromptConfig, parts_named
 from xbind.mesh.files import FileInfo, bake, unwrap, write_glb, write_obj
@@ -72,7 +71,6 @@ def provenance(config: GenerateConfig, bundle: str) -> dict[str, Any]:
     """
     parts = list(parts_named(config.without))
     return {
-        "version": xbind.__version__,
         "prompt": _prompt(config.prompt),
         "seed": config.seed,
         "preset": printable(config.preset),

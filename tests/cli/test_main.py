@@ -108,6 +108,7 @@ def test_the_public_flags_are_these(capsys):
         *("--video", "--thermal", "--imu", "--video-weight", "--thermal-weight", "--imu-weight"),
         *("--seed", "--out", "--preset", "--bundle", "--device", "--engine", "--precision"),
         *("--threads", "--resume", "--overwrite", "--without", "--phase2-loss", "--from-phase1"),
+        *("--material", "--pivot", "--height"),
         "--vram",
     }
 

@@ -46,8 +46,9 @@ def complete(
         about: plain data on where the object came from.
     """
     tree["asset"] |= {"generator": GENERATOR, "extras": {_SUM: _NO_SUM}}
+    known = {"version": xbind.__version__, **about}
     tree["scenes"][0]["extras"] = {
-        ROOT: {**about, "material": material, "placement": placement.plain()}
+        ROOT: {**known, "material": material, "placement": placement.plain()}
     }
     # Charts end close to the texture's border: repeating would mix in the opposite one.
     tree["samplers"] = [
