@@ -9,6 +9,7 @@ from PIL import Image
 from xbind.cli import evaluate
 from xbind.cli.eval_configs import EvalConfig, EvalReportConfig, EvalRunConfig
 from xbind.cli.main import main, parse
+from xbind.evaluation import judging
 from xbind.mini import calibration
 
 QUICK = "--preset probe --engine eager"
@@ -86,7 +87,7 @@ def test_nothing_is_made_or_judged_twice(evaluated, monkeypatch, capsys):
     out, words = evaluated
     before = (out / "scores.jsonl").read_bytes()
     monkeypatch.setattr(evaluate, "generate", None)
-    monkeypatch.setattr(evaluate, "judge_run", None)
+    monkeypatch.setattr(judging, "judge_run", None)
     monkeypatch.setattr(evaluate, "calibrate", None)
     run(words)
     run(str(out))
