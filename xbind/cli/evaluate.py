@@ -61,7 +61,7 @@ def evaluate(config: EvalConfig) -> None:
     outcome = judge_all(found, folder, panel, _say)
     total = len(found.finished) + len(found.unfinished)
     if not outcome.judged:
-        raise XBindError(f"None of {total} runs was judged.\n{outcome.reasons()}")
+        raise XBindError(f"No run was judged.\n{outcome.reasons()}")
     names = {run.name for run in outcome.judged}
     rows = [row for row in folder.rows() if row["object"] in names]
     shown = [run for run in outcome.judged if mesh_digest(run)]
