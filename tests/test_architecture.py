@@ -50,7 +50,7 @@ ALLOWED = {
     "conditioning.prompt": {"models", "config", "frozen"} | BASE,
     "conditioning.understood": {"models", "config", "frozen"} | BASE,
     "conditioning.reference_view": {"cameras", "presets", "savings"} | PRIORS | BASE,
-    "mesh": {"cameras", "scene_config"} | OPERATORS | BASE,
+    "mesh": {"cameras", "config", "scene_config"} | OPERATORS | BASE,
     "regularizers": {"mesh", "method_config"} | OPERATORS | BASE,
     "nerf": {"cameras", "scene_config"} | OPERATORS | BASE,
     "guidance": {"models", "method_config"} | OPERATORS | BASE,

@@ -19,7 +19,7 @@ from tests.support.watcher import Watcher
 from xbind import pipeline
 from xbind.conditioning.image import SquareImage
 from xbind.conditioning.prompt import EncodedPrompt
-from xbind.config import IMAGE_OPTIONS, GenerateConfig, PromptConfig
+from xbind.config import IMAGE_OPTIONS, FilesConfig, GenerateConfig, PromptConfig
 from xbind.pipeline import NoReferenceView, ResumeMismatch, _pose_origin, generate
 from xbind.run import RunError
 
@@ -87,6 +87,54 @@ def test_config_holds_what_decides_the_result(finished):
     assert held["prompt"]["text"] == "a red mug"
     assert held["seed"] == 0
     assert held["method"]["coarse"]["steps"] == 12
+    assert held["files"] == {"material": "unlit", "pivot": "base", "height": None}
+
+
+def about(out):
+    """Metadata of a run's GLB, and the bounds of its mesh."""
+    scene = trimesh.load(out / "mesh.glb")
+    return scene.metadata["xbind"], scene.bounds
+
+
+def test_the_mesh_stands_on_the_ground_and_says_where_it_came_from(finished):
+    known, bounds = about(finished[0])
+    assert bounds[0, 1] == 0
+    np.testing.assert_allclose(bounds.mean(0)[[0, 2]], 0, atol=1e-6)
+    expected = {"prompt": {"text": "a red mug"}, "seed": 0, "preset": "smoke", "bundle": "mini"}
+    assert known.items() >= expected.items()
+    assert (finished[0] / "mesh.mtl").read_text().count("illum 0") == 1
+
+
+def test_resume_writes_the_files_as_asked_and_keeps_what_is_not_asked_for(finished, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(finished[0], out)
+    files = FilesConfig(material="lit", pivot="center", height=0.1)
+    watcher = Watcher()
+    generate(config(out, resume=True, files=files), watcher)
+    assert not watcher.steps
+    known, bounds = about(out)
+    assert known["material"] == "lit"
+    np.testing.assert_allclose(bounds[:, 1], [-0.05, 0.05], rtol=1e-6)
+    generate(config(out, resume=True, files=FilesConfig(pivot="base")), Watcher())
+    known, bounds = about(out)
+    assert known["material"] == "lit"
+    np.testing.assert_allclose(bounds[:, 1], [0, 0.1], rtol=1e-6)
+    held = json.loads((out / "config.json").read_text())
+    assert held["files"] == {"material": "lit", "pivot": "base", "height": 0.1}
+    del held["files"]  # a run that was started before there were such settings
+    (out / "config.json").write_text(json.dumps(held))
+    generate(config(out, resume=True), Watcher())
+    assert mesh_bytes(out) == mesh_bytes(finished[0])
+
+
+@pytest.mark.parametrize("files", [{"pivot": "top"}, {"roof": 1}, 3, {"height": "tall"}])
+def test_damaged_settings_of_files_are_refused(finished, tmp_path, files):
+    out = tmp_path / "run"
+    shutil.copytree(finished[0], out)
+    held = json.loads((out / "config.json").read_text())
+    (out / "config.json").write_text(json.dumps(held | {"files": files}))
+    with pytest.raises(RunError, match=r"is damaged: its 'files'(.|\n)*--overwrite"):
+        generate(config(out, resume=True), Watcher())
 
 
 def test_says_and_keeps_what_the_prompt_is_understood_as(finished):

@@ -30,6 +30,15 @@ DeviceChoice = Literal["auto", "cpu", "cuda"]
 PlanarLoss = Literal["sds", "cds"]
 """Of the 2D prior: augmented SDS (Eq. 5), or CDS (Eq. 3)."""
 
+Material = Literal["unlit", "lit"]
+"""How viewers show the texture: as it is, or lit again."""
+
+Pivot = Literal["base", "center"]
+"""Where the origin of a mesh file lies: middle of the bounding box's bottom face, or its centre."""
+
+HEIGHT_RANGE_M = (1e-6, 1e6)
+"""Heights that a mesh file can be given; beyond them viewers run out of float32 and depth range."""
+
 Part = Literal["stereo", "planar", "three-phase", "ms"]
 """What an ablation (Fig. 7) leaves out."""
 
@@ -155,6 +164,35 @@ class PromptConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class FilesConfig:
+    """How the mesh files are written. No step of the run depends on it."""
+
+    material: Annotated[Optional[Material], tyro.conf.arg(metavar="{unlit,lit}")] = None  # noqa: UP045
+    """`unlit` (default): viewers show the texture as it is, since it holds the object's shading;
+    `lit`: they light it as well, which darkens what is dark already. With --resume, this and the
+    two below may differ from the run's: its files are then written again."""
+    pivot: Annotated[Optional[Pivot], tyro.conf.arg(metavar="{base,center}")] = None  # noqa: UP045
+    """Origin of the mesh files: `base` (default), the middle of the bounding box's bottom face, so
+    that the object stands on y = 0; or `center`, the middle of the box."""
+    height: Annotated[Optional[float], tyro.conf.arg(metavar="METRES")] = None  # noqa: UP045
+    """Height of the object in the mesh files, in metres; width and depth follow. By default one
+    scene unit is written as one metre, which makes objects about one metre tall."""
+
+    def __post_init__(self) -> None:
+        low, high = HEIGHT_RANGE_M
+        if self.height is not None and not low <= self.height <= high:
+            raise ValueError(
+                f"--height must be between {low:g} and {high:g} metres, got {self.height}"
+            )
+        for name, choices in (("material", Material), ("pivot", Pivot)):
+            if getattr(self, name) not in (None, *get_args(choices)):
+                raise ValueError(
+                    f"--{name} wants one of {', '.join(get_args(choices))}, "
+                    f"got {getattr(self, name)!r}"
+                )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class GenerateConfig:
     """Make one textured mesh from one prompt."""
 
@@ -201,6 +239,8 @@ class GenerateConfig:
     reference_only: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Stop when the prompt is encoded and the reference view is there: a look at what the prompt is
     understood as, in seconds. --resume then makes the object."""
+    files: Annotated[FilesConfig, tyro.conf.OmitArgPrefixes] = FilesConfig()
+    """How the mesh files are written."""
     resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Continue the run that is in --out."""
     overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False

@@ -15,7 +15,14 @@ from torch import Tensor
 from xbind.compiled import FrozenHalf, Part, compile_run, runs_in_engines
 from xbind.conditioning.contact_sheet import contact_sheet
 from xbind.conditioning.prompt import EncodedPrompt, encode_prompt
-from xbind.config import IMAGE_OPTIONS, EngineChoice, GenerateConfig, PromptConfig, parts_named
+from xbind.config import (
+    IMAGE_OPTIONS,
+    EngineChoice,
+    FilesConfig,
+    GenerateConfig,
+    PromptConfig,
+    parts_named,
+)
 from xbind.devices import choose_device
 from xbind.engine.store import EngineStore, engines_folder
 from xbind.errors import XBindError
@@ -26,7 +33,7 @@ from xbind.mesh.mesh import Mesh
 from xbind.methods import method_named
 from xbind.models.bundle import BundleManifest, load_manifest
 from xbind.nerf.field import HashField
-from xbind.outputs import write_outputs
+from xbind.outputs import DEFAULTS, provenance, write_outputs
 from xbind.phase1 import Phase1, read_phase1
 from xbind.phases.coarse import CoarsePhase
 from xbind.phases.geometry import GeometryPhase, convert
@@ -42,7 +49,7 @@ from xbind.progress import (
     peak_memory_bytes,
 )
 from xbind.report import MeshFacts, write_report
-from xbind.run import RunFolder, open_run, read_run_config
+from xbind.run import RunError, RunFolder, open_run, read_run_config
 from xbind.savings import Savings
 from xbind.supervision import Condition, Supervision, make_condition
 
@@ -120,14 +127,19 @@ def generate(config: GenerateConfig, reporter: Reporter) -> RunResult:
             if isinstance(found.get("prompt"), dict):  # from before these options were there
                 found["prompt"] = dict.fromkeys(IMAGE_OPTIONS) | found["prompt"]
             _check_same(found, wanted | {"engine": choice})
+            files = _files(config, found.get("files", {}))
             compiled = _compile(config, choice, method, bundle, reporter, device)
-            if started_with == "auto":
-                folder.write_config(found | {"engine": compiled.backend})
+            settled = {"engine": compiled.backend} if started_with == "auto" else {}
+            settled |= {"files": dataclasses.asdict(files)}
+            if found | settled != found or started_with == "auto":
+                folder.write_config(found | settled)
         else:
             engine = config.engine if config.reference_only else compiled.backend
-            record = wanted | {"engine": engine} | _understood(prompt, phase1)
+            files = _files(config, {})
+            record = wanted | {"engine": engine, "files": dataclasses.asdict(files)}
+            record |= _understood(prompt, phase1)
             folder.write_config(record | _foreground(prompt))
-        run = _Run(config, method, compiled, folder, reporter, prompt or phase1, device)
+        run = _Run(config, method, compiled, folder, reporter, prompt or phase1, device, files)
         if config.reference_only:
             outputs = run.reference_files()
             replaced = "--reference-only" + (" and --overwrite" if config.overwrite else "")
@@ -260,6 +272,22 @@ def _run_config(
     }
 
 
+def _files(config: GenerateConfig, found: Mapping[str, Any]) -> FilesConfig:
+    """How the files are written: as asked for, else as the run was started, else the defaults.
+
+    Raises:
+        RunError: what the run was started with is damaged.
+    """
+    asked = {k: x for k, x in dataclasses.asdict(config.files).items() if x is not None}
+    try:
+        return dataclasses.replace(DEFAULTS, **{**found, **asked})
+    except (TypeError, ValueError) as error:
+        raise RunError(
+            f"{config.out / 'config.json'} is damaged: its 'files' are {found!r} ({error}).\n"
+            f"Start the run again with --overwrite, or in another folder with --out."
+        ) from error
+
+
 def _set(numbers: dict[str, Any]) -> dict[str, Any]:
     """Without what is not set: a run goes on with a version that knows more settings."""
     return {k: _set(x) if isinstance(x, dict) else x for k, x in numbers.items() if x is not None}
@@ -306,8 +334,9 @@ class _Run:
         reporter: Reporter,
         start: EncodedPrompt | Phase1 | None,
         device: torch.device,
+        files: FilesConfig,
     ) -> None:
-        self.device = device
+        self.device, self.files = device, files
         self.config, self.method, self.compiled = config, method, compiled
         self.folder, self.reporter = folder, reporter
         self.generator = self._generator(0)
@@ -396,7 +425,10 @@ class _Run:
         with self._timed("files"):  # on the CPU, as the libraries that unwrap and write are
             mesh = mesh.to("cpu")
             texture.field.to("cpu")
-            outputs = write_outputs(self.folder.path, mesh, texture.colour_at, method)
+            about = provenance(self.config, self.compiled.bundle.manifest.name)
+            outputs = write_outputs(
+                self.folder.path, mesh, texture.colour_at, method, self.files, about
+            )
         parts = [f"{part} {format_seconds(took)}" for part, took in self.seconds.items()]
         if self.device.type == "cuda":
             peak = torch.cuda.max_memory_allocated(self.device)

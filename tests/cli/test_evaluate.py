@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 
 import pytest
 from PIL import Image
@@ -10,6 +11,7 @@ from tests.support.two_priors import two_priors
 from xbind.cli import evaluate
 from xbind.cli.eval_configs import EvalConfig, EvalReportConfig, EvalRunConfig
 from xbind.cli.main import main, parse
+from xbind.evaluation import judging
 from xbind.mini import calibration
 from xbind.models.bundle import load_manifest
 
@@ -90,7 +92,7 @@ def test_nothing_is_made_or_judged_twice(evaluated, monkeypatch, capsys):
     out, words = evaluated
     before = (out / "scores.jsonl").read_bytes()
     monkeypatch.setattr(evaluate, "generate", None)
-    monkeypatch.setattr(evaluate, "judge_run", None)
+    monkeypatch.setattr(judging, "judge_run", None)
     monkeypatch.setattr(evaluate, "calibrate", None)
     run(words)
     run(str(out))
@@ -107,6 +109,85 @@ def test_a_run_alone_is_judged_elsewhere_just_the_same(evaluated, tmp_path, monk
     lines = (evaluated[0] / "scores.jsonl").read_text().splitlines()
     [among] = [row for row in map(json.loads, lines) if row["object"] == "a_red_mug"]
     assert alone == among
+
+
+@pytest.fixture
+def several(evaluated, tmp_path):
+    """A run that can be judged, one of an unknown thing, one damaged, one without a mesh."""
+    for name in ("good", "unknown", "damaged", "unfinished"):
+        shutil.copytree(evaluated[0] / "a_red_mug", tmp_path / "runs" / name)
+    (tmp_path / "runs/unknown/target.json").unlink()
+    config = json.loads((tmp_path / "runs/unknown/config.json").read_text())
+    config["prompt"]["text"] = "a banana"
+    (tmp_path / "runs/unknown/config.json").write_text(json.dumps(config))
+    mesh = tmp_path / "runs/damaged/mesh.glb"
+    mesh.write_bytes(mesh.read_bytes()[:-100] + bytes(100))
+    (tmp_path / "runs/unfinished/mesh.glb").unlink()
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def quick_calibration(monkeypatch):
+    monkeypatch.setattr(evaluate, "calibrate", lambda *judges: {"real": {"objects": 1.0}})
+
+
+@pytest.mark.usefixtures("quick_calibration")
+def test_what_was_not_judged_is_named_and_counts_are_right(several, tmp_path, capsys):
+    out = tmp_path / "scores"
+    with pytest.raises(SystemExit) as leaving:
+        run(f"{several} --out {out}")
+    assert "1 of 4 runs could not be read: damaged" in str(leaving.value.code)
+    told = capsys.readouterr().out
+    assert "judged 1 of 4 runs" in told
+    assert "not judged unknown: its prompt, 'a banana', is not in the pool of 136" in told
+    assert "not judged damaged: " in told
+    assert "checksum differs" in told
+    assert "not judged unfinished: it is not finished" in told
+    rows = [json.loads(line) for line in (out / "scores.jsonl").read_text().splitlines()]
+    assert [row["object"] for row in rows] == ["good"]
+    means = json.loads((out / "means.json").read_text())
+    assert means["objects"] == 1
+    assert means["not_judged"].keys() == {"unknown", "damaged", "unfinished"}
+    lines = told.splitlines()
+    at = {name: k for k, line in enumerate(lines) for name in (" Chamfer", " components")
+          if line.startswith(name)}  # fmt: skip
+    assert lines[at[" Chamfer"] + 1].startswith(" … of real objects")
+    assert not lines[at[" components"] + 1].startswith(" …")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("unknown", "'a banana', is not in the pool of 136 prompts. The judge knows one colour"),
+        ("damaged", "or is damaged: changed since it was written"),
+        ("unfinished", "has no mesh.glb"),
+    ],
+)
+def test_a_run_that_cannot_be_judged_alone(several, tmp_path, name, message):
+    with pytest.raises(SystemExit) as leaving:
+        run(f"{several / name} --out {tmp_path / 'scores'}")
+    assert message in str(leaving.value.code)
+    assert not (tmp_path / "scores/means.json").exists()
+
+
+@pytest.mark.usefixtures("quick_calibration")
+def test_an_earlier_figure_of_a_run_that_is_not_judged_does_not_count(several, tmp_path):
+    out = tmp_path / "scores"
+    stale = {"object": "unknown", "kind": "text", "mesh": "", "judges": [], "figures": {"iou": 0.0}}
+    out.mkdir()
+    (out / "scores.jsonl").write_text(json.dumps(stale) + "\n")
+    with pytest.raises(SystemExit):
+        run(f"{several} --out {out}")
+    assert json.loads((out / "means.json").read_text())["all"]["iou"]["n"] == 1
+
+
+def test_other_runs_stay_out_of_a_folder_of_eval_run(evaluated, several):
+    before = (evaluated[0] / "means.json").read_bytes()
+    for paths in (f"{several}", f"{evaluated[0] / 'a_red_mug'}"):
+        with pytest.raises(SystemExit) as leaving:
+            run(f"{paths} --out {evaluated[0]}")
+        assert "an evaluation of its own list of prompts" in str(leaving.value.code)
+    assert (evaluated[0] / "means.json").read_bytes() == before
 
 
 def test_the_report_goes_to_the_screen_and_into_a_document(evaluated, tmp_path, capsys):

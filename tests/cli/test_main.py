@@ -86,6 +86,10 @@ def test_given_names_the_modalities_in_their_order():
         ("generate --text x --precision float16 --engine eager --device cpu", "--engine is eager"),
         ("generate --text x --preset ''", "--preset is empty"),
         ("generate --text x --device tpu", "tpu"),
+        ("generate --text x --height 0", "--height must be between 1e-06 and 1e+06 metres"),
+        ("generate --text x --height nan", "--height must be between"),
+        ("generate --text x --pivot top", "top"),
+        ("generate --text x --material shiny", "shiny"),
         ("generate --text x --prest fast", "Perhaps you meant"),
         ("generate --image", "Missing value"),
         ("bundle", "no command 'bundle'"),
@@ -120,6 +124,7 @@ def test_the_public_flags_are_these(capsys):
         *("--threads", "--reference-only", "--resume", "--overwrite", "--without"),
         *("--phase2-loss", "--from-phase1", "--vram", "--prior-3d"),
         *("--mask", "--matting-weights", "--elevation", "--azimuth"),
+        *("--material", "--pivot", "--height"),
     }
 
 

@@ -46,6 +46,28 @@ def test_methods_stand_below_each_other_with_mean_error_and_number(tmp_path):
     assert "`xbind eval run --out a`" in text
 
 
+def test_real_objects_are_averaged_over_all_prompts_even_if_a_method_failed(tmp_path):
+    def scored(path, rows):
+        evaluation(path)
+        (path / "scores.jsonl").unlink()
+        for name, figures in rows.items():
+            row = {"object": name, "kind": "text", "mesh": "m", "judges": ["judge"]}
+            failure = None if figures else "no surface"
+            figures = figures or {"clip_r": 0.0}
+            EvaluationFolder(path).append(row | {"figures": figures, "failure": failure})
+        return read_result(path)
+
+    one = {"clip_r": 1.0, "iou": 0.5, "iou_real": 0.9}
+    two = {"clip_r": 1.0, "iou": 0.5, "iou_real": 0.7}
+    text = to_markdown(
+        [
+            scored(tmp_path / "a", {"p0": one, "p1": None}),
+            scored(tmp_path / "b", {"p0": None, "p1": two}),
+        ]
+    )
+    assert cells(text, "real objects") == ["real objects", "0.800"]
+
+
 @pytest.mark.parametrize(
     ("settings", "name"),
     [

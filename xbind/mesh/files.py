@@ -1,14 +1,18 @@
 """Mesh files: unwrap, bake the colours into a texture, write GLB and OBJ.
 
-Files are y-up, as glTF asks for: a point (x, y, z) of our z-up frame is written as (y, z, x), a
-rotation that turns the front from +x to +z and the top from +z to +y. Colours are stored as they
-are, the values of the rendered images; no transfer curve is applied.
+Files are y-up, as glTF asks for: a point (x, y, z) of our z-up frame becomes (y, z, x), a rotation
+that turns the front from +x to +z and the top from +z to +y; a `Placement` then shifts and scales
+it. Colours are stored as they are, the values of the rendered images; no transfer curve is applied.
+Rendered images hold the light that the networks saw in their training pictures, and so does the
+texture: it is written as unlit unless asked otherwise.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,10 +27,12 @@ from trimesh.exchange.gltf import export_glb
 from trimesh.visual import TextureVisuals
 from trimesh.visual.material import PBRMaterial
 
-from xbind.errors import XBindError
+from xbind.config import Material
 from xbind.files import atomic_write, disk_errors
 from xbind.kernels import interpolate, rasterize
+from xbind.mesh.gltf import GENERATOR, complete, with_checksum
 from xbind.mesh.mesh import Mesh
+from xbind.mesh.placement import IN_PLACE, MeshFileError, Placement, y_up
 from xbind.scene_config import UnwrapConfig
 
 ColourField = Callable[[Float[Tensor, "p 3"]], Float[Tensor, "p 3"]]
@@ -38,8 +44,15 @@ CHUNK = 65_536
 _TEXTURE, _MATERIAL, _MESH = "texture.png", "mesh.mtl", "mesh.obj"
 
 
-class MeshFileError(XBindError):
-    """A mesh that cannot be exported."""
+@dataclass(frozen=True, slots=True)
+class FileInfo:
+    """What a mesh file says beside its geometry and texture, and where the object stands in it."""
+
+    material: Material = "unlit"
+    """`unlit`: viewers show the texture as it is; `lit`: they light it, as a rough surface."""
+    placement: Placement = IN_PLACE
+    about: Mapping[str, Any] = field(default_factory=dict)
+    """Where the object came from: plain data, written into `extras.xbind` and as OBJ comments."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,12 +167,26 @@ def _relaxed(mesh: Mesh, passes: int) -> Mesh:
     return mesh
 
 
-def write_glb(path: Path, unwrapped: UnwrappedMesh, texture: UInt8[Tensor, "s s 3"]) -> None:
+def write_glb(
+    path: Path,
+    unwrapped: UnwrappedMesh,
+    texture: UInt8[Tensor, "s s 3"],
+    info: FileInfo | None = None,
+) -> None:
     """Write one glTF binary: rough, not metallic, single-sided, with the texture inside.
+
+    `xbind.mesh.gltf` says which metadata it holds.
+
+    Args:
+        path: the file.
+        unwrapped: the surface, in the scene's frame.
+        texture: its colours.
+        info: material, placement and metadata; by default unlit, in place, without any.
 
     Raises:
         DiskError: the file cannot be written. An earlier file is then still whole.
     """
+    info = info or FileInfo()
     material = PBRMaterial(
         name="surface",
         baseColorTexture=Image.fromarray(texture.numpy()),
@@ -169,42 +196,68 @@ def write_glb(path: Path, unwrapped: UnwrappedMesh, texture: UInt8[Tensor, "s s 
     )
     uv = _upward(unwrapped.uv)
     surface = trimesh.Trimesh(
-        vertices=_y_up(unwrapped.vertices),
+        vertices=info.placement.apply(y_up(unwrapped.vertices)),
         faces=unwrapped.faces.numpy(),
-        vertex_normals=_y_up(unwrapped.normals),
+        vertex_normals=y_up(unwrapped.normals),
         visual=TextureVisuals(uv=uv, material=material),
         process=False,  # keep every vertex, in its order
     )
     scene = trimesh.Scene(surface)
-    glb: bytes = export_glb(scene, include_normals=True)
-    _write(path, glb)
+
+    def finish(tree: dict[str, Any]) -> None:
+        complete(tree, info.material, info.placement, info.about)
+
+    glb: bytes = export_glb(scene, include_normals=True, tree_postprocessor=finish)
+    _write(path, with_checksum(glb))
 
 
-def write_obj(folder: Path, unwrapped: UnwrappedMesh, texture: UInt8[Tensor, "s s 3"]) -> None:
-    """Write mesh.obj with mesh.mtl and texture.png beside it.
+def write_obj(
+    folder: Path,
+    unwrapped: UnwrappedMesh,
+    texture: UInt8[Tensor, "s s 3"],
+    info: FileInfo | None = None,
+) -> None:
+    """Write mesh.obj with mesh.mtl and texture.png beside it; the same geometry as the GLB.
+
+    An unlit material has illumination model 0, "color on and ambient off": Kd is the colour.
+
+    Args:
+        folder: made if it is not there.
+        unwrapped: the surface, in the scene's frame.
+        texture: its colours.
+        info: material, placement and metadata; by default unlit, in place, without any.
 
     Raises:
         DiskError: a file cannot be written. Each file is then whole, old or new.
     """
+    info = info or FileInfo()
     png = BytesIO()
     Image.fromarray(texture.numpy()).save(png, "PNG")
     _write(folder / _TEXTURE, png.getvalue())
-    _write(
-        folder / _MATERIAL,
-        f"newmtl surface\nKa 0 0 0\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {_TEXTURE}\n".encode(),
-    )
-    lines = [f"mtllib {_MATERIAL}", "usemtl surface"]
-    lines += [f"v {x:.7g} {y:.7g} {z:.7g}" for x, y, z in _y_up(unwrapped.vertices).tolist()]
+    _write(folder / _MATERIAL, _mtl(info.material).encode())
+    lines = [*_comments(info), f"mtllib {_MATERIAL}", "usemtl surface"]
+    positions = info.placement.apply(y_up(unwrapped.vertices))
+    lines += [f"v {x:.7g} {y:.7g} {z:.7g}" for x, y, z in positions.tolist()]
     lines += [f"vt {u:.7g} {v:.7g}" for u, v in _upward(unwrapped.uv).tolist()]
-    lines += [f"vn {x:.4g} {y:.4g} {z:.4g}" for x, y, z in _y_up(unwrapped.normals).tolist()]
+    lines += [f"vn {x:.4g} {y:.4g} {z:.4g}" for x, y, z in y_up(unwrapped.normals).tolist()]
     corners = (unwrapped.faces + 1).tolist()
     lines += [f"f {a}/{a}/{a} {b}/{b}/{b} {c}/{c}/{c}" for a, b, c in corners]
     _write(folder / _MESH, ("\n".join(lines) + "\n").encode())
 
 
-def _y_up(x: Float[Tensor, "v 3"]) -> NDArray[np.float32]:
-    """From z up and front +x to y up and front +z."""
-    return np.ascontiguousarray(x.numpy()[:, [1, 2, 0]])
+def _mtl(material: Material) -> str:
+    note = "# The texture holds the object's shading: show it unlit.\n"
+    model = 0 if material == "unlit" else 1
+    return (
+        f"# {GENERATOR}\n{note if material == 'unlit' else ''}newmtl surface\n"
+        f"Ka 0 0 0\nKd 1 1 1\nKs 0 0 0\nillum {model}\nmap_Kd {_TEXTURE}\n"
+    )
+
+
+def _comments(info: FileInfo) -> list[str]:
+    """The metadata as comments, in ASCII: no line of text may become a line of OBJ."""
+    values = {**info.about, "material": info.material, "placement": info.placement.plain()}
+    return [f"# {GENERATOR}", *(f"# {name}: {json.dumps(x)}" for name, x in values.items())]
 
 
 def _upward(uv: Float[Tensor, "v 2"]) -> NDArray[np.float32]:

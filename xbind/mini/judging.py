@@ -163,6 +163,8 @@ def around(count: int) -> Cameras:
 class MiniWorld:
     """The ground truth: what a prompt asks for, and what such objects look like."""
 
+    advice = 'The judge knows one colour and one thing, as in "a red mug", or the thing alone.'
+
     def __init__(self, judge: MiniJudge, view: ConvNet | None) -> None:
         """Judge with these.
 
