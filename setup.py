@@ -19,7 +19,16 @@ setup(
     license_files=["LICENSE"],
     packages=packages,
     package_dir=FOLDERS,
-    package_data={"xbind": ["py.typed", "bundles/mini/**", "mini/prompts_*.txt"]},
+    package_data={
+        "xbind": [
+            "py.typed",
+            "bundles/mini/**",
+            "mini/prompts_*.txt",
+            "mini/world/*.json",
+            "conditioning/lexicon/*.json",
+            "conditioning/lexicon/LICENSE-WordNet.txt",
+        ]
+    },
     python_requires=">=3.11",
     install_requires=[
         "torch>=2.6",

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from xbind.compiled import FrozenHalf, Part, compile_run, runs_in_engines
-from xbind.conditioning.prompt import EncodedPrompt, encode_prompt
+from xbind.conditioning.prompt import EncodedPrompt, encode_prompt, read_prompt
 from xbind.config import EngineChoice, GenerateConfig, PromptConfig, parts_named
 from xbind.devices import choose_device
 from xbind.engine.store import EngineStore, engines_folder
@@ -89,6 +89,7 @@ def generate(config: GenerateConfig, reporter: Reporter) -> RunResult:
             prompt = _encode(config, bundle)
         else:
             phase1 = read_phase1(config.from_phase1, wanted)
+        wanted |= _reading(config, bundle, reporter)
         compiled = _compile(config, config.engine, method, bundle, reporter, device)
     with open_run(config.out, resume=config.resume, overwrite=config.overwrite) as folder:
         if compiled is None:
@@ -100,6 +101,8 @@ def generate(config: GenerateConfig, reporter: Reporter) -> RunResult:
             found.setdefault("phase2_loss", None)
             found.setdefault("from_phase1", None)
             found.setdefault("vram", None)
+            # a run that was started before there were these options
+            found["prompt"] = {"exact_words": False, "ignore_unknown": False} | found["prompt"]
             if found.get("device") == "auto":  # a run that was started before there was CUDA
                 found["device"] = "cpu"
             choice = started_with if config.engine == "auto" else config.engine
@@ -177,6 +180,16 @@ def _savings(
 
 def _encode(config: GenerateConfig, bundle: Bundle) -> EncodedPrompt:
     return encode_prompt(config.prompt, bundle.bind, bundle.unclip.image_size, view=bundle.view)
+
+
+def _reading(config: GenerateConfig, bundle: Bundle, reporter: Reporter) -> dict[str, Any]:
+    """What the text was read as, which is also printed; nothing for an open vocabulary."""
+    text = read_prompt(config.prompt, bundle.bind)
+    if text is None or text.reading is None:
+        return {}
+    for line in text.reading.messages():
+        reporter.message(line)
+    return {"reading": text.reading.plain()}
 
 
 def _run_config(config: GenerateConfig, method: MethodConfig, digest: str) -> dict[str, Any]:

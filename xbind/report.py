@@ -80,6 +80,7 @@ def write_report(
             f"<h1>{html.escape(prompt)}</h1>",
             _figure("turntable.gif", "the result: colour and world-space normals"),
             *_reference(folder),
+            *_reading(config.get("reading")),
             "<h2>Files</h2>",
             _files(folder),
             "<h2>Figures</h2>",
@@ -107,6 +108,16 @@ def _reference(folder: Path) -> list[str]:
     if not (folder / "reference.png").exists():
         return []
     return [_figure("reference.png", "reference view", pixels=True)]
+
+
+def _reading(reading: Mapping[str, Any] | None) -> list[str]:
+    """What the text was read as, of a bundle with a closed vocabulary."""
+    if reading is None:
+        return []
+    rows = [("written", reading["text"]), ("read as", reading["read"])]
+    rows += [(f"{written} as", word) for written, word in reading["replaced"]]
+    rows += [("ignored", words) for words in reading["ignored"]]
+    return ["<h2>Text</h2>", _table(rows)]
 
 
 def _prompt_words(prompt: Mapping[str, Any]) -> str:

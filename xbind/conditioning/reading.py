@@ -8,7 +8,7 @@ after a preposition) may be ignored if the caller says so.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 from xbind.conditioning.errors import PromptError
 from xbind.conditioning.refusals import explain, nearest
@@ -94,8 +94,12 @@ def read_text(
     _check_kept(kept, vocabulary, refuse)
     ignored = tuple(" ".join(word.written for word in phrase) for phrase in dropped)
     if ignored and not ignore_unknown:
-        refuse.unknown_details(ignored, [w for phrase in dropped for w in phrase])
-    seen = _seen(kept, vocabulary)
+        refuse.unknown_details(
+            ignored, [w for phrase in dropped for w in phrase if w.kind == "unknown"]
+        )
+    while dropped and kept and kept[-1].kind in ("relative", "detail", "join"):
+        kept.pop()  # "is" of "is white"
+    seen = _seen(kept, words, vocabulary)
     if places is not None and len(seen) > places:
         raise PromptError(
             f"The prompt has {len(seen)} known words; this bundle reads at most {places}.\n"
@@ -211,22 +215,27 @@ def _check_kept(words: Sequence[Word], vocabulary: Vocabulary, refuse: "_Refusal
         refuse(f"names several colours ({', '.join(colours)}); a thing has one colour here")
 
 
-def _seen(words: Sequence[Word], vocabulary: Vocabulary) -> list[str]:
-    """The bundle's words in order; articles agree with what follows, if that was replaced."""
-    seen: list[str] = []
-    article_changed = False
-    shown = [word for word in words if word.read]
+def _seen(kept: Sequence[Word], words: Sequence[Word], vocabulary: Vocabulary) -> list[str]:
+    """The bundle's words in order.
+
+    An article agrees with the next word if that was replaced, or if a word between them is left
+    out; otherwise it stays as written. A name that repeats its neighbour ("crimson red") is left
+    out.
+    """
+    shown: list[Word] = []
+    for word in (word for word in kept if word.read):
+        alias = word.read != word.written or (shown and shown[-1].read != shown[-1].written)
+        if not (shown and shown[-1].read == word.read and alias):
+            shown.append(word)
+    place = {id(word): i for i, word in enumerate(words)}
+    seen = []
     for word, after in zip(shown, [*shown[1:], None], strict=True):
-        repeated = bool(seen) and seen[-1] == word.read and word.read != word.written
-        if repeated:
-            continue
-        article_changed = after is not None and after.read != after.written
-        if word.read in ("a", "an") and after is not None:
-            neighbours = words[words.index(word) + 1] is after and not article_changed
+        said = word.read
+        if said in ("a", "an") and after is not None:
+            same = after.read == after.written and place[id(after)] == place[id(word)] + 1
             article = "an" if after.read[0] in "aeiou" else "a"
-            seen.append(word.read if neighbours or article not in vocabulary.kinds else article)
-        else:
-            seen.append(word.read)
+            said = said if same or article not in vocabulary.kinds else article
+        seen.append(said)
     return seen
 
 
@@ -238,19 +247,19 @@ class _Refusal:
     words: Sequence[Word]
     vocabulary: Vocabulary
 
-    def __call__(self, problem: str, hints: Iterable[str] = ()) -> None:
+    def __call__(self, problem: str, hints: Iterable[str] = ()) -> NoReturn:
         raise PromptError(explain(self.text, problem, self.words, self.vocabulary, hints))
 
-    def unknown_thing(self, words: Sequence[Word]) -> None:
+    def unknown_thing(self, words: Sequence[Word]) -> NoReturn:
         said = " ".join(word.written for word in words)
         found = nearest((word.written for word in words), self.vocabulary, ("thing",))
         hints = [f"Nearest known things: {', '.join(found)}."] if found else []
         self(f"names a thing that this bundle does not know: {said!r}", hints)
 
-    def nothing_named(self) -> None:
+    def nothing_named(self) -> NoReturn:
         self("does not say what to make")
 
-    def unknown_details(self, ignored: Sequence[str], words: Sequence[Word]) -> None:
+    def unknown_details(self, ignored: Sequence[str], words: Sequence[Word]) -> NoReturn:
         said = ", ".join(map(repr, ignored))
         found = nearest((word.written for word in words), self.vocabulary, ("colour", "quality"))
         hints = [f"Nearest known words: {', '.join(found)}."] if found else []

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterable, Sequence
 
-from xbind.conditioning.words import Kind, Vocabulary, Word
+from xbind.conditioning.words import Kind, Vocabulary, Word, singulars
 
 NEAREST = 3
 """The most words that are proposed."""
@@ -40,18 +40,20 @@ def explain(
 
 def nearest(words: Iterable[str], vocabulary: Vocabulary, kinds: Sequence[Kind]) -> list[str]:
     """Known words that are near in meaning or in spelling, the nearest in meaning first."""
-    spellings = {word: word for word, kind in vocabulary.kinds.items() if kind in kinds}
-    spellings |= {
-        alias: word for alias, word in vocabulary.aliases.items() if word in spellings
-    }
+    own = [word for word, kind in vocabulary.kinds.items() if kind in kinds]
+    aliases = {a: w for a, w in vocabulary.aliases.items() if w in own and len(a) > 4}
     found: dict[str, None] = {}
     for word in words:
         if "thing" in kinds:
-            for form in (word, word.removesuffix("s")):
+            for form in (word, *singulars(word)):
                 near = vocabulary.lexicon.near.get(form, ())
-                found |= dict.fromkeys(w for w in near if w in spellings)
-        for match in difflib.get_close_matches(word, spellings, NEAREST, 0.72):
-            found[spellings[match]] = None
+                found |= dict.fromkeys(w for w in near if w in own)
+            found |= dict.fromkeys(w for w in own if word.endswith(w))
+        if found:
+            continue
+        found |= dict.fromkeys(difflib.get_close_matches(word, own, NEAREST, 0.6))
+        close = difflib.get_close_matches(word, aliases, NEAREST, 0.84)
+        found |= dict.fromkeys(aliases[alias] for alias in close)
     return list(found)[:NEAREST]
 
 

@@ -74,7 +74,7 @@ class Vocabulary:
 
     def find(self, name: str) -> Word | None:
         """A name as a thing, colour, adjective or filler, or None where it is unknown."""
-        for form in (name, *_singulars(name)):
+        for form in (name, *singulars(name)):
             if form in self.kinds:
                 return Word(name, self.kinds[form], form)
             if form in self.aliases:
@@ -129,8 +129,9 @@ def _single(token: str, vocabulary: Vocabulary) -> Word:
     for kind, tokens in structure:
         if token in tokens:
             return Word(token, kind, own)
-    if not token[0].isalnum():
-        return Word(token, "comma")
+    if not token[0].isalnum():  # of symbols, an emoji says something and "/" does not
+        symbol = unicodedata.category(token) in ("So", "Sk", "Sc")
+        return Word(token, "unknown" if symbol else "comma")
     word = vocabulary.find(token)
     if word is not None:
         return word if word.kind != "filler" else _relative(word, lexicon)
@@ -146,7 +147,7 @@ def _relative(word: Word, lexicon: Lexicon) -> Word:
     return word
 
 
-def _singulars(name: str) -> list[str]:
+def singulars(name: str) -> list[str]:
     """Singular forms that a plural may have."""
     if name.endswith("men"):
         return [name[:-3] + "man"]
@@ -160,8 +161,3 @@ def _singulars(name: str) -> list[str]:
     if name.endswith("ves"):
         forms += [name[:-3] + "f", name[:-3] + "fe"]
     return forms
-
-
-def folded_equal(word: Word) -> bool:
-    """Whether a word is read as it is written."""
-    return word.written == word.read

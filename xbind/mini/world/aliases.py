@@ -89,9 +89,11 @@ def aliases_of(thing: str, review: Mapping[str, Any], nouns: Nouns) -> list[str]
         for lemma in nouns.lemmas[synset]:
             words = _written(lemma)
             single = " " not in words and nouns.senses[lemma.lower()][0] == synset
-            if plain is None and ("_" in lemma or "-" in lemma or single):
-                found.add(words)
-            elif plain is not None and (words.endswith(f" {thing}") or words in plain):
+            if plain is None:
+                taken = single or "_" in lemma or "-" in lemma
+            else:
+                taken = words.endswith(f" {thing}") or words in plain
+            if taken:
                 found.add(words)
     return sorted(found - {thing} - set(review["drop"]))
 
