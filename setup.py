@@ -33,6 +33,7 @@ setup(
     install_requires=[
         "torch>=2.6",
         "diffusers>=0.36",
+        "ftfy>=6.3",
         "transformers>=5.0",
         "safetensors>=0.5",
         "numpy>=2.0",

@@ -64,6 +64,18 @@ class WordTokenizer:
         return Encoded(ids)
 
 
+def clean_text(text: str) -> str:
+    """Clean a text as CLIP's and ImageBind's public tokenizers do.
+
+    Repairs mojibake, straightens quotes and takes ligatures apart (`ftfy.fix_text`), replaces HTML
+    entities twice, makes each run of white space one space, and folds to lower case.
+    """
+    import ftfy  # a bundle with a closed vocabulary does without it
+
+    plain = html.unescape(html.unescape(ftfy.fix_text(text)))
+    return " ".join(plain.split()).lower()
+
+
 @dataclass(frozen=True)
 class BpeTokenizer:
     """CLIP's byte-pair encoding, as ImageBind's text tower reads it: padded with 0.
@@ -94,8 +106,9 @@ class BpeTokenizer:
 
     def tokens(self, text: str) -> list[int]:
         """Ids of a text of any length, without begin, end and padding."""
-        clean = html.unescape(html.unescape(text)).strip()
-        ids: list[int] = self._tokenizer(clean, add_special_tokens=False)["input_ids"]
+        ids: list[int] = self._tokenizer(
+            clean_text(text), add_special_tokens=False, split_special_tokens=True
+        )["input_ids"]
         return ids
 
     def encode(self, text: str) -> Encoded:
