@@ -19,7 +19,7 @@ from xbind.config import GenerateConfig, PromptConfig
 from xbind.pipeline import ResumeMismatch, generate
 from xbind.run import RunError
 
-PROMPT = PromptConfig(text="a red mug")
+PROMPT = PromptConfig(text="a crimson mug")
 
 
 def config(out, **changes):
@@ -78,9 +78,17 @@ def test_mesh_is_one_closed_textured_solid(finished):
     assert solid.body_count == 1
 
 
+def test_what_the_text_was_read_as_is_said(finished):
+    out, _, watcher = finished
+    assert "read 'crimson' as red: the prompt is 'a red mug'" in watcher.messages
+    assert "crimson as" in (out / "report.html").read_text()
+
+
 def test_config_holds_what_decides_the_result(finished):
     held = json.loads((finished[0] / "config.json").read_text())
-    assert held["prompt"]["text"] == "a red mug"
+    assert held["prompt"]["text"] == "a crimson mug"
+    assert held["reading"]["read"] == "a red mug"
+    assert held["reading"]["replaced"] == [["crimson", "red"]]
     assert held["seed"] == 0
     assert held["method"]["coarse"]["steps"] == 12
 
@@ -101,7 +109,7 @@ def test_interrupted_and_resumed_is_the_same_mesh(finished, tmp_path, stop_at):
 
 def test_killed_and_resumed_is_the_same_mesh(finished, tmp_path):
     out = tmp_path / "run"
-    words = ["generate", "--text", "a red mug", "--preset", "smoke", "--out", str(out)]
+    words = ["generate", "--text", PROMPT.text, "--preset", "smoke", "--out", str(out)]
     words += ["--engine", "eager"]
     program = "import sys; from xbind.cli.main import main; main(sys.argv[1:])"
     command = [sys.executable, "-P", "-c", program, *words]

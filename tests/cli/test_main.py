@@ -65,6 +65,8 @@ def test_given_names_the_modalities_in_their_order():
         ("generate --text x --text-weight nan", "--text-weight must be a positive number"),
         ("generate --text x --text-weight inf", "--text-weight must be a positive number"),
         ("generate --text x --audio-weight 2", "--audio-weight is given without --audio"),
+        ("generate --image a.png --exact-words", "--exact-words is given without --text"),
+        ("generate --image a.png --ignore-unknown", "--ignore-unknown is given without --text"),
         ("generate --text x --depth-kind disparity", "--depth-kind is given without --depth"),
         ("generate --text x --seed -1", "--seed must be in 0"),
         ("generate --text x --resume --overwrite", "give one of them"),
@@ -108,7 +110,7 @@ def test_the_public_flags_are_these(capsys):
         *("--video", "--thermal", "--imu", "--video-weight", "--thermal-weight", "--imu-weight"),
         *("--seed", "--out", "--preset", "--bundle", "--device", "--engine", "--precision"),
         *("--threads", "--resume", "--overwrite", "--without", "--phase2-loss", "--from-phase1"),
-        "--vram",
+        *("--exact-words", "--ignore-unknown", "--vram"),
     }
 
 

@@ -18,7 +18,7 @@ PIECES = {
         "\u2028", "\r\n", "\t", "\u0085", "\u001c", "\u202emug", "\ufffd",
     ],
     "numbers": ["12345", "3.14", "1,000", "½", "x²", "٣", "Ⅷ", "0x1F", "-7", "1e-5", "10%"],
-    "contractions": ["I'm", "WE'LL", "they've", "he'd", "'tis", "y'all'd've", "o'clock", "'s", "''"],
+    "contractions": ["I'm", "WE'LL", "they've", "he'd", "'tis", "y'all'd've", "o'clock", "'s"],
     "scripts": [
         "赤いマグ", "красная кружка", "κόκκινη", "ΣΊΣΥΦΟΣ", "כוס", "كوب أحمر", "लाल मग", "แก้ว",
         "빨간 머그", "红色杯子", "Ĳsselmeer",

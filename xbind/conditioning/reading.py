@@ -247,14 +247,16 @@ class _Refusal:
     words: Sequence[Word]
     vocabulary: Vocabulary
 
-    def __call__(self, problem: str, hints: Iterable[str] = ()) -> NoReturn:
-        raise PromptError(explain(self.text, problem, self.words, self.vocabulary, hints))
+    def __call__(
+        self, problem: str, hints: Iterable[str] = (), instead: Sequence[str] = ()
+    ) -> NoReturn:
+        raise PromptError(explain(self.text, problem, self.words, self.vocabulary, hints, instead))
 
     def unknown_thing(self, words: Sequence[Word]) -> NoReturn:
         said = " ".join(word.written for word in words)
         found = nearest((word.written for word in words), self.vocabulary, ("thing",))
         hints = [f"Nearest known things: {', '.join(found)}."] if found else []
-        self(f"names a thing that this bundle does not know: {said!r}", hints)
+        self(f"names a thing that this bundle does not know: {said!r}", hints, found)
 
     def nothing_named(self) -> NoReturn:
         self("does not say what to make")

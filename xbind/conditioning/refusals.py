@@ -15,6 +15,7 @@ def explain(
     words: Sequence[Word],
     vocabulary: Vocabulary,
     hints: Iterable[str] = (),
+    instead: Sequence[str] = (),
 ) -> str:
     """The message of a refusal.
 
@@ -24,6 +25,7 @@ def explain(
         words: how it was split.
         vocabulary: what the bundle knows.
         hints: lines between what was understood and what is known.
+        instead: things to propose where none was understood.
     """
     understood = [_as_read(w) for w in words if w.kind in ("thing", "colour", "quality")]
     return "\n".join(
@@ -33,7 +35,7 @@ def explain(
             *hints,
             "This bundle reads English words. It knows:",
             *_known(vocabulary),
-            f'Try for example:  --text "{_example(words, vocabulary)}"',
+            f'Try for example:  --text "{_example(words, vocabulary, instead)}"',
         ]
     )
 
@@ -66,9 +68,10 @@ def _known(vocabulary: Vocabulary) -> list[str]:
     return [f"  {name}: {', '.join(group)}" for name, group in groups.items()]
 
 
-def _example(words: Sequence[Word], vocabulary: Vocabulary) -> str:
+def _example(words: Sequence[Word], vocabulary: Vocabulary, instead: Sequence[str]) -> str:
     """A prompt that the bundle reads, with what was understood in it."""
-    things = [word.read for word in words if word.kind == "thing"] or vocabulary.of_kind("thing")
+    things = [word.read for word in words if word.kind == "thing"]
+    things = things or list(instead) or vocabulary.of_kind("thing")
     colours = [word.read for word in words if word.kind == "colour"]
     colours = colours or vocabulary.of_kind("colour")
     chosen = [*colours[:1], *things[:1]] or list(vocabulary.kinds)[:1]

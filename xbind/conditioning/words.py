@@ -50,9 +50,10 @@ class Vocabulary:
         self.lexicon: Lexicon = load_lexicon()
         self.groups: dict[str, Sequence[str]] = dict(groups or {"words": words})
         self.exact = exact
-        self.kinds: dict[str, Kind] = dict.fromkeys(words, "quality")
+        self.kinds: dict[str, Kind] = {}
         for name, group in self.groups.items():
             self.kinds |= dict.fromkeys(group, _GROUPS.get(name, "quality"))
+        self.kinds = dict.fromkeys(words, "quality") | self.kinds
         self.aliases: dict[str, str] = {} if exact else self._known_aliases()
 
     def _known_aliases(self) -> dict[str, str]:
@@ -70,7 +71,8 @@ class Vocabulary:
 
     def of_kind(self, kind: Kind) -> list[str]:
         """The bundle's own words of a kind."""
-        return [word for word, own in self.kinds.items() if own == kind]
+        words = (word for group in self.groups.values() for word in group)
+        return [word for word in words if self.kinds[word] == kind]
 
     def find(self, name: str) -> Word | None:
         """A name as a thing, colour, adjective or filler, or None where it is unknown."""
