@@ -127,6 +127,16 @@ def test_resume_refuses_other_settings(finished):
         generate(config(finished[0], seed=1, resume=True), Watcher())
 
 
+def test_a_run_from_before_the_options_of_reading_goes_on(finished, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(finished[0], out)
+    held = json.loads((out / "config.json").read_text())
+    del held["prompt"]["exact_words"], held["prompt"]["ignore_unknown"], held["reading"]
+    (out / "config.json").write_text(json.dumps(held))
+    with pytest.raises(ResumeMismatch, match="seed differs"):  # and not the prompt
+        generate(config(out, seed=1, resume=True), Watcher())
+
+
 def test_resume_refuses_numbers_of_another_version(finished, tmp_path):
     out = tmp_path / "run"
     shutil.copytree(finished[0], out)

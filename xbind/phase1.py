@@ -44,7 +44,8 @@ class Phase1:
 def _content(prompt: Mapping[str, Any]) -> dict[str, Any]:
     """A prompt with its files by what is in them: one picture may lie in two places."""
     files = {key for key in MODALITIES if key != "text" and prompt.get(key) is not None}
-    return dict(prompt) | {key: _digest(Path(prompt[key])) for key in files}
+    options = {"exact_words": False, "ignore_unknown": False}  # older runs do not hold them
+    return options | dict(prompt) | {key: _digest(Path(prompt[key])) for key in files}
 
 
 def _digest(path: Path) -> str:

@@ -102,7 +102,8 @@ def generate(config: GenerateConfig, reporter: Reporter) -> RunResult:
             found.setdefault("from_phase1", None)
             found.setdefault("vram", None)
             # a run that was started before there were these options
-            found["prompt"] = {"exact_words": False, "ignore_unknown": False} | found["prompt"]
+            for option in ("exact_words", "ignore_unknown"):
+                found.get("prompt", {}).setdefault(option, False)
             if found.get("device") == "auto":  # a run that was started before there was CUDA
                 found["device"] = "cpu"
             choice = started_with if config.engine == "auto" else config.engine

@@ -53,7 +53,8 @@ class Vocabulary:
         self.kinds: dict[str, Kind] = {}
         for name, group in self.groups.items():
             self.kinds |= dict.fromkeys(group, _GROUPS.get(name, "quality"))
-        self.kinds = dict.fromkeys(words, "quality") | self.kinds
+        for word in words:
+            self.kinds.setdefault(word, "quality")
         self.aliases: dict[str, str] = {} if exact else self._known_aliases()
 
     def _known_aliases(self) -> dict[str, str]:
