@@ -67,7 +67,7 @@ class Vocabulary:
             alias: word
             for kind, table in tables
             for alias, word in table.items()
-            if self.kinds.get(word) == kind and alias not in self.kinds
+            if self.kinds.get(word) == kind
         }
 
     def of_kind(self, kind: Kind) -> list[str]:
