@@ -23,7 +23,7 @@ from xbind.config import IMAGE_OPTIONS, FilesConfig, GenerateConfig, PromptConfi
 from xbind.pipeline import NoReferenceView, ResumeMismatch, _pose_origin, generate
 from xbind.run import RunError
 
-PROMPT = PromptConfig(text="a red mug")
+PROMPT = PromptConfig(text="a crimson mug")
 
 
 def config(out, **changes):
@@ -82,9 +82,17 @@ def test_mesh_is_one_closed_textured_solid(finished):
     assert solid.body_count == 1
 
 
+def test_what_the_text_was_read_as_is_said(finished):
+    out, _, watcher = finished
+    assert "read 'crimson' as red: the prompt is 'a red mug'" in watcher.messages
+    assert "crimson as" in (out / "report.html").read_text()
+
+
 def test_config_holds_what_decides_the_result(finished):
     held = json.loads((finished[0] / "config.json").read_text())
-    assert held["prompt"]["text"] == "a red mug"
+    assert held["prompt"]["text"] == "a crimson mug"
+    assert held["reading"]["read"] == "a red mug"
+    assert held["reading"]["replaced"] == [["crimson", "red"]]
     assert held["seed"] == 0
     assert held["method"]["coarse"]["steps"] == 12
     assert held["files"] == {"material": "unlit", "pivot": "base", "height": None}
@@ -209,7 +217,7 @@ def test_interrupted_and_resumed_is_the_same_mesh(finished, tmp_path, stop_at):
 
 def test_killed_and_resumed_is_the_same_mesh(finished, tmp_path):
     out = tmp_path / "run"
-    words = ["generate", "--text", "a red mug", "--preset", "smoke", "--out", str(out)]
+    words = ["generate", "--text", PROMPT.text, "--preset", "smoke", "--out", str(out)]
     words += ["--engine", "eager"]
     program = "import sys; from xbind.cli.main import main; main(sys.argv[1:])"
     command = [sys.executable, "-P", "-c", program, *words]
@@ -225,6 +233,16 @@ def test_killed_and_resumed_is_the_same_mesh(finished, tmp_path):
 def test_resume_refuses_other_settings(finished):
     with pytest.raises(ResumeMismatch, match="seed differs"):
         generate(config(finished[0], seed=1, resume=True), Watcher())
+
+
+def test_a_run_from_before_the_options_of_reading_goes_on(finished, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(finished[0], out)
+    held = json.loads((out / "config.json").read_text())
+    del held["prompt"]["exact_words"], held["prompt"]["ignore_unknown"], held["reading"]
+    (out / "config.json").write_text(json.dumps(held))
+    with pytest.raises(ResumeMismatch, match="seed differs"):  # and not the prompt
+        generate(config(out, seed=1, resume=True), Watcher())
 
 
 def test_resume_refuses_numbers_of_another_version(finished, tmp_path):

@@ -97,6 +97,17 @@ def test_a_prompt_is_text_and_never_markup(folder):
     assert "<script>alert(1)</script> & a mug" in read.text
 
 
+def test_says_what_the_text_was_read_as(folder):
+    reading = {
+        "text": "a <b> cup", "read": "a mug", "replaced": [["cup", "mug"]], "ignored": ["<b>"],
+    }  # fmt: skip
+    config = {"prompt": {"text": "a <b> cup"}, "reading": reading}
+    path = write_report(folder, config, {"coarse": 1.0}, FACTS, 1)
+    text = Page(path.read_text()).text
+    assert all(words in text for words in ("Text", "read as", "a mug", "cup as", "ignored", "<b>"))
+    assert "read as" not in page(folder, text="a mug").text
+
+
 def test_curves_span_the_chart_and_leave_out_what_is_no_number(folder):
     read = page(folder, text="a mug")
     curves = [p for p, c in zip(

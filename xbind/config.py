@@ -71,6 +71,11 @@ class PromptConfig:
 
     text: _Text = None
     """Words, such as "a red mug"."""
+    exact_words: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """For bundles with a closed vocabulary: read only the bundle's own words, no synonyms."""
+    ignore_unknown: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """For bundles with a closed vocabulary: leave out adjectives, colours and details that the
+    bundle does not know, instead of refusing the prompt; the run says which."""
     image: _File = None
     """A picture of one object: PNG, JPEG, WebP, BMP, TIFF or GIF; an alpha channel is its mask."""
     mask: _File = None
@@ -122,6 +127,9 @@ class PromptConfig:
             )
         if self.text is not None and not self.text.strip():
             raise ValueError('--text is empty: write what to make, such as --text "a red mug"')
+        if self.text is None and (self.exact_words or self.ignore_unknown):
+            flag = "--exact-words" if self.exact_words else "--ignore-unknown"
+            raise ValueError(f"{flag} is given without --text: leave it out or add --text")
         for modality in MODALITIES:
             self._check_weight(modality)
         if self.depth is None and self.depth_kind != "depth":

@@ -45,7 +45,8 @@ def _content(prompt: Mapping[str, Any]) -> dict[str, Any]:
     """A prompt with its files by what is in them: one picture may lie in two places."""
     given = {key: value for key, value in prompt.items() if value is not None}
     files = {*MODALITIES, "mask", "matting_weights"} - {"text"}
-    return given | {key: _digest(Path(given[key])) for key in files & given.keys()}
+    options = {"exact_words": False, "ignore_unknown": False}  # older runs do not hold them
+    return options | given | {key: _digest(Path(given[key])) for key in files & given.keys()}
 
 
 def _digest(path: Path) -> str:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from xbind.compiled import FrozenHalf, Part, compile_run, runs_in_engines
 from xbind.conditioning.contact_sheet import contact_sheet
-from xbind.conditioning.prompt import EncodedPrompt, encode_prompt
+from xbind.conditioning.prompt import EncodedPrompt, encode_prompt, read_prompt
 from xbind.config import (
     IMAGE_OPTIONS,
     EngineChoice,
@@ -107,6 +107,7 @@ def generate(config: GenerateConfig, reporter: Reporter) -> RunResult:
             prompt = _encode(config, bundle)
         else:
             phase1 = read_phase1(config.from_phase1, wanted)
+        wanted |= _reading(config, bundle, reporter)
         compiled = _compile(config, config.engine, method, bundle, reporter, device)
     with open_run(config.out, resume=config.resume, overwrite=config.overwrite) as folder:
         if compiled is None:
@@ -119,6 +120,9 @@ def generate(config: GenerateConfig, reporter: Reporter) -> RunResult:
             found.setdefault("from_phase1", None)
             found.setdefault("vram", None)
             found.setdefault("prior_3d", None)
+            # a run that was started before there were these options
+            for option in ("exact_words", "ignore_unknown"):
+                found.get("prompt", {}).setdefault(option, False)
             if found.get("device") == "auto":  # a run that was started before there was CUDA
                 found["device"] = "cpu"
             choice = started_with if config.engine == "auto" else config.engine
@@ -249,6 +253,16 @@ def _pose_origin(prompt: EncodedPrompt, bundle: Bundle) -> str:
     if bundle.view is not None:
         return f" (without {missing}, that angle was estimated)" if any(given) else ""
     return f" (this bundle has no pose network, so 0° is assumed; {missing} would set it)"
+
+
+def _reading(config: GenerateConfig, bundle: Bundle, reporter: Reporter) -> dict[str, Any]:
+    """What the text was read as, which is also printed; nothing for an open vocabulary."""
+    text = read_prompt(config.prompt, bundle.bind)
+    if text is None or text.reading is None:
+        return {}
+    for line in text.reading.messages():
+        reporter.message(line)
+    return {"reading": text.reading.plain()}
 
 
 def _run_config(

@@ -82,6 +82,7 @@ def write_report(
             _figure("turntable.gif", "the result: colour and world-space normals"),
             *_reference(folder),
             *_understood(config.get("understood", {})),
+            *_reading(config.get("reading")),
             "<h2>Files</h2>",
             _files(folder),
             "<h2>Figures</h2>",
@@ -119,6 +120,16 @@ def _understood(readings: Mapping[str, Mapping[str, Mapping[str, float]]]) -> li
         for kind, shares in kinds.items()
     ]
     return ["<h2>Understood as</h2>", _table(rows)] if rows else []
+
+
+def _reading(reading: Mapping[str, Any] | None) -> list[str]:
+    """What the text was read as, of a bundle with a closed vocabulary."""
+    if reading is None:
+        return []
+    rows = [("written", reading["text"]), ("read as", reading["read"])]
+    rows += [(f"{written} as", word) for written, word in reading["replaced"]]
+    rows += [("ignored", words) for words in reading["ignored"]]
+    return ["<h2>Text</h2>", _table(rows)]
 
 
 def _prompt_words(prompt: Mapping[str, Any]) -> str:

@@ -65,6 +65,8 @@ def test_given_names_the_modalities_in_their_order():
         ("generate --text x --text-weight nan", "--text-weight must be a positive number"),
         ("generate --text x --text-weight inf", "--text-weight must be a positive number"),
         ("generate --text x --audio-weight 2", "--audio-weight is given without --audio"),
+        ("generate --image a.png --exact-words", "--exact-words is given without --text"),
+        ("generate --image a.png --ignore-unknown", "--ignore-unknown is given without --text"),
         ("generate --text x --depth-kind disparity", "--depth-kind is given without --depth"),
         ("generate --text x --mask m.png", "--mask is given without --image"),
         ("generate --text x --matting-weights w.onnx", "--matting-weights is given without"),
@@ -125,6 +127,7 @@ def test_the_public_flags_are_these(capsys):
         *("--phase2-loss", "--from-phase1", "--vram", "--prior-3d"),
         *("--mask", "--matting-weights", "--elevation", "--azimuth"),
         *("--material", "--pivot", "--height"),
+        *("--exact-words", "--ignore-unknown"),
     }
 
 

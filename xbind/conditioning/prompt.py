@@ -21,7 +21,7 @@ from xbind.conditioning.image import (
     to_square,
 )
 from xbind.conditioning.motion import load_motion
-from xbind.conditioning.text import encode_text
+from xbind.conditioning.text import TextPrompt, encode_text
 from xbind.conditioning.thermal import load_thermal
 from xbind.conditioning.understood import Reading, understand
 from xbind.conditioning.video import load_clips
@@ -46,7 +46,7 @@ class EncodedPrompt:
     image: SquareImage | None
     """The prompt's own picture, its object cut out: then it is the reference view."""
     warnings: tuple[str, ...]
-    """What the user should know, such as words that were left out."""
+    """What the user should know, such as how little of a sound was heard."""
     understood: tuple[Reading, ...] = ()
     """What each modality, and the mix, was understood as; empty if the bundle names nothing."""
     foreground: Foreground | None = None
@@ -141,6 +141,23 @@ def _picture(prompt: PromptConfig) -> tuple[Float[Tensor, "3 h w"], Foreground]:
     return picture.rgb, find_foreground(picture.rgb, picture.alpha, name)
 
 
+def read_prompt(prompt: PromptConfig, encoder: AlignedEncoder) -> TextPrompt | None:
+    """The text of a prompt as the encoder reads it, or None where the prompt has none.
+
+    Raises:
+        PromptError: the text cannot be read.
+    """
+    if prompt.text is None:
+        return None
+    return encode_text(
+        prompt.text,
+        encoder.tokenizer,
+        encoder.groups,
+        exact_words=prompt.exact_words,
+        ignore_unknown=prompt.ignore_unknown,
+    )
+
+
 def _framed(
     rgb: Float[Tensor, "3 h w"],
     mask: Float[Tensor, "1 h w"],
@@ -186,10 +203,10 @@ def _embed_image(image: SquareImage, encoder: AlignedEncoder) -> Float[Tensor, "
 def _embed_text(
     prompt: PromptConfig, encoder: AlignedEncoder, warn: Callable[[str], None]
 ) -> Float[Tensor, " d"]:
-    assert prompt.text is not None
-    words = encode_text(prompt.text, encoder.tokenizer, encoder.groups)
-    if (warning := words.warning()) is not None:
-        warn(warning)
+    words = read_prompt(prompt, encoder)
+    assert words is not None
+    if words.reading is None and (prompt.exact_words or prompt.ignore_unknown):
+        warn("--exact-words and --ignore-unknown change nothing: this bundle reads any word.")
     return encoder.embed("text", words.ids[None])[0]
 
 

@@ -239,7 +239,7 @@ def target_of_run(run: Path, config: Mapping[str, Any]) -> Target | None:
     """
     path = run / TARGET
     if not path.exists():
-        return target_of_prompt(config["prompt"])
+        return target_of_prompt(config["prompt"], config.get("reading", {}).get("read"))
     try:
         return Target(**json.loads(path.read_bytes()))
     except (OSError, ValueError, TypeError) as error:
