@@ -16,21 +16,26 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("kernels", "engine", "export", "bench")
 
-BASE = {"errors", "files"}
+BASE = {"errors", "files", "cache", "memory", "jit", "telemetry"}
 SCENE = {"cameras", "nerf", "mesh", "regularizers"}
 PRIORS = {"guidance", "conditioning", "models", "frozen"}
 OPERATORS = {"kernels", "engine"}
 CHOICES = {"config", "presets", "methods", "savings"}
 ENGINES = {"graphs", "graph_feeds", "engine_keys", "precision"}
-RECORDS = {"progress", "events", "run", "outputs", "report"}
+RECORDS = {"progress", "events", "run", "run_checks", "outputs", "report"}
 METHOD = {"supervision", "phases", "optim"} | CHOICES | SCENE | PRIORS | OPERATORS | BASE
 
 ALLOWED = {
     "errors": set(),
     "files": {"errors"},
+    "cache": {"errors"},
+    "memory": {"errors"},
+    "telemetry": set(),
+    "jit": {"cache"},
     "events": BASE,
     "progress": BASE,
-    "run": {"events", "progress"} | BASE,
+    "run_checks": BASE,
+    "run": {"run_checks", "events", "progress"} | BASE,
     "report": {"events", "progress"} | BASE,
     "phase1": {"config", "run", "events"} | BASE,
     "config": {"errors"},
@@ -102,7 +107,7 @@ ALLOWED = {
     | ENGINES
     | METHOD
     | RECORDS,
-    "": set(),
+    "": {"telemetry"},
 }
 """Module of `xbind` → what it may import besides itself; the most specific entry counts."""
 
