@@ -36,6 +36,8 @@ ALLOWED = {
     "progress": BASE,
     "run_checks": BASE,
     "run": {"run_checks", "events", "progress"} | BASE,
+    "resuming": {"config", "run_checks"} | BASE,
+    "preflight": {"config", "presets", "methods", "models", "conditioning", "run_checks"} | BASE,
     "report": {"events", "progress"} | BASE,
     "phase1": {"config", "run", "events"} | BASE,
     "config": {"errors"},
@@ -84,14 +86,16 @@ ALLOWED = {
     | PRIORS
     | OPERATORS
     | BASE,
-    "pipeline": {"devices", "graphs", "compiled", "phase1", "planning"} | METHOD | RECORDS,
+    "pipeline": {"preflight", "resuming", "devices", "graphs", "compiled", "phase1", "planning"}
+    | METHOD
+    | RECORDS,
     "export": {"engine", "guidance", "models"} | BASE,
     "evaluation": {"graphs", "run", "events"} | CHOICES | SCENE | PRIORS | OPERATORS | BASE,
     "mini": {"optim"} | SCENE | PRIORS | OPERATORS | BASE,
     "mini.targets": {"config"} | SCENE | PRIORS | OPERATORS | BASE,
     "mini.judging": {"evaluation"} | SCENE | PRIORS | OPERATORS | BASE,
     "mini.calibration": {"evaluation"} | SCENE | PRIORS | OPERATORS | BASE,
-    "cli": {"pipeline"} | METHOD | RECORDS,
+    "cli": {"pipeline", "preflight", "resuming"} | METHOD | RECORDS,
     "cli.evaluate": {"mini", "evaluation", "pipeline"} | METHOD | RECORDS,
     "cli.plan": {"planning", "random_bundle"} | METHOD | RECORDS,
     "cli.engines": ENGINES | METHOD | RECORDS,
@@ -102,7 +106,7 @@ ALLOWED = {
     | ENGINES
     | METHOD
     | RECORDS,
-    "cli.bench": {"bench"} | BASE,
+    "cli.bench": {"bench", "cli"} | BASE,
     "cli.build_engines": {"build_jobs", "random_bundle", "trial_build"}
     | ENGINES
     | METHOD

@@ -5,13 +5,15 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from xbind.cache import cache_notice
 from xbind.compiled import FrozenHalf, Part, compile_run, runs_in_engines
+from xbind.conditioning.checks import check_files
 from xbind.conditioning.prompt import EncodedPrompt, encode_prompt
 from xbind.config import EngineChoice, GenerateConfig, PromptConfig, parts_named
 from xbind.devices import choose_device
@@ -31,6 +33,7 @@ from xbind.phases.geometry import GeometryPhase, convert
 from xbind.phases.loop import Phase, advance, restore_phase, save_phase
 from xbind.phases.surface_colour import fit_texture_field
 from xbind.phases.texture import TexturePhase
+from xbind.preflight import check_generate
 from xbind.presets import MethodConfig
 from xbind.progress import (
     Reporter,
@@ -40,6 +43,7 @@ from xbind.progress import (
     peak_memory_bytes,
 )
 from xbind.report import MeshFacts, write_report
+from xbind.resuming import read_started, started_config
 from xbind.run import RunFolder, open_run
 from xbind.savings import Savings
 from xbind.supervision import Condition, Supervision, make_condition
@@ -68,6 +72,10 @@ def generate(config: GenerateConfig, reporter: Reporter) -> RunResult:
         XBindError: anything the user can act on; what was written so far stays.
     """
     started = time.monotonic()
+    check_generate(config)
+    found = read_started(config.out) if config.resume else {}
+    if config.resume and not config.prompt.given():
+        config = replace(config, prompt=started_config(config.out).prompt)
     method = method_named(config.preset, parts_named(config.without), config.phase2_loss)
     device = choose_device(config.device)
     if device.type == "cuda":
@@ -77,8 +85,16 @@ def generate(config: GenerateConfig, reporter: Reporter) -> RunResult:
         reporter.message(
             f"The weights of bundle {manifest.name!r} are random: what comes out means nothing."
         )
-    bundle = load_bundle(manifest)
     wanted = _run_config(config, method, manifest.digest) | {"device": device.type}
+    choice = config.engine
+    if config.resume:
+        choice = found["engine"] if choice == "auto" else choice
+        _check_same(found, wanted | {"engine": choice})
+    else:
+        check_files(config.prompt)
+    if (notice := cache_notice()) is not None:
+        reporter.message(notice)
+    bundle = load_bundle(manifest)
     wanted |= _decoding(method, bundle)
     if "image_term" in wanted:
         reporter.message(f"image term: {wanted['image_term']}")
@@ -89,21 +105,11 @@ def generate(config: GenerateConfig, reporter: Reporter) -> RunResult:
             prompt = _encode(config, bundle)
         else:
             phase1 = read_phase1(config.from_phase1, wanted)
-        compiled = _compile(config, config.engine, method, bundle, reporter, device)
+        compiled = _compile(config, choice, method, bundle, reporter, device)
     with open_run(config.out, resume=config.resume, overwrite=config.overwrite) as folder:
+        for warning in folder.warnings:
+            reporter.message(warning)
         if compiled is None:
-            found = folder.read_config()
-            # a run that was started before there were engines was eager
-            started_with = found.setdefault("engine", "eager")
-            found.setdefault("precision", "float32")
-            found.setdefault("without", [])
-            found.setdefault("phase2_loss", None)
-            found.setdefault("from_phase1", None)
-            found.setdefault("vram", None)
-            if found.get("device") == "auto":  # a run that was started before there was CUDA
-                found["device"] = "cpu"
-            choice = started_with if config.engine == "auto" else config.engine
-            _check_same(found, wanted | {"engine": choice})
             compiled = _compile(config, choice, method, bundle, reporter, device)
         else:
             folder.write_config(wanted | {"engine": compiled.backend})
@@ -221,7 +227,7 @@ def _check_same(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
             raise ResumeMismatch(
                 f"--resume continues the run as it was started, but {key} differs.\n"
                 f"  started with: {found.get(key)}\n  asked for:    {wanted[key]}\n"
-                f"Give the same settings, or start anew with --overwrite."
+                f"Leave out what the run was started with, or start again with --overwrite."
             )
     if found.get("method") != wanted["method"]:
         raise ResumeMismatch(

@@ -131,16 +131,35 @@ def test_a_bug_keeps_its_traceback(monkeypatch):
         main(["generate", "--text", "mug"])
 
 
-def test_ctrl_c_says_how_to_resume(monkeypatch, capsys):
+def test_ctrl_c_says_how_to_resume(tmp_path, monkeypatch, capsys):
+    def generate(config, reporter):
+        (tmp_path / "my mug").mkdir()
+        (tmp_path / "my mug" / "config.json").write_text("{}")
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    fake_pipeline(monkeypatch, generate)
+    with pytest.raises(SystemExit) as leaving:
+        main(["generate", "a red mug", "--overwrite", "--threads", "2", "--out", "my mug"])
+    assert leaving.value.code == 130
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "  xbind generate --resume --out 'my mug' --threads 2"
+    )
+
+
+def test_ctrl_c_before_the_run_is_started_advises_nothing(tmp_path, monkeypatch, capsys):
+    """The run that was there before is another one, which --resume would go on with."""
+
     def generate(config, reporter):
         raise KeyboardInterrupt
 
     fake_pipeline(monkeypatch, generate)
+    (tmp_path / "config.json").write_text("{}")
     with pytest.raises(SystemExit) as leaving:
-        main(["generate", "--text", "a red mug", "--overwrite", "--out", "out/my mug"])
+        main(["generate", "a red mug", "--overwrite", "--out", str(tmp_path)])
     assert leaving.value.code == 130
-    assert capsys.readouterr().err.splitlines()[-1] == (
-        "  xbind generate --text 'a red mug' --out 'out/my mug' --resume"
+    assert capsys.readouterr().err == (
+        "\nxbind: interrupted before the run was started; nothing was written.\n"
     )
 
 

@@ -103,9 +103,9 @@ def load_manifest(bundle: str | Path) -> BundleManifest:
         BundleError: there is none, or its `bundle.json` is damaged or of another format.
     """
     shipped = SHIPPED / bundle
-    folder = shipped if (shipped / "bundle.json").is_file() else Path(bundle)
+    folder = shipped if _is_file(shipped / "bundle.json") else Path(bundle)
     path = folder / "bundle.json"
-    if not path.is_file():
+    if not _is_file(path):
         raise BundleError(
             f"There is no bundle {str(bundle)!r}: neither shipped with xbind "
             f"({', '.join(shipped_bundles()) or 'none'}) nor a folder with a bundle.json.\n"
@@ -125,6 +125,14 @@ def load_manifest(bundle: str | Path) -> BundleManifest:
             f"{FORMAT} with all of: {', '.join(ROLES)}.\nInstall or import the bundle again."
         )
     return BundleManifest(folder, raw)
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is such a file; not where its name is too long, or its folder closed to us."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def digest(path: Path) -> str:
