@@ -25,7 +25,7 @@ def test_names_what_auto_takes_and_why_a_gpu_backend_cannot_run(monkeypatch):
     assert "for cpu " in found["onnxruntime"].detail
     assert found["tensorrt-rtx"].state == "note"
     assert found["tensorrt-rtx"].detail.startswith("cannot run here: ")
-    assert found["engines"].detail.startswith("0 of 0 fit this installation")
+    assert found["engines"].detail.startswith("0 of 0 for openvino fit this installation")
 
 
 def test_without_openvino_auto_is_onnx_runtime(monkeypatch):

@@ -220,7 +220,7 @@ def _parse_generate(words: list[str]) -> GenerateConfig:
     prog, told = "xbind generate", GenerateConfig.__doc__
     command = tyro.cli(GenerateCommand, args=words, prog=prog, description=told)
     if command.resume and holds_run(command.out):
-        started = started_config(command.out)
+        started = replace(started_config(command.out), resume=False)  # else tyro has no --resume
         default = GenerateCommand(**{f.name: getattr(started, f.name) for f in fields(started)})
         command = tyro.cli(
             GenerateCommand, args=words, prog=prog, description=told, default=default
