@@ -77,8 +77,11 @@ def is_writable(folder: Path) -> bool:
 
 def _usual_folder() -> Path | None:
     """The platform's folder; None where it would depend on a home folder and there is none."""
-    folder = platformdirs.user_cache_path("xbind", appauthor=False)
-    return folder if folder.is_absolute() else None  # "~" stays where the user is unknown
+    try:
+        folder = platformdirs.user_cache_path("xbind", appauthor=False)
+    except RuntimeError:
+        return None
+    return folder if folder.is_absolute() else None  # before version 4.12 "~" just stayed
 
 
 def _temporary_folder() -> Path:
