@@ -81,7 +81,7 @@ def _usual_folder() -> Path | None:
         folder = platformdirs.user_cache_path("xbind", appauthor=False)
     except RuntimeError:
         return None
-    return folder if folder.is_absolute() else None  # before version 4.12 "~" just stayed
+    return folder if folder.is_absolute() else None  # older versions return "~"
 
 
 def _temporary_folder() -> Path:

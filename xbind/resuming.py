@@ -48,7 +48,7 @@ def started_config(out: Path) -> GenerateConfig:
         found["without"] = ",".join(found["without"])
         own = {k: v for k, v in _settings(GenerateConfig, found).items() if k not in _OWN}
         return GenerateConfig(prompt=prompt, out=out, resume=True, **own)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:  # a value of another type
         raise _damaged(out / CONFIG, error) from error
 
 
