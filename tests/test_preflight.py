@@ -59,7 +59,10 @@ def test_mistakes_are_refused_without_torch_and_leave_nothing_behind(folder):
     """In a process in which the import of torch and numpy fails."""
     program = (
         "import json, sys\n"
-        "sys.modules.update(torch=None, numpy=None)\n"
+        "class Refuse:\n"
+        "    def find_spec(name, path=None, target=None):\n"
+        "        if name in ('torch', 'numpy'): raise ImportError(name)\n"
+        "sys.meta_path.insert(0, Refuse)\n"
         "from xbind.cli.main import main\n"
         "said = {}\n"
         "for name, words in json.load(sys.stdin).items():\n"
