@@ -15,6 +15,7 @@ import torch
 import trimesh
 
 from tests.support.watcher import Watcher
+from xbind.cli.main import main
 from xbind.config import GenerateConfig, PromptConfig
 from xbind.pipeline import ResumeMismatch, generate
 from xbind.run import RunError
@@ -142,6 +143,28 @@ def test_resuming_a_finished_run_only_writes_its_files_again(finished):
     generate(config(finished[0], resume=True), watcher)
     assert watcher.steps == []
     assert mesh_bytes(finished[0]) == before
+
+
+def test_the_folder_alone_is_enough_to_resume(finished, capsys):
+    before = mesh_bytes(finished[0])
+    main(["generate", "--resume", "--out", str(finished[0])])
+    assert mesh_bytes(finished[0]) == before
+    assert "Done in" in capsys.readouterr().out
+    watcher = Watcher()
+    bare = GenerateConfig(prompt=PromptConfig(), out=finished[0], preset="smoke", resume=True)
+    generate(bare, watcher)
+    assert watcher.steps == []
+    for words in (["--seed", "1"], ["--text", "a blue mug"], ["--engine", "openvino"]):
+        with pytest.raises(SystemExit) as left:
+            main(["generate", "--resume", "--out", str(finished[0]), *words])
+        assert "differs" in left.value.code
+
+
+def test_a_cache_that_is_not_kept_is_told(finished, monkeypatch):
+    monkeypatch.setattr("xbind.pipeline.cache_notice", lambda: "compiled graphs are not kept")
+    watcher = Watcher()
+    generate(config(finished[0], resume=True), watcher)
+    assert "compiled graphs are not kept" in watcher.messages
 
 
 def test_torch_threads_are_left_alone(finished):
