@@ -166,6 +166,7 @@ def test_ctrl_c_says_how_to_resume(tmp_path, monkeypatch, capsys):
         raise KeyboardInterrupt
 
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("torch.set_num_threads", lambda _count: None)
     fake_pipeline(monkeypatch, generate)
     with pytest.raises(SystemExit) as leaving:
         main(["generate", "a red mug", "--overwrite", "--threads", "2", "--out", "my mug"])

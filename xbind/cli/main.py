@@ -8,39 +8,58 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, Literal, Optional
+from typing import Annotated, Any, Literal, Optional
 
 import tyro
 
 import xbind
 from xbind.cli.eval_configs import EvalConfig, EvalReportConfig, EvalRunConfig
 from xbind.cli.guard import WRONG_FLAGS, guard
-from xbind.config import GenerateConfig, Precision
+from xbind.config import GenerateConfig, Precision, PromptConfig
 from xbind.models.sources import IMAGEBIND_FILE, UNCLIP_ID, ZERO123_ID
 from xbind.resuming import started_config
 from xbind.run_checks import CONFIG, holds_run
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class GenerateCommand(GenerateConfig):
-    """Make one textured mesh from one prompt."""
+class PromptWords(PromptConfig):
+    """A prompt whose text may be given without its option."""
 
     words: tyro.conf.Positional[Annotated[Optional[str], tyro.conf.arg(metavar="[TEXT]")]] = None  # noqa: UP045
     """Short for --text."""
 
     def __post_init__(self) -> None:
         if self.words is not None:
-            if self.prompt.text not in (None, self.words):
+            if self.text not in (None, self.words):
                 raise ValueError(
-                    f"{self.words!r} is given beside --text {self.prompt.text!r}: "
+                    f"{self.words!r} is given beside --text {self.text!r}: "
                     f"give one of them, in quotes if it has several words"
                 )
-            object.__setattr__(self, "prompt", replace(self.prompt, text=self.words))
-        GenerateConfig.__post_init__(self)  # `super()` does not work in a class with slots
+            object.__setattr__(self, "text", self.words)
+        PromptConfig.__post_init__(self)  # `super()` does not work in a class with slots
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GenerateCommand(GenerateConfig):
+    """Make one textured mesh from one prompt."""
+
+    prompt: Annotated[PromptWords, tyro.conf.OmitArgPrefixes]
+    """What the object should be."""
+
+    @staticmethod
+    def of(settings: GenerateConfig) -> "GenerateCommand":
+        """The command that asks for these settings."""
+        prompt = PromptWords(**_values(settings.prompt, PromptConfig))
+        return GenerateCommand(**_values(settings, GenerateConfig) | {"prompt": prompt})
 
     def settings(self) -> GenerateConfig:
         """Without what is short for something else."""
-        return GenerateConfig(**{f.name: getattr(self, f.name) for f in fields(GenerateConfig)})
+        prompt = PromptConfig(**_values(self.prompt, PromptConfig))
+        return GenerateConfig(**_values(self, GenerateConfig) | {"prompt": prompt})
+
+
+def _values(settings: object, of: type[GenerateConfig] | type[PromptConfig]) -> dict[str, Any]:
+    return {field.name: getattr(settings, field.name) for field in fields(of)}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -221,7 +240,7 @@ def _parse_generate(words: list[str]) -> GenerateConfig:
     command = tyro.cli(GenerateCommand, args=words, prog=prog, description=told)
     if command.resume and holds_run(command.out):
         started = replace(started_config(command.out), resume=False)  # else tyro has no --resume
-        default = GenerateCommand(**{f.name: getattr(started, f.name) for f in fields(started)})
+        default = GenerateCommand.of(started)
         command = tyro.cli(
             GenerateCommand, args=words, prog=prog, description=told, default=default
         )
