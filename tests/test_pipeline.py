@@ -1,5 +1,6 @@
 """Whole runs with the shipped bundle: what comes out, and that an interruption changes nothing."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -143,6 +144,18 @@ def test_resuming_a_finished_run_only_writes_its_files_again(finished):
     generate(config(finished[0], resume=True), watcher)
     assert watcher.steps == []
     assert mesh_bytes(finished[0]) == before
+
+
+def test_a_run_from_phase_1_that_was_killed_at_once_still_goes_on_from_it(finished, tmp_path):
+    going_on = config(tmp_path / "run", from_phase1=finished[0])
+    with pytest.raises(KeyboardInterrupt):
+        generate(going_on, Watcher(("geometry", 1)))
+    for path in (tmp_path / "run" / "checkpoints").iterdir():
+        path.unlink()
+    watcher = Watcher()
+    generate(dataclasses.replace(going_on, resume=True), watcher)
+    assert watcher.steps[0] == ("geometry", 1)
+    assert mesh_bytes(tmp_path / "run") == mesh_bytes(finished[0])
 
 
 def test_the_folder_alone_is_enough_to_resume(finished, capsys):

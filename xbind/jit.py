@@ -104,6 +104,7 @@ class _File(caching.IndexDataCacheFile):
 
 class _Cache(caching.FunctionCache):
     _impl_class = _Implementation
+    _cache_file: Any
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)

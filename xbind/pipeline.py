@@ -258,6 +258,8 @@ class _Run:
         self.condition: Condition
         self.seconds: dict[str, float] = {}
         checkpoint = folder.load_checkpoint() if config.resume else None
+        if config.resume and checkpoint is None and config.from_phase1 is not None:
+            start = read_phase1(config.from_phase1, folder.read_config())
         self.saved: dict[str, Any] = {}
         if checkpoint is not None:
             for warning in checkpoint.warnings:

@@ -36,7 +36,8 @@ NEEDED_BYTES = 256 * 2**20
 """Free space to ask for before a run starts: checkpoints, textures, a turntable."""
 _CHECKPOINT_NAME = re.compile(r"(\d{8})\.([0-9a-f]{16})\.pt")
 _OWN_NAMES = (
-    *("config.json", "events.jsonl", "checkpoints", "previews", "reference.png", "report.html"),
+    # checkpoints first: without config.json they would be taken for those of the next run
+    *("checkpoints", "config.json", "events.jsonl", "previews", "reference.png", "report.html"),
     *("mesh.glb", "mesh.obj", "mesh.mtl", "texture.png", "turntable.mp4", "turntable.gif"),
 )
 
@@ -199,6 +200,9 @@ def open_run(
             (out / "checkpoints").mkdir(exist_ok=True)
             remove_temporaries(out)
             remove_temporaries(out / "checkpoints")
+            if not resume:  # of a run whose removal was cut short, or whose config.json is lost
+                for stale in _checkpoints(out / "checkpoints"):
+                    stale.unlink()
         with EventLog(out / "events.jsonl") as events:
             yield RunFolder(out, events, () if locked else (_UNLOCKED,))
 
