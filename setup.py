@@ -39,6 +39,7 @@ setup(
         "numpy>=2.0",
         "numba>=0.61",
         "pillow>=12.0",
+        "platformdirs>=4.3",
         "soundfile>=0.13",
         "soxr>=1.0",
         "scipy>=1.15",

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import FunctionCtx, once_differentiable
 
+from xbind.jit import cached_njit
 from xbind.kernels.cpu_lanes import apart, plus_scaled, read, together, write
 from xbind.kernels.threads import in_pieces
 
@@ -114,7 +115,7 @@ def _lay_out(view, scale, page):
     page[view.shape[1] * 4 :] = _ZERO
 
 
-@numba.njit(nogil=True, cache=True, fastmath=_FAST, error_model="numpy")
+@cached_njit(nogil=True, fastmath=_FAST, error_model="numpy")
 @no_type_check
 def _forward(
     first, end,                                 # images
@@ -150,7 +151,7 @@ def _forward(
                 r[x], g[x], b[x], _ = apart(colour)
 
 
-@numba.njit(nogil=True, cache=True, fastmath=_FAST, error_model="numpy")
+@cached_njit(nogil=True, fastmath=_FAST, error_model="numpy")
 @no_type_check
 def _backward(
     first, end,                                # views

@@ -1,5 +1,6 @@
 """Whole runs with the shipped bundle: what comes out, and that an interruption changes nothing."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ import trimesh
 
 from tests.support.watcher import Watcher
 from xbind import pipeline
+from xbind.cli.main import main
 from xbind.conditioning.image import SquareImage
 from xbind.conditioning.prompt import EncodedPrompt
 from xbind.config import IMAGE_OPTIONS, FilesConfig, GenerateConfig, PromptConfig
@@ -268,6 +270,40 @@ def test_resuming_a_finished_run_only_writes_its_files_again(finished):
     generate(config(finished[0], resume=True), watcher)
     assert watcher.steps == []
     assert mesh_bytes(finished[0]) == before
+
+
+def test_a_run_from_phase_1_that_was_killed_at_once_still_goes_on_from_it(finished, tmp_path):
+    going_on = config(tmp_path / "run", from_phase1=finished[0])
+    with pytest.raises(KeyboardInterrupt):
+        generate(going_on, Watcher(("geometry", 1)))
+    for path in (tmp_path / "run" / "checkpoints").iterdir():
+        path.unlink()
+    watcher = Watcher()
+    generate(dataclasses.replace(going_on, resume=True), watcher)
+    assert watcher.steps[0] == ("geometry", 1)
+    assert mesh_bytes(tmp_path / "run") == mesh_bytes(finished[0])
+
+
+def test_the_folder_alone_is_enough_to_resume(finished, capsys):
+    before = mesh_bytes(finished[0])
+    main(["generate", "--resume", "--out", str(finished[0])])
+    assert mesh_bytes(finished[0]) == before
+    assert "Done in" in capsys.readouterr().out
+    watcher = Watcher()
+    bare = GenerateConfig(prompt=PromptConfig(), out=finished[0], preset="smoke", resume=True)
+    generate(bare, watcher)
+    assert watcher.steps == []
+    for words in (["--seed", "1"], ["--text", "a blue mug"], ["--engine", "openvino"]):
+        with pytest.raises(SystemExit) as left:
+            main(["generate", "--resume", "--out", str(finished[0]), *words])
+        assert "differs" in left.value.code
+
+
+def test_a_cache_that_is_not_kept_is_told(finished, monkeypatch):
+    monkeypatch.setattr("xbind.pipeline.cache_notice", lambda: "compiled graphs are not kept")
+    watcher = Watcher()
+    generate(config(finished[0], resume=True), watcher)
+    assert "compiled graphs are not kept" in watcher.messages
 
 
 def test_torch_threads_are_left_alone(finished):

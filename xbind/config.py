@@ -59,6 +59,22 @@ def parts_named(text: str) -> tuple[Part, ...]:
     return tuple(cast(Part, name) for name in names)
 
 
+MAX_THREADS = 1024
+"""More threads than this are refused: the libraries below end the process when they run out."""
+
+
+def check_threads(threads: int) -> None:
+    """Refuse a number of threads that cannot be meant.
+
+    Raises:
+        ValueError: it is not in 1 … `MAX_THREADS`.
+    """
+    if threads < 1:
+        raise ValueError(f"--threads must be at least 1, got {threads}")
+    if threads > MAX_THREADS:
+        raise ValueError(f"--threads must be at most {MAX_THREADS}, got {threads}")
+
+
 EngineChoice = Literal[
     "auto", "eager", "cuda-graphs", "onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"
 ]
@@ -120,11 +136,6 @@ class PromptConfig:
     """Weight of the motion in the mix."""
 
     def __post_init__(self) -> None:
-        if not self.given():
-            raise ValueError(
-                f"no prompt: give at least one of {', '.join(f'--{m}' for m in MODALITIES)}, "
-                'such as --text "a red mug"'
-            )
         if self.text is not None and not self.text.strip():
             raise ValueError('--text is empty: write what to make, such as --text "a red mug"')
         if self.text is None and (self.exact_words or self.ignore_unknown):
@@ -250,16 +261,20 @@ class GenerateConfig:
     files: Annotated[FilesConfig, tyro.conf.OmitArgPrefixes] = FilesConfig()
     """How the mesh files are written."""
     resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Continue the run that is in --out."""
+    """Continue the run that is in --out, with its prompt and settings: they need not be given."""
     overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Start anew in a folder that holds a run; that run's files are removed."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**63:
             raise ValueError(f"--seed must be in 0 … 2^63 − 1, got {self.seed}")
+        if not self.prompt.given() and not self.resume:
+            raise ValueError(
+                f"no prompt: give at least one of {', '.join(f'--{m}' for m in MODALITIES)}, "
+                'such as --text "a red mug"'
+            )
         parts_named(self.without)
-        if self.threads < 1:
-            raise ValueError(f"--threads must be at least 1, got {self.threads}")
+        check_threads(self.threads)
         if self.precision != "float32" and self.engine == "eager" and self.device == "cpu":
             raise ValueError(
                 f"--precision {self.precision} is for engines and for CUDA, but --engine is eager "

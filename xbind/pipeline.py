@@ -5,18 +5,19 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from xbind.cache import cache_notice
 from xbind.compiled import FrozenHalf, Part, compile_run, runs_in_engines
+from xbind.conditioning.checks import check_files
 from xbind.conditioning.contact_sheet import contact_sheet
 from xbind.conditioning.prompt import EncodedPrompt, encode_prompt, read_prompt
 from xbind.config import (
-    IMAGE_OPTIONS,
     EngineChoice,
     FilesConfig,
     GenerateConfig,
@@ -40,6 +41,7 @@ from xbind.phases.geometry import GeometryPhase, convert
 from xbind.phases.loop import Phase, advance, restore_phase, save_phase
 from xbind.phases.surface_colour import fit_texture_field
 from xbind.phases.texture import TexturePhase
+from xbind.preflight import check_generate
 from xbind.presets import TRIALS, MethodConfig
 from xbind.progress import (
     Reporter,
@@ -49,6 +51,7 @@ from xbind.progress import (
     peak_memory_bytes,
 )
 from xbind.report import MeshFacts, write_report
+from xbind.resuming import read_started, started_config
 from xbind.run import RunError, RunFolder, open_run, read_run_config
 from xbind.savings import Savings
 from xbind.supervision import Condition, Supervision, make_condition
@@ -81,6 +84,10 @@ def generate(config: GenerateConfig, reporter: Reporter) -> RunResult:
         XBindError: anything the user can act on; what was written so far stays.
     """
     started = time.monotonic()
+    check_generate(config)
+    found = read_started(config.out) if config.resume else {}
+    if config.resume and not config.prompt.given():
+        config = replace(config, prompt=started_config(config.out).prompt)
     method = method_named(config.preset, parts_named(config.without), config.phase2_loss)
     if config.reference_only and not method.uses_reference:
         raise NoReferenceView(
@@ -95,8 +102,18 @@ def generate(config: GenerateConfig, reporter: Reporter) -> RunResult:
         reporter.message(
             f"The weights of bundle {manifest.name!r} are random: what comes out means nothing."
         )
-    bundle = load_bundle(manifest)
     wanted = _run_config(config, method, manifest) | {"device": device.type}
+    started_with = found["engine"] if config.resume else config.engine
+    choice = started_with if config.engine == "auto" else config.engine
+    if config.resume:
+        if started_with == "auto":  # stopped at the reference view: no guidance has run yet
+            found["engine"] = choice
+        _check_same(found, wanted | {"engine": choice})
+    else:
+        check_files(config.prompt)
+    if (notice := cache_notice()) is not None:
+        reporter.message(notice)
+    bundle = load_bundle(manifest)
     wanted |= _decoding(method, bundle)
     if "image_term" in wanted:
         reporter.message(f"image term: {wanted['image_term']}")
@@ -108,30 +125,12 @@ def generate(config: GenerateConfig, reporter: Reporter) -> RunResult:
         else:
             phase1 = read_phase1(config.from_phase1, wanted)
         wanted |= _reading(config, bundle, reporter)
-        compiled = _compile(config, config.engine, method, bundle, reporter, device)
+        compiled = _compile(config, choice, method, bundle, reporter, device)
     with open_run(config.out, resume=config.resume, overwrite=config.overwrite) as folder:
+        for warning in folder.warnings:
+            reporter.message(warning)
         if compiled is None:
-            found = folder.read_config()
-            # a run that was started before there were engines was eager
-            started_with = found.setdefault("engine", "eager")
-            found.setdefault("precision", "float32")
-            found.setdefault("without", [])
-            found.setdefault("phase2_loss", None)
-            found.setdefault("from_phase1", None)
-            found.setdefault("vram", None)
-            found.setdefault("prior_3d", None)
-            # a run that was started before there were these options
-            for option in ("exact_words", "ignore_unknown"):
-                found.get("prompt", {}).setdefault(option, False)
-            if found.get("device") == "auto":  # a run that was started before there was CUDA
-                found["device"] = "cpu"
-            choice = started_with if config.engine == "auto" else config.engine
-            if started_with == "auto":  # stopped at the reference view: no guidance has run yet
-                found["engine"] = choice
-            if isinstance(found.get("prompt"), dict):  # from before these options were there
-                found["prompt"] = dict.fromkeys(IMAGE_OPTIONS) | found["prompt"]
-            _check_same(found, wanted | {"engine": choice})
-            files = _files(config, found.get("files", {}))
+            files = _files(config, found["files"])
             compiled = _compile(config, choice, method, bundle, reporter, device)
             settled = {"engine": compiled.backend} if started_with == "auto" else {}
             settled |= {"files": dataclasses.asdict(files)}
@@ -326,7 +325,7 @@ def _check_same(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
             raise ResumeMismatch(
                 f"--resume continues the run as it was started, but {key} differs.\n"
                 f"  started with: {found.get(key)}\n  asked for:    {wanted[key]}\n"
-                f"Give the same settings, or start anew with --overwrite."
+                f"Leave out what the run was started with, or start again with --overwrite."
             )
     if found.get("method") != wanted["method"]:
         raise ResumeMismatch(
@@ -358,6 +357,8 @@ class _Run:
         self.condition: Condition
         self.seconds: dict[str, float] = {}
         checkpoint = folder.load_checkpoint() if config.resume else None
+        if config.resume and checkpoint is None and config.from_phase1 is not None:
+            start = read_phase1(config.from_phase1, folder.read_config())
         self.saved: dict[str, Any] = {}
         if checkpoint is not None:
             for warning in checkpoint.warnings:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Optional
 
 import tyro
 
+from xbind.cli.guard import guard
 from xbind.config import DeviceChoice
 from xbind.errors import XBindError
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 FAILED = 1
 """Exit status when an engine could not be built."""
-INTERRUPTED = 130
 TARGETS = ("sm80", "sm86", "sm89", "sm120", "sm121")
 """What TensorRT-RTX builds float32 graphs for; it has no sm90 (H100) and no sm100."""
 
@@ -92,16 +92,13 @@ class BuildConfig:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse and build; exit status 0 all built, 1 some failed or refused, 2 wrong flags."""
-    config = tyro.cli(
-        BuildConfig, args=argv, prog="xbind-build-engines", description=BuildConfig.__doc__
-    )
-    try:
+    name, words = "xbind-build-engines", sys.argv[1:] if argv is None else argv
+
+    def work() -> None:
+        config = tyro.cli(BuildConfig, args=words, prog=name, description=BuildConfig.__doc__)
         sys.exit(build_engines(config))
-    except XBindError as error:
-        sys.exit(f"xbind-build-engines: {error}")
-    except KeyboardInterrupt:
-        sys.stderr.write("\nxbind-build-engines: interrupted; what was built stays.\n")
-        sys.exit(INTERRUPTED)
+
+    guard(name, words, work, lambda: "; what was built stays.")
 
 
 def build_engines(config: BuildConfig) -> int:

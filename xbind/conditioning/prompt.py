@@ -88,6 +88,8 @@ def encode_prompt(
     Raises:
         PromptError: a file or a text that cannot be used.
     """
+    if not prompt.given():
+        raise PromptError("The prompt is empty: nothing says what to make.")
     warnings: list[str] = []
     image: SquareImage | None = None
     foreground: Foreground | None = None

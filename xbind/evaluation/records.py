@@ -1,19 +1,19 @@
 """The files of an evaluation: what was asked for, one line for each judged object, their means."""
 
-import fcntl
 import json
 import math
-import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from xbind.errors import XBindError
 from xbind.evaluation.labels import in_table_order
 from xbind.events import read_events
-from xbind.files import atomic_write, disk_errors
+from xbind.files import atomic_write, disk_errors, lock, sync_file
 
 SCORES = "scores.jsonl"
 MEANS = "means.json"
@@ -160,8 +160,17 @@ class EvaluationFolder:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         with disk_errors(self.path), (self.path / ".evaluation.lock").open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            if not lock(file, wait=True):
+                _tell_unlocked(self.path)
             yield
+
+
+@lru_cache
+def _tell_unlocked(folder: Path) -> None:
+    """Say once that processes cannot share a folder."""
+    sys.stderr.write(
+        f"The file system of {folder} has no locks: let one process at a time write into it.\n"
+    )
 
 
 def _end_torn_line(path: Path) -> None:
@@ -172,7 +181,7 @@ def _end_torn_line(path: Path) -> None:
         data = file.read()
         if data and not data.endswith(b"\n"):
             file.truncate(data.rfind(b"\n") + 1)
-            os.fsync(file.fileno())
+            sync_file(file.fileno())
 
 
 def _short(value: object) -> str:

@@ -187,9 +187,9 @@ def load_manifest(bundle: str | Path) -> BundleManifest:
         BundleError: there is none, or its `bundle.json` is damaged or of another format.
     """
     shipped = SHIPPED / bundle
-    folder = shipped if (shipped / "bundle.json").is_file() else Path(bundle)
+    folder = shipped if _is_file(shipped / "bundle.json") else Path(bundle)
     path = folder / "bundle.json"
-    if not path.is_file():
+    if not _is_file(path):
         raise BundleError(
             f"There is no bundle {str(bundle)!r}: neither shipped with xbind "
             f"({', '.join(shipped_bundles()) or 'none'}) nor a folder with a bundle.json.\n"
@@ -237,6 +237,14 @@ def _check_priors_3d(raw: Mapping[str, Any], path: Path) -> None:
             f"and parts lacks {', '.join(missing) or 'nothing'}; wanted different components, "
             f"{DEFAULT_3D} among them.\nInstall or import the bundle again."
         )
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is such a file; not where its name is too long, or its folder closed to us."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def digest(path: Path) -> str:
