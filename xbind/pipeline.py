@@ -52,7 +52,8 @@ from xbind.progress import (
 )
 from xbind.report import MeshFacts, write_report
 from xbind.resuming import read_started, started_config
-from xbind.run import RunError, RunFolder, open_run, read_run_config
+from xbind.run import RunFolder, open_run
+from xbind.run_checks import RunError, read_run_config
 from xbind.savings import Savings
 from xbind.supervision import Condition, Supervision, make_condition
 
@@ -132,8 +133,9 @@ def generate(config: GenerateConfig, reporter: Reporter) -> RunResult:
         if compiled is None:
             files = _files(config, found["files"])
             compiled = _compile(config, choice, method, bundle, reporter, device)
-            settled = {"engine": compiled.backend} if started_with == "auto" else {}
-            settled |= {"files": dataclasses.asdict(files)}
+            settled: dict[str, Any] = {"files": dataclasses.asdict(files)}
+            if started_with == "auto":
+                settled["engine"] = compiled.backend
             if found | settled != found or started_with == "auto":
                 folder.write_config(found | settled)
         else:
