@@ -19,16 +19,27 @@ setup(
     license_files=["LICENSE"],
     packages=packages,
     package_dir=FOLDERS,
-    package_data={"xbind": ["py.typed", "bundles/mini/**", "mini/prompts_*.txt"]},
+    package_data={
+        "xbind": [
+            "py.typed",
+            "bundles/mini/**",
+            "mini/prompts_*.txt",
+            "mini/world/*.json",
+            "conditioning/lexicon/*.json",
+            "conditioning/lexicon/LICENSE-WordNet.txt",
+        ]
+    },
     python_requires=">=3.11",
     install_requires=[
         "torch>=2.6",
         "diffusers>=0.36",
+        "ftfy>=6.3",
         "transformers>=5.0",
         "safetensors>=0.5",
         "numpy>=2.0",
         "numba>=0.61",
         "pillow>=12.0",
+        "platformdirs>=4.3",
         "soundfile>=0.13",
         "soxr>=1.0",
         "scipy>=1.15",

@@ -32,7 +32,7 @@ from xbind.graph_feeds import trial_feeds
 from xbind.graphs import GraphRequest, make_module
 from xbind.models.bundle import load_manifest
 from xbind.models.sd21 import reduced, sd21
-from xbind.nerf.field import FieldConfig, HashField
+from xbind.nerf.field import HashField
 from xbind.phases.coarse import CoarsePhase
 from xbind.phases.geometry import GeometryPhase, convert
 from xbind.phases.loop import Phase, advance
@@ -189,10 +189,13 @@ def _phases(method: MethodConfig) -> Iterator[tuple[str, Phase]]:
     blind = cast(Supervision, _Blind())
     coarse = CoarsePhase(method.coarse, blind, torch.Generator().manual_seed(0))
     yield "coarse", coarse
-    dmtet = convert(coarse.field, 10.0, method.geometry.resolution)
+    dmtet = convert(
+        coarse.field, method.coarse.threshold, method.geometry.resolution,
+        method.geometry.conversion,
+    )  # fmt: skip
     geometry = GeometryPhase(method.geometry, blind, dmtet)
     yield "geometry", geometry
-    field = HashField(FieldConfig(), generator=torch.Generator().manual_seed(1))
+    field = HashField(method.texture.field, generator=torch.Generator().manual_seed(1))
     yield "texture", TexturePhase(method.texture, blind, geometry.result(), field)
 
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from statistics import median
-from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -29,13 +28,13 @@ from xbind.frozen import Bundle
 from xbind.graphs import eager_steps
 from xbind.guidance.step import GuidanceStep
 from xbind.mesh.dmtet import DMTet
-from xbind.nerf.field import FieldConfig, HashField
-from xbind.phases import coarse
+from xbind.nerf.field import HashField
 from xbind.phases.coarse import CoarsePhase
 from xbind.phases.geometry import GeometryPhase
 from xbind.phases.loop import Phase, advance
 from xbind.phases.texture import TexturePhase
 from xbind.presets import CoarseConfig, GeometryConfig, TextureConfig
+from xbind.scene_config import level_resolutions
 from xbind.supervision import Condition, StereoCondition, Supervision
 
 CPU = torch.device("cpu")
@@ -189,9 +188,11 @@ def coarse_phase(
 ) -> CoarsePhase:
     """Phase I at its first iteration: the field is a blob."""
     config = replace(CoarseConfig(), size=size, views=views, ray_step=ray_step)
-    made = FieldConfig if levels is None else partial(FieldConfig, levels=levels)
-    with patch.object(coarse, "FieldConfig", made):
-        return CoarsePhase(config, supervision, _generator())
+    if levels is not None:
+        all_levels = config.field.resolutions
+        resolutions = level_resolutions(levels, all_levels[0], all_levels[-1])
+        config = replace(config, field=replace(config.field, resolutions=resolutions))
+    return CoarsePhase(config, supervision, _generator())
 
 
 def geometry_phase(
@@ -204,7 +205,7 @@ def geometry_phase(
 
 def texture_phase(supervision: Supervision, *, size: int) -> TexturePhase:
     """Phase III on a ball."""
-    field = HashField(FieldConfig(), generator=_generator())
+    field = HashField(TextureConfig().field, generator=_generator())
     mesh = _ball(32).extract()
     detached = type(mesh)(mesh.vertices.detach(), mesh.faces)
     return TexturePhase(replace(TextureConfig(), size=size), supervision, detached, field)
@@ -213,8 +214,9 @@ def texture_phase(supervision: Supervision, *, size: int) -> TexturePhase:
 def _ball(resolution: int) -> DMTet:
     corner = torch.full((3,), 1.1 * BALL)
     return DMTet.from_density(
-        lambda x: 20 * (BALL + 0.5 - x.norm(dim=-1)), -corner, corner, resolution, threshold=10.0
-    )
+        lambda x: 20 * (BALL + 0.5 - x.norm(dim=-1)), -corner, corner, resolution,
+        threshold=CoarseConfig().threshold, smoothing=GeometryConfig().conversion.smoothing,
+    )  # fmt: skip
 
 
 def _generator() -> torch.Generator:

@@ -31,6 +31,7 @@ from xbind.kernels import (
     rasterize,
 )
 from xbind.kernels.choice import Impl
+from xbind.method_config import AugmentConfig
 from xbind.models.preprocess import CLIP_MEAN, CLIP_STD
 
 LEVELS, FEATURES, ENTRIES = 8, 2, 2**15
@@ -110,7 +111,10 @@ def augment_inputs(views: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     rng = torch.Generator().manual_seed(0)
     coarse = torch.rand(views, 3, 8, 8, generator=rng)
     image = torch.nn.functional.interpolate(coarse, (SIDE, SIDE), mode="bilinear")
-    drawn = draw_warps(views, AUGMENTATIONS, crop_scale=1.0, generator=rng)
+    drawn = draw_warps(
+        views, AUGMENTATIONS, crop_scale=1.0, generator=rng,
+        probability=AugmentConfig().probability, distortion=AugmentConfig().distortion,
+    )  # fmt: skip
     bar = torch.randn(views * AUGMENTATIONS, 3, SIDE, SIDE, generator=rng)
     return image, drawn.homography, drawn.window, bar
 

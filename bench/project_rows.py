@@ -134,7 +134,7 @@ def with_share_of_steps(method: MethodConfig, share: float) -> MethodConfig:
 
 def _without_image_term(method: MethodConfig) -> MethodConfig:
     def bare(guidance: GuidanceConfig) -> GuidanceConfig:
-        return replace(guidance, w_img=0.0)
+        return replace(guidance, w_img=0.0, w_img_3d=0.0)
 
     return replace(
         method,

@@ -24,9 +24,14 @@ from xbind.bench.operator_work import (
 )
 from xbind.bench.timing import Work
 from xbind.graphs import PARTS, graphs_of_part, requests_of_phase
-from xbind.nerf.field import FieldConfig
-from xbind.nerf.occupancy import OccupancyConfig
-from xbind.presets import CoarseConfig, GeometryConfig, MethodConfig, TextureConfig
+from xbind.presets import (
+    CoarseConfig,
+    FieldConfig,
+    GeometryConfig,
+    MethodConfig,
+    TextureConfig,
+)
+from xbind.scene_memory import field_parameters
 
 HALF_BYTES = 0.5
 """float16 for the float32 that was counted."""
@@ -209,11 +214,11 @@ def half_bytes(config: AnyPhase, assumed: Assumptions) -> float:
         case CoarseConfig():
             samples = round(assumed.samples_per_ray * pixels)
             done += [
-                march_work(samples, pixels, OccupancyConfig().resolution ** 3),
-                _field(samples),
+                march_work(samples, pixels, config.occupancy.resolution**3),
+                _field(config.field, samples),
                 composite_work(samples, pixels),
-                _field(6 * covered if config.w_nv > 0 else 0),
-                _optimiser(_numbers(), state=2),
+                _field(config.field, 6 * covered if config.w_nv > 0 else 0),
+                _optimiser(field_parameters(config.field), state=2),
             ]
         case GeometryConfig():
             # a body-centred cubic grid: 12 tetrahedra and 2 vertices per cell
@@ -225,8 +230,10 @@ def half_bytes(config: AnyPhase, assumed: Assumptions) -> float:
             ]
         case TextureConfig():
             done += [
-                *_surface(config, pixels, assumed), _field(covered), _optimiser(_numbers(), state=2)
-            ]  # fmt: skip
+                *_surface(config, pixels, assumed),
+                _field(config.field, covered),
+                _optimiser(field_parameters(config.field), state=2),
+            ]
     return sum(work.bytes for work in done)
 
 
@@ -236,19 +243,16 @@ def _augment(config: AnyPhase) -> Work:
     return augment_work(3 * config.views * config.size**2, pixels, pixels)  # bytes alone count
 
 
-def _field(points: int) -> Work:
-    field = FieldConfig()
-    encoded = field.levels * field.features
-    table = torch.empty(field.levels, 2**field.log2_entries, field.features, device="meta")
-    hidden = torch.empty(field.hidden, encoded, device="meta")
+def _field(field: FieldConfig, points: int) -> Work:
+    levels, entries = len(field.resolutions), 2**field.log2_entries
+    table = torch.empty(levels, entries, field.features, device="meta")
+    hidden = torch.empty(field.hidden, field.encoded, device="meta")
     output = torch.empty(4, field.hidden, device="meta")
-    return grid_mlp_work(points, table, hidden, output)
-
-
-def _numbers() -> int:
-    """Parameters of the field."""
-    field = FieldConfig()
-    return field.levels * 2**field.log2_entries * field.features
+    work = grid_mlp_work(points, table, hidden, output)
+    # hidden layers beyond the first, and a second head, read and write in both passes
+    more = len(field.heads) * field.hidden_layers - 1
+    weights = field_parameters(field) - table.numel() - hidden.numel() - output.numel()
+    return Work(work.bytes + 16 * points * more * field.hidden, work.flops + 6 * points * weights)
 
 
 def _optimiser(numbers: int, *, state: int) -> Work:

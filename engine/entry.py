@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from xbind.engine.errors import EngineDamaged
 from xbind.engine.spec import GraphSpec
+from xbind.files import sync_file, sync_folder
 
 SIDECAR = "engine.json"
 """Name of the file that describes an engine."""
@@ -88,7 +88,7 @@ def describe(folder: Path, key: Key, made: Made) -> None:
     files = {}
     for path in sorted(folder.iterdir()):
         with path.open("rb") as file:
-            os.fsync(file.fileno())
+            sync_file(file.fileno())
         files[path.name] = {"sha256": _digest(path), "bytes": path.stat().st_size}
     content: dict[str, Any] = {
         "key": dict(key.fields),
@@ -100,7 +100,7 @@ def describe(folder: Path, key: Key, made: Made) -> None:
     with (folder / SIDECAR).open("w", encoding="utf-8") as file:
         file.write(_canonical(content))
         file.flush()
-        os.fsync(file.fileno())
+        sync_file(file.fileno())
     sync_folder(folder)
 
 
@@ -140,12 +140,3 @@ def damaged(path: Path, wanted: str, found: str) -> EngineDamaged:
         "Nothing of this engine is used. Remove it with `xbind engines gc`; it is built again when "
         "it is needed."
     )
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a rename survive a power cut: it lives in the folder, not in the file."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

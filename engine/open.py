@@ -3,10 +3,10 @@
 import platform
 from typing import TYPE_CHECKING, Literal
 
+from xbind.cache import writable_folder
 from xbind.engine.backend import Backend
 from xbind.engine.entry import Entry
 from xbind.engine.errors import BackendUnavailable, EngineError
-from xbind.engine.store import cache_folder
 
 if TYPE_CHECKING:
     from xbind.engine.trt import Workspace
@@ -48,7 +48,7 @@ def open_backend(entry: Entry, *, threads: int, workspace: "Workspace | None" = 
             return trt.TrtBackend(
                 entry.spec, entry.folder / trt.PLAN, backend=backend, device=trt.CudaDevice(),
                 workspace=workspace or trt.Workspace(),
-                runtime_cache=cache_folder() / "kernels" / f"{entry.folder.name}.bin",
+                runtime_cache=writable_folder("kernels") / f"{entry.folder.name}.bin",
             )  # fmt: skip
         case other:
             raise EngineError(f"No backend {other!r} can load {entry.folder}.")

@@ -11,6 +11,7 @@ from torch import Tensor
 from xbind.engine.backend import Backend
 from xbind.engine.errors import BackendUnavailable, EngineDamaged
 from xbind.engine.spec import GraphSpec
+from xbind.memory import memory_errors
 
 MODEL = "model.onnx"
 """File name of the graph in an engine's folder."""
@@ -27,6 +28,7 @@ class OrtBackend(Backend):
         Raises:
             BackendUnavailable: ONNX Runtime is not installed or does not run on the CPU.
             EngineDamaged: it cannot load the file.
+            TooLittleMemory: an allocation fails.
         """
         super().__init__(spec)
         ort = _runtime()
@@ -37,7 +39,8 @@ class OrtBackend(Backend):
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         try:
-            session = ort.InferenceSession(str(model), options, providers=[PROVIDER])
+            with memory_errors(f"the engine {spec.name!r}"):
+                session = ort.InferenceSession(str(model), options, providers=[PROVIDER])
         except _load_errors(ort) as error:
             raise EngineDamaged(
                 f"ONNX Runtime {ort.__version__} cannot load {model}:\n{error}\n"

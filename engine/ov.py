@@ -11,6 +11,8 @@ from torch import Tensor
 from xbind.engine.backend import Backend
 from xbind.engine.errors import BackendUnavailable, EngineDamaged
 from xbind.engine.spec import GraphSpec
+from xbind.memory import memory_errors
+from xbind.telemetry import import_openvino
 
 BLOB = "engine.blob"
 """File name of a compiled model in an engine's folder."""
@@ -28,13 +30,15 @@ class OvBackend(Backend):
         Raises:
             BackendUnavailable: OpenVINO is not installed.
             EngineDamaged: it cannot load the file.
+            TooLittleMemory: an allocation fails.
         """
         super().__init__(spec)
         openvino = _runtime()
         try:
-            self._model = openvino.Core().import_model(
-                blob.read_bytes(), DEVICE, settings(threads, precision)
-            )
+            with memory_errors(f"the engine {spec.name!r}"):
+                self._model = openvino.Core().import_model(
+                    blob.read_bytes(), DEVICE, settings(threads, precision)
+                )
         except (RuntimeError, OSError) as error:
             raise EngineDamaged(
                 f"OpenVINO {version()} cannot load {blob}:\n{error}\n"
@@ -86,10 +90,9 @@ def version() -> str:
 
 def _runtime() -> Any:  # noqa: ANN401
     try:
-        import openvino
+        return import_openvino()
     except ImportError as error:
         raise BackendUnavailable(
             "OpenVINO is not installed here.\n"
             "Install it with `pip install openvino`, or choose --engine onnxruntime."
         ) from error
-    return openvino

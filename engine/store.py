@@ -10,30 +10,28 @@ leaves nothing that is ever loaded. Every byte is compared with its hash before 
 """
 
 import errno
-import fcntl
 import os
 import shutil
+import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from xbind.engine.entry import SIDECAR, Entry, Key, Made, damaged, describe, read, sync_folder
+from xbind.cache import cache_folder
+from xbind.engine.entry import SIDECAR, Entry, Key, Made, damaged, describe, read
 from xbind.engine.errors import EngineDamaged, EngineError
-from xbind.files import atomic_write
+from xbind.files import atomic_write, lock, sync_folder, unlock
 
 FORMAT = "1"
 """Layout version of the store; part of every key."""
 _LOCKS = "locks"
 _TEMPORARY = ".building-"
+_UNLOCKED = ".unlocked-"
+_ABANDONED_S = 86_400.0  # age at which a builder that could not lock is taken for dead
 _TRASH = ".removed-"
 _REFUSED = ".refused"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-
-
-def cache_folder() -> Path:
-    """Where xbind keeps what it can make again: `XBIND_CACHE`, else the user's cache folder."""
-    named = os.environ.get("XBIND_CACHE")
-    return Path(named) if named else Path.home() / ".cache" / "xbind"
 
 
 def engines_folder() -> Path:
@@ -75,24 +73,31 @@ class EngineStore:
         Raises:
             EngineError: the disk is full or refuses; or whatever `make` raises. Nothing is kept.
         """
-        with _disk_errors(self.root), self._locked(key, waiting):
-            try:
-                found = self.find(key)
-            except EngineDamaged:
-                found = None
-            if found is not None:
+        with _disk_errors(self.root), self._locked(key, waiting) as locked:
+            if (found := self._whole(key)) is not None:
                 return found
             building = self.root / f"{_TEMPORARY}{key.folder_name}"
+            if not locked:  # another process may be building the same engine: a folder for each
+                building = self.root / f"{_UNLOCKED}{uuid.uuid4().hex}"
             shutil.rmtree(building, ignore_errors=True)  # of a builder that died: the lock is ours
             building.mkdir(parents=True)
             try:
                 describe(building, key, make(building))
+                if not locked and (found := self._whole(key)) is not None:
+                    return found
                 self._remove(self.root / key.folder_name)
                 building.rename(self.root / key.folder_name)
                 sync_folder(self.root)
             finally:
                 shutil.rmtree(building, ignore_errors=True)
             return read(self.root / key.folder_name)
+
+    def _whole(self, key: Key) -> Entry | None:
+        """The engine for a key, unless there is none or it is damaged."""
+        try:
+            return self.find(key)
+        except EngineDamaged:
+            return None
 
     def refuse(self, key: Key, why: str) -> None:
         """Remember that the engine for a key does not compute what torch computes."""
@@ -149,12 +154,14 @@ class EngineStore:
         return removed
 
     def _is_building(self, folder: Path) -> bool:
-        lock = self.root / _LOCKS / folder.name.removeprefix(_TEMPORARY)
-        if not lock.is_file():
+        if folder.name.startswith(_UNLOCKED):
+            return time.time() - folder.stat().st_mtime < _ABANDONED_S
+        path = self.root / _LOCKS / folder.name.removeprefix(_TEMPORARY)
+        if not path.is_file():
             return False
-        with lock.open() as file:
+        with path.open() as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock(file)
             except BlockingIOError:
                 return True
         return False
@@ -167,20 +174,25 @@ class EngineStore:
             shutil.rmtree(trash)
 
     @contextmanager
-    def _locked(self, key: Key, waiting: Callable[[], None]) -> Iterator[None]:
-        """One builder per key; the system lets go of the lock of a process that dies."""
+    def _locked(self, key: Key, waiting: Callable[[], None]) -> Iterator[bool]:
+        """One builder per key; the system lets go of the lock of a process that dies.
+
+        Yields:
+            False where the file system has no locks.
+        """
         locks = self.root / _LOCKS
         locks.mkdir(parents=True, exist_ok=True)
         with (locks / key.folder_name).open("w") as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                locked = lock(file)
             except BlockingIOError:
                 waiting()
-                fcntl.flock(file, fcntl.LOCK_EX)
+                locked = lock(file, wait=True)
             try:
-                yield
+                yield locked
             finally:  # by word: a child process that was forked meanwhile holds the file open too
-                fcntl.flock(file, fcntl.LOCK_UN)
+                if locked:
+                    unlock(file)
 
 
 def _is_whole(entry: Entry) -> bool:

@@ -8,6 +8,8 @@ from onnx import ModelProto
 from xbind.engine.ov import BLOB, DEVICE, settings
 from xbind.export.errors import ExportError
 from xbind.export.onnx_graph import MODEL, Graph, save
+from xbind.memory import memory_errors
+from xbind.telemetry import import_openvino
 
 
 def build_openvino(graph: Graph, folder: Path, *, threads: int, precision: str) -> None:
@@ -21,16 +23,17 @@ def build_openvino(graph: Graph, folder: Path, *, threads: int, precision: str) 
 
     Raises:
         ExportError: OpenVINO refuses the graph.
-        BackendUnavailable: OpenVINO is not installed.
+        ImportError: OpenVINO is not installed.
+        TooLittleMemory: an allocation fails.
     """
-    import openvino
-
+    openvino = import_openvino()
     with TemporaryDirectory() as temporary:
         save(separate_weights(graph), Path(temporary))
         core = openvino.Core()
         try:
-            model = core.read_model(Path(temporary) / MODEL)
-            compiled = core.compile_model(model, DEVICE, settings(threads, precision))
+            with memory_errors(f"compiling {graph.spec.name!r}"):
+                model = core.read_model(Path(temporary) / MODEL)
+                compiled = core.compile_model(model, DEVICE, settings(threads, precision))
         except RuntimeError as error:
             raise ExportError(f"OpenVINO refuses the graph {graph.spec.name!r}: {error}") from error
         (folder / BLOB).write_bytes(compiled.export_model().getvalue())

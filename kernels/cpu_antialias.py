@@ -6,16 +6,16 @@ when the edge's ends move. The backward pass only reads that list, in order, so 
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import FunctionCtx, once_differentiable
 
+from xbind.jit import cached_njit
 from xbind.kernels.cpu_views import each_view
 from xbind.kernels.reference_surface import MAX_WALK, SLOP_PX
 
 
-@njit(cache=True, error_model="numpy")
+@cached_njit(error_model="numpy")
 def _project(clip, height, width, screen):
     """Vertices in units of pixel centres; NaN behind the camera."""
     for i in range(len(clip)):
@@ -24,7 +24,7 @@ def _project(clip, height, width, screen):
         screen[i, 1] = (clip[i, 1] / w + 1) * (height / 2) - 0.5 if w > 0 else np.nan
 
 
-@njit(cache=True, error_model="numpy")
+@cached_njit(error_model="numpy")
 def _crossing(screen, up, down, axis, here, there):
     """Where the edge meets the line through the pixel centre (`here` along, `there` across)."""
     along_a, across_a = screen[up, axis] - here, screen[up, 1 - axis] - there
@@ -32,7 +32,7 @@ def _crossing(screen, up, down, axis, here, there):
     return along_a + across_a / (across_a - across_b) * (along_b - along_a)
 
 
-@njit(cache=True, error_model="numpy")
+@cached_njit(error_model="numpy")
 def _first_exit(screen, faces, face, axis, here, there, sign):
     """The corner opposite to the side by which the walk leaves `face`, −1 if there is none."""
     exit_corner, farthest = -1, -np.inf
@@ -45,7 +45,7 @@ def _first_exit(screen, faces, face, axis, here, there, sign):
     return exit_corner
 
 
-@njit(cache=True, error_model="numpy")
+@cached_njit(error_model="numpy")
 def _silhouette(screen, faces, table, face, axis, here, there, sign):
     """Walk along `axis` from a pixel centre to the end of the surface, one pixel at most.
 
@@ -84,7 +84,7 @@ def _silhouette(screen, faces, table, face, axis, here, there, sign):
     return -1, -1
 
 
-@njit(cache=True, error_model="numpy")
+@cached_njit(error_model="numpy")
 def _slopes(clip, screen, up, down, axis, there, width, height, sign, out):
     """sign · ∂d/∂(x, y, w) of the edge's ends, in out[0:3] and out[3:6]. See `_crossing`."""
     # d = (1 − t) along_up + t along_down with t = across_up/(across_up − across_down)
@@ -101,7 +101,7 @@ def _slopes(clip, screen, up, down, axis, there, width, height, sign, out):
         vertex, share = down, t
 
 
-@njit(cache=True, error_model="numpy")
+@cached_njit(error_model="numpy")
 def _find_blends(
     rast,                   # in:      [h, w, 4]
     clip,                   # in:      [v, 4], float64
@@ -147,7 +147,7 @@ def _find_blends(
     return count
 
 
-@njit(cache=True, error_model="numpy")
+@cached_njit(error_model="numpy")
 def _blend(
     image,                  # in:  [p, c], pixels in one row
     blends, shares, count,  # in:  [n, 4], [n], how many of them
@@ -163,7 +163,7 @@ def _blend(
             out[target, c] += shares[n] * (image[source, c] - image[target, c])
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@cached_njit(error_model="numpy", nogil=True)
 def _view_backward(
     image, out_bar,                 # in:  [p, c]
     image_bar,                      # out: [p, c]
@@ -190,7 +190,7 @@ def _view_backward(
         clip_bar[down, 3] += share_bar * slopes[n, 5]
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@cached_njit(error_model="numpy", nogil=True)
 def _view_forward(
     image,                          # in:      [p, c], pixels in one row
     rast,                           # in:      [h, w, 4]

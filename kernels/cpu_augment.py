@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import FunctionCtx, once_differentiable
 
+from xbind.jit import cached_njit
 from xbind.kernels.cpu_lanes import apart, plus_scaled, read, together, write
 from xbind.kernels.threads import in_pieces
 
@@ -118,7 +119,7 @@ def _lay_out(view, scale, page):
     page[view.shape[1] * 4 :] = _ZERO
 
 
-@numba.njit(nogil=True, cache=True, fastmath=_FAST, error_model="numpy")
+@cached_njit(nogil=True, fastmath=_FAST, error_model="numpy")
 @no_type_check
 def _forward(
     first, end,                                 # images
@@ -175,7 +176,7 @@ def _room_for_a_row(size, parts):
     return np.empty(size * most, np.uint32), np.empty((4, size * most), np.float32)
 
 
-@numba.njit(nogil=True, cache=True, fastmath=_FAST, error_model="numpy")
+@cached_njit(nogil=True, fastmath=_FAST, error_model="numpy")
 @no_type_check
 def _backward(
     first, end,                                       # views

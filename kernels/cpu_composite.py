@@ -2,13 +2,13 @@
 
 from typing import no_type_check
 
-import numba
 import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import FunctionCtx, once_differentiable
 
+from xbind.jit import cached_njit
 from xbind.kernels.cpu_exponential import absorbed
 from xbind.kernels.reference_composite import EMPTY
 from xbind.kernels.samples import Composited, RaySamples
@@ -21,7 +21,7 @@ _ZERO, _ONE = np.float32(0), np.float32(1)
 _NEXT = np.uint64(1)
 
 
-@numba.njit(nogil=True, cache=True, fastmath=_FAST, error_model="numpy")
+@cached_njit(nogil=True, fastmath=_FAST, error_model="numpy")
 @no_type_check
 def _forward(
     first_ray, end_ray,
@@ -56,7 +56,7 @@ def _forward(
         variance[ray] = spread
 
 
-@numba.njit(nogil=True, cache=True, fastmath=_FAST, error_model="numpy")
+@cached_njit(nogil=True, fastmath=_FAST, error_model="numpy")
 @no_type_check
 def _backward(
     first_ray, end_ray,

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import FunctionCtx, once_differentiable
 
+from xbind.jit import cached_njit
 from xbind.kernels.cpu_lanes import none, plus_scaled, read, write
 from xbind.kernels.reference_hash_encode import PRIMES
 from xbind.kernels.threads import in_pieces
@@ -93,7 +94,7 @@ def _weights(places, count, weights):
 # `lanes` is a tuple with one item per feature: its length is known when the kernel is compiled
 
 
-@numba.njit(nogil=True, cache=True, fastmath=_FAST, error_model="numpy")
+@cached_njit(nogil=True, fastmath=_FAST, error_model="numpy")
 @no_type_check
 def _forward(
     first, end,                    # points
@@ -122,7 +123,7 @@ def _forward(
                     write(encoded, features * at, lanes, total)
 
 
-@numba.njit(nogil=True, cache=True, fastmath=_FAST, error_model="numpy")
+@cached_njit(nogil=True, fastmath=_FAST, error_model="numpy")
 @no_type_check
 def _backward_table(
     first, end,                          # levels
@@ -151,7 +152,7 @@ def _backward_table(
                         write(row, vertex, lanes, total)
 
 
-@numba.njit(nogil=True, cache=True, fastmath=_FAST, error_model="numpy")
+@cached_njit(nogil=True, fastmath=_FAST, error_model="numpy")
 @no_type_check
 def _backward_x(
     first, end,                                 # points

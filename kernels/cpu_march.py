@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from xbind.jit import cached_njit
 from xbind.kernels.samples import RaySamples
 from xbind.kernels.threads import in_pieces
 
@@ -47,7 +48,7 @@ def _is_occupied(origin, direction, t, occupancy, radius, scale):
     return occupancy[i, j, k]
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@cached_njit(nogil=True, error_model="numpy")
 @no_type_check
 def _count(
     first, end,                               # rays
@@ -66,7 +67,7 @@ def _count(
         counts[ray] = kept
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@cached_njit(nogil=True, error_model="numpy")
 @no_type_check
 def _write(
     first, end,                                # rays

@@ -10,11 +10,11 @@ import math
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import FunctionCtx, once_differentiable
 
+from xbind.jit import cached_njit
 from xbind.kernels.cpu_views import each_view
 from xbind.kernels.reference_surface import FLAT
 
@@ -22,7 +22,7 @@ BOX_SLACK_PX = 1e-6
 """Added around a triangle's pixels, so that rounding in the box never beats the exact test."""
 
 
-@njit(cache=True, error_model="numpy")
+@cached_njit(error_model="numpy")
 def _pixel_range(low, high, count):
     """First and one past the last pixel whose centre may lie in [low, high]."""
     first = math.ceil(min(max(low - BOX_SLACK_PX, 0.0), float(count)))
@@ -30,7 +30,7 @@ def _pixel_range(low, high, count):
     return int(first), int(last) + 1
 
 
-@njit(cache=True, error_model="numpy")
+@cached_njit(error_model="numpy")
 def _box(clip, i, j, k, screen, height, width):
     """Pixel rows and columns a triangle can touch: all of them if it reaches behind the camera."""
     if clip[i, 3] <= 0 and clip[j, 3] <= 0 and clip[k, 3] <= 0:
@@ -44,7 +44,7 @@ def _box(clip, i, j, k, screen, height, width):
     return left, right, top, bottom
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@cached_njit(error_model="numpy", nogil=True)
 def _view_forward(
     clip,             # in:      [v, 4], float64
     screen, nearest,  # scratch: [v, 2], [h, w]
@@ -93,7 +93,7 @@ def _view_forward(
                     rast[row, column, 3] = f + 1
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@cached_njit(error_model="numpy", nogil=True)
 def _view_backward(
     clip,            # in:  [v, 4], float64
     rast, rast_bar,  # in:  [h, w, 4]
@@ -147,7 +147,7 @@ def _view_backward(
                 clip_bar[corners[i], 3] -= x * qx_bar + y * qy_bar
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@cached_njit(error_model="numpy", nogil=True)
 def _view_interpolate(
     attributes,  # in:  [v, c]
     rast,        # in:  [h, w, 4]
@@ -170,7 +170,7 @@ def _view_interpolate(
                     )
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@cached_njit(error_model="numpy", nogil=True)
 def _view_interpolate_backward(
     attributes,      # in:  [v, c]
     rast,            # in:  [h, w, 4]

@@ -1,10 +1,16 @@
 """What the Triton forms share. Only this file and the other `gpu_*` files import triton."""
 
+import os
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 import triton
 from torch import Tensor
+
+from xbind.cache import writable_folder
+
+# Read at every compilation. Triton's own default needs a home folder that can be written.
+os.environ.setdefault("TRITON_CACHE_DIR", str(writable_folder("triton")))
 
 
 @triton.jit

@@ -16,25 +16,35 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("kernels", "engine", "export", "bench")
 
-BASE = {"errors", "files"}
+BASE = {"errors", "files", "cache", "memory", "jit", "telemetry"}
 SCENE = {"cameras", "nerf", "mesh", "regularizers"}
 PRIORS = {"guidance", "conditioning", "models", "frozen"}
 OPERATORS = {"kernels", "engine"}
-CHOICES = {"config", "presets", "methods", "savings"}
+NUMBERS = {"scene_config", "method_config"}
+CHOICES = {"config", "presets", "methods", "savings"} | NUMBERS
 ENGINES = {"graphs", "graph_feeds", "engine_keys", "precision", "source_digest"}
-RECORDS = {"progress", "events", "run", "outputs", "report"}
+RECORDS = {"progress", "events", "run", "run_checks", "outputs", "report"}
 METHOD = {"supervision", "phases", "optim"} | CHOICES | SCENE | PRIORS | OPERATORS | BASE
 
 ALLOWED = {
     "errors": set(),
     "files": {"errors"},
+    "cache": {"errors"},
+    "memory": {"errors"},
+    "telemetry": set(),
+    "jit": {"cache"},
     "events": BASE,
     "progress": BASE,
-    "run": {"events", "progress"} | BASE,
+    "run_checks": BASE,
+    "run": {"run_checks", "events", "progress"} | BASE,
+    "resuming": {"config", "run_checks"} | BASE,
+    "preflight": {"config", "presets", "methods", "models", "conditioning", "run_checks"} | BASE,
     "report": {"events", "progress"} | BASE,
     "phase1": {"config", "run", "events"} | BASE,
     "config": {"errors"},
-    "presets": {"config", "errors"},
+    "scene_config": set(),
+    "method_config": {"config", "scene_config"},
+    "presets": {"method_config", "scene_config", "errors"},
     "methods": {"config", "presets", "errors"},
     "savings": {"config", "errors"},
     "devices": {"config", "errors"},
@@ -45,11 +55,12 @@ ALLOWED = {
     "models": OPERATORS | BASE,
     "conditioning": {"models", "config"} | BASE,
     "conditioning.prompt": {"models", "config", "frozen"} | BASE,
+    "conditioning.understood": {"models", "config", "frozen"} | BASE,
     "conditioning.reference_view": {"cameras", "presets", "savings"} | PRIORS | BASE,
-    "mesh": {"cameras"} | OPERATORS | BASE,
-    "regularizers": {"mesh"} | OPERATORS | BASE,
-    "nerf": {"cameras"} | OPERATORS | BASE,
-    "guidance": {"models"} | OPERATORS | BASE,
+    "mesh": {"cameras", "config", "scene_config"} | OPERATORS | BASE,
+    "regularizers": {"mesh", "method_config"} | OPERATORS | BASE,
+    "nerf": {"cameras", "scene_config"} | OPERATORS | BASE,
+    "guidance": {"models", "method_config"} | OPERATORS | BASE,
     "frozen": {"cameras", "conditioning", "guidance", "models", "engine"} | BASE,
     "import_parts": {"conditioning", "frozen", "models"} | BASE,
     "importing": {"import_parts", "frozen", "models", "source_digest"} | BASE,
@@ -80,14 +91,16 @@ ALLOWED = {
     | PRIORS
     | OPERATORS
     | BASE,
-    "pipeline": {"devices", "graphs", "compiled", "phase1", "planning"} | METHOD | RECORDS,
+    "pipeline": {"preflight", "resuming", "devices", "graphs", "compiled", "phase1", "planning"}
+    | METHOD
+    | RECORDS,
     "export": {"engine", "guidance", "models"} | BASE,
     "evaluation": {"graphs", "run", "events"} | CHOICES | SCENE | PRIORS | OPERATORS | BASE,
     "mini": {"optim"} | SCENE | PRIORS | OPERATORS | BASE,
     "mini.targets": {"config"} | SCENE | PRIORS | OPERATORS | BASE,
     "mini.judging": {"evaluation"} | SCENE | PRIORS | OPERATORS | BASE,
     "mini.calibration": {"evaluation"} | SCENE | PRIORS | OPERATORS | BASE,
-    "cli": {"pipeline"} | METHOD | RECORDS,
+    "cli": {"pipeline", "preflight", "resuming"} | METHOD | RECORDS,
     "cli.evaluate": {"mini", "evaluation", "pipeline"} | METHOD | RECORDS,
     "cli.plan": {"planning", "random_bundle"} | METHOD | RECORDS,
     "cli.engines": ENGINES | METHOD | RECORDS,
@@ -98,12 +111,12 @@ ALLOWED = {
     | ENGINES
     | METHOD
     | RECORDS,
-    "cli.bench": {"bench"} | BASE,
+    "cli.bench": {"bench", "cli"} | BASE,
     "cli.build_engines": {"build_jobs", "random_bundle", "trial_build"}
     | ENGINES
     | METHOD
     | RECORDS,
-    "": set(),
+    "": {"telemetry"},
 }
 """Module of `xbind` → what it may import besides itself; the most specific entry counts."""
 

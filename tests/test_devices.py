@@ -63,11 +63,13 @@ def test_everything_of_a_run_is_made_on_its_device():
         terms = [advance(coarse, 0, generator)]
         geometry = GeometryPhase(
             replace(method.geometry, steps=2, close_share=1.0), supervision,
-            convert(coarse.field, coarse.config.threshold, 16),
+            convert(coarse.field, coarse.config.threshold, 16, method.geometry.conversion),
         )  # fmt: skip
         terms.append(advance(geometry, 0, generator))
         mesh = geometry.result()
-        field = fit_texture_field(coarse.field.config, coarse.field, mesh, generator)
+        field = fit_texture_field(
+            method.texture.field, method.texture.fit, coarse.field, mesh, generator
+        )
         texture = TexturePhase(replace(method.texture, steps=2), supervision, mesh, field)
         terms.append(advance(texture, 0, generator))
         pictures = [phase.preview() for phase in (coarse, geometry, texture)]

@@ -81,9 +81,9 @@ def test_fast_shows_256_pixels_in_phase_1(tmp_path):
             preset_named("fast"), write_shapes(tmp_path / "sd21", sd21())
         ).items()
     }
-    assert labels["coarse"][:2] == ["sds2d_img-b1-128px-at256px", "sds3d_img-b1-128px"]
-    assert labels["geometry"][0] == "cds2d-b1-512px"
-    assert labels["texture"][0] == "sds2d-b1-512px"
+    assert labels["coarse"][:2] == ["sds2d_img-b1-128px-at256px", "sds3d-b1-128px"]
+    assert labels["geometry"][0] == "cds2d-b1-512px-at512px"
+    assert labels["texture"][0] == "sds2d-b1-512px-at512px"
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -104,8 +104,8 @@ def test_what_cannot_be_halved_is_refused(size):
 def test_runs_of_versions_that_know_it_not_go_on():
     """What is not set is not written, so it does not differ."""
     config = GenerateConfig(prompt=PromptConfig(text="x"))
-    written = [_run_config(config, preset_named(n), "")["method"] for n in ("default", "fast")]
+    written = [_run_config(config, preset_named(n), MINI)["method"] for n in ("default", "fast")]
     sizes = [method["coarse"]["guidance"].get("size_2d", "left out") for method in written]
     assert sizes == ["left out", 256]
-    assert "size_2d" not in written[1]["geometry"]["guidance"]
+    assert "cfg_2d_end" not in written[1]["coarse"]["guidance"]
     assert written[0]["coarse"]["guidance"]["w_2d"] == GuidanceConfig().w_2d

@@ -48,6 +48,39 @@ def slow_laplacian(mesh):
     return total / len(mesh.vertices)
 
 
+def slow_vertex_normal_consistency(mesh):
+    """threestudio's formula: 1 − cos of the vertex normals at the two ends of every edge."""
+    sums = [torch.zeros(3, dtype=torch.float64) for _ in mesh.vertices]
+    edges = set()
+    for i, j, k in mesh.faces.tolist():
+        a, b, c = mesh.vertices[i], mesh.vertices[j], mesh.vertices[k]
+        for corner in (i, j, k):
+            sums[corner] = sums[corner] + torch.linalg.cross(b - a, c - a)
+        edges |= {tuple(sorted(pair)) for pair in ((i, j), (j, k), (k, i))}
+    units = [n / n.norm() for n in sums]
+    return sum(1 - units[i] @ units[j] for i, j in edges) / len(edges)
+
+
+def slow_sum_laplacian(mesh):
+    """threestudio's formula: ‖Σ_j (v_j − v_i)‖, the mean over vertices, from a dense L = D − A."""
+    count = len(mesh.vertices)
+    adjacency = torch.zeros(count, count, dtype=torch.float64)
+    for face in mesh.faces.tolist():
+        for i in face:
+            for j in set(face) - {i}:
+                adjacency[i, j] = 1
+    laplacian = torch.diag(adjacency.sum(1)) - adjacency
+    return (laplacian @ mesh.vertices).square().sum(1).sqrt().mean()
+
+
+def vertex_normal_consistency(mesh):
+    return normal_consistency_loss(mesh, "vertex")
+
+
+def sum_laplacian(mesh):
+    return laplacian_loss(mesh, "sum-norm")
+
+
 def test_normal_consistency_of_regular_solids():
     # Cube: 12 edges at a right angle, 6 diagonals of its sides. Icosahedron: cos = √5/3 everywhere.
     assert normal_consistency_loss(cube()).item() == pytest.approx(12 / 18, abs=1e-12)
@@ -59,11 +92,32 @@ def test_laplacian_of_the_icosahedron():
     # The five neighbours of a corner are at its height times 1/√5, and centred on its axis.
     expected = (1 - 1 / math.sqrt(5)) ** 2
     assert laplacian_loss(icosahedron()).item() == pytest.approx(expected, abs=1e-12)
+    # summed, not averaged, over five neighbours, and not squared
+    assert sum_laplacian(icosahedron()).item() == pytest.approx(5 * expected**0.5, abs=1e-12)
+
+
+def test_vertex_normals_of_the_icosahedron():
+    # Normals point at the corners; neighbours are arctan 2 apart.
+    expected = 1 - 1 / math.sqrt(5)
+    found = vertex_normal_consistency(icosahedron()).item()
+    assert found == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_norm_of_a_vanishing_sum_has_no_gradient():
+    vertices = sheet().vertices.requires_grad_()
+    (slope,) = torch.autograd.grad(sum_laplacian(Mesh(vertices, sheet().faces)), vertices)
+    assert torch.isfinite(slope).all()
+    assert not slope.view(5, 5, 3)[2, 2].any()  # all its neighbours are inner vertices
 
 
 @pytest.mark.parametrize(
     ("loss", "slow"),
-    [(normal_consistency_loss, slow_normal_consistency), (laplacian_loss, slow_laplacian)],
+    [
+        (normal_consistency_loss, slow_normal_consistency),
+        (vertex_normal_consistency, slow_vertex_normal_consistency),
+        (laplacian_loss, slow_laplacian),
+        (sum_laplacian, slow_sum_laplacian),
+    ],
 )
 @pytest.mark.parametrize("mesh", [sheet(bump=0.5), icosahedron()], ids=["sheet", "icosahedron"])
 def test_agrees_with_loops_and_finite_differences(loss, slow, mesh):
@@ -93,5 +147,7 @@ def test_half_precision_vertices_are_promoted():
 
 def test_nothing_to_compare_is_zero():
     empty = Mesh(torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.int64))
-    assert normal_consistency_loss(empty).item() == 0
-    assert laplacian_loss(empty).item() == 0
+    for loss in (
+        normal_consistency_loss, vertex_normal_consistency, laplacian_loss, sum_laplacian,
+    ):  # fmt: skip
+        assert loss(empty).item() == 0

@@ -7,7 +7,7 @@ import pytest
 from xbind.graphs import requests_of_run
 from xbind.methods import METHODS, WITHOUT, method_named
 from xbind.models.bundle import load_manifest
-from xbind.presets import UnknownPreset, preset_named
+from xbind.presets import PRESETS, UnknownPreset, preset_named
 
 MINI = load_manifest("mini")
 
@@ -24,13 +24,14 @@ def steps(method):
     ("preset", "without", "wanted"),
     [
         ("xbind", (), {"unet2d", "sds2d_img", "cds2d", "sds3d_img", "ms"}),
-        ("zerostablecds-3d", (), {"unet2d", "cds2d", "sds3d_img"}),
+        ("zerostablecds-3d", (), {"unet2d", "cds2d", "sds3d"}),
         ("stablesds-3d", (), {"sds2d"}),
-        ("zerosds-3d", (), {"unet2d", "sds3d_img"}),
+        ("zerosds-3d", (), {"unet2d", "sds3d"}),
         ("default", ("stereo",), {"sds2d_img", "cds2d", "ms"}),
         ("default", ("planar",), {"unet2d", "sds3d_img"}),
         ("default", ("three-phase",), {"unet2d", "sds2d_img", "sds3d_img", "ms"}),
         ("default", ("ms",), {"unet2d", "sds2d_img", "cds2d", "sds3d_img"}),
+        ("paper", (), {"unet2d", "sds2d_img", "cds2d", "sds3d", "ms"}),
     ],
 )
 def test_only_the_graphs_that_a_method_uses_are_asked_for(preset, without, wanted):
@@ -46,6 +47,14 @@ def test_baselines_are_compute_matched(name):
             assert getattr(mine, field) == getattr(theirs, field)
     assert ours.coarse.cameras == default.coarse.cameras
     assert ours.geometry.close_share == default.geometry.close_share
+
+
+@pytest.mark.parametrize("numbers", PRESETS)
+@pytest.mark.parametrize("name", [name for name in METHODS if name != "xbind"])
+def test_no_baseline_has_an_image_term_on_the_3d_prior(numbers, name):
+    """Eq. 10 is the latent term alone."""
+    method = method_named(f"{numbers}:{name}")
+    assert all(phase.guidance.w_img_3d == 0 for phase in method.phases)
 
 
 @pytest.mark.parametrize("part", WITHOUT)

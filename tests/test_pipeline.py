@@ -1,5 +1,6 @@
 """Whole runs with the shipped bundle: what comes out, and that an interruption changes nothing."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,11 +17,15 @@ import torch
 import trimesh
 
 from tests.support.watcher import Watcher
-from xbind.config import GenerateConfig, PromptConfig
-from xbind.pipeline import ResumeMismatch, generate
+from xbind import pipeline
+from xbind.cli.main import main
+from xbind.conditioning.image import SquareImage
+from xbind.conditioning.prompt import EncodedPrompt
+from xbind.config import IMAGE_OPTIONS, FilesConfig, GenerateConfig, PromptConfig
+from xbind.pipeline import NoReferenceView, ResumeMismatch, _pose_origin, generate
 from xbind.run import RunError
 
-PROMPT = PromptConfig(text="a red mug")
+PROMPT = PromptConfig(text="a crimson mug")
 
 
 def config(out, **changes):
@@ -78,11 +84,123 @@ def test_mesh_is_one_closed_textured_solid(finished):
     assert solid.body_count == 1
 
 
+def test_what_the_text_was_read_as_is_said(finished):
+    out, _, watcher = finished
+    assert "read 'crimson' as red: the prompt is 'a red mug'" in watcher.messages
+    assert "crimson as" in (out / "report.html").read_text()
+
+
 def test_config_holds_what_decides_the_result(finished):
     held = json.loads((finished[0] / "config.json").read_text())
-    assert held["prompt"]["text"] == "a red mug"
+    assert held["prompt"]["text"] == "a crimson mug"
+    assert held["reading"]["read"] == "a red mug"
+    assert held["reading"]["replaced"] == [["crimson", "red"]]
     assert held["seed"] == 0
     assert held["method"]["coarse"]["steps"] == 12
+    assert held["files"] == {"material": "unlit", "pivot": "base", "height": None}
+
+
+def about(out):
+    """Metadata of a run's GLB, and the bounds of its mesh."""
+    scene = trimesh.load(out / "mesh.glb")
+    return scene.metadata["xbind"], scene.bounds
+
+
+def test_the_mesh_stands_on_the_ground_and_says_where_it_came_from(finished):
+    known, bounds = about(finished[0])
+    assert bounds[0, 1] == 0
+    np.testing.assert_allclose(bounds.mean(0)[[0, 2]], 0, atol=1e-6)
+    expected = {"prompt": {"text": "a red mug"}, "seed": 0, "preset": "smoke", "bundle": "mini"}
+    assert known.items() >= expected.items()
+    assert (finished[0] / "mesh.mtl").read_text().count("illum 0") == 1
+
+
+def test_resume_writes_the_files_as_asked_and_keeps_what_is_not_asked_for(finished, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(finished[0], out)
+    files = FilesConfig(material="lit", pivot="center", height=0.1)
+    watcher = Watcher()
+    generate(config(out, resume=True, files=files), watcher)
+    assert not watcher.steps
+    known, bounds = about(out)
+    assert known["material"] == "lit"
+    np.testing.assert_allclose(bounds[:, 1], [-0.05, 0.05], rtol=1e-6)
+    generate(config(out, resume=True, files=FilesConfig(pivot="base")), Watcher())
+    known, bounds = about(out)
+    assert known["material"] == "lit"
+    np.testing.assert_allclose(bounds[:, 1], [0, 0.1], rtol=1e-6)
+    held = json.loads((out / "config.json").read_text())
+    assert held["files"] == {"material": "lit", "pivot": "base", "height": 0.1}
+    del held["files"]  # a run that was started before there were such settings
+    (out / "config.json").write_text(json.dumps(held))
+    generate(config(out, resume=True), Watcher())
+    assert mesh_bytes(out) == mesh_bytes(finished[0])
+
+
+@pytest.mark.parametrize("files", [{"pivot": "top"}, {"roof": 1}, 3, {"height": "tall"}])
+def test_damaged_settings_of_files_are_refused(finished, tmp_path, files):
+    out = tmp_path / "run"
+    shutil.copytree(finished[0], out)
+    held = json.loads((out / "config.json").read_text())
+    (out / "config.json").write_text(json.dumps(held | {"files": files}))
+    with pytest.raises(RunError, match=r"is damaged: its 'files'(.|\n)*--overwrite"):
+        generate(config(out, resume=True), Watcher())
+
+
+def test_says_and_keeps_what_the_prompt_is_understood_as(finished):
+    out, _, watcher = finished
+    assert any(m.startswith("the text reads as: mug .9") for m in watcher.messages)
+    read = json.loads((out / "config.json").read_text())["understood"]
+    assert list(read) == ["text"]
+    assert next(iter(read["text"]["things"].items())) == ("mug", pytest.approx(0.97, abs=0.03))
+    assert next(iter(read["text"]["colours"])) == "red"
+    assert "text, things" in (out / "report.html").read_text()
+
+
+def test_smoke_says_that_its_object_means_nothing(finished):
+    assert any("only checks that everything runs" in m for m in finished[2].messages)
+
+
+def test_reference_only_stops_there_and_resume_makes_the_same_mesh(finished, tmp_path, monkeypatch):
+    out, parts = tmp_path / "run", []
+    compile_run = pipeline.compile_run
+
+    def watched(choice, bundle, wanted, *args, **settings):
+        parts.append({name: [r.name for r in part.requests] for name, part in wanted.items()})
+        return compile_run(choice, bundle, wanted, *args, **settings)
+
+    monkeypatch.setattr(pipeline, "compile_run", watched)
+    watcher = Watcher()
+    result = generate(config(out, reference_only=True), watcher)
+    assert parts == [{"reference": ["unet2d"]}]
+    assert watcher.steps == []
+    assert list(result.outputs) == [out / "reference.png", out / "references.png"]
+    assert watcher.outputs == list(result.outputs)
+    assert any("--resume for --reference-only." in m for m in watcher.messages)
+    reference = (out / "reference.png").read_bytes()
+    assert reference == (finished[0] / "reference.png").read_bytes()
+    generate(config(out, resume=True), Watcher())
+    assert mesh_bytes(out) == mesh_bytes(finished[0])
+    assert (out / "reference.png").read_bytes() == reference
+    assert json.loads((out / "config.json").read_text()) == json.loads(
+        (finished[0] / "config.json").read_text()
+    )
+
+
+def test_an_engine_is_chosen_only_when_a_reference_is_gone_on_from(tmp_path):
+    out = tmp_path / "run"
+    chosen = GenerateConfig(prompt=PROMPT, out=out, preset="smoke", reference_only=True)
+    generate(chosen, Watcher())
+    assert json.loads((out / "config.json").read_text())["engine"] == "auto"
+    with pytest.raises(KeyboardInterrupt):
+        generate(config(out, resume=True), Watcher(("coarse", 1)))
+    assert json.loads((out / "config.json").read_text())["engine"] == "eager"
+
+
+def test_reference_only_wants_a_method_with_a_reference(tmp_path):
+    with pytest.raises(NoReferenceView, match="has no reference view"):
+        generate(config(tmp_path / "run", reference_only=True, without="stereo"), Watcher())
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("stop_at", [("coarse", 7), ("geometry", 3), ("texture", 2)])
@@ -101,7 +219,7 @@ def test_interrupted_and_resumed_is_the_same_mesh(finished, tmp_path, stop_at):
 
 def test_killed_and_resumed_is_the_same_mesh(finished, tmp_path):
     out = tmp_path / "run"
-    words = ["generate", "--text", "a red mug", "--preset", "smoke", "--out", str(out)]
+    words = ["generate", "--text", PROMPT.text, "--preset", "smoke", "--out", str(out)]
     words += ["--engine", "eager"]
     program = "import sys; from xbind.cli.main import main; main(sys.argv[1:])"
     command = [sys.executable, "-P", "-c", program, *words]
@@ -117,6 +235,16 @@ def test_killed_and_resumed_is_the_same_mesh(finished, tmp_path):
 def test_resume_refuses_other_settings(finished):
     with pytest.raises(ResumeMismatch, match="seed differs"):
         generate(config(finished[0], seed=1, resume=True), Watcher())
+
+
+def test_a_run_from_before_the_options_of_reading_goes_on(finished, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(finished[0], out)
+    held = json.loads((out / "config.json").read_text())
+    del held["prompt"]["exact_words"], held["prompt"]["ignore_unknown"], held["reading"]
+    (out / "config.json").write_text(json.dumps(held))
+    with pytest.raises(ResumeMismatch, match="seed differs"):  # and not the prompt
+        generate(config(out, seed=1, resume=True), Watcher())
 
 
 def test_resume_refuses_numbers_of_another_version(finished, tmp_path):
@@ -144,7 +272,92 @@ def test_resuming_a_finished_run_only_writes_its_files_again(finished):
     assert mesh_bytes(finished[0]) == before
 
 
+def test_a_run_from_phase_1_that_was_killed_at_once_still_goes_on_from_it(finished, tmp_path):
+    going_on = config(tmp_path / "run", from_phase1=finished[0])
+    with pytest.raises(KeyboardInterrupt):
+        generate(going_on, Watcher(("geometry", 1)))
+    for path in (tmp_path / "run" / "checkpoints").iterdir():
+        path.unlink()
+    watcher = Watcher()
+    generate(dataclasses.replace(going_on, resume=True), watcher)
+    assert watcher.steps[0] == ("geometry", 1)
+    assert mesh_bytes(tmp_path / "run") == mesh_bytes(finished[0])
+
+
+def test_the_folder_alone_is_enough_to_resume(finished, capsys):
+    before = mesh_bytes(finished[0])
+    main(["generate", "--resume", "--out", str(finished[0])])
+    assert mesh_bytes(finished[0]) == before
+    assert "Done in" in capsys.readouterr().out
+    watcher = Watcher()
+    bare = GenerateConfig(prompt=PromptConfig(), out=finished[0], preset="smoke", resume=True)
+    generate(bare, watcher)
+    assert watcher.steps == []
+    for words in (["--seed", "1"], ["--text", "a blue mug"], ["--engine", "openvino"]):
+        with pytest.raises(SystemExit) as left:
+            main(["generate", "--resume", "--out", str(finished[0]), *words])
+        assert "differs" in left.value.code
+
+
+def test_a_cache_that_is_not_kept_is_told(finished, monkeypatch):
+    monkeypatch.setattr("xbind.pipeline.cache_notice", lambda: "compiled graphs are not kept")
+    watcher = Watcher()
+    generate(config(finished[0], resume=True), watcher)
+    assert "compiled graphs are not kept" in watcher.messages
+
+
 def test_torch_threads_are_left_alone(finished):
     del finished
     assert torch.get_num_threads() == int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
     assert Path.cwd().exists()
+
+
+def test_a_picture_s_mask_and_pose_are_written_and_belong_to_the_run(tmp_path):
+    picture = Path(__file__).parent / "data/pictures/two.png"
+
+    def wanted(**pose):
+        prompt = PromptConfig(image=picture, **pose)
+        return GenerateConfig(
+            prompt=prompt, out=tmp_path / "run", preset="smoke", engine="eager", resume=bool(pose)
+        )
+
+    watcher = Watcher(stop_at=("coarse", 1))
+    with pytest.raises(KeyboardInterrupt):
+        generate(wanted(), watcher)
+    written = json.loads((tmp_path / "run/config.json").read_bytes())
+    assert written["foreground"]["verdict"] == "unsure"
+    assert "only the largest is kept" in written["foreground"]["reasons"][0]
+    assert (tmp_path / "run/mask.png").stat().st_size > 0
+    assert any("two objects" in message for message in watcher.messages)
+    for pose in ({"elevation": 20.0}, {"azimuth": 30.0}, {"mask": picture}):
+        with pytest.raises(ResumeMismatch, match="prompt differs"):
+            generate(wanted(**pose), Watcher())
+
+
+def test_a_run_from_before_the_options_of_pictures_is_resumed(finished, tmp_path):
+    shutil.copytree(finished[0], tmp_path / "run")
+    path = tmp_path / "run/config.json"
+    written = json.loads(path.read_bytes())
+    for option in IMAGE_OPTIONS:
+        assert written["prompt"].pop(option) is None
+    path.write_text(json.dumps(written))
+    generate(config(tmp_path / "run", resume=True), Watcher())
+    assert mesh_bytes(tmp_path / "run") == mesh_bytes(finished[0])
+
+
+@pytest.mark.parametrize(
+    ("elevation", "azimuth", "view", "said"),
+    [
+        (None, None, None, "no pose network, so 0° is assumed; --elevation and --azimuth would"),
+        (5.0, None, None, "0° is assumed; --azimuth would set it"),
+        (5.0, None, object(), "without --azimuth, that angle was estimated"),
+        (5.0, 0.0, None, "(given)"),
+    ],
+)
+def test_the_origin_of_a_picture_s_pose_is_said(elevation, azimuth, view, said):
+    nothing = torch.zeros(1)
+    image = SquareImage(torch.zeros(3, 4, 4), torch.zeros(1, 4, 4))
+    prompt = EncodedPrompt(nothing, nothing, image, (), None, elevation, azimuth)
+    assert said in _pose_origin(prompt, SimpleNamespace(view=view))
+    sampled = EncodedPrompt(nothing, nothing, None, ())
+    assert _pose_origin(sampled, SimpleNamespace(view=view)) == ""

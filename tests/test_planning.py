@@ -20,11 +20,11 @@ from xbind.export.record import record
 from xbind.frozen import load_bundle
 from xbind.graphs import GraphRequest, graphs_of_part
 from xbind.models.bundle import load_manifest
-from xbind.nerf.field import FieldConfig, HashField
+from xbind.nerf.field import HashField
 from xbind.planning import GIB, RUNTIME_BYTES, Counter, DoesNotFit, Wish, fit
-from xbind.presets import preset_named
+from xbind.presets import FieldConfig, preset_named
 from xbind.savings import FASTEST, Savings
-from xbind.scene_memory import field_parameters, ray_samples, scene_bytes
+from xbind.scene_memory import field_parameters, ray_samples, sample_bytes, scene_bytes
 
 MANIFEST = load_manifest("mini")
 PROBE = preset_named("probe")
@@ -107,10 +107,30 @@ def test_half_is_half_and_two_passes_are_less():
     assert 0.45 < single.activations / wide.activations < 0.6
 
 
-def test_a_field_s_parameters_and_samples_are_those_of_the_field():
-    config = FieldConfig(levels=3, log2_entries=6, hidden=8)
+@pytest.mark.parametrize(
+    "config",
+    [
+        FieldConfig(resolutions=(4, 8, 16), log2_entries=6, hidden=8),
+        FieldConfig(log2_entries=6, hidden=8, hidden_layers=3),
+        FieldConfig(log2_entries=6, hidden=8, hidden_layers=2, separate_heads=True),
+    ],
+)
+def test_a_field_s_parameters_are_counted(config):
     field = HashField(config, generator=torch.Generator())
     assert field_parameters(config) == sum(p.numel() for p in field.parameters())
+
+
+def test_a_larger_field_takes_more_memory():
+    paper, default = (scene_bytes(preset_named(name)) for name in ("paper", "default"))
+    # 16 tables of 2^19 entries with 2 features, in float32: parameters, gradients, two moments
+    assert paper["coarse"].state == pytest.approx(16 * 2 * 2**19 * 16, rel=0.01)
+    assert paper["texture"].state > 40 * default["texture"].state
+    assert sample_bytes(FieldConfig()) == 200
+    wide = preset_named("paper").coarse.field
+    assert sample_bytes(wide) == round(200 + 5.2 * (20 + 2 * 2 * 64 - 32))
+
+
+def test_samples_are_those_of_the_march():
     from xbind.cameras import orbit
     from xbind.kernels import march
 
@@ -118,7 +138,7 @@ def test_a_field_s_parameters_and_samples_are_those_of_the_field():
     origins, directions = (x.reshape(-1, 3) for x in orbit(1).rays(48))
     middle = torch.full((len(origins),), 0.5)
     seen = march(origins, directions, None, radius=0.85, step=0.02, jitter=middle)
-    assert len(seen.t) == pytest.approx(ray_samples(method, FieldConfig()), rel=0.1)
+    assert len(seen.t) == pytest.approx(ray_samples(method), rel=0.1)
 
 
 def test_a_phase_s_peak_is_the_sum_of_its_columns():

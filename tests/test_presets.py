@@ -1,8 +1,13 @@
 """Presets by name."""
 
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+
 import pytest
 
-from xbind.presets import PHASE_2_CAMERAS, PRESETS, UnknownPreset, preset_named
+from xbind.presets import PRESETS, GuidanceConfig, MethodConfig, UnknownPreset, preset_named
 
 
 def test_unknown_preset_lists_the_known():
@@ -10,26 +15,38 @@ def test_unknown_preset_lists_the_known():
         preset_named("turbo")
 
 
-def test_paper_holds_what_the_paper_says():
-    """Sec. V-A: cameras, resolutions, learning rates, 120 views."""
-    method = preset_named("paper")
-    sizes = [getattr(method, phase).size for phase in ("coarse", "geometry", "texture")]
-    rates = [getattr(method, phase).learning_rate for phase in ("coarse", "geometry", "texture")]
-    assert sizes == [128, 512, 512]
-    assert rates == [0.01, 0.01, 0.001]
-    for cameras in (method.coarse.cameras, method.texture.cameras):
-        assert cameras.elevation_deg == (-45.0, 45.0)
-        assert cameras.azimuth_deg == (-180.0, 180.0)
-        assert (cameras.distance, cameras.fov_y_deg) == ((2.5, 2.5), (40.0, 40.0))
-    assert PHASE_2_CAMERAS.elevation_deg == (-10.0, 45.0)
-    assert PHASE_2_CAMERAS.azimuth_deg == (-135.0, 225.0)
-    assert PHASE_2_CAMERAS.distance == (1.5, 2.0)
-    assert PHASE_2_CAMERAS.fov_y_deg == (30.0, 45.0)
-    assert method.geometry.planar == "cds"
-    assert method.geometry.close_share == 1.0
-    assert method.geometry.guidance.w_rgb == 0.0
-    assert method.turntable_frames == 120
-    assert method.coarse.threshold == 10.0
+def test_settings_need_no_torch():
+    """`xbind generate --help` reads the configuration."""
+    code = "import sys, xbind.presets; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-P", "-c", code], check=False).returncode == 0
+
+
+def test_every_setting_is_plain_data_in_config_json():
+    """Frozen throughout, and the same after a round trip."""
+    written = asdict(preset_named("default"))
+    assert json.loads(json.dumps(written)) == json.loads(json.dumps(asdict(MethodConfig())))
+    for part, name in (
+        ("coarse", "field"), ("coarse", "occupancy"), ("coarse", "adam"), ("geometry", "adan"),
+        ("geometry", "cameras"), ("geometry", "conversion"), ("texture", "fit"),
+        ("texture", "unwrap"),
+    ):  # fmt: skip
+        assert written[part][name]
+    for name in ("cds", "augment"):
+        assert all(written[part]["guidance"][name] for part in ("coarse", "geometry", "texture"))
+
+
+def test_only_ours_has_an_image_term_on_the_3d_prior():
+    weights = {
+        name: [phase.guidance.w_img_3d for phase in preset_named(name).phases] for name in PRESETS
+    }
+    assert weights["default"] == weights["smoke"] == weights["probe"] == [5e3] * 3
+    assert weights["paper"] == weights["fast"] == [0.0] * 3
+
+
+def test_a_guidance_scale_may_ramp():
+    constant, ramp = GuidanceConfig(cfg_2d=7.0), GuidanceConfig(cfg_2d=101.0, cfg_2d_end=31.0)
+    assert [constant.cfg_2d_at(p) for p in (0.0, 0.5, 1.0)] == [7.0] * 3
+    assert [ramp.cfg_2d_at(p) for p in (0.0, 0.5, 1.0)] == [101.0, 66.0, 31.0]
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -49,13 +49,14 @@ def folder(tmp_path):
     return tmp_path
 
 
-def page(folder, **prompt):
+def page(folder, more=(), **prompt):
     config = {
         "prompt": {"text": None, "image": None} | prompt,
         "seed": 7,
         "preset": "default",
         "bundle": "mini",
         "bundle_sha256": "f00",
+        **dict(more),
     }
     path = write_report(folder, config, {"coarse": 61.0, "files": 2.0}, FACTS, 3 * 2**30)
     read = Page(path.read_text())
@@ -68,6 +69,17 @@ def test_says_what_was_made_and_what_it_took(folder):
     assert "text: a red mug + audio: bell.wav" in text
     for word in ("1 min 01 s", "1 min 03 s", "3.0 GiB", "1234", "2464", "0.2500", "512 × 512"):
         assert word in text, word
+
+
+def test_shows_what_the_prompt_was_understood_as(folder):
+    assert "Understood as" not in page(folder, text="a mug").text
+    readings = {
+        "audio": {"things": {"drum": 0.624, "<b>ell": 0.21}},
+        "mix": {"colours": {"red": 1}},
+    }
+    read = page(folder, {"understood": readings}, text="a mug")
+    assert "audio, thingsdrum 0.62, <b>ell 0.21" in read.text
+    assert "mix, coloursred 1.00" in read.text
 
 
 def test_shows_only_files_that_exist_and_the_last_preview_of_each_phase(folder):
@@ -83,6 +95,17 @@ def test_a_prompt_is_text_and_never_markup(folder):
     read = page(folder, text="<script>alert(1)</script> & a mug")
     assert "script" not in {tag for tag, _ in read.tags}
     assert "<script>alert(1)</script> & a mug" in read.text
+
+
+def test_says_what_the_text_was_read_as(folder):
+    reading = {
+        "text": "a <b> cup", "read": "a mug", "replaced": [["cup", "mug"]], "ignored": ["<b>"],
+    }  # fmt: skip
+    config = {"prompt": {"text": "a <b> cup"}, "reading": reading}
+    path = write_report(folder, config, {"coarse": 1.0}, FACTS, 1)
+    text = Page(path.read_text()).text
+    assert all(words in text for words in ("Text", "read as", "a mug", "cup as", "ignored", "<b>"))
+    assert "read as" not in page(folder, text="a mug").text
 
 
 def test_curves_span_the_chart_and_leave_out_what_is_no_number(folder):

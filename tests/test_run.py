@@ -234,6 +234,33 @@ def test_overwrite_removes_the_run_and_nothing_else(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("again", [{}, {"overwrite": True}])
+def test_checkpoints_of_another_run_are_never_taken(tmp_path, again):
+    """A removal that was cut short, or a config.json that is lost, leaves checkpoints behind."""
+    start_run(tmp_path, steps=3)
+    (tmp_path / "config.json").unlink()
+    with open_run(tmp_path, **again) as run:
+        run.write_config({"seed": 4})
+    with open_run(tmp_path, resume=True) as run:
+        assert run.load_checkpoint() is None
+
+
+def test_a_removal_that_is_cut_short_leaves_the_old_run_or_none(tmp_path, monkeypatch):
+    start_run(tmp_path, steps=3)
+    (tmp_path / "mesh.glb").write_text("old")
+
+    def killed(*_args, **_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pathlib.Path.unlink", killed)
+    with pytest.raises(KeyboardInterrupt):
+        open_run(tmp_path, overwrite=True).__enter__()
+    monkeypatch.undo()
+    with open_run(tmp_path, resume=True) as run:
+        assert run.read_config() == {"seed": 3}
+        assert run.load_checkpoint() is None
+
+
 def test_overwrite_of_a_folder_without_a_run_removes_nothing(tmp_path):
     (tmp_path / "mesh.glb").write_text("somebody's")
     with open_run(tmp_path, overwrite=True):

@@ -104,7 +104,7 @@ def test_graphs_of_a_sparing_run_have_one_row_and_say_so(bundle):
     requests = requests_of_parts(method, bundle.manifest, SPARING)
     assert requests["reference"] == [GraphRequest("unet2d", 1, 0)]
     assert [r.label for r in requests["geometry"]] == [
-        "cds2d-b1-512px-2passes", "sds3d_img-b1-512px-2passes", "ms-b1-64px",
+        "cds2d-b1-512px-2passes", "sds3d-b1-512px-2passes", "ms-b1-64px",
     ]  # fmt: skip
 
 

@@ -1,3 +1,7 @@
 """xbind: a prompt of any modality to a textured 3D mesh."""
 
+from xbind.telemetry import switch_off
+
 __version__ = "0.1.0"
+
+switch_off()  # here, since the libraries read their switches when they are imported

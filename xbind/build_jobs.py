@@ -39,6 +39,8 @@ class Job:
     """GPU architectures, or none for this machine."""
     store: Path
     """Root of the store."""
+    prior_3d: str | None = None
+    """Name of the bundle's 3D prior; None for its default."""
 
     def is_built(self, manifest: BundleManifest) -> bool:
         """Whether the store has the engine, every byte of it checked.
@@ -166,7 +168,7 @@ def _work(job: Job, connection: Connection) -> None:
 
     torch.set_num_threads(1)
     try:
-        bundle = load_bundle(load_manifest(job.bundle))
+        bundle = load_bundle(load_manifest(job.bundle).with_prior_3d(job.prior_3d))
         entry = build(
             EngineStore(job.store), bundle, job.request, job.backend,
             precision=job.precision, targets=job.targets,

@@ -1,5 +1,6 @@
 """What a user chooses, with its meaning and unit. Read-only after construction; no torch here."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Optional, cast, get_args
@@ -9,12 +10,16 @@ import tyro
 # `Optional[...]`, because for `... | None` tyro imports a type checker: 0.1 s more for --help.
 _Text = Annotated[Optional[str], tyro.conf.arg(metavar="TEXT")]  # noqa: UP045
 _File = Annotated[Optional[Path], tyro.conf.arg(metavar="FILE")]  # noqa: UP045
+_Degrees = Annotated[Optional[float], tyro.conf.arg(metavar="DEG")]  # noqa: UP045
 
 Modality = Literal["text", "image", "audio", "depth", "video", "thermal", "imu"]
 """What a prompt can be made of."""
 MODALITIES: tuple[Modality, ...] = (
     "text", "image", "audio", "depth", "video", "thermal", "imu",
 )  # fmt: skip
+
+IMAGE_OPTIONS = ("mask", "matting_weights", "elevation", "azimuth")
+"""Fields of a prompt that say something about its image; all are None by default."""
 
 Precision = Literal["float32", "float16", "bfloat16"]
 """Of the frozen networks in an engine, or on a GPU."""
@@ -24,6 +29,15 @@ DeviceChoice = Literal["auto", "cpu", "cuda"]
 
 PlanarLoss = Literal["sds", "cds"]
 """Of the 2D prior: augmented SDS (Eq. 5), or CDS (Eq. 3)."""
+
+Material = Literal["unlit", "lit"]
+"""How viewers show the texture: as it is, or lit again."""
+
+Pivot = Literal["base", "center"]
+"""Where the origin of a mesh file lies: middle of the bounding box's bottom face, or its centre."""
+
+HEIGHT_RANGE_M = (1e-6, 1e6)
+"""Heights that a mesh file can be given; beyond them viewers run out of float32 and depth range."""
 
 Part = Literal["stereo", "planar", "three-phase", "ms"]
 """What an ablation (Fig. 7) leaves out."""
@@ -45,6 +59,22 @@ def parts_named(text: str) -> tuple[Part, ...]:
     return tuple(cast(Part, name) for name in names)
 
 
+MAX_THREADS = 1024
+"""More threads than this are refused: the libraries below end the process when they run out."""
+
+
+def check_threads(threads: int) -> None:
+    """Refuse a number of threads that cannot be meant.
+
+    Raises:
+        ValueError: it is not in 1 … `MAX_THREADS`.
+    """
+    if threads < 1:
+        raise ValueError(f"--threads must be at least 1, got {threads}")
+    if threads > MAX_THREADS:
+        raise ValueError(f"--threads must be at most {MAX_THREADS}, got {threads}")
+
+
 EngineChoice = Literal[
     "auto", "eager", "cuda-graphs", "onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"
 ]
@@ -57,10 +87,28 @@ class PromptConfig:
 
     text: _Text = None
     """Words, such as "a red mug"."""
+    exact_words: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """For bundles with a closed vocabulary: read only the bundle's own words, no synonyms."""
+    ignore_unknown: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """For bundles with a closed vocabulary: leave out adjectives, colours and details that the
+    bundle does not know, instead of refusing the prompt; the run says which."""
     image: _File = None
     """A picture of one object: PNG, JPEG, WebP, BMP, TIFF or GIF; an alpha channel is its mask."""
+    mask: _File = None
+    """The object's mask in --image, a picture of the same shape: white is the object. By default
+    the alpha channel, else what differs from the background."""
+    matting_weights: _File = None
+    """A U²-Net in ONNX form that finds the object in --image, for photographs; none is
+    downloaded."""
+    elevation: _Degrees = None
+    """Elevation from which --image shows the object, in degrees: 0 level, 90 from above. By default
+    estimated where the bundle has a pose network, else 0."""
+    azimuth: _Degrees = None
+    """Azimuth from which --image shows the object, in degrees: 0 the front, 90 its left side. By
+    default estimated where the bundle has a pose network, else 0."""
     audio: _File = None
-    """A sound: WAV, FLAC, OGG or MP3; its first channel is used."""
+    """A sound: WAV, FLAC, OGG or MP3. Channels are mixed down; of a long file three windows of two
+    seconds are heard."""
     depth: _File = None
     """A depth map: PNG or TIFF of 8 or 16 bits, or a NumPy .npy file; 0 means not measured."""
     depth_kind: Literal["depth", "disparity"] = "depth"
@@ -88,17 +136,28 @@ class PromptConfig:
     """Weight of the motion in the mix."""
 
     def __post_init__(self) -> None:
-        if not self.given():
-            raise ValueError(
-                f"no prompt: give at least one of {', '.join(f'--{m}' for m in MODALITIES)}, "
-                'such as --text "a red mug"'
-            )
         if self.text is not None and not self.text.strip():
             raise ValueError('--text is empty: write what to make, such as --text "a red mug"')
+        if self.text is None and (self.exact_words or self.ignore_unknown):
+            flag = "--exact-words" if self.exact_words else "--ignore-unknown"
+            raise ValueError(f"{flag} is given without --text: leave it out or add --text")
         for modality in MODALITIES:
             self._check_weight(modality)
         if self.depth is None and self.depth_kind != "depth":
             raise ValueError("--depth-kind is given without --depth: leave it out or name a file")
+        self._check_image_options()
+
+    def _check_image_options(self) -> None:
+        for name in IMAGE_OPTIONS:
+            if getattr(self, name) is not None and self.image is None:
+                flag = name.replace("_", "-")
+                raise ValueError(f"--{flag} is given without --image: leave it out or add --image")
+        if self.mask is not None and self.matting_weights is not None:
+            raise ValueError("--mask and --matting-weights both decide the mask: give one of them")
+        if self.elevation is not None and not -90.0 <= self.elevation <= 90.0:
+            raise ValueError(f"--elevation must be in −90 … 90 degrees, got {self.elevation}")
+        if self.azimuth is not None and not math.isfinite(self.azimuth):
+            raise ValueError(f"--azimuth must be a number of degrees, got {self.azimuth}")
 
     def _check_weight(self, modality: Modality) -> None:
         weight = self.weight(modality)
@@ -124,6 +183,35 @@ class PromptConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class FilesConfig:
+    """How the mesh files are written. No step of the run depends on it."""
+
+    material: Annotated[Optional[Material], tyro.conf.arg(metavar="{unlit,lit}")] = None  # noqa: UP045
+    """`unlit` (default): viewers show the texture as it is, since it holds the object's shading;
+    `lit`: they light it as well, which darkens what is dark already. With --resume, this and the
+    two below may differ from the run's: its files are then written again."""
+    pivot: Annotated[Optional[Pivot], tyro.conf.arg(metavar="{base,center}")] = None  # noqa: UP045
+    """Origin of the mesh files: `base` (default), the middle of the bounding box's bottom face, so
+    that the object stands on y = 0; or `center`, the middle of the box."""
+    height: Annotated[Optional[float], tyro.conf.arg(metavar="METRES")] = None  # noqa: UP045
+    """Height of the object in the mesh files, in metres; width and depth follow. By default one
+    scene unit is written as one metre, which makes objects about one metre tall."""
+
+    def __post_init__(self) -> None:
+        low, high = HEIGHT_RANGE_M
+        if self.height is not None and not low <= self.height <= high:
+            raise ValueError(
+                f"--height must be between {low:g} and {high:g} metres, got {self.height}"
+            )
+        for name, choices in (("material", Material), ("pivot", Pivot)):
+            if getattr(self, name) not in (None, *get_args(choices)):
+                raise ValueError(
+                    f"--{name} wants one of {', '.join(get_args(choices))}, "
+                    f"got {getattr(self, name)!r}"
+                )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class GenerateConfig:
     """Make one textured mesh from one prompt."""
 
@@ -135,7 +223,8 @@ class GenerateConfig:
     """Seed of every random draw; the same seed on the same machine gives the same mesh."""
     preset: str = "default"
     """Named set of the method's numbers, or one of the paper's baselines; a wrong name lists the
-    right ones."""
+    right ones. `smoke` only checks that everything runs: its objects are balls; for a quick look
+    use --reference-only."""
     without: Annotated[str, tyro.conf.arg(metavar="PARTS")] = ""
     """Leave out parts of the method (Fig. 7): `stereo`, `planar`, `three-phase`, `ms`, or several
     with commas between them."""
@@ -145,6 +234,9 @@ class GenerateConfig:
     """Folder of another run of the same prompt and seed: start where its Phase I ended."""
     bundle: str = "mini"
     """The frozen networks: `mini`, which is installed with xbind, or the folder of a bundle."""
+    prior_3d: Annotated[Optional[str], tyro.conf.arg(metavar="NAME")] = None  # noqa: UP045
+    """Which of the bundle's 3D priors to use, such as `wide` or `narrow`; by default the preset's,
+    else the bundle's default. A wrong name lists those that the bundle has."""
     device: DeviceChoice = "auto"
     """Where to compute; `auto` takes CUDA if there is a device, and says which it took. The same
     seed gives another object on another device: each draws its own random numbers."""
@@ -163,17 +255,26 @@ class GenerateConfig:
     threads: int = 1
     """Threads that compute. With the mini bundle two take a fifth to a quarter less time on a
     machine that does nothing else, and lose much where other programs use the cores."""
+    reference_only: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Stop when the prompt is encoded and the reference view is there: a look at what the prompt is
+    understood as, in seconds. --resume then makes the object."""
+    files: Annotated[FilesConfig, tyro.conf.OmitArgPrefixes] = FilesConfig()
+    """How the mesh files are written."""
     resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Continue the run that is in --out."""
+    """Continue the run that is in --out, with its prompt and settings: they need not be given."""
     overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Start anew in a folder that holds a run; that run's files are removed."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**63:
             raise ValueError(f"--seed must be in 0 … 2^63 − 1, got {self.seed}")
+        if not self.prompt.given() and not self.resume:
+            raise ValueError(
+                f"no prompt: give at least one of {', '.join(f'--{m}' for m in MODALITIES)}, "
+                'such as --text "a red mug"'
+            )
         parts_named(self.without)
-        if self.threads < 1:
-            raise ValueError(f"--threads must be at least 1, got {self.threads}")
+        check_threads(self.threads)
         if self.precision != "float32" and self.engine == "eager" and self.device == "cpu":
             raise ValueError(
                 f"--precision {self.precision} is for engines and for CUDA, but --engine is eager "
@@ -192,6 +293,14 @@ class GenerateConfig:
             raise ValueError(
                 "--resume continues the run in --out and --overwrite removes it: give one of them"
             )
+        for flag in ("resume", "from_phase1"):
+            if self.reference_only and getattr(self, flag):
+                raise ValueError(
+                    f"--reference-only stops before Phase I, and --{flag.replace('_', '-')} goes "
+                    "on after the reference view: give one of them"
+                )
         for name in ("preset", "bundle"):
             if not getattr(self, name).strip():
                 raise ValueError(f"--{name} is empty: leave it out or give a name")
+        if self.prior_3d is not None and not self.prior_3d.strip():
+            raise ValueError("--prior-3d is empty: leave it out or give a name")

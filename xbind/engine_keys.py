@@ -126,7 +126,7 @@ def _files(name: str, manifest: BundleManifest) -> Iterator[tuple[str, str, Mapp
         BundleError: the bundle lacks a component, or `bundle.json` lists no file of it.
     """
     for role in roles_of(name):
-        part = manifest.part(role).relative_to(manifest.folder).as_posix()
+        part = manifest.path_of(role)
         files = [path for path in manifest.files if f"{path}/".startswith(f"{part}/")]
         if not files:
             raise BundleError(

@@ -1,15 +1,23 @@
-"""Files that are whole or absent, and a full or read-only disk told in words."""
+"""Files that are whole or absent, locks, and a full or read-only disk told in words.
+
+Network and FUSE file systems may lack locks (Lustre without `flock`) or the flush of a folder
+(CIFS): both are left out there, and the caller learns that it holds no lock.
+"""
 
 import errno
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from xbind.errors import XBindError
 
 DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """No space, no quota, or the process's own limit on the size of a file."""
+_UNSUPPORTED = frozenset({errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL})
+_NO_LOCKS = _UNSUPPORTED | {errno.ENOLCK}
 TEMPORARY_SUFFIX = ".tmp"
 """Ends the name of a file that is being written; the name starts with a dot."""
 
@@ -27,8 +35,8 @@ def disk_errors(path: Path) -> Iterator[None]:
         if error.errno in DISK_FULL:
             raise DiskError(
                 f"No room left to write {path} ({error.strerror}).\n"
-                f"What was written before is whole. Free some space and continue with --resume, "
-                f"or choose another folder with --out."
+                f"What was written before is whole. Free some space and repeat the command "
+                f"(`xbind generate` goes on with --resume), or choose another folder with --out."
             ) from error
         raise DiskError(
             f"Cannot write {path}: {error.strerror or error}.\n"
@@ -48,9 +56,9 @@ def atomic_write(path: Path, data: bytes) -> None:
             with temporary.open("wb") as file:
                 file.write(data)
                 file.flush()
-                os.fsync(file.fileno())
+                sync_file(file.fileno())
             temporary.replace(path)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -61,10 +69,49 @@ def remove_temporaries(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make a rename survive a power cut: it lives in the folder, not in the file."""
+def sync_folder(folder: Path) -> None:
+    """Make a rename survive a power cut: it lives in the folder, not in the file.
+
+    Where the file system cannot flush a folder, only the order of its own writes protects it.
+    """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        sync_file(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_file(descriptor: int) -> None:
+    """Flush a file or folder to the disk, where its file system can."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
+
+
+def lock(file: IO[str], *, wait: bool = False) -> bool:
+    """Lock an open file until it is closed, by this process and those forked from it.
+
+    Args:
+        file: open for writing.
+        wait: wait while another process holds it.
+
+    Returns:
+        Whether it is locked: False where the file system has no locks.
+
+    Raises:
+        BlockingIOError: another process holds it, and `wait` is False.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        return False
+    return True
+
+
+def unlock(file: IO[str]) -> None:
+    """Release what `lock` has locked, in forked processes too."""
+    fcntl.flock(file, fcntl.LOCK_UN)

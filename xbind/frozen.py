@@ -47,6 +47,9 @@ class AlignedEncoder:
     depth: DepthConfig
     norms: dict[str, float]
     """Modality → length at which its embedding conditions the 2D prior."""
+    names: tuple[str, ...] = ()
+    """Of an open vocabulary: names of things to compare prompts with; empty where the bundle brings
+    none."""
 
     @property
     def device(self) -> torch.device:
@@ -56,6 +59,13 @@ class AlignedEncoder:
     def embed(self, modality: Modality, x: Tensor) -> Float[Tensor, "b d"]:
         """Unit vectors of prepared inputs, which may be on any device: see `BindModel.embed`."""
         return self.model.embed(modality, x.to(self.device))
+
+    @property
+    def text_scale(self) -> float:
+        """Factor of cosines with texts in the softmax that the encoder was trained with (1/τ)."""
+        unit = torch.ones(1, self.model.config.embed_dim, device=self.device)
+        scaling = self.model.modality_postprocessors["text"]
+        return float(scaling(unit).norm())
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,7 +313,34 @@ def load_bind(manifest: BundleManifest, fill: Fill = _fill) -> AlignedEncoder:
         FbankConfig(**_read_json(folder / "fbank.json")),
         DepthConfig(**_read_json(folder / "depth.json")),
         dict(manifest.raw["embedding_norm"]),
+        _load_names(manifest),
     )
+
+
+def _load_names(manifest: BundleManifest) -> tuple[str, ...]:
+    """The lines of the file that `names` in `bundle.json` names, without blank ones; or nothing.
+
+    Raises:
+        BundleError: it is not among the bundle's files, cannot be read, or is empty.
+    """
+    name = manifest.raw.get("names")
+    if name is None:
+        return ()
+    path = manifest.folder / str(name)
+    if name not in manifest.files:
+        raise BundleError(
+            f"bundle.json of {manifest.name!r} names {name!r} as its list of names, but does not "
+            f"have it among its files.\nAdd its sha256 and bytes there, or leave `names` out."
+        )
+    try:
+        lines = [line.strip() for line in path.read_text("utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise BundleError(
+            f"{path} cannot be read ({error}).\nIt wants one name a line, in UTF-8."
+        ) from error
+    if not any(lines):
+        raise BundleError(f"{path} holds no names.\nWrite one a line, or leave `names` out.")
+    return tuple(dict.fromkeys(line for line in lines if line))
 
 
 def load_clip(folder: Path, fill: Fill = _fill) -> nn.Module:

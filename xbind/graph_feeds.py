@@ -18,7 +18,7 @@ from xbind.guidance.timesteps import cds_clamp
 from xbind.guidance.unclip import unclip_condition
 from xbind.models.preprocess import normalise_image
 from xbind.models.trial import shaded_balls
-from xbind.presets import GuidanceConfig
+from xbind.presets import CdsConfig, GuidanceConfig
 
 Feeds = dict[str, Tensor]
 MANY = 8
@@ -26,7 +26,7 @@ MANY = 8
 OF_ZERO123 = ("sds3d", "sds3d_img", "sds3d_tiny", "unet3d")
 """Graphs whose latents are the 3D prior's."""
 CDS_GAP = 150
-"""t₁ − t₂, in the middle of `cds_timesteps`."""
+"""t₁ − t₂, in the middle of `CdsConfig.gap`."""
 
 
 @torch.no_grad()
@@ -165,7 +165,7 @@ class _Draw:
         t_1 = self.steps(b).clamp(CDS_GAP, 500)
         pair = {"eps_star": self.latent_noise(1), "t_1": t_1, "t_2": t_1 - CDS_GAP}
         weight = self.bundle.unclip.schedule.variance(t_1)
-        last = {"weight": weight, "clamp": torch.tensor(cds_clamp(0.5))}
+        last = {"weight": weight, "clamp": torch.tensor(cds_clamp(0.5, CdsConfig()))}
         return {"image": step["image"]} | pair | self.unclip() | last
 
     def ms(self) -> Feeds:

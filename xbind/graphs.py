@@ -204,10 +204,28 @@ def _step_names(guidance: GuidanceConfig, planar: str, *, has_taesd: bool) -> It
 
 
 def sds_name(name: str, guidance: GuidanceConfig, *, has_taesd: bool) -> str:
-    """The step with or without the image term, as the weights ask for, and what decodes x̂."""
-    if guidance.w_img <= 0:
+    """The step with or without its image term, as its weight asks for, and what decodes x̂.
+
+    Args:
+        name: `sds2d` or `sds3d`.
+        guidance: holds the weights.
+        has_taesd: whether the bundle can decode x̂ by TAESD.
+    """
+    if image_weight(name, guidance) <= 0:
         return name
     return f"{name}_tiny" if guidance.decoder == "tiny" and has_taesd else f"{name}_img"
+
+
+def image_weight(name: str, guidance: GuidanceConfig) -> float:
+    """Weight of the image term of `sds2d` (Eq. 5) or of `sds3d` (ours: Eq. 10 has none)."""
+    return guidance.w_img_3d if name == "sds3d" else guidance.w_img
+
+
+def has_image_term(phase: CoarseConfig | GeometryConfig | TextureConfig) -> bool:
+    """Whether a step of the phase decodes x̂; L_CDS has no image term."""
+    guidance = phase.guidance
+    planar = guidance.w_2d > 0 and phase.planar == "sds" and guidance.w_img > 0
+    return planar or (guidance.w_3d > 0 and guidance.w_img_3d > 0)
 
 
 def eager_steps(

@@ -87,8 +87,8 @@ def import_bundle(
         if (path := getattr(sources, f.name)) is not None
     }
     facts: dict[str, Any] = {"weights": "imported", "sources": dict(origins)}
-    said = {name: part["taken"] for name, part in done.items() if part.get("taken")}
-    return finish(out, architecture, done, facts | ({"taken": said} if said else {}))
+    averages = {name: part["taken"] for name, part in done.items() if part.get("taken")}
+    return finish(out, architecture, done, facts | ({"taken": averages} if averages else {}))
 
 
 def finish(

@@ -62,9 +62,14 @@ def without_three_phase(method: MethodConfig) -> MethodConfig:
     )
 
 
+def _of_the_paper(method: MethodConfig) -> MethodConfig:
+    """L_3D-SDS as in Eq. 10: the image term on the 3D prior is ours, so no baseline has it."""
+    return _with_guidance(method, lambda g: replace(g, w_img_3d=0.0))
+
+
 def zerostablecds_3d(method: MethodConfig) -> MethodConfig:
     """ZeroStableCDS-3D: both priors, CDS in all phases, no MS loss."""
-    return without_ms(_with_planar(method, "cds"))
+    return _of_the_paper(without_ms(_with_planar(method, "cds")))
 
 
 def stablesds_3d(method: MethodConfig) -> MethodConfig:
@@ -73,12 +78,12 @@ def stablesds_3d(method: MethodConfig) -> MethodConfig:
     Without the 3D prior there is no use for a reference view: none is sampled.
     """
     plain = _with_guidance(_with_planar(method, "sds"), lambda g: replace(g, w_img=0.0))
-    return without_ms(without_stereo(plain))
+    return _of_the_paper(without_ms(without_stereo(plain)))
 
 
 def zerosds_3d(method: MethodConfig) -> MethodConfig:
     """ZeroSDS-3D: the 3D prior alone, with the reference view's loss."""
-    return without_planar(method)
+    return _of_the_paper(without_planar(method))
 
 
 METHODS: dict[str, Callable[[MethodConfig], MethodConfig]] = {

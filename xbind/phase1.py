@@ -43,8 +43,10 @@ class Phase1:
 
 def _content(prompt: Mapping[str, Any]) -> dict[str, Any]:
     """A prompt with its files by what is in them: one picture may lie in two places."""
-    files = {key for key in MODALITIES if key != "text" and prompt.get(key) is not None}
-    return dict(prompt) | {key: _digest(Path(prompt[key])) for key in files}
+    given = {key: value for key, value in prompt.items() if value is not None}
+    files = {*MODALITIES, "mask", "matting_weights"} - {"text"}
+    options = {"exact_words": False, "ignore_unknown": False}  # older runs do not hold them
+    return options | given | {key: _digest(Path(given[key])) for key in files & given.keys()}
 
 
 def _digest(path: Path) -> str:
@@ -68,7 +70,7 @@ def read_phase1(run: Path, wanted: Mapping[str, Any]) -> Phase1:
     found = read_run_config(run)
     if found.get("device") == "auto":  # a run that was started before there was CUDA
         found["device"] = "cpu"
-    told = ("seed", "bundle_sha256", "device", "precision")
+    told = ("seed", "bundle_sha256", "prior_3d", "device", "precision")
     for key, ours, theirs in [
         ("prompt", _content(wanted["prompt"]), _content(found["prompt"])),
         *((k, wanted[k], found.get(k)) for k in told),

@@ -5,33 +5,44 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from xbind.cache import cache_notice
 from xbind.compiled import FrozenHalf, Part, compile_run, runs_in_engines
-from xbind.conditioning.prompt import EncodedPrompt, encode_prompt
-from xbind.config import EngineChoice, GenerateConfig, PromptConfig, parts_named
+from xbind.conditioning.checks import check_files
+from xbind.conditioning.contact_sheet import contact_sheet
+from xbind.conditioning.prompt import EncodedPrompt, encode_prompt, read_prompt
+from xbind.config import (
+    EngineChoice,
+    FilesConfig,
+    GenerateConfig,
+    PromptConfig,
+    parts_named,
+)
 from xbind.devices import choose_device
 from xbind.engine.store import EngineStore, engines_folder
 from xbind.errors import XBindError
 from xbind.frozen import Bundle, load_bundle
-from xbind.graphs import PARTS, requests_of_parts
+from xbind.graphs import PARTS, has_image_term, requests_of_parts
 from xbind.mesh.dmtet import DMTet
 from xbind.mesh.mesh import Mesh
 from xbind.methods import method_named
-from xbind.models.bundle import load_manifest
-from xbind.nerf.field import FieldConfig, HashField
-from xbind.outputs import write_outputs
+from xbind.models.bundle import BundleManifest, load_manifest
+from xbind.nerf.field import HashField
+from xbind.outputs import DEFAULTS, provenance, write_outputs
 from xbind.phase1 import Phase1, read_phase1
 from xbind.phases.coarse import CoarsePhase
 from xbind.phases.geometry import GeometryPhase, convert
 from xbind.phases.loop import Phase, advance, restore_phase, save_phase
 from xbind.phases.surface_colour import fit_texture_field
 from xbind.phases.texture import TexturePhase
-from xbind.presets import MethodConfig
+from xbind.preflight import check_generate
+from xbind.presets import TRIALS, MethodConfig
 from xbind.progress import (
     Reporter,
     StepRecord,
@@ -40,9 +51,15 @@ from xbind.progress import (
     peak_memory_bytes,
 )
 from xbind.report import MeshFacts, write_report
+from xbind.resuming import read_started, started_config
 from xbind.run import RunFolder, open_run
+from xbind.run_checks import RunError, read_run_config
 from xbind.savings import Savings
 from xbind.supervision import Condition, Supervision, make_condition
+
+
+class NoReferenceView(XBindError):
+    """`--reference-only` with a method that has no reference view."""
 
 
 class ResumeMismatch(XBindError):
@@ -68,17 +85,36 @@ def generate(config: GenerateConfig, reporter: Reporter) -> RunResult:
         XBindError: anything the user can act on; what was written so far stays.
     """
     started = time.monotonic()
+    check_generate(config)
+    found = read_started(config.out) if config.resume else {}
+    if config.resume and not config.prompt.given():
+        config = replace(config, prompt=started_config(config.out).prompt)
     method = method_named(config.preset, parts_named(config.without), config.phase2_loss)
+    if config.reference_only and not method.uses_reference:
+        raise NoReferenceView(
+            f"--reference-only: preset {config.preset!r} as it is asked for has no reference view."
+            f"\nLeave out --reference-only or --without, or choose another --preset."
+        )
     device = choose_device(config.device)
     if device.type == "cuda":
         reporter.message(f"on {torch.cuda.get_device_name(device)}")
-    manifest = load_manifest(config.bundle)
+    manifest = load_manifest(config.bundle).with_prior_3d(config.prior_3d or method.prior_3d)
     if manifest.raw.get("weights") == "random":
         reporter.message(
             f"The weights of bundle {manifest.name!r} are random: what comes out means nothing."
         )
+    wanted = _run_config(config, method, manifest) | {"device": device.type}
+    started_with = found["engine"] if config.resume else config.engine
+    choice = started_with if config.engine == "auto" else config.engine
+    if config.resume:
+        if started_with == "auto":  # stopped at the reference view: no guidance has run yet
+            found["engine"] = choice
+        _check_same(found, wanted | {"engine": choice})
+    else:
+        check_files(config.prompt)
+    if (notice := cache_notice()) is not None:
+        reporter.message(notice)
     bundle = load_bundle(manifest)
-    wanted = _run_config(config, method, manifest.digest) | {"device": device.type}
     wanted |= _decoding(method, bundle)
     if "image_term" in wanted:
         reporter.message(f"image term: {wanted['image_term']}")
@@ -89,34 +125,54 @@ def generate(config: GenerateConfig, reporter: Reporter) -> RunResult:
             prompt = _encode(config, bundle)
         else:
             phase1 = read_phase1(config.from_phase1, wanted)
-        compiled = _compile(config, config.engine, method, bundle, reporter, device)
+        wanted |= _reading(config, bundle, reporter)
+        compiled = _compile(config, choice, method, bundle, reporter, device)
     with open_run(config.out, resume=config.resume, overwrite=config.overwrite) as folder:
+        for warning in folder.warnings:
+            reporter.message(warning)
         if compiled is None:
-            found = folder.read_config()
-            # a run that was started before there were engines was eager
-            started_with = found.setdefault("engine", "eager")
-            found.setdefault("precision", "float32")
-            found.setdefault("without", [])
-            found.setdefault("phase2_loss", None)
-            found.setdefault("from_phase1", None)
-            found.setdefault("vram", None)
-            if found.get("device") == "auto":  # a run that was started before there was CUDA
-                found["device"] = "cpu"
-            choice = started_with if config.engine == "auto" else config.engine
-            _check_same(found, wanted | {"engine": choice})
+            files = _files(config, found["files"])
             compiled = _compile(config, choice, method, bundle, reporter, device)
+            settled: dict[str, Any] = {"files": dataclasses.asdict(files)}
+            if started_with == "auto":
+                settled["engine"] = compiled.backend
+            if found | settled != found or started_with == "auto":
+                folder.write_config(found | settled)
         else:
-            folder.write_config(wanted | {"engine": compiled.backend})
-        run = _Run(config, method, compiled, folder, reporter, prompt or phase1, device)
-        outputs = run.finish()
+            engine = config.engine if config.reference_only else compiled.backend
+            files = _files(config, {})
+            record = wanted | {"engine": engine, "files": dataclasses.asdict(files)}
+            record |= _understood(prompt, phase1)
+            folder.write_config(record | _foreground(prompt))
+        run = _Run(config, method, compiled, folder, reporter, prompt or phase1, device, files)
+        if config.reference_only:
+            outputs = run.reference_files()
+            replaced = "--reference-only" + (" and --overwrite" if config.overwrite else "")
+            reporter.message(f"Make the object with the same command, --resume for {replaced}.")
+        else:
+            outputs = run.finish()
+            if config.preset.partition(":")[0] in TRIALS:
+                reporter.message(
+                    f"Preset {config.preset!r} only checks that everything runs: its object means "
+                    f"nothing. For a quick look at a prompt use --reference-only."
+                )
     seconds = time.monotonic() - started
     reporter.finished(outputs, seconds)
     return RunResult(config.out, tuple(outputs), seconds)
 
 
+def _understood(prompt: EncodedPrompt | None, phase1: Phase1 | None) -> dict[str, Any]:
+    """What the prompt was understood as, for `config.json`; nothing if the bundle names nothing."""
+    if prompt is not None:
+        record = {reading.source: reading.record() for reading in prompt.understood}
+    else:
+        record = {} if phase1 is None else read_run_config(phase1.run).get("understood", {})
+    return {"understood": record} if record else {}
+
+
 def _decoding(method: MethodConfig, bundle: Bundle) -> dict[str, str]:
     """What decodes x̂, of a method that would have TAESD do it."""
-    if not any(p.guidance.decoder == "tiny" and p.guidance.w_img > 0 for p in method.phases):
+    if not any(p.guidance.decoder == "tiny" and has_image_term(p) for p in method.phases):
         return {}
     lacking = "the priors' own VAEs; this bundle has no TAESD (xbind bundle import --taesd)"
     return {"image_term": lacking if bundle.taesd is None else "x̂ by TAESD"}
@@ -138,6 +194,7 @@ def _compile(
             requests_of_parts(method, bundle.manifest, own, samples_reference=samples)[name], own
         )
         for name, own in savings.items()
+        if name == "reference" or not config.reference_only
     }
     return compile_run(
         choice,
@@ -179,7 +236,39 @@ def _encode(config: GenerateConfig, bundle: Bundle) -> EncodedPrompt:
     return encode_prompt(config.prompt, bundle.bind, bundle.unclip.image_size, view=bundle.view)
 
 
-def _run_config(config: GenerateConfig, method: MethodConfig, digest: str) -> dict[str, Any]:
+def _foreground(prompt: EncodedPrompt | None) -> dict[str, Any]:
+    """How the object of the prompt's picture was found, for `config.json`."""
+    if prompt is None or prompt.foreground is None:
+        return {}
+    return {"foreground": prompt.foreground.record()}
+
+
+def _pose_origin(prompt: EncodedPrompt, bundle: Bundle) -> str:
+    """Where the two angles of a picture's pose come from, for a message."""
+    given = (prompt.elevation_deg is not None, prompt.azimuth_deg is not None)
+    if prompt.image is None or all(given):
+        return " (given)" if all(given) else ""
+    missing = " and ".join(
+        flag for flag, known in zip(("--elevation", "--azimuth"), given, strict=True) if not known
+    )
+    if bundle.view is not None:
+        return f" (without {missing}, that angle was estimated)" if any(given) else ""
+    return f" (this bundle has no pose network, so 0° is assumed; {missing} would set it)"
+
+
+def _reading(config: GenerateConfig, bundle: Bundle, reporter: Reporter) -> dict[str, Any]:
+    """What the text was read as, which is also printed; nothing for an open vocabulary."""
+    text = read_prompt(config.prompt, bundle.bind)
+    if text is None or text.reading is None:
+        return {}
+    for line in text.reading.messages():
+        reporter.message(line)
+    return {"reading": text.reading.plain()}
+
+
+def _run_config(
+    config: GenerateConfig, method: MethodConfig, manifest: BundleManifest
+) -> dict[str, Any]:
     """What `config.json` holds: all that decides the result."""
     phase1 = config.from_phase1
     return {
@@ -190,11 +279,28 @@ def _run_config(config: GenerateConfig, method: MethodConfig, digest: str) -> di
         "phase2_loss": config.phase2_loss,
         "from_phase1": None if phase1 is None else str(phase1.resolve()),
         "bundle": config.bundle,
-        "bundle_sha256": digest,
+        "bundle_sha256": manifest.digest,
+        "prior_3d": manifest.chosen_3d,
         "precision": config.precision,
         "vram": config.vram,
         "method": _set(json.loads(json.dumps(dataclasses.asdict(method)))),  # tuples are lists
     }
+
+
+def _files(config: GenerateConfig, found: Mapping[str, Any]) -> FilesConfig:
+    """How the files are written: as asked for, else as the run was started, else the defaults.
+
+    Raises:
+        RunError: what the run was started with is damaged.
+    """
+    asked = {k: x for k, x in dataclasses.asdict(config.files).items() if x is not None}
+    try:
+        return dataclasses.replace(DEFAULTS, **{**found, **asked})
+    except (TypeError, ValueError) as error:
+        raise RunError(
+            f"{config.out / 'config.json'} is damaged: its 'files' are {found!r} ({error}).\n"
+            f"Start the run again with --overwrite, or in another folder with --out."
+        ) from error
 
 
 def _set(numbers: dict[str, Any]) -> dict[str, Any]:
@@ -215,13 +321,13 @@ def _check_same(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     """
     for key in (
         *("prompt", "seed", "preset", "without", "phase2_loss", "from_phase1"),
-        *("bundle_sha256", "device", "engine", "precision", "vram"),
+        *("bundle_sha256", "prior_3d", "device", "engine", "precision", "vram"),
     ):
         if found.get(key) != wanted[key]:
             raise ResumeMismatch(
                 f"--resume continues the run as it was started, but {key} differs.\n"
                 f"  started with: {found.get(key)}\n  asked for:    {wanted[key]}\n"
-                f"Give the same settings, or start anew with --overwrite."
+                f"Leave out what the run was started with, or start again with --overwrite."
             )
     if found.get("method") != wanted["method"]:
         raise ResumeMismatch(
@@ -243,8 +349,9 @@ class _Run:
         reporter: Reporter,
         start: EncodedPrompt | Phase1 | None,
         device: torch.device,
+        files: FilesConfig,
     ) -> None:
-        self.device = device
+        self.device, self.files = device, files
         self.config, self.method, self.compiled = config, method, compiled
         self.folder, self.reporter = folder, reporter
         self.generator = self._generator(0)
@@ -252,6 +359,8 @@ class _Run:
         self.condition: Condition
         self.seconds: dict[str, float] = {}
         checkpoint = folder.load_checkpoint() if config.resume else None
+        if config.resume and checkpoint is None and config.from_phase1 is not None:
+            start = read_phase1(config.from_phase1, folder.read_config())
         self.saved: dict[str, Any] = {}
         if checkpoint is not None:
             for warning in checkpoint.warnings:
@@ -283,9 +392,19 @@ class _Run:
     def _make_condition(self, prompt: EncodedPrompt) -> Condition:
         for warning in prompt.warnings:
             self.reporter.message(warning)
+        for reading in prompt.understood:
+            self.reporter.message(reading.line())
+        if not prompt.understood:
+            self.reporter.message(
+                "This bundle brings no list of names (`names` in bundle.json): what the prompt is "
+                "understood as is not shown."
+            )
+        if prompt.foreground is not None:
+            self.folder.save_image("mask.png", prompt.foreground.mask.expand(3, -1, -1))
         condition = make_condition(
             prompt, self.compiled.bundle, self.method.reference, self.generator,
             stereo=self.method.uses_reference, savings=self.compiled.savings,
+            show=self._sheet,
         )  # fmt: skip
         if condition.stereo is None:
             return condition
@@ -293,14 +412,23 @@ class _Run:
         self.reporter.message(
             f"reference view at elevation {float(camera.elevation_deg):.0f}°, "
             f"azimuth {float(camera.azimuth_deg):.0f}°"
+            f"{_pose_origin(prompt, self.compiled.bundle)}"
         )
         self.reporter.preview(self.folder.save_image("reference.png", condition.reference.image[0]))
         return condition
 
+    def _sheet(self, images: Tensor, chosen: int) -> None:
+        self.folder.save_image("references.png", contact_sheet(images, chosen))
+
+    def reference_files(self) -> list[Path]:
+        """The reference view, and the samples that it was chosen from, if any."""
+        paths = [self.folder.path / name for name in ("reference.png", "references.png")]
+        return [path for path in paths if path.exists()]
+
     def finish(self) -> list[Path]:
         """All phases from where the run stands, then the files."""
         method = self.method
-        coarse = CoarsePhase(method.coarse, self.supervision, self._generator(1))
+        coarse = CoarsePhase(method.coarse, self.supervision, self._generator(method.coarse.stream))
         self._optimise(coarse, first=0)
         first = coarse.steps
         geometry = self._geometry(coarse)
@@ -314,7 +442,10 @@ class _Run:
         with self._timed("files"):  # on the CPU, as the libraries that unwrap and write are
             mesh = mesh.to("cpu")
             texture.field.to("cpu")
-            outputs = write_outputs(self.folder.path, mesh, texture.colour_at, method)
+            about = provenance(self.config, self.compiled.bundle.manifest.name)
+            outputs = write_outputs(
+                self.folder.path, mesh, texture.colour_at, method, self.files, about
+            )
         parts = [f"{part} {format_seconds(took)}" for part, took in self.seconds.items()]
         if self.device.type == "cuda":
             peak = torch.cuda.max_memory_allocated(self.device)
@@ -355,16 +486,18 @@ class _Run:
         if "geometry" in self.saved:
             dmtet = DMTet.from_state(self.saved["geometry"]["module"]).to(self.device)
         else:
-            dmtet = convert(coarse.field, self.method.coarse.threshold, config.resolution)
+            dmtet = convert(
+                coarse.field, self.method.coarse.threshold, config.resolution, config.conversion
+            )
         return GeometryPhase(config, self.supervision, dmtet)
 
     def _texture_field(self, coarse: HashField, mesh: Mesh) -> HashField:
         """Phase III's field as it starts; a resumed phase overwrites its weights."""
-        generator = self._generator(2)
-        config = FieldConfig(finest_resolution=self.method.texture.finest_resolution)
+        config = self.method.texture
+        generator = self._generator(config.stream)
         if "texture" in self.saved:
-            return HashField(config, generator=generator)
-        return fit_texture_field(config, coarse, mesh, generator)
+            return HashField(config.field, generator=generator)
+        return fit_texture_field(config.field, config.fit, coarse, mesh, generator)
 
     def _optimise(self, phase: Phase, *, first: int) -> None:
         """Run a phase from where it stands; checkpoints, previews and records on the way."""

@@ -25,6 +25,7 @@ SETTINGS = (
     "image_term",
     "bundle",
     "bundle_sha256",
+    "prior_3d",
 )
 """Which of the run's settings the page shows."""
 STYLE = """
@@ -80,6 +81,8 @@ def write_report(
             f"<h1>{html.escape(prompt)}</h1>",
             _figure("turntable.gif", "the result: colour and world-space normals"),
             *_reference(folder),
+            *_understood(config.get("understood", {})),
+            *_reading(config.get("reading")),
             "<h2>Files</h2>",
             _files(folder),
             "<h2>Figures</h2>",
@@ -107,6 +110,26 @@ def _reference(folder: Path) -> list[str]:
     if not (folder / "reference.png").exists():
         return []
     return [_figure("reference.png", "reference view", pixels=True)]
+
+
+def _understood(readings: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[str]:
+    """The nearest names for each modality and for the mix, with their shares."""
+    rows = [
+        (f"{source}, {kind}", ", ".join(f"{name} {share:.2f}" for name, share in shares.items()))
+        for source, kinds in readings.items()
+        for kind, shares in kinds.items()
+    ]
+    return ["<h2>Understood as</h2>", _table(rows)] if rows else []
+
+
+def _reading(reading: Mapping[str, Any] | None) -> list[str]:
+    """What the text was read as, of a bundle with a closed vocabulary."""
+    if reading is None:
+        return []
+    rows = [("written", reading["text"]), ("read as", reading["read"])]
+    rows += [(f"{written} as", word) for written, word in reading["replaced"]]
+    rows += [("ignored", words) for words in reading["ignored"]]
+    return ["<h2>Text</h2>", _table(rows)]
 
 
 def _prompt_words(prompt: Mapping[str, Any]) -> str:

@@ -3,10 +3,10 @@
 config.json      what was asked for
 events.jsonl     one record for each step; cut back to the checkpoint on resume
 checkpoints/     the last two, named <step>.<start of their SHA-256>.pt
+reference.png    the reference view; references.png the samples that it was chosen from
 previews/        pictures of the work in hand
 """
 
-import fcntl
 import hashlib
 import io
 import json
@@ -25,10 +25,11 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from xbind.errors import XBindError
 from xbind.events import EventLog
 from xbind.files import atomic_write, disk_errors, remove_temporaries
 from xbind.progress import format_bytes
+from xbind.run_checks import CONFIG, LOCK, RunError, check_holds, take_lock
+from xbind.run_checks import read_run_config as read_run_config
 
 KEPT_CHECKPOINTS = 2
 """The newest, and the one before it in case the newest is damaged."""
@@ -36,16 +37,17 @@ NEEDED_BYTES = 256 * 2**20
 """Free space to ask for before a run starts: checkpoints, textures, a turntable."""
 _CHECKPOINT_NAME = re.compile(r"(\d{8})\.([0-9a-f]{16})\.pt")
 _OWN_NAMES = (
-    *("config.json", "events.jsonl", "checkpoints", "previews", "reference.png", "report.html"),
+    # checkpoints first: without config.json they would be taken for those of the next run
+    *("checkpoints", "config.json", "events.jsonl", "previews", "report.html"),
+    *("reference.png", "references.png", "mask.png"),
     *("mesh.glb", "mesh.obj", "mesh.mtl", "texture.png", "turntable.mp4", "turntable.gif"),
 )
 
 
+_UNLOCKED = (
+    "the file system of --out has no locks: start no other xbind in that folder while this one runs"
+)
 _PLAIN = (bool, int, float, str, bytes, type(None))
-
-
-class RunError(XBindError):
-    """The folder of a run cannot be used; the message says what to type instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,8 @@ class RunFolder:
 
     path: Path
     events: EventLog
+    warnings: tuple[str, ...] = ()
+    """What the user should be told about the folder."""
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Write `config.json`; paths are written as strings."""
@@ -152,28 +156,6 @@ class RunFolder:
         return path
 
 
-def read_run_config(run: Path) -> dict[str, Any]:
-    """`config.json` of a run that somebody else writes, or wrote.
-
-    Raises:
-        RunError: there is none, or it is damaged.
-    """
-    path = run / "config.json"
-    if not path.is_file():
-        raise RunError(
-            f"There is no run in {run}: {'it has no config.json' if run.is_dir() else 'no folder'}."
-            f"\nGive the folder that `xbind generate` was given with --out."
-        )
-    try:
-        config: dict[str, Any] = json.loads(path.read_bytes())
-        known = {"prompt", "seed", "preset", "method"} <= config.keys()
-    except (OSError, ValueError, AttributeError) as error:
-        raise RunError(f"{path} cannot be read ({error}).\nGive another run.") from error
-    if not known:
-        raise RunError(f"{path} is not that of a run.\nGive the folder of a run.")
-    return config
-
-
 def load_newest_checkpoint(run: Path) -> Checkpoint:
     """The newest whole checkpoint of a run that somebody else writes, or wrote.
 
@@ -207,46 +189,42 @@ def open_run(
             `resume`), or is in use by another process, or its disk has too little room.
         DiskError: when it cannot be written to.
     """
-    holds_run = (out / "config.json").exists()
-    if resume and not holds_run:
-        raise RunError(f"There is no run in {out} to resume.\nLeave out --resume to start one.")
+    if resume:
+        check_holds(out, resume=True, overwrite=False)
     with disk_errors(out):
         out.mkdir(parents=True, exist_ok=True)
-    with _lock(out):
-        if holds_run and not (resume or overwrite):
-            raise RunError(
-                f"{out} already holds a run.\nContinue it with --resume, replace it with "
-                f"--overwrite, or choose another folder with --out."
-            )
+    with _lock(out) as locked:
+        check_holds(out, resume=resume, overwrite=overwrite)
         _check_room(out, needed_bytes)
-        if overwrite and holds_run:
+        if overwrite and (out / CONFIG).exists():
             _remove_run(out)
         with disk_errors(out):
             (out / "checkpoints").mkdir(exist_ok=True)
             remove_temporaries(out)
             remove_temporaries(out / "checkpoints")
+            if not resume:  # of a run whose removal was cut short, or whose config.json is lost
+                for stale in _checkpoints(out / "checkpoints"):
+                    stale.unlink()
         with EventLog(out / "events.jsonl") as events:
-            yield RunFolder(out, events)
+            yield RunFolder(out, events, () if locked else (_UNLOCKED,))
 
 
 @contextmanager
-def _lock(out: Path) -> Iterator[None]:
-    """Hold the folder; the system lets go when the process ends, however it ends."""
+def _lock(out: Path) -> Iterator[bool]:
+    """Hold the folder; the system lets go when the process ends, however it ends.
+
+    Yields:
+        False where the file system has no locks.
+    """
     with disk_errors(out):
-        file = (out / ".lock").open("a+")
+        file = (out / LOCK).open("a+")
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise RunError(
-                f"{out} is in use by another xbind (process {file.read().strip() or 'unknown'}).\n"
-                f"Wait for it, or choose another folder with --out."
-            ) from None
+        with disk_errors(out):
+            locked = take_lock(out, file)
         file.truncate(0)
         file.write(f"{os.getpid()}\n")
         file.flush()
-        yield
+        yield locked
 
 
 def _check_room(out: Path, needed_bytes: int) -> None:

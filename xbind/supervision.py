@@ -14,17 +14,24 @@ from xbind.cameras import Cameras, relative_pose
 from xbind.conditioning.prompt import EncodedPrompt
 from xbind.conditioning.reference_view import (
     ReferenceView,
+    Show,
     condition_unclip,
     embed_reference_image,
     make_reference_view,
+    told_pose,
 )
 from xbind.frozen import Bundle
-from xbind.graphs import eager_steps, sds_name
+from xbind.graphs import eager_steps, image_weight, sds_name
 from xbind.guidance.augment import augment, draw_augmentations
 from xbind.guidance.latents import encode, resize
 from xbind.guidance.ms import ms_weights
 from xbind.guidance.step import GuidanceStep, guide
-from xbind.guidance.timesteps import annealed_timesteps, cds_clamp, cds_timesteps
+from xbind.guidance.timesteps import (
+    annealed_timesteps,
+    cds_clamp,
+    cds_timesteps,
+    uniform_timesteps,
+)
 from xbind.presets import GuidanceConfig, ReferenceConfig
 from xbind.savings import FASTEST, Savings
 
@@ -42,7 +49,7 @@ class StereoCondition:
     embedding: Float[Tensor, "1 d"]
     """Image embedding of x_r for the camera projection."""
     seen_pose: Float[Tensor, "1 3"]
-    """The pose that the 3D prior reads off x_r."""
+    """The pose of x_r that the 3D prior is told: given by the user, else read off x_r."""
 
     def state(self) -> dict[str, Tensor]:
         """Plain tensors for a checkpoint."""
@@ -114,6 +121,7 @@ def make_condition(
     *,
     stereo: bool = True,
     savings: Savings = FASTEST,
+    show: Show | None = None,
 ) -> Condition:
     """Draw everything that is drawn once per run.
 
@@ -123,21 +131,26 @@ def make_condition(
         config: of the reference view.
         generator: source of all randomness.
         stereo: whether a reference view is needed.
+        savings: how the networks are run.
+        show: receives the sampled reference views and the number of the chosen one.
 
     Raises:
         PromptError: no usable reference view could be sampled.
     """
-    labels = condition_unclip(prompt.conditioning[None], bundle.unclip, generator)
+    labels = condition_unclip(
+        prompt.conditioning[None], bundle.unclip, generator, noise_level=config.noise_level
+    )
     eps_star = _normal(generator, 1, *bundle.unclip.latent_shape)
     if not stereo:
         return Condition(prompt.c_m, labels, eps_star, None)
-    view = make_reference_view(prompt, labels, bundle, config, generator, savings)
+    view = make_reference_view(prompt, labels, bundle, config, generator, savings, show=show)
     vae = bundle.zero123.vae
     with torch.no_grad():
         image = resize(view.image, bundle.zero123.image_size)
         latent = encode(vae, image) / vae.config.scaling_factor
     embedding = embed_reference_image(image, bundle.zero123)
-    stereo_condition = StereoCondition(view, latent, embedding, bundle.zero123.seen_pose(image))
+    seen = told_pose(bundle.zero123.seen_pose(image), prompt)
+    stereo_condition = StereoCondition(view, latent, embedding, seen)
     return Condition(prompt.c_m, labels, eps_star, stereo_condition)
 
 
@@ -175,9 +188,9 @@ class Supervision:
             noise=_normal(generator, b, *self._latent_shape(config)),
             t=self._timesteps(config, progress, b, generator),
             class_labels=self.condition.class_labels,
-            cfg_scale=_number(config.cfg_2d, image),
+            cfg_scale=_number(config.cfg_2d_at(progress), image),
             weight=image.new_ones(b),
-            **_image_term(config, image),
+            **_image_term("sds2d", config, image),
         ).loss
 
     def planar_c(
@@ -185,7 +198,7 @@ class Supervision:
     ) -> Float[Tensor, ""]:
         """L_CDS (Eq. 3) of views in [0, 1]; a sum over the latent."""
         b = len(image)
-        t_1, t_2 = cds_timesteps(progress, b, generator=generator)
+        t_1, t_2 = cds_timesteps(progress, b, config=config.cds, generator=generator)
         _, h, w = self._latent_shape(config)
         return guide(
             self._step("cds2d"),
@@ -194,9 +207,9 @@ class Supervision:
             t_1=t_1,
             t_2=t_2,
             class_labels=self.condition.class_labels,
-            cfg_scale=_number(config.cfg_2d, image),
+            cfg_scale=_number(config.cfg_2d_at(progress), image),
             weight=self._unclip.schedule.variance(t_1),
-            clamp=_number(cds_clamp(progress), image),
+            clamp=_number(cds_clamp(progress, config.cds), image),
         ).loss
 
     def stereo(
@@ -207,7 +220,10 @@ class Supervision:
         progress: float,
         generator: torch.Generator,
     ) -> Float[Tensor, ""]:
-        """L_3D-SDS (Eq. 10) of views in [0, 1]; the latent term is a sum."""
+        """L_3D-SDS (Eq. 10) of views in [0, 1]; the latent term is a sum.
+
+        With `w_img_3d` above 0 an image term is added, which is ours.
+        """
         b = len(image)
         assert self.condition.stereo is not None
         return guide(
@@ -219,7 +235,7 @@ class Supervision:
             reference_latent=self.condition.stereo.latent,
             cfg_scale=_number(config.cfg_3d, image),
             weight=image.new_ones(b),
-            **_image_term(config, image),
+            **_image_term("sds3d", config, image),
         ).loss
 
     def token(self, cameras: Cameras) -> Float[Tensor, "b 1 d"]:
@@ -236,9 +252,12 @@ class Supervision:
     ) -> Float[Tensor, ""]:
         """L_MS (Eq. 2) over 1 + 2n images per view, divided by their number: in [−1, 1]."""
         n = config.ms_augmentations
-        drawn = draw_augmentations(len(image), n, generator)
+        drawn = draw_augmentations(len(image), n, config.augment, generator)
         augmented = augment(image, drawn, self._clip_size)
-        weight = ms_weights(len(image), n, device=image.device)
+        weight = ms_weights(
+            len(image), n, w_g=config.augment.w_g, w_l=config.augment.w_l, w_z=config.augment.w_z,
+            device=image.device,
+        )  # fmt: skip
         return guide(
             self._step("ms"), augmented, c_m=self.condition.c_m, weight=weight / weight.sum()
         ).loss
@@ -250,14 +269,18 @@ class Supervision:
     def _timesteps(
         self, config: GuidanceConfig, progress: float, b: int, generator: torch.Generator
     ) -> Tensor:
+        if config.timesteps == "uniform":
+            return uniform_timesteps(b, t_min=config.t_min, t_max=config.t_max, generator=generator)
         return annealed_timesteps(
             progress, b, t_min=config.t_min, t_max=config.t_max, generator=generator,
             jitter=config.t_jitter,
         )  # fmt: skip
 
 
-def _image_term(config: GuidanceConfig, like: Tensor) -> dict[str, Tensor]:
-    return {"w_img": _number(config.w_img, like)} if config.w_img > 0 else {}
+def _image_term(name: str, config: GuidanceConfig, like: Tensor) -> dict[str, Tensor]:
+    """The feed of a step's image term, if it has one."""
+    weight = image_weight(name, config)
+    return {"w_img": _number(weight, like)} if weight > 0 else {}
 
 
 def _number(value: float, like: Tensor) -> Float[Tensor, ""]:

@@ -20,6 +20,7 @@ from xbind.kernels import choice
 from xbind.mesh import dmtet
 from xbind.nerf import field
 from xbind.nerf import render as nerf_render
+from xbind.scene_config import FieldConfig
 
 
 class Hands:
@@ -108,12 +109,17 @@ def test_replaced_wherever_they_are_called():
 def compute_a_little():
     """A field, a march and a mesh."""
     generator = torch.Generator().manual_seed(0)
-    made = field.HashField(field.FieldConfig(levels=2, log2_entries=4), generator=generator)
+    made = field.HashField(FieldConfig(resolutions=(12, 96), log2_entries=4), generator=generator)
     x = torch.rand(5, 3, generator=generator)
     made(x)
     nerf_render.march(x, x, None, radius=1.0, step=0.5, jitter=x[:, 0])
     ball = dmtet.DMTet.from_density(
-        lambda p: 20 * (1 - p.norm(dim=-1)), -torch.ones(3), torch.ones(3), 8, smoothing=0
+        lambda p: 20 * (1 - p.norm(dim=-1)),
+        -torch.ones(3),
+        torch.ones(3),
+        8,
+        threshold=10.0,
+        smoothing=0,
     )
     ball.extract()
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.support.two_priors import two_priors
 from xbind.cli.build_engines import BuildConfig, choose_backend, main
 from xbind.engine.store import EngineStore
 from xbind.errors import XBindError
@@ -53,12 +54,27 @@ def test_builds_what_is_missing_and_no_more(store, capsys):
         ("--only unet9d", r"no graph unet9d.\nChoose with --only: unet2d"),
         ("--bundle nowhere", "no bundle 'nowhere'"),
         ("--preset nothing", "no preset 'nothing'"),
+        ("--prior-3d broad", "has no 3D prior 'broad'"),
         ("--precision bfloat16 --engine onnxruntime", "no bfloat16 on a CPU"),
     ],
 )
 def test_refusals_say_what_to_type(store, words, message):
     assert message.replace("\\n", "\n") in str(run(words))
     assert not store.root.exists()
+
+
+def test_engines_of_one_prior_are_not_those_of_another(store, tmp_path, capsys):
+    bundle = two_priors(tmp_path)
+    assert run(f"--bundle {bundle} --only unet3d --engine onnxruntime") == 0
+    assert "1 built, 0 failed" in capsys.readouterr().out
+    for prior, missing in (("wide", 0), ("narrow", 1)):
+        words = f"--bundle {bundle} --only unet3d --engine onnxruntime --prior-3d {prior}"
+        assert run(f"{words} --plan") == 0
+        assert f"{missing} of 1 engines to build" in capsys.readouterr().out
+    assert run(words) == 0
+    assert "1 built, 0 failed" in capsys.readouterr().out
+    assert run(words) == 0
+    assert "0 of 1 engines to build, all are in" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

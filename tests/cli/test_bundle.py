@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.support.two_priors import two_priors
 from xbind.cli.main import main
 
 
@@ -20,6 +21,13 @@ def test_show_counts_parameters_and_bytes(bundle, capsys):
     assert rows["bind"][0] == "2,000"
     assert rows["all"][0] == "2,018"
     assert "all 3 agree with their hashes" in shown
+
+
+def test_show_indents_each_3d_prior_below_its_name(tmp_path, capsys):
+    main(["bundle", "show", str(two_priors(tmp_path))])
+    shown = capsys.readouterr().out
+    assert "priors_3d: \n  wide: \n    component: zero123\n    categories: [" in shown
+    assert "\n  narrow: \n    component: zero123_narrow\n" in shown
 
 
 def test_show_refuses_a_changed_file(bundle, capsys):

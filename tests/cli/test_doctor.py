@@ -1,11 +1,23 @@
 """`xbind doctor` on backends: which `--engine auto` takes, and why the others cannot run."""
 
 import importlib.util
+import os
 import sys
 
 import pytest
 
 from xbind.cli.doctor import examine
+from xbind.engine.entry import Key, Made
+from xbind.engine.spec import GraphSpec
+from xbind.engine.store import EngineStore
+from xbind.engine_keys import key_of
+from xbind.graphs import GraphRequest
+from xbind.models.bundle import load_manifest
+
+
+def make(folder):
+    (folder / "model.onnx").write_bytes(b"graph")
+    return Made(GraphSpec("ms-b3-64px", (), ()))
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +37,30 @@ def test_names_what_auto_takes_and_why_a_gpu_backend_cannot_run(monkeypatch):
     assert "for cpu " in found["onnxruntime"].detail
     assert found["tensorrt-rtx"].state == "note"
     assert found["tensorrt-rtx"].detail.startswith("cannot run here: ")
-    assert found["engines"].detail.startswith("0 of 0 fit this installation")
+    assert found["engines"].detail.startswith("0 of 0 for openvino fit this installation")
+
+
+def test_only_engines_of_what_auto_takes_are_counted(tmp_path):
+    store, manifest = EngineStore(tmp_path / "engines"), load_manifest("mini")
+    for backend in ("openvino", "onnxruntime"):
+        store.build(key_of(GraphRequest("ms", 3, 64), backend, manifest), make)
+    assert findings()["engines"].detail.startswith("1 of 1 for openvino fit")
+    old = key_of(GraphRequest("ms", 3, 64), "openvino", manifest)
+    damaged = store.build(Key({**old.fields, "torch": "1.0"}), make).folder
+    found = findings()["engines"]
+    assert (found.state, found.detail[:23]) == ("note", "1 of 2 for openvino fit")
+    (damaged / "engine.json").write_text("{")
+    assert "1 of 1 for openvino fit" in findings()["engines"].detail
+    assert "; 1 damaged; xbind engines gc" in findings()["engines"].detail
+
+
+def test_the_cache_folder_is_named_or_what_is_in_its_way(tmp_path, monkeypatch):
+    assert findings()["cache"].detail == str(tmp_path)
+    monkeypatch.delenv("XBIND_CACHE")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", os.devnull)
+    found = findings()["cache"]
+    assert (found.state, "XBIND_CACHE" in found.detail) == ("note", True)
 
 
 def test_without_openvino_auto_is_onnx_runtime(monkeypatch):

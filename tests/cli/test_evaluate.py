@@ -2,14 +2,18 @@
 
 import json
 import shlex
+import shutil
 
 import pytest
 from PIL import Image
 
+from tests.support.two_priors import two_priors
 from xbind.cli import evaluate
 from xbind.cli.eval_configs import EvalConfig, EvalReportConfig, EvalRunConfig
 from xbind.cli.main import main, parse
+from xbind.evaluation import judging
 from xbind.mini import calibration
+from xbind.models.bundle import load_manifest
 
 QUICK = "--preset probe --engine eager"
 PROMPTS = "text | a red mug | mug | red\naudio | | bell |\nimage | | duck | yellow\n"
@@ -22,11 +26,13 @@ def run(words):
 def test_every_flag_of_eval_run():
     words = (
         "eval run --prompts p.txt --out o --preset smoke:stablesds-3d --without ms,stereo "
-        "--phase2-loss sds --from-phase1 f --seed 3 --part 2/3 --engine eager --threads 2"
+        "--phase2-loss sds --from-phase1 f --prior-3d narrow --seed 3 --part 2/3 --engine eager "
+        "--threads 2"
     )
     config = parse(words.split())
     assert isinstance(config, EvalRunConfig)
     assert config.without == "ms,stereo"
+    assert config.prior_3d == "narrow"
     assert config.share() == (2, 3)
     assert isinstance(parse(["eval", "out/a"]), EvalConfig)
     assert isinstance(parse(["eval", "report", "a", "b"]), EvalReportConfig)
@@ -86,7 +92,7 @@ def test_nothing_is_made_or_judged_twice(evaluated, monkeypatch, capsys):
     out, words = evaluated
     before = (out / "scores.jsonl").read_bytes()
     monkeypatch.setattr(evaluate, "generate", None)
-    monkeypatch.setattr(evaluate, "judge_run", None)
+    monkeypatch.setattr(judging, "judge_run", None)
     monkeypatch.setattr(evaluate, "calibrate", None)
     run(words)
     run(str(out))
@@ -103,6 +109,85 @@ def test_a_run_alone_is_judged_elsewhere_just_the_same(evaluated, tmp_path, monk
     lines = (evaluated[0] / "scores.jsonl").read_text().splitlines()
     [among] = [row for row in map(json.loads, lines) if row["object"] == "a_red_mug"]
     assert alone == among
+
+
+@pytest.fixture
+def several(evaluated, tmp_path):
+    """A run that can be judged, one of an unknown thing, one damaged, one without a mesh."""
+    for name in ("good", "unknown", "damaged", "unfinished"):
+        shutil.copytree(evaluated[0] / "a_red_mug", tmp_path / "runs" / name)
+    (tmp_path / "runs/unknown/target.json").unlink()
+    config = json.loads((tmp_path / "runs/unknown/config.json").read_text())
+    config["prompt"]["text"] = "a banana"
+    (tmp_path / "runs/unknown/config.json").write_text(json.dumps(config))
+    mesh = tmp_path / "runs/damaged/mesh.glb"
+    mesh.write_bytes(mesh.read_bytes()[:-100] + bytes(100))
+    (tmp_path / "runs/unfinished/mesh.glb").unlink()
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def quick_calibration(monkeypatch):
+    monkeypatch.setattr(evaluate, "calibrate", lambda *judges: {"real": {"objects": 1.0}})
+
+
+@pytest.mark.usefixtures("quick_calibration")
+def test_what_was_not_judged_is_named_and_counts_are_right(several, tmp_path, capsys):
+    out = tmp_path / "scores"
+    with pytest.raises(SystemExit) as leaving:
+        run(f"{several} --out {out}")
+    assert "1 of 4 runs could not be read: damaged" in str(leaving.value.code)
+    told = capsys.readouterr().out
+    assert "judged 1 of 4 runs" in told
+    assert "not judged unknown: its prompt, 'a banana', is not in the pool of 136" in told
+    assert "not judged damaged: " in told
+    assert "checksum differs" in told
+    assert "not judged unfinished: it is not finished" in told
+    rows = [json.loads(line) for line in (out / "scores.jsonl").read_text().splitlines()]
+    assert [row["object"] for row in rows] == ["good"]
+    means = json.loads((out / "means.json").read_text())
+    assert means["objects"] == 1
+    assert means["not_judged"].keys() == {"unknown", "damaged", "unfinished"}
+    lines = told.splitlines()
+    at = {name: k for k, line in enumerate(lines) for name in (" Chamfer", " components")
+          if line.startswith(name)}  # fmt: skip
+    assert lines[at[" Chamfer"] + 1].startswith(" … of real objects")
+    assert not lines[at[" components"] + 1].startswith(" …")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("unknown", "'a banana', is not in the pool of 136 prompts. The judge knows one colour"),
+        ("damaged", "or is damaged: changed since it was written"),
+        ("unfinished", "has no mesh.glb"),
+    ],
+)
+def test_a_run_that_cannot_be_judged_alone(several, tmp_path, name, message):
+    with pytest.raises(SystemExit) as leaving:
+        run(f"{several / name} --out {tmp_path / 'scores'}")
+    assert message in str(leaving.value.code)
+    assert not (tmp_path / "scores/means.json").exists()
+
+
+@pytest.mark.usefixtures("quick_calibration")
+def test_an_earlier_figure_of_a_run_that_is_not_judged_does_not_count(several, tmp_path):
+    out = tmp_path / "scores"
+    stale = {"object": "unknown", "kind": "text", "mesh": "", "judges": [], "figures": {"iou": 0.0}}
+    out.mkdir()
+    (out / "scores.jsonl").write_text(json.dumps(stale) + "\n")
+    with pytest.raises(SystemExit):
+        run(f"{several} --out {out}")
+    assert json.loads((out / "means.json").read_text())["all"]["iou"]["n"] == 1
+
+
+def test_other_runs_stay_out_of_a_folder_of_eval_run(evaluated, several):
+    before = (evaluated[0] / "means.json").read_bytes()
+    for paths in (f"{several}", f"{evaluated[0] / 'a_red_mug'}"):
+        with pytest.raises(SystemExit) as leaving:
+            run(f"{paths} --out {evaluated[0]}")
+        assert "an evaluation of its own list of prompts" in str(leaving.value.code)
+    assert (evaluated[0] / "means.json").read_bytes() == before
 
 
 def test_the_report_goes_to_the_screen_and_into_a_document(evaluated, tmp_path, capsys):
@@ -137,6 +222,31 @@ def test_a_method_that_fails_is_judged_as_the_nothing_it_made(tmp_path, monkeypa
     assert row["figures"]["clip_r"] == 0
 
 
+def test_an_evaluation_keeps_to_its_3d_prior(tmp_path, monkeypatch):
+    manifest = load_manifest(two_priors(tmp_path))
+    (tmp_path / "list.txt").write_text("text | a red mug | mug | red\n")
+    words = f"run --prompts {tmp_path / 'list.txt'} --out {tmp_path / 'out'} {QUICK}"
+    asked = []
+
+    def fail(config, reporter):
+        asked.append(config.prior_3d)
+        config.out.mkdir(exist_ok=True)
+        told = {"prompt": {"text": "a red mug"}, "seed": 0, "preset": "probe", "method": {}}
+        (config.out / "config.json").write_text(json.dumps(told))
+        raise evaluate.EmptySurface("Phase II: there is no surface.")
+
+    monkeypatch.setattr(evaluate, "load_manifest", lambda _: manifest)
+    monkeypatch.setattr(evaluate, "generate", fail)
+    monkeypatch.setattr(evaluate, "calibrate", lambda *judges: {"real": {"objects": 1.0}})
+    run(f"{words} --prior-3d narrow")
+    assert asked == ["narrow"]
+    settings = json.loads((tmp_path / "out/evaluation.json").read_text())
+    assert settings["prior_3d"] == "narrow"
+    assert "--prior-3d narrow" in settings["commands"][0]
+    with pytest.raises(SystemExit, match="with another prior_3d"):
+        run(words)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -148,6 +258,7 @@ def test_a_method_that_fails_is_judged_as_the_nothing_it_made(tmp_path, monkeypa
         ("run --prompts {tmp}/empty.txt --out {tmp}/o", "holds no prompt"),
         ("run --prompts {tmp}/bad.txt --out {tmp}/o", "cannot read 'a red mug'"),
         ("run --preset turbo --out {tmp}/o", "There is no preset 'turbo'"),
+        ("run --prior-3d broad --out {tmp}/o", "has no 3D prior 'broad'"),
         ("run --prompts {list} --preset probe --seed 5 --out {out}", "with another seed"),
         ("run --prompts {tmp}/one.txt --preset probe --out {out}", "with another prompts"),
         ("run --prompts {list} --preset probe --from-phase1 {tmp} --out {tmp}/o", "no run in"),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import xbind
 from xbind.cli.main import COMMANDS, DoctorConfig, ShowBundleConfig, main, parse
 from xbind.config import GenerateConfig, PromptConfig
 from xbind.errors import XBindError
@@ -49,6 +50,25 @@ def test_the_other_commands():
     assert parse(["bundle", "show", "my/bundle"]) == ShowBundleConfig(bundle="my/bundle")
 
 
+@pytest.mark.parametrize("words", [["a red mug", "--seed", "3"], ["--seed", "3", "a red mug"]])
+def test_the_words_may_come_without_their_option(words):
+    assert parse(["generate", *words]) == GenerateConfig(
+        prompt=PromptConfig(text="a red mug"), seed=3
+    )
+
+
+def test_words_and_a_file_can_be_mixed():
+    prompt = parse(["generate", "a red mug", "--audio", "a.wav", "--text-weight", "2"]).prompt
+    assert prompt == PromptConfig(text="a red mug", audio=Path("a.wav"), text_weight=2.0)
+
+
+@pytest.mark.parametrize("word", ["--version", "-V"])
+def test_version(capsys, word):
+    with pytest.raises(SystemExit) as leaving:
+        parse([word])
+    assert (leaving.value.code, capsys.readouterr().out) == (0, f"xbind {xbind.__version__}\n")
+
+
 def test_given_names_the_modalities_in_their_order():
     prompt = PromptConfig(depth=Path("d"), text="x", text_weight=0.5)
     assert prompt.given() == ("text", "depth")
@@ -61,13 +81,33 @@ def test_given_names_the_modalities_in_their_order():
         ("generate", "no prompt: give at least one of --text, --image"),
         ("generate --text ''", "--text is empty"),
         ("generate --text '  '", "--text is empty"),
+        ("generate --prompt x", "there is no --prompt. Give words with --text"),
+        ("generate --prompt=x", "there is no --prompt"),
+        ("generate x --text y", "'x' is given beside --text 'y': give one of them"),
+        ("generate a red mug", "Unrecognized"),
+        ("generate ''", "--text is empty"),
+        ("generate --text x --threads 100000", "--threads must be at most 1024, got 100000"),
+        ("eval x --threads 0", "--threads must be at least 1"),
+        ("eval run --out x --threads 100000", "--threads must be at most 1024"),
         ("generate --text x --text-weight 0", "--text-weight must be a positive number, got 0.0"),
         ("generate --text x --text-weight nan", "--text-weight must be a positive number"),
         ("generate --text x --text-weight inf", "--text-weight must be a positive number"),
         ("generate --text x --audio-weight 2", "--audio-weight is given without --audio"),
+        ("generate --image a.png --exact-words", "--exact-words is given without --text"),
+        ("generate --image a.png --ignore-unknown", "--ignore-unknown is given without --text"),
         ("generate --text x --depth-kind disparity", "--depth-kind is given without --depth"),
+        ("generate --text x --mask m.png", "--mask is given without --image"),
+        ("generate --text x --matting-weights w.onnx", "--matting-weights is given without"),
+        ("generate --text x --elevation 5", "--elevation is given without --image"),
+        ("generate --text x --azimuth 0", "--azimuth is given without --image"),
+        ("generate --image x --elevation 91", "--elevation must be in"),
+        ("generate --image x --elevation nan", "--elevation must be in"),
+        ("generate --image x --azimuth inf", "--azimuth must be a number of degrees"),
+        ("generate --image x --mask m --matting-weights w", "give one of them"),
         ("generate --text x --seed -1", "--seed must be in 0"),
         ("generate --text x --resume --overwrite", "give one of them"),
+        ("generate --text x --reference-only --resume", "--resume goes on after the reference"),
+        ("generate --text x --reference-only --from-phase1 o", "--from-phase1 goes on after"),
         ("generate --text x --without nerf", "--without wants some of stereo"),
         ("generate --text x --without ms,ms", "each once"),
         ("generate --text x --phase2-loss mse", "mse"),
@@ -76,6 +116,10 @@ def test_given_names_the_modalities_in_their_order():
         ("generate --text x --precision float16 --engine eager --device cpu", "--engine is eager"),
         ("generate --text x --preset ''", "--preset is empty"),
         ("generate --text x --device tpu", "tpu"),
+        ("generate --text x --height 0", "--height must be between 1e-06 and 1e+06 metres"),
+        ("generate --text x --height nan", "--height must be between"),
+        ("generate --text x --pivot top", "top"),
+        ("generate --text x --material shiny", "shiny"),
         ("generate --text x --prest fast", "Perhaps you meant"),
         ("generate --image", "Missing value"),
         ("bundle", "no command 'bundle'"),
@@ -107,8 +151,11 @@ def test_the_public_flags_are_these(capsys):
         *("--text-weight", "--image-weight", "--audio-weight", "--depth-weight"),
         *("--video", "--thermal", "--imu", "--video-weight", "--thermal-weight", "--imu-weight"),
         *("--seed", "--out", "--preset", "--bundle", "--device", "--engine", "--precision"),
-        *("--threads", "--resume", "--overwrite", "--without", "--phase2-loss", "--from-phase1"),
-        "--vram",
+        *("--threads", "--reference-only", "--resume", "--overwrite", "--without"),
+        *("--phase2-loss", "--from-phase1", "--vram", "--prior-3d"),
+        *("--mask", "--matting-weights", "--elevation", "--azimuth"),
+        *("--material", "--pivot", "--height"),
+        *("--exact-words", "--ignore-unknown"),
     }
 
 
@@ -131,16 +178,36 @@ def test_a_bug_keeps_its_traceback(monkeypatch):
         main(["generate", "--text", "mug"])
 
 
-def test_ctrl_c_says_how_to_resume(monkeypatch, capsys):
+def test_ctrl_c_says_how_to_resume(tmp_path, monkeypatch, capsys):
+    def generate(config, reporter):
+        (tmp_path / "my mug").mkdir()
+        (tmp_path / "my mug" / "config.json").write_text("{}")
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("torch.set_num_threads", lambda _count: None)
+    fake_pipeline(monkeypatch, generate)
+    with pytest.raises(SystemExit) as leaving:
+        main(["generate", "a red mug", "--overwrite", "--threads", "2", "--out", "my mug"])
+    assert leaving.value.code == 130
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "  xbind generate --resume --out 'my mug' --threads 2"
+    )
+
+
+def test_ctrl_c_before_the_run_is_started_advises_nothing(tmp_path, monkeypatch, capsys):
+    """The run that was there before is another one, which --resume would go on with."""
+
     def generate(config, reporter):
         raise KeyboardInterrupt
 
     fake_pipeline(monkeypatch, generate)
+    (tmp_path / "config.json").write_text("{}")
     with pytest.raises(SystemExit) as leaving:
-        main(["generate", "--text", "a red mug", "--overwrite", "--out", "out/my mug"])
+        main(["generate", "a red mug", "--overwrite", "--reference-only", "--out", str(tmp_path)])
     assert leaving.value.code == 130
-    assert capsys.readouterr().err.splitlines()[-1] == (
-        "  xbind generate --text 'a red mug' --out 'out/my mug' --resume"
+    assert capsys.readouterr().err == (
+        "\nxbind: interrupted before the run was started; nothing was written.\n"
     )
 
 

@@ -10,11 +10,21 @@ import pytest
 import soundfile
 import torch
 
-from xbind.conditioning import audio
+from xbind.conditioning import audio_files
 from xbind.conditioning.audio import FbankConfig, fbank_clips, load_audio, mel_filters
+from xbind.conditioning.audio_windows import window_starts
 from xbind.conditioning.errors import PromptError
+from xbind.frozen import load_bind
+from xbind.mini.world.categories import CATEGORIES
+from xbind.mini.world.sounds import synthesise
+from xbind.models.bundle import load_manifest
 
 RATE = 16_000
+
+
+@pytest.fixture(scope="module")
+def mini_bind():
+    return load_bind(load_manifest("mini"))
 
 
 def noise(seconds=2.0, seed=0):
@@ -24,6 +34,12 @@ def noise(seconds=2.0, seed=0):
 
 def tone(hertz, seconds, rate):
     return 0.5 * np.sin(2 * np.pi * hertz * np.arange(int(seconds * rate)) / rate)
+
+
+def dither(step):
+    """Silence as a recorder writes it: triangular noise of one step, rounded to whole steps."""
+    rng = np.random.default_rng(2)
+    return step * np.round(rng.uniform(-0.5, 0.5, (2, 3 * RATE)).sum(0))
 
 
 def energies(waveform, config):
@@ -122,7 +138,7 @@ def test_formats_are_read_and_resampled(tmp_path, name):
     soundfile.write(tmp_path / name, tone(1000, 1.0, rate), rate)
     loaded = load_audio(tmp_path / name)
     assert loaded.seconds == pytest.approx(1.0, abs=0.06)
-    assert loaded.warning() is None
+    assert loaded.notes() == ()
     assert len(loaded.waveform) == pytest.approx(loaded.seconds * RATE, abs=2)
     spectrum = np.abs(np.fft.rfft(loaded.waveform[2000:10_000].numpy() * np.hanning(8000)))
     assert np.argmax(spectrum) * RATE / 8000 == pytest.approx(1000, abs=4)
@@ -135,19 +151,203 @@ def test_resampling_keeps_the_samples(tmp_path):
     np.testing.assert_allclose(got[1000:-1000], tone(440, 4.0, RATE)[1000:-1000], atol=1e-3)
 
 
-def test_the_first_channel_is_used(tmp_path):
+def test_channels_are_mixed_down(tmp_path):
     left, right = tone(500, 1.0, RATE), tone(900, 1.0, RATE)
     soundfile.write(tmp_path / "a.wav", np.stack([left, right], 1), RATE, subtype="FLOAT")
-    np.testing.assert_allclose(load_audio(tmp_path / "a.wav").waveform, left, atol=1e-6)
+    loaded = load_audio(tmp_path / "a.wav")
+    np.testing.assert_allclose(loaded.waveform, (left + right) / 2, atol=1e-6)
+    assert loaded.only_channel is None
+
+
+@pytest.mark.parametrize("rate", [RATE, 44_100])
+def test_channels_that_cancel_out_leave_the_loudest(tmp_path, rate):
+    right = tone(500, 1.0, rate)
+    soundfile.write(tmp_path / "a.wav", np.stack([-0.9 * right, right], 1), rate, subtype="FLOAT")
+    loaded = load_audio(tmp_path / "a.wav")
+    want = tone(500, 1.0, RATE)
+    np.testing.assert_allclose(loaded.waveform[500:-500], want[500:-500], atol=1e-3)
+    assert loaded.only_channel == 2
+    assert "cancel each other: only channel 2 is used" in loaded.notes()[0]
+
+
+def test_one_channel_of_many_is_mixed_and_not_called_cancelled(tmp_path):
+    channels = np.zeros((RATE, 16))
+    channels[:, 5] = tone(500, 1.0, RATE)
+    soundfile.write(tmp_path / "a.wav", channels, RATE, subtype="FLOAT")
+    loaded = load_audio(tmp_path / "a.wav", FbankConfig(quietest_peak=1e-3))
+    assert loaded.only_channel is None
+    np.testing.assert_allclose(loaded.waveform, channels[:, 5] / 16, atol=1e-6)
+
+
+def test_an_ordinary_level_is_left_alone_bit_for_bit(tmp_path):
+    samples = noise()
+    for peak in (0.051, 0.3, 1.0, 1.49):
+        _write(tmp_path / "a.wav", samples * np.float32(peak / np.abs(samples).max()))
+        want, _ = soundfile.read(tmp_path / "a.wav", dtype="float32")
+        loaded = load_audio(tmp_path / "a.wav")
+        np.testing.assert_array_equal(loaded.waveform, want)
+        assert loaded.gain == 1.0
+
+
+@pytest.mark.parametrize(
+    ("scale", "bound", "note"),
+    [(1e-3, 0.05, "very quiet"), (32_767, 1.5, "beyond full scale"), (1e15, 1.5, "beyond")],
+)
+def test_a_level_outside_the_bounds_is_brought_to_the_nearer(tmp_path, scale, bound, note):
+    wave = tone(440, 2.0, RATE)
+    _write(tmp_path / "a.wav", scale * wave)
+    loaded = load_audio(tmp_path / "a.wav")
+    np.testing.assert_allclose(loaded.waveform, wave * (bound / 0.5), atol=1e-4 * bound)
+    (said,) = loaded.notes()
+    assert note in said
+    assert f"multiplied by {bound / 0.5 / scale:.3g}." in said
+
+
+def test_the_level_is_that_of_the_windows_that_are_heard(tmp_path):
+    # a click between two windows, which no window holds
+    samples = noise(12.0) * np.float32(0.01)
+    samples[int(3.0 * RATE)] = 1.0
+    _write(tmp_path / "a.wav", samples)
+    loaded = load_audio(tmp_path / "a.wav", FbankConfig(clips=2))
+    assert loaded.starts == (0.0, 5.0)
+    assert loaded.gain == pytest.approx(0.05 / loaded.peak)
+    assert loaded.gain > 5
+
+
+def test_a_sound_in_silence_is_found_wherever_it_is():
+    sound = noise()
+    for before in (0.0, 3.3, 8.0):
+        silence = np.zeros(int(before * RATE), np.float32)
+        rest = np.zeros(int((8.0 - before) * RATE), np.float32)
+        clips = fbank_clips(torch.from_numpy(np.concatenate([silence, sound, rest])))
+        alone = fbank_clips(torch.from_numpy(sound))
+        torch.testing.assert_close(clips, alone)
+
+
+def test_the_loudest_windows_that_do_not_overlap_are_heard():
+    events = {3.0: 1.0, 11.0: 0.8, 17.0: 0.5, 24.0: 0.9, 30.0: 0.1}
+    samples = np.zeros(40 * RATE, np.float32)
+    for second, level in events.items():
+        samples[int(second * RATE) : int((second + 1) * RATE)] = level * noise(1.0)
+    starts = window_starts(torch.from_numpy(samples), 2 * RATE, 3, RATE)
+    assert [start / RATE for start in starts] == pytest.approx([3.0, 11.0, 24.0], abs=0.1)
+
+
+@pytest.mark.parametrize(("before", "level"), [(0.0, 0.0), (1.2, 0.0), (4.0, 0.25)])
+def test_a_short_sound_is_cut_out_of_silence_where_the_encoder_wants_it(tmp_path, before, level):
+    short = noise(0.7) + np.float32(level)
+    rest = np.full(int(before * RATE), level, np.float32)
+    samples = np.concatenate([rest, short, np.full(5 * RATE, level, np.float32)])
+    _write(tmp_path / "a.wav", samples)
+    loaded = load_audio(tmp_path / "a.wav", FbankConfig(cut_silence=True))
+    np.testing.assert_allclose(loaded.waveform, short, atol=1e-6)
+    assert loaded.starts == pytest.approx((before,) * 3)
+    assert loaded.heard_seconds == pytest.approx(0.7)
+    whole = load_audio(tmp_path / "a.wav")
+    np.testing.assert_array_equal(whole.waveform, samples)
+
+
+def test_what_fills_a_window_or_is_hardly_in_silence_is_not_cut(tmp_path):
+    cutting = FbankConfig(cut_silence=True)
+    for silence, sound in ((0.05, 1.0), (3.0, 2.0)):
+        samples = np.concatenate([np.zeros(int(silence * RATE), np.float32), noise(sound)])
+        _write(tmp_path / "a.wav", samples)
+        np.testing.assert_array_equal(load_audio(tmp_path / "a.wav", cutting).waveform, samples)
+
+
+def test_a_click_keeps_the_shortest_length(tmp_path):
+    samples = np.zeros(3 * RATE, np.float32)
+    samples[-1] = 0.5
+    _write(tmp_path / "a.wav", samples)
+    waveform = load_audio(tmp_path / "a.wav", FbankConfig(cut_silence=True)).waveform
+    np.testing.assert_array_equal(waveform, samples[-1600:])
+
+
+def test_a_pause_in_a_sound_does_not_move_the_windows():
+    samples = noise(8.0)
+    samples[int(2.4 * RATE) : int(3.8 * RATE)] = 0.0  # most of the second window
+    assert window_starts(torch.from_numpy(samples), 2 * RATE, 3, RATE) == (0, 32_000, 64_000)
+
+
+def test_a_faint_event_is_not_heard_beside_a_loud_one():
+    samples = np.zeros(20 * RATE, np.float32)
+    samples[3 * RATE : 4 * RATE] = noise(1.0)
+    samples[11 * RATE : 12 * RATE] = 0.03 * noise(1.0)  # -30 dB
+    starts = window_starts(torch.from_numpy(samples), 2 * RATE, 3, RATE)
+    assert [start / RATE for start in starts] == pytest.approx([3.0, 3.0, 3.0], abs=0.1)
+
+
+def test_silence_everywhere_leaves_the_windows_where_they_are():
+    assert window_starts(torch.zeros(8 * RATE), 2 * RATE, 3, RATE) == (0, 32_000, 64_000)
+
+
+def test_says_when_little_of_the_file_is_heard(tmp_path):
+    _write(tmp_path / "a.wav", noise(48.0))
+    loaded = load_audio(tmp_path / "a.wav")
+    assert loaded.heard_seconds == pytest.approx(6.0)
+    (note,) = loaded.notes()
+    assert note.startswith("Heard 6 of 48 s of the sound, from 0.0, 15.3, 30.7 s on. Cut the part")
+    _write(tmp_path / "a.wav", [*np.zeros(3 * RATE), *noise(2.0), *np.zeros(5 * RATE)])
+    (note,) = load_audio(tmp_path / "a.wav").notes()
+    assert note == (
+        "Heard 2 of 10 s of the sound, from 3.0 s on. The rest is silent or much quieter."
+    )
+    _write(tmp_path / "a.wav", [*np.zeros(3 * RATE), *noise(0.4), *np.zeros(5 * RATE)])
+    (note,) = load_audio(tmp_path / "a.wav", FbankConfig(cut_silence=True)).notes()
+    assert note.startswith("Heard 0.4 of 8 s of the sound, from 3.0 s on. The rest is silent")
+    _write(tmp_path / "a.wav", noise(11.0))
+    assert load_audio(tmp_path / "a.wav").notes() == ()
+
+
+VARIANTS = {
+    "8 s of silence after": lambda x: (np.concatenate([x, np.zeros(8 * RATE)]), "PCM_16"),
+    "20 s before, 13 after": lambda x: (np.concatenate([np.zeros(20 * RATE), x, 0 * x]), "PCM_16"),
+    "one second and silence": lambda x: (np.concatenate([x[:RATE], np.zeros(4 * RATE)]), "FLOAT"),
+    "very quiet": lambda x: (0.001 * x, "PCM_16"),
+    "at the scale of int16": lambda x: (32_767 * x, "FLOAT"),
+    "right channel only": lambda x: (np.stack([0 * x, x], 1), "PCM_16"),
+    "opposite channels": lambda x: (np.stack([-x, x], 1), "PCM_16"),
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_mini_bundle_reads_a_sound_alike_however_it_was_recorded(tmp_path, mini_bind, variant):
+    tokens = mini_bind.tokenizer
+    ids = torch.tensor([tokens.encode(f"a {name}").ids for name in CATEGORIES])
+    texts = mini_bind.embed("text", ids)
+    for category in ("car", "table", "bell", "duck"):
+        wave = synthesise(category, torch.Generator().manual_seed(3)).astype(np.float64)
+        samples, subtype = VARIANTS[variant](wave)
+        soundfile.write(tmp_path / "a.wav", samples, RATE, subtype=subtype)
+        waveform = load_audio(tmp_path / "a.wav", mini_bind.fbank).waveform
+        clips = mini_bind.embed("audio", fbank_clips(waveform, mini_bind.fbank))
+        assert CATEGORIES[int((clips.mean(0) @ texts.T).argmax())] == category
+
+
+def test_ordinary_sounds_of_the_mini_world_are_heard_as_they_are(tmp_path, mini_bind):
+    for category in CATEGORIES:
+        wave = synthesise(category, torch.Generator().manual_seed(11))
+        _write(tmp_path / "a.wav", wave)
+        np.testing.assert_array_equal(
+            load_audio(tmp_path / "a.wav", mini_bind.fbank).waveform, wave
+        )
 
 
 def test_a_long_sound_is_read_in_part_and_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(audio, "MAX_SECONDS", 5.0)
+    monkeypatch.setattr(audio_files, "MAX_SECONDS", 5.0)
     samples = noise(7.0)
     soundfile.write(tmp_path / "a.wav", samples, RATE, subtype="FLOAT")
     loaded = load_audio(tmp_path / "a.wav")
     np.testing.assert_array_equal(loaded.waveform, samples[:80_000])
-    assert loaded.warning().startswith("The sound lasts 7 s; its first 5 s are used.")
+    assert loaded.seconds == 7.0
+
+
+def test_says_that_the_rest_was_not_searched(tmp_path, monkeypatch):
+    monkeypatch.setattr(audio_files, "MAX_SECONDS", 10.0)
+    soundfile.write(tmp_path / "a.wav", noise(14.0), RATE, subtype="FLOAT")
+    (note,) = load_audio(tmp_path / "a.wav").notes()
+    assert note.startswith("Heard 6 of 14 s")
+    assert "Only its first 10 s were searched." in note
 
 
 def _write(path, samples, subtype="FLOAT"):
@@ -162,11 +362,13 @@ def _write(path, samples, subtype="FLOAT"):
         (lambda p: p.write_bytes(b""), "cannot be read as a sound"),
         (lambda p: p.write_text("not a sound at all"), "cannot be read as a sound"),
         (lambda p: _write(p, []), "holds no samples"),
-        (lambda p: _write(p, np.zeros(RATE)), "is silent in its first channel"),
-        (lambda p: _write(p, np.full(RATE, 0.5)), "is silent in its first channel"),
-        (lambda p: _write(p, np.stack([np.zeros(RATE), noise(1.0)], 1)), "silent in its first"),
+        (lambda p: _write(p, np.zeros(RATE)), "is silent"),
+        (lambda p: _write(p, np.full(RATE, 0.5)), "is silent"),
+        (lambda p: _write(p, dither(2.0**-15), "PCM_16"), "is silent"),
+        (lambda p: _write(p, dither(2.0**-7), "PCM_U8"), "is silent"),
         (lambda p: _write(p, noise(0.05)), "lasts 0.050 s; at least 0.1 s"),
-        (lambda p: _write(p, [*noise(1.0), np.nan]), "not finite"),
+        (lambda p: _write(p, [*noise(1.0), np.nan]), r"not finite numbers \(NaN"),
+        (lambda p: _write(p, [*noise(1.0), np.inf]), r"not finite numbers \(NaN or inf"),
         (lambda p: soundfile.write(p, noise(1.0), 100), "claims 100 samples per second"),
     ],
 )
@@ -198,3 +400,5 @@ def test_an_impossible_config_is_refused():
         FbankConfig(clip_seconds=0.02)
     with pytest.raises(ValueError, match="at least 1"):
         FbankConfig(mels=0)
+    with pytest.raises(ValueError, match="quietest_peak ≤ loudest_peak"):
+        FbankConfig(quietest_peak=2.0)

@@ -6,8 +6,9 @@ import torch
 
 from xbind.conditioning.background import NoObject, cut_out
 from xbind.conditioning.errors import PromptError
-from xbind.conditioning.image import LoadedImage, foreground_mask
+from xbind.conditioning.foreground import find_foreground
 from xbind.conditioning.reference_view import sampled_mask
+from xbind.presets import ReferenceConfig
 
 SIZE = 128
 Y, X = np.mgrid[:SIZE, :SIZE] / (SIZE - 1) * 2 - 1
@@ -82,12 +83,14 @@ def test_what_cannot_be_told_is_refused(background, why):
     image = picture(background, OBJECTS["disc"])
     with pytest.raises(NoObject, match=why):
         cut_out(image)
-    assert sampled_mask(torch.from_numpy(image)) is None
+    assert sampled_mask(torch.from_numpy(image), ReferenceConfig()) is None
 
 
 def test_a_sampled_view_on_grey_has_a_mask():
     inside = OBJECTS["ring"]
-    mask = sampled_mask(torch.from_numpy(picture(BACKGROUNDS["from dark to light"], inside)))
+    mask = sampled_mask(
+        torch.from_numpy(picture(BACKGROUNDS["from dark to light"], inside)), ReferenceConfig()
+    )
     assert mask.shape == (1, SIZE, SIZE)
     assert overlap(mask[0].numpy() > 0.5, inside) > 0.93
 
@@ -95,8 +98,8 @@ def test_a_sampled_view_on_grey_has_a_mask():
 def test_a_user_s_picture_on_a_gradient_has_a_mask_and_one_on_stripes_a_message():
     inside = OBJECTS["disc"]
     image = picture(flat(0.5, 0.5, 0.5) + 0.45 * Y, inside)
-    mask = foreground_mask(LoadedImage(torch.from_numpy(image), None))
+    mask = find_foreground(torch.from_numpy(image), None, "a.png").mask
     assert overlap(mask[0].numpy() > 0.5, inside) > 0.93
     image = torch.from_numpy(picture(STRIPES, inside))
     with pytest.raises(PromptError, match="No object can be told from the background"):
-        foreground_mask(LoadedImage(image, None))
+        find_foreground(image, None, "a.png")

@@ -1,12 +1,21 @@
 """Depth maps of every kind to disparity."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from xbind.conditioning.depth import DepthConfig, load_depth, normalise_depth
+from xbind.conditioning.depth_background import cut_near
 from xbind.conditioning.errors import PromptError
+from xbind.conditioning.prompt import encode_prompt
+from xbind.config import PromptConfig
+from xbind.frozen import load_bundle
+from xbind.models.bundle import load_manifest
+
+PICTURES = Path(__file__).parent.parent / "data/pictures"
 
 MILLIMETRES = np.linspace(500, 4000, 20 * 30).astype(np.uint16).reshape(20, 30)
 MILLIMETRES[:3] = 0
@@ -121,3 +130,87 @@ def test_an_array_that_claims_terabytes_is_refused(tmp_path):
         np.lib.format.write_array_header_1_0(file, header)
     with pytest.raises(PromptError, match="cannot be read as a NumPy array"):
         load_depth(path)
+
+
+def scene(wall, near=None):
+    """Metres: a disc at 1 m in front of `wall` [64, 64]."""
+    y, x = np.mgrid[:64, :64]
+    near = (y - 32) ** 2 + (x - 30) ** 2 < 14**2 if near is None else near
+    return np.where(near, 1.0, wall).astype(np.float32), near
+
+
+Y, X = np.mgrid[:64, :64]
+WALLS = {
+    "far": np.full((64, 64), 4.0),
+    "close": np.full((64, 64), 1.15),
+    "slanted": 1 / (0.3 + 0.004 * X + 0.002 * Y),
+    "room": np.where(Y < 34, 3.0, 3.0 - (Y - 34) * 0.03),
+}
+
+
+@pytest.mark.parametrize("wall", WALLS)
+def test_the_near_object_is_cut_out_of_a_scene(wall):
+    metres, near = scene(WALLS[wall])
+    got, message = cut_near(torch.from_numpy(1 / metres)[None])
+    np.testing.assert_allclose(got[0].numpy(), np.where(near, 1 / metres, 0))
+    assert "left out" in message
+
+
+def test_an_object_that_cannot_be_told_from_what_is_behind_is_said():
+    metres, _ = scene(3.0 - 0.04 * Y, near=np.zeros((64, 64), bool))
+    inverse = torch.from_numpy((1 / (metres + 0.4 * np.sin(X / 5))).astype(np.float32))[None]
+    got, message = cut_near(inverse)
+    assert got is inverse
+    assert "cannot be told" in message
+
+
+def test_a_map_of_one_object_stays_as_it_is():
+    metres, near = scene(np.inf)
+    inverse = torch.from_numpy(np.where(near, 1 / metres, 0).astype(np.float32))[None]
+    assert cut_near(inverse) == (inverse, None)
+
+
+@pytest.mark.parametrize(("name", "wall"), [("d16.png", False), ("mug_depth_wall16.png", True)])
+def test_a_mug_s_depth_map_is_heard_as_a_mug(name, wall):
+    bind = load_bundle(load_manifest("mini")).bind
+    got = encode_prompt(PromptConfig(depth=PICTURES / name), bind, 64)
+    things = bind.groups["things"]
+    cosines = [encode_prompt(PromptConfig(text=t), bind, 64).c_m @ got.c_m for t in things]
+    assert things[int(torch.stack(cosines).argmax())] == "mug"
+    assert bool(got.warnings) == wall
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "kind"),
+    [
+        ("a.jpg", {}, "JPEG"),
+        ("a.webp", {}, "lossy WebP"),
+        ("a.avif", {}, "AVIF"),
+        ("a.tif", {"compression": "jpeg"}, "JPEG in TIFF"),
+        ("a.png", {"format": "JPEG"}, "JPEG"),
+    ],
+)
+def test_lossy_files_are_refused_by_name(tmp_path, name, options, kind):
+    values = (MILLIMETRES // 16).astype(np.uint8)
+    path = tmp_path / name
+    Image.fromarray(values).convert("RGB").save(path, **options)
+    with pytest.raises(PromptError, match=f"is a lossy picture \\({kind}\\)"):
+        load_depth(path)
+
+
+def test_a_lossless_webp_is_read(tmp_path):
+    values = (MILLIMETRES // 16).astype(np.uint8)
+    Image.fromarray(values).convert("RGB").save(tmp_path / "a.webp", lossless=True)
+    torch.testing.assert_close(
+        load_depth(tmp_path / "a.webp"), load_depth(written(tmp_path, "a.png", values))
+    )
+
+
+@pytest.mark.parametrize("odd", [1e-40, 1e-30, -np.inf, np.nan, 1e300])
+@pytest.mark.parametrize("kind", ["depth", "disparity"])
+def test_vanishing_and_infinite_values_are_not_measured(tmp_path, odd, kind):
+    metres = MILLIMETRES.astype(np.float64) / 1000
+    metres[5, 5] = odd
+    got = load_depth(written(tmp_path, "a.npy", metres), kind)
+    assert torch.isfinite(got).all()
+    assert got[0, 5, 5] == 0 or (kind, odd) == ("disparity", 1e-30)

@@ -12,7 +12,8 @@ from PIL import Image
 
 from xbind.conditioning import image as module
 from xbind.conditioning.errors import PromptError
-from xbind.conditioning.image import LoadedImage, foreground_mask, load_image, to_square
+from xbind.conditioning.foreground import find_foreground
+from xbind.conditioning.image import LoadedImage, load_image, to_square
 
 RED = (200, 20, 10)
 
@@ -23,6 +24,14 @@ def disc(height=60, width=80, radius=15, centre=(25, 50), background=(255, 255, 
     inside = (y - centre[0]) ** 2 + (x - centre[1]) ** 2 <= radius**2
     pixels = np.where(inside[..., None], RED, background).astype(np.uint8)
     return pixels, inside
+
+
+def foreground_mask(image, name="the picture"):
+    return find_foreground(image.rgb, image.alpha, name).mask
+
+
+def square_of(image, size, **options):
+    return to_square(image.rgb, foreground_mask(image), size, **options)
 
 
 def saved(tmp_path, picture, name="a.png", **options):
@@ -221,7 +230,7 @@ def test_alpha_is_the_mask_whatever_the_background():
 @pytest.mark.parametrize(("size", "margin"), [(64, 0.1), (256, 0.1), (64, 0.0), (33, 0.25)])
 def test_the_square_centres_the_object_and_keeps_its_share(with_alpha, size, margin):
     pixels, inside = disc(90, 140, 30, (40, 45))
-    square = to_square(
+    square = square_of(
         loaded(pixels, inside.astype(np.float32) if with_alpha else None), size, margin=margin
     )
     assert square.rgb.shape == (3, size, size)
@@ -238,7 +247,7 @@ def test_the_square_centres_the_object_and_keeps_its_share(with_alpha, size, mar
 @pytest.mark.parametrize("background", [0.0, 1.0])
 def test_nothing_of_the_old_background_leaks(background):
     pixels, inside = disc(60, 80, 15, (25, 50), background=(0, 255, 0))
-    square = to_square(loaded(pixels, inside.astype(np.float32)), 48, background=background)
+    square = square_of(loaded(pixels, inside.astype(np.float32)), 48, background=background)
     red = torch.tensor(RED)[:, None, None] / 255
     want = red * square.mask + background * (1 - square.mask)
     torch.testing.assert_close(square.rgb, want.float(), atol=1e-5, rtol=0)
@@ -246,7 +255,7 @@ def test_nothing_of_the_old_background_leaks(background):
 
 def test_an_object_at_the_border_is_padded():
     pixels, inside = disc(60, 80, 20, (5, 3))
-    square = to_square(loaded(pixels, inside.astype(np.float32)), 64)
+    square = square_of(loaded(pixels, inside.astype(np.float32)), 64)
     corners = square.rgb[:, [0, 0, -1, -1], [0, -1, 0, -1]]
     torch.testing.assert_close(corners, torch.ones(3, 4))
     rows = square.mask[0].amax(1).nonzero()

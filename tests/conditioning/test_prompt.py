@@ -1,6 +1,7 @@
 """C_m of one modality and of mixes, with the shipped encoder; how a picture is framed."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from xbind.config import PromptConfig
 from xbind.frozen import load_bundle
 from xbind.models.bundle import load_manifest
 from xbind.models.convnet import LOG_ZOOM
+
+PICTURES = Path(__file__).parent.parent / "data/pictures"
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +70,28 @@ def test_a_picture_is_framed_as_the_estimator_says(encoder, tmp_path, zoom, shar
     mask = encode_prompt(prompt, encoder, 64, view=view).image.mask[0]
     assert mask.sum(1).max().item() / 64 == pytest.approx(share, abs=0.02)
     assert mask.sum(0).max().item() / 64 == pytest.approx(0.8 * share, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("elevation", "azimuth", "want"),
+    [(90.0, 270.0, (89.9, -90.0)), (-90.0, 540.0, (-89.9, -180.0)), (12.0, None, (12.0, None))],
+)
+def test_a_given_pose_is_wrapped_and_kept_from_the_poles(encoder, elevation, azimuth, want):
+    picture = PICTURES / "frame.png"
+    got = encode_prompt(
+        PromptConfig(image=picture, elevation=elevation, azimuth=azimuth), encoder, 64
+    )
+    assert (got.elevation_deg, got.azimuth_deg) == want
+
+
+def test_a_doubtful_mask_is_a_warning_and_a_given_one_settles_it(encoder, tmp_path):
+    picture = PICTURES / "two.png"
+    got = encode_prompt(PromptConfig(image=picture), encoder, 64)
+    assert any("two objects" in warning for warning in got.warnings)
+    mask = np.zeros((256, 512), np.uint8)
+    mask[40:220, 256:] = 255
+    Image.fromarray(mask).save(tmp_path / "m.png")
+    got = encode_prompt(PromptConfig(image=picture, mask=tmp_path / "m.png"), encoder, 64)
+    assert got.warnings == ()
+    assert got.foreground.source == "file"
+    assert got.image.rgb[2].mean() > got.image.rgb[0].mean()  # the blue one

@@ -9,12 +9,14 @@ import torch
 
 from xbind.conditioning import reference_view
 from xbind.conditioning.errors import PromptError
+from xbind.conditioning.image import SquareImage
 from xbind.conditioning.prompt import EncodedPrompt
 from xbind.conditioning.reference_view import (
     informativeness,
     intricacy,
     make_reference_view,
     sampled_mask,
+    told_pose,
 )
 from xbind.presets import ReferenceConfig
 
@@ -33,7 +35,7 @@ def picture(inside, colour=(0.8, 0.1, 0.1)):
 def test_the_mask_is_the_object_without_specks_and_with_its_hole():
     ring = disc(20) & ~disc(8)
     speck = disc(1.5, (5, 5))
-    mask = sampled_mask(picture(ring | speck))
+    mask = sampled_mask(picture(ring | speck), CONFIG)
     assert mask.shape == (1, 64, 64)
     assert (mask[0] > 0).logical_xor(ring).float().mean() < 0.02  # opening rounds the outline
     assert mask[0, 32, 32] == 0
@@ -50,7 +52,7 @@ def test_the_mask_is_the_object_without_specks_and_with_its_hole():
     ids=["nothing", "fills the border", "a speck"],
 )
 def test_no_mask_where_there_is_no_object_on_white(image):
-    assert sampled_mask(image) is None
+    assert sampled_mask(image, CONFIG) is None
 
 
 def pose(elevation, azimuth, sure=1.0):
@@ -99,7 +101,7 @@ IMAGES = torch.stack([picture(disc(r)) for r in (12, 60, 20, 16)])
 
 def test_the_best_cosine_with_a_usable_mask_wins(monkeypatch):
     view = reference(monkeypatch, bundle_of(IMAGES, [0.5, 0.9, 0.7, 0.6], None))
-    assert view.mask.sum() == sampled_mask(IMAGES[2]).sum()  # 0.9 fills its border
+    assert view.mask.sum() == sampled_mask(IMAGES[2], CONFIG).sum()  # 0.9 fills its border
     assert float(view.camera.elevation_deg) == 0.0
     outside = view.image[0][:, view.mask[0, 0] == 0]
     assert torch.equal(outside, torch.ones_like(outside))
@@ -109,7 +111,7 @@ def test_a_pose_that_shows_more_outweighs_a_small_difference(monkeypatch):
     poses = torch.cat([pose(15, 40), pose(0, 0), pose(15, 180), pose(-45, 180)])
     bundle = bundle_of(IMAGES, [0.69, 0.0, 0.70, 0.60], poses)
     view = reference(monkeypatch, bundle, replace(CONFIG, w_pose=0.5))
-    assert view.mask.sum() == sampled_mask(IMAGES[0]).sum()
+    assert view.mask.sum() == sampled_mask(IMAGES[0], CONFIG).sum()
     # the estimator is asked again, about the picture that was chosen and cleaned
     assert float(view.camera.elevation_deg) == pytest.approx(15.0, abs=1e-4)
     assert float(view.camera.azimuth_deg) == pytest.approx(40.0, abs=1e-4)
@@ -120,9 +122,9 @@ def test_an_outline_that_shows_parts_outweighs_a_small_difference(monkeypatch):
     handle = disc(9, (32, 48)) & ~disc(5, (32, 48)) & ~cup
     images = torch.stack([picture(x) for x in (cup, cup | handle, disc(20))])
     bundle = bundle_of(images, [0.70, 0.69, 0.60], None)
-    assert reference(monkeypatch, bundle).mask.sum() == sampled_mask(images[0]).sum()
+    assert reference(monkeypatch, bundle).mask.sum() == sampled_mask(images[0], CONFIG).sum()
     view = reference(monkeypatch, bundle, replace(CONFIG, w_parts=1.0))
-    assert view.mask.sum() == sampled_mask(images[1]).sum()
+    assert view.mask.sum() == sampled_mask(images[1], CONFIG).sum()
 
 
 def test_a_part_that_hangs_on_a_faint_edge_is_none(monkeypatch):
@@ -136,17 +138,19 @@ def test_a_part_that_hangs_on_a_faint_edge_is_none(monkeypatch):
 
 
 def test_intricacy_in_closed_form():
-    assert intricacy(disc(24)[None].float()) == pytest.approx(1, abs=0.02)
+    assert intricacy(disc(24)[None].float(), 3.0) == pytest.approx(1, abs=0.02)
     ring = disc(24) & ~disc(12)
-    assert intricacy(ring[None].float()) == pytest.approx(36 / math.sqrt(24**2 - 12**2), abs=0.05)
+    assert intricacy(ring[None].float(), 3.0) == pytest.approx(
+        36 / math.sqrt(24**2 - 12**2), abs=0.05
+    )
     bar = torch.zeros(1, 64, 64)
     bar[0, 10:50, 10:20] = 1  # crossed by 2 · 50 straight lines, and 2 · 49 of each slanted kind
     length = math.pi / 8 * (100 + 196 / math.sqrt(2))
-    assert intricacy(bar) == pytest.approx(length / math.sqrt(1600 * math.pi), abs=1e-6)
+    assert intricacy(bar, 3.0) == pytest.approx(length / math.sqrt(1600 * math.pi), abs=1e-6)
     bar[0, 30] = 0  # two pieces now, of 200 and 190 pixels
     length = math.pi / 8 * (118 + 228 / math.sqrt(2))
     wanted = length / math.sqrt(4 * math.pi * 390) - 3 * 190 / 390
-    assert intricacy(bar) == pytest.approx(wanted, abs=1e-6)
+    assert intricacy(bar, 3.0) == pytest.approx(wanted, abs=1e-6)
 
 
 def test_an_azimuth_is_only_believed_when_the_estimator_is_sure(monkeypatch):
@@ -159,3 +163,37 @@ def test_an_azimuth_is_only_believed_when_the_estimator_is_sure(monkeypatch):
 def test_no_usable_sample_is_an_error_that_says_what_to_do(monkeypatch):
     with pytest.raises(PromptError, match="--seed"):
         reference(monkeypatch, bundle_of(IMAGES[1:2], [0.9], None))
+
+
+def given(elevation, azimuth):
+    image = SquareImage(IMAGES[2], sampled_mask(IMAGES[2]))
+    c_m = torch.tensor([1.0, 0.0])
+    return EncodedPrompt(c_m, c_m, image, (), None, elevation, azimuth)
+
+
+@pytest.mark.parametrize(
+    ("elevation", "azimuth", "estimator", "want"),
+    [
+        (30.0, -70.0, pose(10, 20), (30.0, -70.0)),
+        (30.0, None, pose(10, 20), (30.0, 20.0)),
+        (None, 0.0, pose(10, 20), (10.0, 0.0)),
+        (None, None, pose(10, 20), (10.0, 20.0)),
+        (None, -70.0, None, (0.0, -70.0)),
+        (None, None, None, (0.0, 0.0)),
+    ],
+)
+def test_a_given_pose_wins_over_the_estimator_s(elevation, azimuth, estimator, want):
+    bundle = SimpleNamespace(view=None if estimator is None else lambda _: estimator)
+    view = make_reference_view(
+        given(elevation, azimuth), torch.zeros(1, 4), bundle, CONFIG, torch.Generator()
+    )
+    got = float(view.camera.elevation_deg), float(view.camera.azimuth_deg)
+    assert got == pytest.approx(want, abs=1e-4)
+
+
+def test_the_3d_prior_is_told_the_given_pose():
+    seen = pose(10, 20, sure=0.5)[:, :3]
+    assert torch.equal(told_pose(seen, given(None, None)), seen)
+    torch.testing.assert_close(told_pose(seen, given(30.0, -70.0)), pose(30, -70)[:, :3])
+    half = told_pose(seen, given(30.0, None))
+    torch.testing.assert_close(half, pose(30, 20, sure=0.5)[:, :3])

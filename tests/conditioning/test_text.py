@@ -9,7 +9,7 @@ from xbind.conditioning.errors import PromptError
 from xbind.conditioning.text import encode_text
 from xbind.models.tokenizer import BpeTokenizer, WordTokenizer
 
-GROUPS = {"objects": ("mug", "car"), "colours": ("red", "blue"), "filler": ("a", "the")}
+GROUPS = {"things": ("mug", "car"), "colours": ("red", "blue"), "filler": ("a", "the")}
 TOKENIZER = WordTokenizer(tuple(word for group in GROUPS.values() for word in group), 6)
 MUG, CAR, RED, BLUE, A, THE, END = range(2, 9)
 
@@ -20,39 +20,48 @@ def test_ids_are_begin_words_end_padding(text):
     assert prompt.ids.tolist() == [1, A, RED, MUG, END, 0]
     assert prompt.ids.dtype == torch.int64
     assert prompt.ids.argmax() == 4  # where encoders of CLIP's family pool
-    assert prompt.unknown == ()
-    assert prompt.warning() is None
+    assert prompt.reading.messages() == ()
 
 
-def test_unknown_words_are_named_once_and_left_out():
-    prompt = encode_text("a shiny Red mug, shiny and new", TOKENIZER, GROUPS)
+def test_unknown_words_are_refused_or_ignored_by_name():
+    with pytest.raises(PromptError, match=r"'shiny'.*\n.*\n.*--ignore-unknown"):
+        encode_text("a shiny Red mug", TOKENIZER, GROUPS)
+    prompt = encode_text("a shiny Red mug", TOKENIZER, GROUPS, ignore_unknown=True)
     assert prompt.ids.tolist() == [1, A, RED, MUG, END, 0]
-    assert prompt.unknown == ("shiny", "and", "new")
-    assert prompt.warning().endswith("leaves them out: shiny, and, new.")
+    assert prompt.reading.ignored == ("shiny",)
 
 
-def test_a_prompt_without_a_known_word_is_refused_with_what_is_known():
+def test_exact_words_are_the_bundles_own():
+    assert encode_text("a car", TOKENIZER, GROUPS).ids.tolist() == [1, A, CAR, END, 0, 0]
+    assert encode_text("a taxi", TOKENIZER, GROUPS).ids.tolist() == [1, A, CAR, END, 0, 0]
+    with pytest.raises(PromptError, match="taxi"):
+        encode_text("a taxi", TOKENIZER, GROUPS, exact_words=True)
+
+
+def test_a_refusal_lists_what_is_known():
     with pytest.raises(PromptError) as refusal:
-        encode_text("two mugs", TOKENIZER, GROUPS)
+        encode_text("a jug", TOKENIZER, GROUPS)
     assert str(refusal.value).splitlines() == [
-        "The bundle knows no word of 'two mugs' that says what to make.",
-        "Did you mean: mug?",
-        "It knows:",
-        "  objects: mug, car",
+        "The prompt 'a jug' names a thing that this bundle does not know: 'jug'.",
+        "Understood: nothing.",
+        "Nearest known things: mug.",
+        "This bundle reads English words. It knows:",
+        "  things: mug, car",
         "  colours: red, blue",
+        'Try for example:  --text "a red mug"',
     ]
 
 
 @pytest.mark.parametrize("text", ["the", "a the a", "...", "赤いマグ", ""])
 def test_filler_and_foreign_words_make_no_prompt(text):
-    with pytest.raises(PromptError, match="knows no word of"):
+    with pytest.raises(PromptError, match=r"does not say what to make|does not know"):
         encode_text(text, TOKENIZER, GROUPS)
 
 
 def test_words_that_do_not_fit_are_not_cut_silently():
-    assert encode_text("red red red mug", TOKENIZER, GROUPS).ids.tolist()[-1] == END
+    assert encode_text("a the red mug", TOKENIZER, GROUPS).ids.tolist()[-1] == END
     with pytest.raises(PromptError, match="5 known words; this bundle reads at most 4"):
-        encode_text("red red red red mug", TOKENIZER, GROUPS)
+        encode_text("a the the red mug", TOKENIZER, GROUPS)
 
 
 def test_without_groups_every_word_counts():

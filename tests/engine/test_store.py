@@ -195,4 +195,5 @@ def test_the_cache_folder_is_named_by_one_variable(monkeypatch, tmp_path):
     monkeypatch.setenv("XBIND_CACHE", str(tmp_path))
     assert engines_folder() == tmp_path / "engines"
     monkeypatch.delenv("XBIND_CACHE")
-    assert engines_folder().parts[-3:] == (".cache", "xbind", "engines")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert engines_folder() == tmp_path / "cache" / "xbind" / "engines"

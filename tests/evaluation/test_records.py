@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from xbind.errors import XBindError
+from xbind.evaluation.labels import label_of
 from xbind.evaluation.records import (
     EvaluationFolder,
     EvaluationMismatch,
@@ -38,6 +39,27 @@ def test_means_are_taken_by_kind_over_the_objects_that_have_the_figure():
     assert means["text"]["clip_r"].mean == means["all"]["clip_r"].mean == 0.5
     assert means["audio"] == {"arcc_self": means["all"]["arcc_self"]}
     assert means["all"]["arcc_self"].n == 1
+
+
+def test_figures_of_real_objects_follow_theirs_whatever_the_order_of_the_rows(tmp_path):
+    first = row("a", clip_r=0.0)  # nothing came out of it
+    second = row("b", iou=0.5, faces=9.0, fronts=1.0, iou_real=0.9, fronts_real=1.0, clip_r=1.0)
+    third = row("c", **{"clip_r_ViT-B-32": 1.0, "clip_r_self": 1.0, "odd": 1.0})
+    order = [
+        "clip_r", "clip_r_ViT-B-32", "clip_r_self", "iou", "iou_real", "fronts", "fronts_real",
+        "faces", "odd",
+    ]  # fmt: skip
+    for rows in ([first, second, third], [third, first, second]):
+        assert list(means_by_kind(rows)["all"]) == order
+        EvaluationFolder(tmp_path).write_means(rows)
+        assert list(json.loads((tmp_path / "means.json").read_text())["all"]) == order
+
+
+def test_named_judges_have_labels():
+    assert label_of("clip_r_ViT-B-32") == "CLIP-R, ViT-B-32"
+    assert label_of("clip_i_ViT-L-14") == "CLIP-I, ViT-L-14"
+    assert label_of("clip_r_self") == "CLIP-R, self-judged"
+    assert label_of("odd") == "odd"
 
 
 def test_lines_come_back_and_the_last_of_an_object_counts(tmp_path):
@@ -97,6 +119,10 @@ def test_means_file(tmp_path):
     folder.write_means([row("a", clip_r=1.0), row("b", clip_r=0.5)])
     held = json.loads((tmp_path / "means.json").read_text())
     assert held["objects"] == 2
+    assert held["not_judged"] == {}
+    folder.write_means([row("a", clip_r=1.0)], {"b": "no mesh"})
+    assert json.loads((tmp_path / "means.json").read_text())["not_judged"] == {"b": "no mesh"}
+    folder.write_means([row("a", clip_r=1.0), row("b", clip_r=0.5)])
     assert held["text"]["clip_r"] == {"mean": 0.75, "standard_error": 0.25, "n": 2}
     assert folder.read_json("nothing.json") is None
     (tmp_path / "means.json").write_text("{")

@@ -9,15 +9,16 @@ from xbind.evaluation.records import EvaluationFolder
 from xbind.evaluation.report import in_common, read_result, to_markdown, write_section
 
 
-def evaluation(path, *, preset="default", without=(), phase2_loss=None, values=(1.0, 0.5)):
+def evaluation(path, *, preset="default", without=(), values=(1.0, 0.5), **settings):
     folder = EvaluationFolder(path)
     prompts = [{"kind": "text", "words": f"p{k}"} for k in range(len(values))]
     folder.settle(
         {
-            "preset": preset, "without": list(without), "phase2_loss": phase2_loss,
+            "preset": preset, "without": list(without), "phase2_loss": None,
             "from_phase1": None, "seed": 7, "bundle_sha256": "x", "prompts": prompts,
             "commits": ["abc"], "commands": [f"xbind eval run --out {path.name}"],
         }
+        | settings
     )  # fmt: skip
     for k, value in enumerate(values):
         figures = {"clip_r": value, "iou": 0.6, "iou_real": 0.9}
@@ -45,6 +46,28 @@ def test_methods_stand_below_each_other_with_mean_error_and_number(tmp_path):
     assert "`xbind eval run --out a`" in text
 
 
+def test_real_objects_are_averaged_over_all_prompts_even_if_a_method_failed(tmp_path):
+    def scored(path, rows):
+        evaluation(path)
+        (path / "scores.jsonl").unlink()
+        for name, figures in rows.items():
+            row = {"object": name, "kind": "text", "mesh": "m", "judges": ["judge"]}
+            failure = None if figures else "no surface"
+            figures = figures or {"clip_r": 0.0}
+            EvaluationFolder(path).append(row | {"figures": figures, "failure": failure})
+        return read_result(path)
+
+    one = {"clip_r": 1.0, "iou": 0.5, "iou_real": 0.9}
+    two = {"clip_r": 1.0, "iou": 0.5, "iou_real": 0.7}
+    text = to_markdown(
+        [
+            scored(tmp_path / "a", {"p0": one, "p1": None}),
+            scored(tmp_path / "b", {"p0": None, "p1": two}),
+        ]
+    )
+    assert cells(text, "real objects") == ["real objects", "0.800"]
+
+
 @pytest.mark.parametrize(
     ("settings", "name"),
     [
@@ -53,6 +76,8 @@ def test_methods_stand_below_each_other_with_mean_error_and_number(tmp_path):
         ({"without": ["ms", "stereo"]}, "xbind, without ms, stereo"),
         ({"phase2_loss": "sds"}, "xbind, SDS in Phase II"),
         ({"preset": "smoke"}, "smoke"),
+        ({"prior_3d": None}, "xbind"),
+        ({"preset": "zerosds-3d", "prior_3d": "narrow"}, "zerosds-3d, narrow 3D prior"),
     ],
 )
 def test_names_of_methods(tmp_path, settings, name):

@@ -1,6 +1,7 @@
 """Runs on a folder: found, judged once, and what a judge is told of each kind of prompt."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,7 +9,16 @@ import torch
 from tests.support.spheres import sphere
 from xbind.errors import XBindError
 from xbind.evaluation.judges import Look
-from xbind.evaluation.runs import VIEWS, Panel, PoolWorld, find_runs, judge_run, kind_of
+from xbind.evaluation.runs import (
+    VIEWS,
+    FoundRuns,
+    NotJudged,
+    Panel,
+    PoolWorld,
+    find_runs,
+    judge_run,
+    kind_of,
+)
 from xbind.mesh.files import bake, unwrap, write_glb
 from xbind.mesh.mesh import Mesh
 
@@ -48,8 +58,8 @@ def test_runs_are_found_alone_and_in_folders(tmp_path):
     two = write_run(tmp_path / "many/two")
     unfinished = write_run(tmp_path / "many/unfinished")
     (unfinished / "mesh.glb").unlink()
-    assert find_runs([tmp_path / "many"]) == [one, two]
-    assert find_runs([two]) == [two]
+    assert find_runs([tmp_path / "many"]) == FoundRuns([one, two], [unfinished])
+    assert find_runs([two]) == FoundRuns([two], [])
     with pytest.raises(XBindError, match="is not finished"):
         find_runs([unfinished])
     with pytest.raises(XBindError, match="no folder"):
@@ -58,6 +68,15 @@ def test_runs_are_found_alone_and_in_folders(tmp_path):
         find_runs([tmp_path])
     with pytest.raises(XBindError, match="Two runs are called one"):
         find_runs([one, tmp_path / "many"])
+
+
+def test_the_current_folder_has_a_name(tmp_path, monkeypatch):
+    run = write_run(tmp_path / "many/one")
+    monkeypatch.chdir(run)
+    [found] = find_runs([Path()]).finished
+    assert found.name == "one"
+    [found] = find_runs([Path("..")]).finished
+    assert found.name == "one"
 
 
 def test_r_at_1_is_the_share_of_120_views(tmp_path):
@@ -76,9 +95,23 @@ def test_several_judges_are_named(tmp_path):
     assert figures["clip_r_B-32"] == figures["clip_r_B-16"] == figures["clip_r_self"] == 0
 
 
-def test_a_prompt_outside_the_pool_is_refused(tmp_path):
+def test_a_prompt_outside_the_pool_is_not_judged(tmp_path):
     run = write_run(tmp_path / "ball", text="a cone")
-    with pytest.raises(XBindError, match="'a cone', is not in the pool"):
+    with pytest.raises(NotJudged, match=r"'a cone', is not in the pool of 2 prompts\. Add it"):
+        judge_run(run, panel(Reds("judge")))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "kind"),
+    [
+        ({"text": None, "depth": "d.png"}, "a depth prompt"),
+        ({"text": None, "imu": "i.npy"}, "an imu prompt"),
+        ({"text": "a ball", "audio": "a.wav"}, "a mix prompt"),
+    ],
+)
+def test_what_nothing_can_be_compared_with_is_not_judged(tmp_path, prompt, kind):
+    run = write_run(tmp_path / "ball", **prompt)
+    with pytest.raises(NotJudged, match=f"no figure compares {kind}"):
         judge_run(run, panel(Reds("judge")))
 
 

@@ -92,3 +92,6 @@ def test_normals_stand_beside_the_colours(tmp_path):
 def test_label_names_files_without_their_folders():
     prompt = {"text": "something blue", "image": None, "audio": "/a/b/bell.wav", "depth": None}
     assert label(prompt) == "“something blue”\naudio:\nbell"
+    assert label({"text": None, "video": "/a/turn.gif", "imu": "/b/walk.npy"}) == (
+        "video:\nturn\nimu:\nwalk"
+    )

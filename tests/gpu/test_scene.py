@@ -10,9 +10,10 @@ from xbind.cameras import orbit
 from xbind.config import GenerateConfig, PromptConfig
 from xbind.mesh.dmtet import DMTet
 from xbind.mesh.render import render_normals
-from xbind.nerf.field import FieldConfig, HashField
+from xbind.nerf.field import HashField
 from xbind.nerf.render import render, surface_normals
 from xbind.pipeline import generate
+from xbind.scene_config import FieldConfig
 
 CUDA = torch.device("cuda")
 
@@ -26,7 +27,7 @@ def test_a_field_is_seen_alike():
         field = field.to(device)
         field.zero_grad()
         views = render(field, None, orbit(2, device=device), 48, step=0.03, generator=None)
-        normals = surface_normals(field, views).normals
+        normals = surface_normals(field, views, spacing=1.7 / 96, least_opacity=0.5).normals
         (views.image.square().mean() + views.z_variance.mean() + normals.square().mean()).backward()
         gradient = torch.cat([p.grad.flatten() for p in field.parameters()])
         seen[device] = [x.detach().cpu() for x in (views.image, views.depth, normals, gradient)]
@@ -47,6 +48,8 @@ def test_a_surface_is_seen_alike():
             -corner,
             corner,
             24,
+            threshold=10.0,
+            smoothing=3,
         )
         normals, mask = render_normals(dmtet.extract("test"), orbit(2, device=device), 64)
         (normals.square().mean() + mask.mean()).backward()

@@ -17,6 +17,7 @@ from xbind.guidance.augment import (
     homography,
     identity,
 )
+from xbind.method_config import AugmentConfig
 
 SQUARE = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]], dtype=torch.float64)
 PLAIN = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0), "impl": "reference"}
@@ -55,7 +56,7 @@ def bilinear_on_white(view, px, py, window):
 @pytest.mark.parametrize("crop_scale", [1.0, 0.3])
 def test_warp_matches_a_loop_over_pixels(rng, crop_scale):
     image = torch.rand(2, 3, 9, 7, generator=rng, dtype=torch.float64)
-    drawn = draw_warps(2, 3, crop_scale=crop_scale, probability=1.0, generator=rng)
+    drawn = draw_warps(2, 3, crop_scale=crop_scale, probability=1.0, distortion=0.5, generator=rng)
     got = augment(image, drawn, 6, **PLAIN, antialias=False).view(2, 3, 3, 6, 6)
     for b, n, row, column in itertools.product(range(2), range(3), range(6), range(6)):
         x, y = (2 * column + 1) / 6 - 1, (2 * row + 1) / 6 - 1
@@ -96,7 +97,7 @@ def test_z_of_a_larger_view_is_the_mean_over_each_pixel(rng):
 
 def test_local_crops_show_a_tenth_of_the_view(rng):
     """A view that is its own coordinates tells where each crop looked."""
-    drawn = draw_warps(50, 20, crop_scale=0.1, probability=0.0, generator=rng)
+    drawn = draw_warps(50, 20, crop_scale=0.1, probability=0.0, distortion=0.5, generator=rng)
     extent = drawn.window[..., 2:] - drawn.window[..., :2]
     torch.testing.assert_close(extent, torch.full_like(extent, 2 * 0.1**0.5))
     assert drawn.window.abs().max() <= 1
@@ -114,7 +115,7 @@ def test_local_crops_show_a_tenth_of_the_view(rng):
 
 
 def test_perspective_comes_with_its_probability_to_each_view_alone(rng):
-    drawn = draw_warps(300, 10, crop_scale=1.0, generator=rng)
+    drawn = draw_warps(300, 10, crop_scale=1.0, probability=0.8, distortion=0.5, generator=rng)
     flat = drawn.homography.flatten(0, 1)
     plain = (flat - torch.eye(3)).abs().amax((1, 2)) < 1e-6
     assert abs(plain.double().mean() - 0.2) < 0.03
@@ -124,7 +125,7 @@ def test_perspective_comes_with_its_probability_to_each_view_alone(rng):
 
 def test_corners_move_up_to_a_quarter_of_the_image(rng):
     """The inverse warp shows where a view's corners went."""
-    drawn = draw_warps(100, 10, crop_scale=1.0, probability=1.0, generator=rng)
+    drawn = draw_warps(100, 10, crop_scale=1.0, probability=1.0, distortion=0.5, generator=rng)
     back = torch.linalg.inv(drawn.homography.double())
     corners = torch.cat([SQUARE, torch.ones(4, 1, dtype=torch.float64)], 1)
     landed = torch.einsum("bnij,kj->bnki", back, corners)
@@ -161,7 +162,7 @@ def test_the_most_extreme_warps_draw_their_quadrilateral():
 
 def test_gradient_is_that_of_a_linear_map(rng):
     """In x̄: ⟨ȳ, A(x + d) − A(x)⟩ = ⟨x̄, d⟩ for a large d, since warping is affine in the view."""
-    drawn = draw_augmentations(2, 2, rng)
+    drawn = draw_augmentations(2, 2, AugmentConfig(), rng)
     x, d = torch.rand(2, 2, 3, 6, 6, generator=rng, dtype=torch.float64)
     x.requires_grad_()
     y = augment(x, drawn, 5, impl="reference")
@@ -172,7 +173,7 @@ def test_gradient_is_that_of_a_linear_map(rng):
 
 
 def test_kinds_come_view_by_view(rng):
-    drawn = draw_augmentations(3, 2, rng)
+    drawn = draw_augmentations(3, 2, AugmentConfig(), rng)
     assert drawn.homography.shape == (3, 5, 3, 3)
     area = (drawn.window[..., 2:] - drawn.window[..., :2]).prod(-1) / 4
     torch.testing.assert_close(area, torch.tensor([1.0, 1.0, 0.1, 0.1, 1.0]).expand(3, 5))

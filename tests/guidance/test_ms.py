@@ -50,7 +50,7 @@ def test_loss_is_minus_eq_2(case):
 
 
 def test_default_weights_give_each_kind_n():
-    weight = ms_weights(4, 3)
+    weight = ms_weights(4, 3, w_g=1.0, w_l=1.0, w_z=1.0)
     assert weight.shape == (4 * 7,)
     by_view = weight.view(4, 7)
     torch.testing.assert_close(by_view[:, :3].sum(), torch.tensor(3.0))

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from xbind.guidance import timesteps
+from xbind.method_config import CdsConfig
 
 
 def test_sqrt_anneal_is_half_way_at_a_quarter():
@@ -40,16 +41,16 @@ def test_the_whole_schedule_ends_at_its_last_step(rng):
 
 @pytest.mark.parametrize(("progress", "second"), [(0.0, 300), (0.25, 160), (1.0, 20)])
 def test_cds_timesteps_are_a_gap_apart(rng, progress, second):
-    t_1, t_2 = timesteps.cds_timesteps(progress, 5000, generator=rng)
+    t_1, t_2 = timesteps.cds_timesteps(progress, 5000, config=CdsConfig(), generator=rng)
     assert torch.equal(t_2, torch.full((5000,), second))
     assert (t_1 - t_2).min() == 100
     assert t_1.max() == min(second + 199, 500)
 
 
 def test_cds_timesteps_never_pass_the_noisiest(rng):
-    t_1, _ = timesteps.cds_timesteps(0.0, 1000, generator=rng, t_2=(380.0, 20.0))
+    t_1, _ = timesteps.cds_timesteps(0.0, 1000, config=CdsConfig(t_2=(380.0, 20.0)), generator=rng)
     assert t_1.max() == 500
 
 
 def test_cds_clamp_loosens():
-    assert [timesteps.cds_clamp(p) for p in (0.0, 0.5, 1.0)] == [2.0, 5.0, 8.0]
+    assert [timesteps.cds_clamp(p, CdsConfig()) for p in (0.0, 0.5, 1.0)] == [2.0, 5.0, 8.0]

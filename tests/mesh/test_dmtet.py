@@ -148,7 +148,9 @@ def ball_density(x, radius=0.6, width=0.01):
 
 def sharp_ball(smoothing, resolution=24):
     low, high = -0.8 * torch.ones(3), 0.8 * torch.ones(3)
-    return DMTet.from_density(ball_density, low, high, resolution, smoothing=smoothing)
+    return DMTet.from_density(
+        ball_density, low, high, resolution, threshold=10.0, smoothing=smoothing
+    )
 
 
 def test_from_density_clamps_and_has_its_surface_at_the_threshold():
@@ -244,7 +246,10 @@ def test_an_empty_surface_says_what_to_do():
     with pytest.raises(EmptySurface, match=r"(?s)Phase II, step 7: .*from 1 to 1\n.*threshold"):
         module.extract("Phase II, step 7")
     with pytest.raises(EmptySurface, match=r"(?s)Phase I: .*above 10 .*found: +4 at most"):
-        find_box(lambda x: torch.full_like(x[:, 0], 4.0), 1.0, context="Phase I")
+        find_box(
+            lambda x: torch.full_like(x[:, 0], 4.0), 1.0, 10.0, resolution=8, margin=0.1,
+            context="Phase I",
+        )  # fmt: skip
 
 
 def test_find_box_is_tight():
@@ -253,7 +258,7 @@ def test_find_box_is_tight():
     def density_at(x):
         return 20.0 * (((x - centre) / axes).norm(dim=1) < 1)
 
-    low, high = find_box(density_at, 1.0, resolution=48)
+    low, high = find_box(density_at, 1.0, 10.0, resolution=48, margin=0.1)
     spacing = 2 / 47
     for corner, side in itertools.product((low, high), range(3)):
         outward = -1 if corner is low else 1
@@ -263,6 +268,8 @@ def test_find_box_is_tight():
 
 
 def test_find_box_stays_within_the_scene():
-    low, high = find_box(lambda x: torch.full_like(x[:, 0], 11.0), 0.7, resolution=4)
+    low, high = find_box(
+        lambda x: torch.full_like(x[:, 0], 11.0), 0.7, 10.0, resolution=4, margin=0.1
+    )
     torch.testing.assert_close(low, torch.full((3,), -0.7))
     torch.testing.assert_close(high, torch.full((3,), 0.7))

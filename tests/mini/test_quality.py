@@ -1,5 +1,7 @@
 """The figures of the priors: known answers for parts, and that the shipped bundle is no worse."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from PIL import Image
@@ -10,7 +12,7 @@ from xbind.guidance.noise import NoiseSchedule
 from xbind.mini import quality
 from xbind.mini.quality import held_out
 from xbind.mini.sheet import save_sheet
-from xbind.mini.world.categories import CATEGORIES, COLOUR_NAMES
+from xbind.mini.world.categories import CATEGORIES, COLOUR_NAMES, SEEN, UNSEEN
 from xbind.models.bundle import load_manifest
 
 
@@ -71,7 +73,14 @@ def test_shipped_prior_draws_what_is_written_in_its_colour(shipped, monkeypatch)
 
 def test_shipped_prior_turns_the_object(shipped, monkeypatch):
     monkeypatch.setattr(quality, "STEPS", 8)
-    figures, sheet = quality.measure_views(*shipped, held_out())
+    (bundle, judge), few = shipped, {"component": "zero123", "categories": list(SEEN)}
+    manifest = replace(bundle.manifest, raw=bundle.manifest.raw | {"priors_3d": {"few": few}})
+    figures, sheet = quality.measure_views(replace(bundle, manifest=manifest), judge, held_out())
+    apart = figures["views_both_seen"], figures["views_both_unseen"]
+    whole = (len(SEEN) * apart[0] + len(UNSEEN) * apart[1]) / len(CATEGORIES)
+    assert figures["views_both"] == pytest.approx(whole)
+    errors = figures["views_psnr_db_seen"], figures["views_psnr_db_unseen"]
+    assert min(errors) <= figures["views_psnr_db"] <= max(errors)
     assert sheet.shape == (len(CATEGORIES), 7, 3, 64, 64)
     assert figures["views_category"] > 0.7
     assert figures["views_psnr_db"] > 11

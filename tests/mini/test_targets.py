@@ -112,5 +112,11 @@ def test_a_mix_has_words_and_a_sound(tmp_path):
     ],
 )
 def test_what_words_ask_for(prompt, wanted):
-    found = target_of_prompt({"text_weight": 1.0, "depth_kind": "depth", **prompt})
+    settings = {"text_weight": 1.0, "depth_kind": "depth", "ignore_unknown": True}
+    found = target_of_prompt({**settings, **prompt})
     assert wanted == (found and (found.category, found.colour))
+
+
+def test_a_prompt_asks_for_what_it_was_read_as():
+    found = target_of_prompt({"text": "a crimson cup"}, "a red mug")
+    assert (found.category, found.colour) == ("mug", "red")

@@ -5,7 +5,8 @@ import logging
 import pytest
 import torch
 
-from xbind.nerf.occupancy import OccupancyConfig, OccupancyGrid
+from xbind.nerf.occupancy import OccupancyGrid
+from xbind.scene_config import OccupancyConfig
 
 RADIUS = 0.8
 CONFIG = OccupancyConfig(resolution=16, interval=4, decay=0.5, threshold=1.0)

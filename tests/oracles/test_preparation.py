@@ -1,6 +1,7 @@
 """Our preparation of each modality against the loaders of the `imagebind` package."""
 
 import gzip
+import importlib
 import json
 
 import numpy as np
@@ -9,6 +10,7 @@ import soundfile
 import torch
 from PIL import Image
 
+from tests.support.odd_texts import odd_texts
 from xbind.conditioning.audio import fbank_clips, load_audio
 from xbind.conditioning.image import load_image
 from xbind.conditioning.text import encode_text
@@ -47,6 +49,29 @@ def tokenizer(imagebind, tmp_path_factory):
 def test_tokens(imagebind, tokenizer, text):
     want = imagebind.data.load_and_transform_text([text], CPU)[0]
     assert encode_text(text, tokenizer).ids.tolist() == want.tolist()
+
+
+@pytest.mark.parametrize("package", ["imagebind", "open_clip"])
+def test_tokens_of_odd_texts(imagebind, tokenizer, package):
+    """Both packages clean alike: ftfy, HTML entities twice, white space, lower case.
+
+    They differ only where a text spells one of their special tokens: `imagebind` reads
+    "<|endoftext|>" as its end token, `open_clip` and we as text.
+    """
+    if package == "imagebind":
+        official = imagebind.data.SimpleTokenizer(bpe_path=imagebind.data.return_bpe_path())
+    else:
+        official = importlib.import_module("open_clip").get_tokenizer("ViT-B-32")
+    texts = [text for text in odd_texts() if "<|" not in text]
+    assert len(set(texts)) >= 500
+    different = [text for text in texts if tokenizer.tokens(text) != official.encode(text)]
+    assert different == []
+
+
+def test_special_tokens_in_a_text_are_text(tokenizer):
+    texts = [text for text in odd_texts() if "<|" in text]
+    assert texts
+    assert max(max(tokenizer.tokens(text)) for text in texts) < 49406
 
 
 @pytest.mark.parametrize("size", [(224, 224), (300, 224), (500, 333), (120, 90), (225, 640)])

@@ -4,10 +4,11 @@ import torch
 
 from tests.support.spheres import sphere
 from xbind.mesh.mesh import Mesh
-from xbind.nerf.field import FieldConfig
 from xbind.phases.surface_colour import fit_texture_field, sample_surface, seen_colours
+from xbind.scene_config import FieldConfig, TextureFitConfig
 
 RADIUS = 0.5
+FIT = TextureFitConfig()
 RED, GREEN = torch.tensor([0.9, 0.1, 0.1]), torch.tensor([0.1, 0.9, 0.1])
 
 
@@ -51,7 +52,7 @@ def test_surface_points_are_uniform_by_area(rng):
 def test_colour_is_what_lies_under_the_haze(rng):
     points, normals = sample_surface(Mesh(*sphere(4, RADIUS)), 500, rng)
     assert (Hazy()(points)[1] == GREEN).float().mean() > 0.9  # at the surface itself
-    colours, opacity = seen_colours(Hazy(), points, normals)
+    colours, opacity = seen_colours(Hazy(), points, normals, FIT)
     # Beer-Lambert: 0.08 of haze at 0.5 hides 4 %, give or take half a step
     share = (colours[:, 1] - RED[1]) / (GREEN[1] - RED[1])
     assert 0.02 < float(share.mean()) < 0.06
@@ -60,15 +61,15 @@ def test_colour_is_what_lies_under_the_haze(rng):
 
 def test_a_ray_that_meets_nothing_has_no_weight(rng):
     points, normals = sample_surface(Mesh(*sphere(2, 0.8)), 50, rng)
-    colours, opacity = seen_colours(Hazy(), points, -normals)  # outwards, and away
+    colours, opacity = seen_colours(Hazy(), points, -normals, FIT)  # outwards, and away
     assert opacity.max() == 0
     assert torch.equal(colours, torch.full((50, 3), 0.5))
 
 
 def test_fitted_field_shows_the_colours(rng):
     mesh = Mesh(*sphere(4, RADIUS))
-    config = FieldConfig(finest_resolution=32, levels=4)
-    field = fit_texture_field(config, Striped(haze=0.0), mesh, rng)
+    config = FieldConfig(resolutions=(12, 17, 23, 32))
+    field = fit_texture_field(config, FIT, Striped(haze=0.0), mesh, rng)
     points, _ = sample_surface(mesh, 2000, rng)
     with torch.no_grad():
         error = field(points)[1][:, 0] - (0.5 + 0.4 * (4 * points[:, 2]).sin())
@@ -77,9 +78,9 @@ def test_fitted_field_shows_the_colours(rng):
 
 def test_the_same_generator_gives_the_same_field():
     mesh = Mesh(*sphere(2, RADIUS))
-    config = FieldConfig(finest_resolution=16, levels=2)
+    config = FieldConfig(resolutions=(12, 16))
 
     def table():
-        return fit_texture_field(config, Hazy(), mesh, torch.Generator().manual_seed(3)).table
+        return fit_texture_field(config, FIT, Hazy(), mesh, torch.Generator().manual_seed(3)).table
 
     assert torch.equal(table(), table())

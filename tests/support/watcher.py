@@ -5,7 +5,7 @@ class Watcher:
     """A reporter that counts, and can stop a run like Ctrl-C."""
 
     def __init__(self, stop_at=None):
-        self.steps, self.stop_at, self.messages = [], stop_at, []
+        self.steps, self.stop_at, self.messages, self.outputs = [], stop_at, [], ()
 
     def __enter__(self):
         return self
@@ -28,4 +28,4 @@ class Watcher:
         self.messages.append(text)
 
     def finished(self, outputs, seconds):
-        pass
+        self.outputs = outputs

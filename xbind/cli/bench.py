@@ -6,22 +6,19 @@ from collections.abc import Sequence
 import tyro
 
 from xbind.bench.config import BenchConfig
-from xbind.errors import XBindError
-
-INTERRUPTED = 130
-"""Exit status after Ctrl-C."""
+from xbind.cli.guard import guard
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse and measure; exit status 0 done, 1 refused or contestants differ, 2 wrong flags."""
-    config = tyro.cli(BenchConfig, args=argv, prog="xbind-bench", description=BenchConfig.__doc__)
-    try:
-        sys.exit(bench(config))
-    except XBindError as error:
-        sys.exit(f"xbind-bench: {error}")
-    except KeyboardInterrupt:
-        sys.stderr.write("\nxbind-bench: interrupted; what --json was told stays.\n")
-        sys.exit(INTERRUPTED)
+    name, words = "xbind-bench", sys.argv[1:] if argv is None else argv
+
+    def work() -> None:
+        sys.exit(
+            bench(tyro.cli(BenchConfig, args=words, prog=name, description=BenchConfig.__doc__))
+        )
+
+    guard(name, words, work, lambda: "; what --json was told stays.")
 
 
 def bench(config: BenchConfig) -> int:

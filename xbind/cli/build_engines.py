@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Optional
 
 import tyro
 
+from xbind.cli.guard import guard
 from xbind.config import DeviceChoice
 from xbind.errors import XBindError
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 FAILED = 1
 """Exit status when an engine could not be built."""
-INTERRUPTED = 130
 TARGETS = ("sm80", "sm86", "sm89", "sm120", "sm121")
 """What TensorRT-RTX builds float32 graphs for; it has no sm90 (H100) and no sm100."""
 
@@ -38,6 +38,8 @@ class BuildConfig:
     """`mini`, or the folder of a bundle."""
     preset: str = "default"
     """The preset whose view counts and sizes the graphs are for."""
+    prior_3d: Annotated[Optional[str], tyro.conf.arg(metavar="NAME")] = None  # noqa: UP045
+    """The bundle's 3D prior to build for; by default the preset's, else the bundle's default."""
     engine: Literal["auto", "onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"] = "auto"
     """What shall run them; `auto` is TensorRT-RTX with --target, else TensorRT on a GPU, else the
     first of OpenVINO and ONNX Runtime that is installed."""
@@ -90,16 +92,13 @@ class BuildConfig:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse and build; exit status 0 all built, 1 some failed or refused, 2 wrong flags."""
-    config = tyro.cli(
-        BuildConfig, args=argv, prog="xbind-build-engines", description=BuildConfig.__doc__
-    )
-    try:
+    name, words = "xbind-build-engines", sys.argv[1:] if argv is None else argv
+
+    def work() -> None:
+        config = tyro.cli(BuildConfig, args=words, prog=name, description=BuildConfig.__doc__)
         sys.exit(build_engines(config))
-    except XBindError as error:
-        sys.exit(f"xbind-build-engines: {error}")
-    except KeyboardInterrupt:
-        sys.stderr.write("\nxbind-build-engines: interrupted; what was built stays.\n")
-        sys.exit(INTERRUPTED)
+
+    guard(name, words, work, lambda: "; what was built stays.")
 
 
 def build_engines(config: BuildConfig) -> int:
@@ -117,7 +116,7 @@ def build_engines(config: BuildConfig) -> int:
     _say(f"{backend}: {why}")
     if config.measure is not None:
         return _measure(config, config.measure, backend)
-    manifest = load_manifest(config.bundle)
+    manifest = load_manifest(config.bundle).with_prior_3d(_prior_3d(config))
     verify(manifest)
     jobs = make_jobs(config, manifest, backend)
     missing = [job for job in jobs if not job.is_built(manifest)]
@@ -200,9 +199,19 @@ def make_jobs(
         wanted = [request for request in every if request.name in names]
     store = engines_folder()
     return [
-        Job(config.bundle, request, backend, config.precision, config.targets(), store)
+        Job(
+            config.bundle, request, backend, config.precision, config.targets(), store,
+            _prior_3d(config),
+        )
         for request in wanted
-    ]
+    ]  # fmt: skip
+
+
+def _prior_3d(config: BuildConfig) -> str | None:
+    """Name of the 3D prior that is asked for; None for the bundle's default."""
+    from xbind.methods import method_named
+
+    return config.prior_3d or method_named(config.preset).prior_3d
 
 
 def _show_plan(jobs: "list[Job]", missing: "list[Job]", manifest: "BundleManifest") -> None:

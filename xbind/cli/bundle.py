@@ -189,5 +189,6 @@ def _table(rows: list[Component]) -> Table:
 def _readable(value: object) -> str:
     """Plain text; what is nested goes below, indented."""
     if isinstance(value, Mapping):
-        return "".join(f"\n  {key}: {_readable(item)}" for key, item in value.items())
+        lines = (f"\n{key}: {_readable(item)}" for key, item in value.items())
+        return "".join(lines).replace("\n", "\n  ")
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

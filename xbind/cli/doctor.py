@@ -4,7 +4,6 @@ import importlib.util
 import os
 import platform
 import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -18,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 import xbind
-import xbind.kernels
+from xbind.cache import CacheError, cache_folder, cache_notice
 from xbind.devices import choose_device
 from xbind.engine.entry import Entry
 from xbind.engine.errors import BackendUnavailable
@@ -33,7 +32,7 @@ from xbind.run import NEEDED_BYTES
 REQUIRED = (
     *("torch", "diffusers", "transformers", "safetensors", "numpy", "numba", "scipy"),
     *("pillow", "soundfile", "soxr", "trimesh", "xatlas", "tyro", "rich", "jaxtyping"),
-    *("onnx", "onnxruntime"),
+    *("onnx", "onnxruntime", "platformdirs"),
 )
 """Distributions that are installed with xbind."""
 OPTIONAL = {
@@ -78,8 +77,8 @@ def examine(bundle: str) -> Iterator[Finding]:
     yield _cuda()
     yield from (_optional(module, use) for module, use in OPTIONAL.items())
     yield _device()
+    yield _cache()
     yield from _backends()
-    yield _kernel_cache()
     yield _room(Path.cwd())
     yield _bundle(bundle)
 
@@ -142,9 +141,12 @@ def _backends() -> Iterator[Finding]:
     store = EngineStore(engines_folder())
     entries = list(store.entries())
     whole = [entry for entry in entries if isinstance(entry, Entry)]
-    fitting = [entry for entry in whole if not why_stale(entry.key)]
-    detail = f"{len(fitting)} of {len(entries)} fit this installation, in {store.root}"
-    state: State = "ok" if len(fitting) == len(entries) else "note"
+    taking = [entry for entry in whole if entry.key.fields["backend"] == taken]
+    fitting = [entry for entry in taking if not why_stale(entry.key)]
+    detail = f"{len(fitting)} of {len(taking)} for {taken} fit this installation, in {store.root}"
+    if damaged := len(entries) - len(whole):
+        detail += f"; {damaged} damaged"
+    state: State = "note" if damaged or len(fitting) < len(taking) else "ok"
     yield Finding(state, "engines", detail + ("" if state == "ok" else "; xbind engines gc"))
 
 
@@ -157,28 +159,15 @@ def _can_run(backend: BackendName) -> Finding:
     return Finding("ok", backend, found)
 
 
-def _kernel_cache() -> Finding:
-    """Where numba keeps compiled operators: beside their source, else in the user's cache."""
-    beside = Path(xbind.kernels.__file__).parent / "__pycache__"
-    chosen = Path(numba.config.CACHE_DIR) if numba.config.CACHE_DIR else beside
-    for folder in (chosen, Path.home() / ".cache" / "numba"):
-        if _is_writable(folder):
-            return Finding("ok", "kernel cache", str(folder))
-    return Finding(
-        "note",
-        "kernel cache",
-        f"{chosen} cannot be written to: operators are compiled anew in every run; "
-        f"name another folder in NUMBA_CACHE_DIR",
-    )
-
-
-def _is_writable(folder: Path) -> bool:
+def _cache() -> Finding:
+    """Where compiled graphs and operators are kept."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return True
-    except OSError:
-        return False
+        notice = cache_notice()
+    except CacheError as error:
+        return Finding("fail", "cache", str(error))
+    if notice is not None:
+        return Finding("note", "cache", notice)
+    return Finding("ok", "cache", str(cache_folder()))
 
 
 def _room(folder: Path) -> Finding:

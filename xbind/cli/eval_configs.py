@@ -6,7 +6,7 @@ from typing import Annotated, Optional
 
 import tyro
 
-from xbind.config import EngineChoice, PlanarLoss, parts_named
+from xbind.config import EngineChoice, PlanarLoss, check_threads, parts_named
 
 _Pool = Annotated[Optional[Path], tyro.conf.arg(metavar="FILE")]  # noqa: UP045
 _Judges = Annotated[tuple[str, ...], tyro.conf.arg(metavar="MODEL …")]
@@ -39,6 +39,7 @@ class EvalConfig:
             raise ValueError("no folder: give the folder of a run, or one that holds runs")
         if self.out is None and len(self.paths) != 1:
             raise ValueError("several folders are judged together: say where the scores go, --out")
+        check_threads(self.threads)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,6 +60,8 @@ class EvalRunConfig:
     """Loss of the 2D prior in Phase II, instead of the method's (Fig. 6)."""
     from_phase1: Annotated[Optional[Path], tyro.conf.arg(metavar="FOLDER")] = None  # noqa: UP045
     """Another folder of `xbind eval run` with the same prompts: start where its Phases I ended."""
+    prior_3d: Annotated[Optional[str], tyro.conf.arg(metavar="NAME")] = None  # noqa: UP045
+    """As of `xbind generate`."""
     seed: int = 0
     """Seed of every run."""
     part: Annotated[Optional[str], tyro.conf.arg(metavar="K/N")] = None  # noqa: UP045
@@ -76,8 +79,7 @@ class EvalRunConfig:
                 raise ValueError(
                     f"--part wants K/N with 1 <= K <= N, such as 1/2; got {self.part!r}"
                 )
-        if self.threads < 1:
-            raise ValueError(f"--threads must be at least 1, got {self.threads}")
+        check_threads(self.threads)
 
     def share(self) -> tuple[int, int]:
         """K and N."""

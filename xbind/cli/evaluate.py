@@ -19,10 +19,12 @@ from xbind.config import GenerateConfig, parts_named
 from xbind.errors import XBindError
 from xbind.evaluation import records, report
 from xbind.evaluation.judges import OPEN_CLIPS, load_open_clip, make_self_judge
+from xbind.evaluation.judging import judge, judge_all
+from xbind.evaluation.labels import label_of
 from xbind.evaluation.records import EvaluationFolder
-from xbind.evaluation.runs import Panel, PoolWorld, find_runs, judge_run, mesh_digest
+from xbind.evaluation.runs import Panel, PoolWorld, find_runs, mesh_digest
 from xbind.evaluation.sheets import save_rows
-from xbind.files import atomic_write
+from xbind.files import atomic_write, disk_errors
 from xbind.frozen import load_bind, load_convnet
 from xbind.mesh.dmtet import EmptySurface
 from xbind.methods import method_named
@@ -40,24 +42,52 @@ REAL_VIEW_PX = 256
 
 
 def evaluate(config: EvalConfig) -> None:
-    """Judge finished runs.
+    """Judge finished runs; say which were not judged, and why.
 
     Raises:
-        XBindError: a folder holds none, or a judge cannot be had.
+        XBindError: a folder holds none, none can be judged, or a judge cannot be had; or, after
+            the others were judged, that a run cannot be read.
     """
     torch.set_num_threads(config.threads)
-    runs = find_runs(config.paths)
+    found = find_runs(config.paths)
+    folder = EvaluationFolder(config.out or config.paths[0])
+    _check_place(folder, config.paths)
     panel = make_panel(
         load_manifest(config.bundle), config.pool, config.judges,
         allow_download=config.allow_download,
     )  # fmt: skip
-    folder = EvaluationFolder(config.out or config.paths[0])
-    folder.path.mkdir(parents=True, exist_ok=True)
-    for run in runs:
-        _judge(run, folder, panel)
-    names = {run.name for run in runs}
+    with disk_errors(folder.path):
+        folder.path.mkdir(parents=True, exist_ok=True)
+    outcome = judge_all(found, folder, panel, _say)
+    total = len(found.finished) + len(found.unfinished)
+    if not outcome.judged:
+        raise XBindError(f"No run was judged.\n{outcome.reasons()}")
+    names = {run.name for run in outcome.judged}
     rows = [row for row in folder.rows() if row["object"] in names]
-    _conclude(folder, rows, runs, panel)
+    shown = [run for run in outcome.judged if mesh_digest(run)]
+    _conclude(folder, rows, shown, panel, outcome.not_judged)
+    _say(f"judged {len(rows)} of {total} runs")
+    if outcome.not_judged:
+        _say(outcome.reasons())
+    if outcome.unreadable:
+        raise XBindError(
+            f"{len(outcome.unreadable)} of {total} runs could not be read: "
+            f"{', '.join(outcome.unreadable)}.\nThe others are judged; the reasons stand above."
+        )
+
+
+def _check_place(folder: EvaluationFolder, paths: Sequence[Path]) -> None:
+    """Keeps other runs' figures out of a folder of `xbind eval run`, whose means they would change.
+
+    Raises:
+        XBindError: the folder is one, and not all of it, or something else, is judged.
+    """
+    whole = [path.resolve() for path in paths] == [folder.path.resolve()]
+    if (folder.path / records.SETTINGS).exists() and not whole:
+        raise XBindError(
+            f"{folder.path} holds an evaluation of its own list of prompts.\n"
+            f"Give another folder with --out, or judge all of it: xbind eval {folder.path}"
+        )
 
 
 def evaluate_run(config: EvalRunConfig) -> None:
@@ -67,20 +97,20 @@ def evaluate_run(config: EvalRunConfig) -> None:
         XBindError: a prompt, a preset, or the folder cannot be used.
     """
     torch.set_num_threads(config.threads)
-    method_named(config.preset, parts_named(config.without), config.phase2_loss)
+    method = method_named(config.preset, parts_named(config.without), config.phase2_loss)
     targets = read_targets(list_named(config.prompts))
-    manifest = load_manifest("mini")
+    manifest = load_manifest("mini").with_prior_3d(config.prior_3d or method.prior_3d)
     folder = EvaluationFolder(config.out)
     folder.settle(_settings(config, targets, manifest))
     panel = make_panel(manifest)
     k, n = config.share()
     for target in targets[k - 1 :: n]:
         _generate_and_judge(target, config, folder, panel)
-    rows = folder.rows()
+    names = {target.name for target in targets}
+    rows = [row for row in folder.rows() if row["object"] in names]
+    _say(f"judged {len(rows)} of {len(targets)} objects")
     if len(rows) < len(targets):
-        sys.stdout.write(
-            f"{len(rows)} of {len(targets)} objects are judged; the rest is others'.\n"
-        )
+        _say("The means follow when the other parts (--part) have judged the rest.")
         return
     runs = [folder.path / target.name for target in targets]
     _conclude(folder, rows, [run for run in runs if mesh_digest(run)], panel)
@@ -172,6 +202,7 @@ def _settings(
         "from_phase1": str(config.from_phase1.resolve()) if config.from_phase1 else None,
         "seed": config.seed,
         "bundle_sha256": manifest.digest,
+        "prior_3d": manifest.chosen_3d,
         "prompts": [target.plain() for target in targets],
         "commits": [_commit()],
         "commands": [_command(config)],
@@ -218,27 +249,19 @@ def _generate_and_judge(
             prompt=prompt_of(target, inputs), out=run, preset=config.preset,
             without=config.without, phase2_loss=config.phase2_loss,
             from_phase1=config.from_phase1 and config.from_phase1 / target.name,
-            seed=config.seed, engine=config.engine, resume=(run / "config.json").exists(),
+            prior_3d=config.prior_3d, seed=config.seed, engine=config.engine,
+            resume=(run / "config.json").exists(),
         )  # fmt: skip
         try:
             with choose_reporter() as reporter:
                 generate(wanted, reporter)
         except EmptySurface as error:  # a method may fail: that is its result
             failure = str(error).splitlines()[0]
-    _judge(run, folder, panel, failure)
+    judge(run, folder, panel, _say, failure)
 
 
-def _judge(run: Path, folder: EvaluationFolder, panel: Panel, failure: str | None = None) -> None:
-    """Judge a run, unless its mesh was judged by the same judges."""
-    for row in folder.rows():
-        same = row["object"] == run.name and row["judges"] == panel.identity
-        if same and row["mesh"] == mesh_digest(run) and row.get("failure") == failure:
-            return
-    row = judge_run(run, panel, failure=failure)
-    folder.append(row)
-    right = row["figures"].get("clip_r")
-    said = "" if right is None else f": R@1 {right:.2f}"
-    sys.stdout.write(f"judged {run.name}{said}\n")
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
 
 
 def _conclude(
@@ -246,9 +269,10 @@ def _conclude(
     rows: Sequence[Mapping[str, Any]],
     runs: Sequence[Path],
     panel: Panel,
+    not_judged: Mapping[str, str] | None = None,
 ) -> None:
     """Means, sheet, calibration, and the table."""
-    folder.write_means(rows)
+    folder.write_means(rows, not_judged)
     if runs:
         save_rows(folder.path / records.SHEET, runs)
     if isinstance(panel.world, MiniWorld):
@@ -268,7 +292,7 @@ def _show(folder: EvaluationFolder, rows: Sequence[Mapping[str, Any]]) -> None:
     table = Table("figure, mean ± standard error (objects)", *shown, box=None)
     for name in means["all"]:
         table.add_row(
-            report.LABELS.get(name, name),
+            label_of(name),
             *(str(means[k][name]) if name in means[k] else "–" for k in shown),
         )
     console.print(table)

@@ -6,21 +6,60 @@ Nothing heavy is imported before the flags are known to be good, so that `--help
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, Literal, Optional
+from typing import Annotated, Any, Literal, Optional
 
 import tyro
 
+import xbind
 from xbind.cli.eval_configs import EvalConfig, EvalReportConfig, EvalRunConfig
-from xbind.config import GenerateConfig, Precision
-from xbind.errors import XBindError
+from xbind.cli.guard import WRONG_FLAGS, guard
+from xbind.config import GenerateConfig, Precision, PromptConfig
 from xbind.models.sources import IMAGEBIND_FILE, UNCLIP_ID, ZERO123_ID
+from xbind.resuming import started_config
+from xbind.run_checks import CONFIG, holds_run
 
-WRONG_FLAGS = 2
-"""Exit status for a command line that cannot be understood, as tyro has it."""
-INTERRUPTED = 130
-"""Exit status after Ctrl-C, as the shell has it: 128 + SIGINT."""
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PromptWords(PromptConfig):
+    """A prompt whose text may be given without its option."""
+
+    words: tyro.conf.Positional[Annotated[Optional[str], tyro.conf.arg(metavar="[TEXT]")]] = None  # noqa: UP045
+    """Short for --text."""
+
+    def __post_init__(self) -> None:
+        if self.words is not None:
+            if self.text not in (None, self.words):
+                raise ValueError(
+                    f"{self.words!r} is given beside --text {self.text!r}: "
+                    f"give one of them, in quotes if it has several words"
+                )
+            object.__setattr__(self, "text", self.words)
+        PromptConfig.__post_init__(self)  # `super()` does not work in a class with slots
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GenerateCommand(GenerateConfig):
+    """Make one textured mesh from one prompt."""
+
+    prompt: Annotated[PromptWords, tyro.conf.OmitArgPrefixes]
+    """What the object should be."""
+
+    @staticmethod
+    def of(settings: GenerateConfig) -> "GenerateCommand":
+        """The command that asks for these settings."""
+        prompt = PromptWords(**_values(settings.prompt, PromptConfig))
+        return GenerateCommand(**_values(settings, GenerateConfig) | {"prompt": prompt})
+
+    def settings(self) -> GenerateConfig:
+        """Without what is short for something else."""
+        prompt = PromptConfig(**_values(self.prompt, PromptConfig))
+        return GenerateConfig(**_values(self, GenerateConfig) | {"prompt": prompt})
+
+
+def _values(settings: object, of: type[GenerateConfig] | type[PromptConfig]) -> dict[str, Any]:
+    return {field.name: getattr(settings, field.name) for field in fields(of)}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -153,17 +192,20 @@ COMMANDS: dict[str, type[Command]] = {
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse and run one command.
 
-    Exit status: 0 done, 1 refused with a message, 2 wrong flags, 130 interrupted by Ctrl-C.
+    Exit status: 0 done, 1 refused with a message, 2 wrong flags, 130 interrupted by Ctrl-C, 141
+    the output was closed.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    command = parse(words)
-    try:
+    command: Command | None = None
+    earlier: int | None = None
+
+    def work() -> None:
+        nonlocal command, earlier
+        command = parse(words)
+        earlier = started_at(command)
         run(command)
-    except XBindError as error:
-        sys.exit(f"xbind: {error}")
-    except KeyboardInterrupt:
-        sys.stderr.write(f"\nxbind: interrupted.{advice_to_resume(command, words)}\n")
-        sys.exit(INTERRUPTED)
+
+    guard("xbind", words, work, lambda: advice_to_resume(command, words, earlier))
 
 
 def parse(words: list[str]) -> Command:
@@ -171,14 +213,38 @@ def parse(words: list[str]) -> Command:
     for name, config in COMMANDS.items():
         count = len(name.split())
         if words[:count] == name.split():
+            if config is GenerateConfig:
+                return _parse_generate(words[count:])
             return tyro.cli(
                 config, args=words[count:], prog=f"xbind {name}", description=config.__doc__
             )
+    if words in (["--version"], ["-V"]):
+        sys.stdout.write(f"xbind {xbind.__version__}\n")
+        sys.exit(0)
     if words[:1] in ([], ["-h"], ["--help"]):
         sys.stdout.write(overview())
         sys.exit(0 if words else WRONG_FLAGS)
     sys.stderr.write(f"xbind: no command {words[0]!r}.\n\n{overview()}")
     sys.exit(WRONG_FLAGS)
+
+
+def _parse_generate(words: list[str]) -> GenerateConfig:
+    """The run that is asked for; what `--resume` is not given, it takes from the run's folder."""
+    if any(word == "--prompt" or word.startswith("--prompt=") for word in words):
+        sys.stderr.write(
+            'xbind generate: there is no --prompt. Give words with --text, such as --text "a red '
+            'mug", and files with --image, --audio or --depth.\n'
+        )
+        sys.exit(WRONG_FLAGS)
+    prog, told = "xbind generate", GenerateConfig.__doc__
+    command = tyro.cli(GenerateCommand, args=words, prog=prog, description=told)
+    if command.resume and holds_run(command.out):
+        started = replace(started_config(command.out), resume=False)  # else tyro has no --resume
+        default = GenerateCommand.of(started)
+        command = tyro.cli(
+            GenerateCommand, args=words, prog=prog, description=told, default=default
+        )
+    return command.settings()
 
 
 def overview() -> str:
@@ -194,6 +260,7 @@ def overview() -> str:
             "",
             'First steps:  xbind generate --text "a red mug" --out out/mug',
             "All options:  xbind COMMAND --help",
+            "The version:  xbind --version",
             "",
         ]
     )
@@ -203,6 +270,9 @@ def run(command: Command) -> None:
     """Do it. What is heavy is imported here, one command's needs only."""
     match command:
         case GenerateConfig():
+            from xbind.preflight import check_generate
+
+            check_generate(command)  # before the import of torch, which takes a while
             import torch
 
             from xbind.pipeline import generate
@@ -261,11 +331,32 @@ def _run_engines(command: Command) -> None:
             engines.gc(everything=everything)
 
 
-def advice_to_resume(command: Command, words: list[str]) -> str:
-    """The command that goes on from the last checkpoint, if there is such a thing."""
-    if isinstance(command, EvalRunConfig):
-        return f" Continue with the same command:\n  {shlex.join(['xbind', *words])}"
+def started_at(command: Command) -> int | None:
+    """When the run in the folder of `xbind generate` was started, in ns; None if there is none."""
     if not isinstance(command, GenerateConfig):
-        return ""
-    kept = [word for word in words if word not in ("--resume", "--overwrite")]
-    return f" Continue from the last checkpoint with:\n  {shlex.join(['xbind', *kept, '--resume'])}"
+        return None
+    try:
+        return (command.out / CONFIG).stat().st_mtime_ns
+    except OSError:
+        return None
+
+
+def advice_to_resume(command: Command | None, words: list[str], earlier: int | None) -> str:
+    """What to say after "interrupted": the command that goes on from the last checkpoint.
+
+    Args:
+        command: what was interrupted; None if it was not known yet.
+        words: the command line.
+        earlier: `started_at` before the command ran: a run that was there then is another one.
+    """
+    if isinstance(command, EvalRunConfig):
+        return f". Continue with the same command:\n  {shlex.join(['xbind', *words])}"
+    if not isinstance(command, GenerateConfig):
+        return "."
+    started = started_at(command)
+    if started is None or (started == earlier and not command.resume):
+        return " before the run was started; nothing was written."
+    again = ["xbind", "generate", "--resume", "--out", str(command.out)]
+    if command.threads != 1:
+        again += ["--threads", str(command.threads)]
+    return f". Continue from the last checkpoint with:\n  {shlex.join(again)}"

@@ -37,7 +37,7 @@ def show_plan(config: "PlanConfig") -> None:
     console.width = max(console.width, WIDTH)
     with _manifest(config) as manifest:
         wish = Wish(config.vram, config.precision, engines=config.engine != "eager")
-        plan = fit(method, manifest, wish)
+        plan = fit(method, manifest.with_prior_3d(method.prior_3d), wish)
         console.print(_header(config, manifest), markup=False)
     console.print(_graphs(plan))
     console.print(_parts(plan))

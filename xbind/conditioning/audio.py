@@ -1,34 +1,46 @@
 """A sound file to the mel clips that ImageBind's audio trunk reads.
 
-ImageBind's own preparation: the first channel at 16 kHz; three clips of 2 s whose starts divide
-the sound evenly; Kaldi's filter bank (25 ms Hann windows every 10 ms, 128 triangular mel filters,
-natural logarithm), padded or cut to 204 frames; (x − mean)/std. A smaller encoder chooses other
-numbers in `FbankConfig`.
+ImageBind's own preparation: mono at 16 kHz; three clips of 2 s whose starts divide the sound
+evenly; Kaldi's filter bank (25 ms Hann windows every 10 ms, 128 triangular mel filters, natural
+logarithm), padded or cut to 204 frames; (x − mean)/std. A smaller encoder chooses other numbers in
+`FbankConfig`. Three things differ from it, for files that it reads as something else: channels are
+mixed down, where it takes the first; windows without sound are replaced (`window_starts`); a peak
+outside of [`quietest_peak`, `loudest_peak`] is brought to the nearer bound. Every other file is
+prepared as ImageBind prepares it.
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import soundfile
-import soxr
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from xbind.conditioning import audio_files
+from xbind.conditioning.audio_windows import (
+    even_starts,
+    level_gain,
+    sounding_part,
+    window_starts,
+    windows_of,
+)
 from xbind.conditioning.errors import PromptError
 
-MAX_SECONDS = 600.0
-"""Longer sounds are read up to here; the caller is told by `LoadedAudio.warning`."""
 MIN_SECONDS = 0.1
 """Shorter sounds hold nothing to recognise: refused."""
-SILENCE_RMS = 1e-4
-"""A sound whose root mean square about its mean is below this (−80 dB of full scale) is silent."""
-_RATES = (1_000, 768_000)
-_BLOCK = 1 << 16
+SILENCE_STEPS = 1.0
+"""A sound whose loudest window has a root mean square below this many quantisation steps is silent:
+dithered silence has half a step."""
+_STEP = {"PCM_S8": 2.0**-7, "PCM_U8": 2.0**-7}
+"""Quantisation step by libsndfile's subtype; that of 16 bits for every other."""
+NOTED_GAIN = 4.0
+"""A change of level by more than this factor is told to the user."""
+LITTLE = 0.5
+"""Share of a file below which the user is told how much of it was heard."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,12 +69,26 @@ class FbankConfig:
     """Mean of the logarithmic energies in ImageBind's training data."""
     std: float = 9.138
     """Their standard deviation."""
+    quietest_peak: float = 0.05
+    """Least peak of the windows that are heard, as a share of full scale; a quieter sound is
+    amplified to it. The encoder was trained without normalisation, so a level that it knows is left
+    as it is; −26 dB is our choice, ImageBind's authors name none."""
+    loudest_peak: float = 1.5
+    """Greatest peak, likewise: decoded MP3 exceeds full scale by up to 3 dB."""
+    cut_silence: bool = False
+    """Whether a sound that is shorter than a clip is cut out of the silence around it, and so is
+    repeated; for encoders that have not been trained on sounds in silence, as ImageBind has."""
 
     def __post_init__(self) -> None:
         if min(self.clips, self.mels, self.frames) < 1:
             raise ValueError("clips, mels and frames must be at least 1")
         if self.clip_samples() < self.window_samples():
             raise ValueError(f"a clip of {self.clip_seconds} s is shorter than one window")
+        if not 0 < self.quietest_peak <= self.loudest_peak:
+            raise ValueError(
+                f"0 < quietest_peak ≤ loudest_peak is wanted, got {self.quietest_peak} and "
+                f"{self.loudest_peak}"
+            )
 
     def clip_samples(self) -> int:
         """Samples of one clip."""
@@ -82,30 +108,82 @@ class LoadedAudio:
     """A sound as an encoder hears it."""
 
     waveform: Float[Tensor, " n"]
-    """The first channel at the encoder's rate, in [−1, 1]."""
+    """Mono at the encoder's rate, level adjusted."""
     seconds: float
     """Length of the file."""
+    starts: tuple[float, ...]
+    """Where the windows that are heard start, in seconds."""
+    window_seconds: float
+    """Length of a window."""
+    peak: float
+    """Greatest magnitude in these windows as the file has it; 1 is full scale."""
+    gain: float
+    """Factor that was applied to the file's samples."""
+    rest_is_quiet: bool = False
+    """Whether the rest is left out because it is silent or much quieter."""
+    only_channel: int | None = None
+    """Number of the one channel that is used, from 1, where a mix of all would cancel out."""
 
-    def warning(self) -> str | None:
-        """What to tell the user about the part that is not used, if there is one."""
-        if self.seconds <= MAX_SECONDS:
-            return None
+    @property
+    def heard_seconds(self) -> float:
+        """Seconds of the file that lie in any of the windows."""
+        heard, end = 0.0, 0.0
+        for start in self.starts:
+            stop = min(start + self.window_seconds, self.seconds)
+            heard, end = heard + max(0.0, stop - max(start, end)), max(end, stop)
+        return heard
+
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know: the part that is heard, a level or a channel that was off."""
+        notes = []
+        if self.heard_seconds < LITTLE * self.seconds:
+            notes.append(self._coverage())
+        if not 1 / NOTED_GAIN <= self.gain <= NOTED_GAIN:
+            how = "very quiet" if self.gain > 1.0 else "beyond full scale"
+            notes.append(
+                f"The sound is {how} (peak {self.peak:.2g}, full scale is 1): its samples are "
+                f"multiplied by {self.gain:.3g}."
+            )
+        if self.only_channel is not None:
+            notes.append(
+                f"The channels of the sound cancel each other: only channel {self.only_channel} "
+                f"is used."
+            )
+        return tuple(notes)
+
+    def _coverage(self) -> str:
+        starts = ", ".join(f"{start:.1f}" for start in sorted(set(self.starts)))
+        searched = (
+            f" Only its first {audio_files.MAX_SECONDS:.0f} s were searched."
+            if self.seconds > audio_files.MAX_SECONDS
+            else ""
+        )
+        advice = (
+            "The rest is silent or much quieter."
+            if self.rest_is_quiet
+            else "Cut the part you mean to a file of its own for a better match."
+        )
+        digits = 0 if self.heard_seconds >= 1 else 1
         return (
-            f"The sound lasts {self.seconds:.0f} s; its first {MAX_SECONDS:.0f} s are used. "
-            f"Cut the part you mean to a file of its own for a better match."
+            f"Heard {self.heard_seconds:.{digits}f} of {self.seconds:.0f} s of the sound, from "
+            f"{starts} s on.{searched} {advice}"
         )
 
 
 def load_audio(path: Path, config: FbankConfig | None = None) -> LoadedAudio:
     """Read a sound file: WAV, FLAC, OGG, MP3 and what else libsndfile reads.
 
+    Channels are mixed down (their mean), or the loudest is taken where they cancel out. The level
+    is changed only where the peak is outside of the bounds in `config`.
+
     Args:
         path: the file.
-        config: gives the sample rate to convert to; ImageBind's by default.
+        config: gives the sample rate to convert to, the windows and the level; ImageBind's by
+            default.
 
     Raises:
         PromptError: when the file is missing, not a sound, damaged, empty, shorter than
-            `MIN_SECONDS`, silent in its first channel, or holds numbers that are not finite.
+            `MIN_SECONDS`, silent, or holds numbers that are not finite.
     """
     config = FbankConfig() if config is None else config
     if not path.is_file():
@@ -114,59 +192,72 @@ def load_audio(path: Path, config: FbankConfig | None = None) -> LoadedAudio:
     try:
         with soundfile.SoundFile(path) as file:
             seconds = file.frames / file.samplerate
-            waveform = _read(file, path, config.sample_rate)
+            step = _STEP.get(file.subtype, 2.0**-15)
+            waveform, channel = audio_files.read_mono(file, path, config.sample_rate)
     except (soundfile.SoundFileError, OSError) as error:
         raise PromptError(
             f"--audio {path} cannot be read as a sound ({str(error).rstrip('.')}).\n"
             f"Give a WAV, FLAC, OGG or MP3 file; convert others first."
         ) from error
     _check_waveform(waveform, path, config.sample_rate)
-    return LoadedAudio(torch.from_numpy(waveform), seconds)
-
-
-def _read(file: soundfile.SoundFile, path: Path, sample_rate: int) -> np.ndarray:
-    """The first channel of at most `MAX_SECONDS`, resampled block by block: memory stays small."""
-    if not _RATES[0] <= file.samplerate <= _RATES[1]:
-        raise PromptError(
-            f"--audio {path} claims {file.samplerate} samples per second; rates from {_RATES[0]} "
-            f"to {_RATES[1]} are read. Convert it to 16000 first."
-        )
-    blocks = _first_channel(file)
-    if file.samplerate != sample_rate:
-        stream = soxr.ResampleStream(file.samplerate, sample_rate, 1, dtype="float32")
-        parts = [stream.resample_chunk(block) for block in blocks]
-        parts.append(stream.resample_chunk(np.zeros(0, np.float32), last=True))
-    else:
-        parts = list(blocks)
-    return np.concatenate(parts) if parts else np.zeros(0, np.float32)
-
-
-def _first_channel(file: soundfile.SoundFile) -> Iterator[np.ndarray]:
-    left = int(MAX_SECONDS * file.samplerate)
-    while left > 0:
-        block = file.read(min(_BLOCK, left), dtype="float32", always_2d=True)[:, 0]
-        if not len(block):
-            return
-        left -= len(block)
-        yield np.ascontiguousarray(block)
+    samples, offset = torch.from_numpy(waveform), 0
+    if config.cut_silence:
+        part = sounding_part(samples, config.clip_samples(), config.sample_rate, MIN_SECONDS)
+        samples, offset = samples[part], part.start
+    starts, windows = _heard(samples, config)
+    _check_sound(windows, path, SILENCE_STEPS * step)
+    length = config.clip_samples()
+    even = even_starts(max(len(samples), length), length, config.clips)
+    peak = float(windows.abs().max())
+    gain = level_gain(peak, config.quietest_peak, config.loudest_peak)
+    return LoadedAudio(
+        waveform=samples if gain == 1.0 else (samples.double() * gain).float(),
+        seconds=seconds,
+        starts=tuple((offset + start) / config.sample_rate for start in starts),
+        window_seconds=min(config.clip_seconds, len(samples) / config.sample_rate),
+        peak=peak,
+        gain=gain,
+        rest_is_quiet=len(samples) < len(waveform) or starts != even,
+        only_channel=channel,
+    )
 
 
 def _check_waveform(waveform: np.ndarray, path: Path, sample_rate: int) -> None:
     if not len(waveform):
         raise PromptError(f"--audio {path} holds no samples. Give a sound of a second or more.")
     if not np.isfinite(waveform).all():
-        raise PromptError(f"--audio {path} holds numbers that are not finite. Export it again.")
+        raise PromptError(
+            f"--audio {path} holds samples that are not finite numbers (NaN or infinity). "
+            f"Export it again."
+        )
     if len(waveform) < MIN_SECONDS * sample_rate:
         raise PromptError(
             f"--audio {path} lasts {len(waveform) / sample_rate:.3f} s; at least {MIN_SECONDS} s "
             f"are needed, and 2 s or more are best."
         )
-    rms = float(np.sqrt(np.mean((waveform - waveform.mean(dtype=np.float64)) ** 2)))
-    if rms < SILENCE_RMS:
+
+
+def _check_sound(windows: Float[Tensor, "k n"], path: Path, least_rms: float) -> None:
+    rms = float(windows.square().mean(-1).sqrt().max())
+    if rms < least_rms:
         raise PromptError(
-            f"--audio {path} is silent in its first channel (RMS {rms:.1e}, at least "
-            f"{SILENCE_RMS:.0e} is needed). Give a sound that can be heard."
+            f"--audio {path} is silent (RMS {rms:.1e} where it is loudest, at least "
+            f"{least_rms:.0e} of full scale is needed). Give a sound that can be heard."
         )
+
+
+def _heard(
+    waveform: Float[Tensor, " n"], config: FbankConfig
+) -> tuple[tuple[int, ...], Float[Tensor, "k length"]]:
+    """The starts of the windows that are heard, and their samples in float64 without the mean.
+
+    A sound shorter than a window is repeated until it fills one.
+    """
+    samples, length = waveform.double(), config.clip_samples()
+    if len(samples) < length:
+        samples = samples.repeat(math.ceil(length / len(samples)))[:length]
+    starts = window_starts(samples, length, config.clips, config.sample_rate)
+    return starts, windows_of(samples, starts, length)
 
 
 def fbank_clips(
@@ -174,22 +265,15 @@ def fbank_clips(
 ) -> Float[Tensor, "k 1 mels frames"]:
     """The mel clips of a sound, ready for the encoder: k clips, k = `config.clips`.
 
-    Clip i starts at i/k of the way to the last start that fits. A sound shorter than a clip is
-    repeated until it fills one (ImageBind's loader pads with empty frames instead, which no encoder
-    has seen); its clips are then all the same.
+    Clip i starts at i/k of the way to the last start that fits, or where `window_starts` finds the
+    sound. A sound shorter than a clip is repeated until it fills one (ImageBind's loader pads with
+    empty frames instead, which no encoder has seen); its clips are then all the same.
 
     Args:
-        waveform: mono, at `config.sample_rate`, in [−1, 1], not empty.
+        waveform: mono, at `config.sample_rate`, level as `load_audio` leaves it, not empty.
     """
     config = FbankConfig() if config is None else config
-    samples = waveform.double()
-    length = config.clip_samples()
-    if len(samples) < length:
-        samples = samples.repeat(math.ceil(length / len(samples)))[:length]
-    spare = len(samples) - length
-    starts = [spare * i // config.clips for i in range(config.clips)]
-    clips = torch.stack([samples[start : start + length] for start in starts])
-    energies = _log_mel(clips - clips.mean(-1, keepdim=True), config)
+    energies = _log_mel(_heard(waveform, config)[1], config)
     # The padding is 0 before the normalisation: ImageBind was trained with it.
     energies = torch.nn.functional.pad(energies, (0, max(0, config.frames - energies.shape[-1])))
     normalised = (energies[..., : config.frames] - config.mean) / config.std

@@ -37,12 +37,12 @@ def cut_out(pixels: Pixels) -> NDArray[np.bool_]:
     Raises:
         NoObject: the border shows no smooth background, or nothing stands out from it.
     """
-    away = pixels - _background(pixels)
-    ring = _ring(away.shape[1:])
-    spread = _spread(away[:, ring])
+    ring = border_ring(pixels.shape[1:])
+    away = pixels - fit_border(pixels, ring)
+    spread = colour_spread(away[:, ring])
     if spread > NEAR / SPREADS:  # noise: a median of neighbours has less of it, and keeps edges
         away = ndimage.median_filter(away, (1, 5, 5))
-        spread = _spread(away[:, ring])
+        spread = colour_spread(away[:, ring])
     limit = max(NEAR, SPREADS * spread)
     if limit > UNEVEN:
         raise NoObject("its border has no plain colour, but many")
@@ -69,7 +69,7 @@ def solid(found: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return kept
 
 
-def _ring(shape: tuple[int, ...]) -> NDArray[np.bool_]:
+def border_ring(shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """The border: a thirty-second of the picture on each side."""
     ring = np.ones(shape, bool)
     width = max(1, min(shape) // 32)
@@ -77,16 +77,24 @@ def _ring(shape: tuple[int, ...]) -> NDArray[np.bool_]:
     return ring
 
 
-def _background(pixels: Pixels) -> Pixels:
+def polynomials(shape: tuple[int, ...], degree: int) -> NDArray[np.float64]:
+    """The monomials x^i y^j, i + j ≤ degree, over a picture whose sides run from −1 to 1."""
+    height, width = shape
+    y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
+    return np.stack([x ** (n - j) * y**j for n in range(degree + 1) for j in range(n + 1)])
+
+
+def fit_border(pixels: Pixels, ring: NDArray[np.bool_]) -> Pixels:
     """A quadratic in the place for each channel, by least squares that leave out what is far off.
+
+    Args:
+        pixels: [3, h, w] in [0, 1].
+        ring: [h, w], the pixels to fit.
 
     Raises:
         NoObject: too little of the border agrees on one.
     """
-    height, width = pixels.shape[1:]
-    y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
-    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y])
-    ring = _ring((height, width))
+    terms = polynomials(ring.shape, 2)
     places, colours = terms[:, ring].T, pixels[:, ring].T
     # The median colour is where the search begins: an object at the border must not pull at it.
     residual = np.linalg.norm(colours - np.median(colours, axis=0), axis=1)
@@ -99,6 +107,6 @@ def _background(pixels: Pixels) -> Pixels:
     return np.einsum("chw,ck->khw", terms, fit).astype(np.float32)
 
 
-def _spread(residual: NDArray[np.float32]) -> float:
+def colour_spread(residual: NDArray[np.float32]) -> float:
     """Standard deviation of the border's colour distance, whatever a cut object adds to it."""
     return 1.4826 * float(np.median(np.linalg.norm(residual, axis=0))) / 1.54

@@ -17,6 +17,8 @@ from torch import Tensor
 from xbind.conditioning.errors import PromptError
 from xbind.conditioning.image import MAX_PIXELS, MIN_SIDE, read_picture
 
+NEAREST = 1e-6
+"""Distances below this, in metres, are no measurements."""
 MILLIMETRE = 0.001
 """Metres for one step of a depth map of whole numbers, as depth cameras write them."""
 
@@ -47,18 +49,22 @@ def load_depth(path: Path, kind: Literal["depth", "disparity"] = "depth") -> Flo
             metres when it holds floats. `disparity` values are proportional to 1/depth.
 
     Returns:
-        1/m for `depth`; the file's own unit for `disparity`. Finite and not negative.
+        1/m for `depth`; the file's own unit for `disparity`. Finite and not negative. NaN, infinite
+        and vanishing values (below `NEAREST`) count as not measured.
 
     Raises:
-        PromptError: when the file is missing, damaged, of a wrong shape, flat, or holds no
+        PromptError: when the file is missing, damaged, lossy, of a wrong shape, flat, or holds no
             measurement or negative numbers.
     """
     values = _read_npy(path) if path.suffix.lower() == ".npy" else _read_picture(path)
     if values.dtype.kind == "b" or values.dtype.kind not in "iuf":
         raise PromptError(f"--depth {path} holds {values.dtype} values, not numbers. {_advice()}")
     unit = MILLIMETRE if values.dtype.kind in "iu" else 1.0
-    numbers = values.astype(np.float32)
-    measured = np.isfinite(numbers) & (numbers != 0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        numbers = values.astype(np.float32)
+    least = NEAREST / unit if kind == "depth" else np.finfo(np.float32).tiny
+    # Denormal numbers are leftovers of arithmetic, and the inverse of one overflows.
+    measured = np.isfinite(numbers) & (np.abs(numbers) >= least)
     _check_values(numbers[measured], measured, path)
     if kind == "disparity":
         inverse = np.where(measured, numbers, 0.0)
@@ -103,7 +109,7 @@ def _read_npy(path: Path) -> np.ndarray:
 
 
 def _read_picture(path: Path) -> np.ndarray:
-    picture = read_picture(path, "--depth")
+    picture = read_picture(path, "--depth", lossless=True)
     if picture.mode in ("P", "1"):
         picture = picture.convert("L")
     values = np.array(picture)

@@ -1,7 +1,7 @@
 """A prompt of any modality, or a weighted mix, to C_m."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -10,23 +10,29 @@ from torch.nn.functional import interpolate, normalize
 
 from xbind.conditioning.audio import fbank_clips, load_audio
 from xbind.conditioning.depth import load_depth, normalise_depth
+from xbind.conditioning.depth_background import cut_near
 from xbind.conditioning.errors import PromptError
+from xbind.conditioning.foreground import Foreground, find_foreground
+from xbind.conditioning.given_mask import load_mask
 from xbind.conditioning.image import (
     MARGIN,
-    LoadedImage,
     SquareImage,
     load_image,
     to_square,
 )
 from xbind.conditioning.motion import load_motion
-from xbind.conditioning.text import encode_text
+from xbind.conditioning.text import TextPrompt, encode_text
 from xbind.conditioning.thermal import load_thermal
+from xbind.conditioning.understood import Reading, understand
 from xbind.conditioning.video import load_clips
 from xbind.config import Modality, PromptConfig
 from xbind.frozen import AlignedEncoder
 from xbind.models.bind_config import Modality as Trunk
 from xbind.models.convnet import LOG_ZOOM, ConvNet
 from xbind.models.preprocess import fit_image, normalise_image
+
+MAX_ELEVATION = 89.9
+"""Largest elevation of a reference camera, in degrees."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +46,24 @@ class EncodedPrompt:
     image: SquareImage | None
     """The prompt's own picture, its object cut out: then it is the reference view."""
     warnings: tuple[str, ...]
-    """What the user should know, such as words that were left out."""
+    """What the user should know, such as how little of a sound was heard."""
+    understood: tuple[Reading, ...] = ()
+    """What each modality, and the mix, was understood as; empty if the bundle names nothing."""
+    foreground: Foreground | None = None
+    """The mask of the prompt's own picture, at the size at which it was read."""
+    elevation_deg: float | None = None
+    """From where the prompt's picture shows the object, as the user gave it, in (−90, 90)."""
+    azimuth_deg: float | None = None
+    """As `elevation_deg`, in [−180, 180)."""
 
     def to(self, device: torch.device) -> "EncodedPrompt":
         """The same on another device."""
         image = self.image
         if image is not None:
             image = SquareImage(image.rgb.to(device), image.mask.to(device))
-        there = self.c_m.to(device), self.conditioning.to(device)
-        return EncodedPrompt(*there, image, self.warnings)
+        return replace(
+            self, c_m=self.c_m.to(device), conditioning=self.conditioning.to(device), image=image
+        )
 
 
 def encode_prompt(
@@ -73,38 +88,93 @@ def encode_prompt(
     Raises:
         PromptError: a file or a text that cannot be used.
     """
+    if not prompt.given():
+        raise PromptError("The prompt is empty: nothing says what to make.")
     warnings: list[str] = []
     image: SquareImage | None = None
+    foreground: Foreground | None = None
     total = sum(prompt.weight(modality) for modality in prompt.given())
+    embeddings: dict[Modality, Tensor] = {}
     mixed = torch.zeros(encoder.model.config.embed_dim, device=encoder.device)
     length = 0.0
     for modality in prompt.given():
         _check_known(modality, encoder)
         share = prompt.weight(modality) / total
         if modality == "image":
-            assert prompt.image is not None
-            picture, name = load_image(prompt.image), str(prompt.image)
-            image = _framed(picture, image_size, name, view, encoder.device)
+            rgb, foreground = _picture(prompt)
+            if (doubt := foreground.warning(str(prompt.image))) is not None:
+                warnings.append(doubt)
+            image = _framed(rgb, foreground.mask, image_size, view, encoder.device)
             embedding = _embed_image(image, encoder)
         else:
             embedding = _EMBED[modality](prompt, encoder, warnings.append)
+        embeddings[modality] = embedding
         mixed = mixed + share * embedding
         length += share * encoder.norms[_TRUNK[modality]]
     c_m = normalize(mixed, dim=0)
-    return EncodedPrompt(c_m, length * c_m, image, tuple(warnings))
+    understood = understand(embeddings, c_m, encoder)
+    elevation, azimuth = _given_pose(prompt)
+    return EncodedPrompt(
+        c_m, length * c_m, image, tuple(warnings), understood, foreground, elevation, azimuth
+    )
+
+
+def _given_pose(prompt: PromptConfig) -> tuple[float | None, float | None]:
+    """Elevation short of the poles, where a camera has no up, and azimuth in [−180, 180)."""
+    elevation, azimuth = prompt.elevation, prompt.azimuth
+    if elevation is not None:
+        elevation = min(max(elevation, -MAX_ELEVATION), MAX_ELEVATION)
+    if azimuth is not None:
+        azimuth = (azimuth + 180.0) % 360.0 - 180.0
+    return elevation, azimuth
+
+
+def _picture(prompt: PromptConfig) -> tuple[Float[Tensor, "3 h w"], Foreground]:
+    """The prompt's picture and its object's mask: given, by a network, or found."""
+    assert prompt.image is not None
+    picture, name = load_image(prompt.image), str(prompt.image)
+    if prompt.mask is not None:
+        height, width = picture.rgb.shape[1:]
+        return picture.rgb, load_mask(prompt.mask, (height, width), prompt.image)
+    if prompt.matting_weights is not None:
+        from xbind.conditioning.matting import matte  # onnxruntime, only where it is needed
+
+        return picture.rgb, matte(picture.rgb, prompt.matting_weights, name)
+    return picture.rgb, find_foreground(picture.rgb, picture.alpha, name)
+
+
+def read_prompt(prompt: PromptConfig, encoder: AlignedEncoder) -> TextPrompt | None:
+    """The text of a prompt as the encoder reads it, or None where the prompt has none.
+
+    Raises:
+        PromptError: the text cannot be read.
+    """
+    if prompt.text is None:
+        return None
+    return encode_text(
+        prompt.text,
+        encoder.tokenizer,
+        encoder.groups,
+        exact_words=prompt.exact_words,
+        ignore_unknown=prompt.ignore_unknown,
+    )
 
 
 def _framed(
-    picture: LoadedImage, size: int, name: str, view: ConvNet | None, device: torch.device
+    rgb: Float[Tensor, "3 h w"],
+    mask: Float[Tensor, "1 h w"],
+    size: int,
+    view: ConvNet | None,
+    device: torch.device,
 ) -> SquareImage:
     """The picture's object, as large as it would appear from the reference camera."""
-    image = to_square(picture, size, name=name)
+    image = to_square(rgb, mask, size)
     if view is None:
         return image
     with torch.inference_mode():
         zoom = 2 ** (float(view(image.rgb[None].to(device))[0, 3]) / LOG_ZOOM)
     share = min(max((1 - 2 * MARGIN) * zoom, 0.4), 0.95)
-    return to_square(picture, size, margin=(1 - share) / 2, name=name)
+    return to_square(rgb, mask, size, margin=(1 - share) / 2)
 
 
 def _check_known(modality: Modality, encoder: AlignedEncoder) -> None:
@@ -135,10 +205,10 @@ def _embed_image(image: SquareImage, encoder: AlignedEncoder) -> Float[Tensor, "
 def _embed_text(
     prompt: PromptConfig, encoder: AlignedEncoder, warn: Callable[[str], None]
 ) -> Float[Tensor, " d"]:
-    assert prompt.text is not None
-    words = encode_text(prompt.text, encoder.tokenizer, encoder.groups)
-    if (warning := words.warning()) is not None:
-        warn(warning)
+    words = read_prompt(prompt, encoder)
+    assert words is not None
+    if words.reading is None and (prompt.exact_words or prompt.ignore_unknown):
+        warn("--exact-words and --ignore-unknown change nothing: this bundle reads any word.")
     return encoder.embed("text", words.ids[None])[0]
 
 
@@ -147,8 +217,8 @@ def _embed_audio(
 ) -> Float[Tensor, " d"]:
     assert prompt.audio is not None
     sound = load_audio(prompt.audio, encoder.fbank)
-    if (warning := sound.warning()) is not None:
-        warn(warning)
+    for note in sound.notes():
+        warn(note)
     return _embed_clips("audio", fbank_clips(sound.waveform, encoder.fbank), encoder)
 
 
@@ -158,10 +228,13 @@ def _embed_clips(trunk: Trunk, clips: Tensor, encoder: AlignedEncoder) -> Float[
 
 
 def _embed_depth(
-    prompt: PromptConfig, encoder: AlignedEncoder, _warn: Callable[[str], None]
+    prompt: PromptConfig, encoder: AlignedEncoder, warn: Callable[[str], None]
 ) -> Float[Tensor, " d"]:
     assert prompt.depth is not None
-    inverse = normalise_depth(load_depth(prompt.depth, prompt.depth_kind), encoder.depth)
+    nearest, warning = cut_near(load_depth(prompt.depth, prompt.depth_kind))
+    if warning is not None:
+        warn(f"--depth {prompt.depth}: {warning}")
+    inverse = normalise_depth(nearest, encoder.depth)
     size = encoder.model.config.trunks["depth"].input_size
     fitted = interpolate(inverse[None], size, mode="bilinear", antialias=True)
     return encoder.embed("depth", fitted)[0]

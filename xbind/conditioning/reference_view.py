@@ -25,8 +25,8 @@ from xbind.models.preprocess import normalise_image
 from xbind.presets import ReferenceConfig
 from xbind.savings import FASTEST, Savings
 
-WHITE_DISTANCE = 0.06
-"""A pixel of a sampled view belongs to the object when a channel is this far from white."""
+Show = Callable[[Float[Tensor, "b 3 s s"], int], None]
+"""Receives the sampled views, in [0, 1], and the number of the chosen one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,18 +52,23 @@ class ReferenceView:
 
 
 def condition_unclip(
-    embedding: Float[Tensor, "b d"], unclip: Unclip, generator: torch.Generator
+    embedding: Float[Tensor, "b d"],
+    unclip: Unclip,
+    generator: torch.Generator,
+    *,
+    noise_level: int = 0,
 ) -> Float[Tensor, "b d2"]:
-    """The class vector of each C_m at noise level 0; its noise is drawn here, once per run.
+    """The class vector of each C_m at a noise level; its noise is drawn here, once per run.
 
     Args:
         embedding: at the length that the 2D prior was trained on.
         unclip: the 2D prior.
         generator: source of the noise.
+        noise_level: step of the prior's noising schedule, 0 for the least noise.
     """
     return unclip_condition(
         embedding,
-        torch.zeros(len(embedding), dtype=torch.long, device=embedding.device),
+        torch.full((len(embedding),), noise_level, device=embedding.device),
         torch.randn(embedding.shape, generator=generator, device=generator.device),
         mean=unclip.mean,
         std=unclip.std,
@@ -78,8 +83,12 @@ def make_reference_view(
     config: ReferenceConfig,
     generator: torch.Generator,
     savings: Savings = FASTEST,
+    *,
+    show: Show | None = None,
 ) -> ReferenceView:
     """The prompt's own picture, or the best of several samples of the 2D prior.
+
+    With `show`, the samples and the number of the best are passed to it.
 
     Raises:
         PromptError: in no sample an object can be told from its background.
@@ -87,8 +96,10 @@ def make_reference_view(
     if prompt.image is not None:
         image, mask = prompt.image.rgb[None], prompt.image.mask[None]
     else:
-        image, mask = _best_sample(prompt, class_labels, bundle, config, generator, savings)
-    return ReferenceView(image, mask, _estimate_camera(image, bundle, config))
+        image, mask = _best_sample(
+            prompt, class_labels, bundle, config, generator, savings, show=show
+        )
+    return ReferenceView(image, mask, _reference_camera(image, prompt, bundle, config))
 
 
 def sample_unclip(
@@ -157,7 +168,9 @@ def ddim_step(
     return schedule.add_noise(z_hat, eps_hat, torch.full_like(t, t_next))
 
 
-def sampled_mask(image: Float[Tensor, "3 s s"]) -> Float[Tensor, "1 s s"] | None:
+def sampled_mask(
+    image: Float[Tensor, "3 s s"], config: ReferenceConfig
+) -> Float[Tensor, "1 s s"] | None:
     """The object of a sampled view, without specks; its holes stay open.
 
     On white it is what is not white; on any other background what `cut_out` finds.
@@ -165,10 +178,10 @@ def sampled_mask(image: Float[Tensor, "3 s s"]) -> Float[Tensor, "1 s s"] | None
     Returns:
         None when the background is not plain or smooth, or nothing or nearly everything is object.
     """
-    away = ((1 - image).amax(0) > WHITE_DISTANCE).cpu().numpy()
+    away = ((1 - image).amax(0) > config.white_distance).cpu().numpy()
     border = np.concatenate([away[0], away[-1], away[:, 0], away[:, -1]])
     try:
-        kept = solid(away) if border.mean() <= 0.1 else cut_out(image.cpu().numpy())
+        kept = solid(away) if border.mean() <= config.border_share else cut_out(image.cpu().numpy())
     except NoObject:
         return None
     return torch.from_numpy(kept.astype(np.float32))[None].to(image.device)
@@ -181,6 +194,8 @@ def _best_sample(
     config: ReferenceConfig,
     generator: torch.Generator,
     savings: Savings,
+    *,
+    show: Show | None,
 ) -> tuple[Tensor, Tensor]:
     """The sample that is nearest to C_m, in a pose and with an outline that show an object's parts.
 
@@ -191,7 +206,7 @@ def _best_sample(
         bundle.unclip, class_labels, count=config.candidates, steps=config.steps,
         cfg_scale=config.cfg_scale, generator=generator, savings=savings,
     )  # fmt: skip
-    masks = [sampled_mask(image) for image in images]
+    masks = [sampled_mask(image, config) for image in images]
     usable = [i for i, mask in enumerate(masks) if mask is not None]
     if not usable:
         raise PromptError(
@@ -205,21 +220,29 @@ def _best_sample(
             score = score + config.w_pose * standardised(
                 informativeness(bundle.view(shown), config)
             )
-    outlines = [intricacy(_solid(images[i], masks[i])) for i in usable]
+    outlines = [
+        intricacy(_solid(images[i], masks[i], config.solid_share), config.w_apart) for i in usable
+    ]
     outline = torch.tensor(outlines, device=score.device)
-    score = score + config.w_parts * standardised(outline).clamp(-1.5, 1.5)
+    score = score + config.w_parts * standardised(outline).clamp(
+        -config.parts_limit, config.parts_limit
+    )
     best = usable[int(score.argmax())]
+    if show is not None:
+        show(images, best)
     chosen = masks[best]
     assert chosen is not None
     image = chosen * images[best] + (1 - chosen)
     return image[None], chosen[None]
 
 
-def _solid(image: Float[Tensor, "3 s s"], mask: Tensor | None) -> Float[Tensor, "1 s s"]:
+def _solid(
+    image: Float[Tensor, "3 s s"], mask: Tensor | None, share: float
+) -> Float[Tensor, "1 s s"]:
     """The object without its faint edges: they close holes and join what hangs on nothing."""
     assert mask is not None
     away = (1 - image).amax(0, keepdim=True) * mask
-    return (away > 0.5 * away[mask > 0].median()).float()
+    return (away > share * away[mask > 0].median()).float()
 
 
 def standardised(x: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
@@ -227,12 +250,12 @@ def standardised(x: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
     return (x - x.mean()) / x.std(correction=0).clamp_min(1e-6)
 
 
-def intricacy(mask: Float[Tensor, "1 s s"]) -> float:
+def intricacy(mask: Float[Tensor, "1 s s"], w_apart: float) -> float:
     """Length of the outlines, holes included, over that of a disc of the same area.
 
     1 for a disc, more where handles, spouts, legs and wings show. Pieces that do not hang together
-    are no parts: what is outside of the largest counts threefold against it. Lengths are Crofton's:
-    how often lines of four directions cross the outline.
+    are no parts: the share of the area outside the largest is subtracted `w_apart` times. Lengths
+    are Crofton's: how often lines of four directions cross the outline.
     """
     inside = np.pad(mask[0].cpu().numpy() > 0.5, 1)
     labels, _ = ndimage.label(inside)
@@ -241,7 +264,7 @@ def intricacy(mask: Float[Tensor, "1 s s"]) -> float:
     falling = (inside[1:, 1:] != inside[:-1, :-1]).sum()
     rising = (inside[1:, :-1] != inside[:-1, 1:]).sum()
     length = math.pi / 8 * (straight + (falling + rising) / math.sqrt(2))
-    return float(length / math.sqrt(4 * math.pi * inside.sum()) - 3 * apart)
+    return float(length / math.sqrt(4 * math.pi * inside.sum()) - w_apart * apart)
 
 
 def informativeness(pose: Float[Tensor, "b 4"], config: ReferenceConfig) -> Float[Tensor, " b"]:
@@ -260,8 +283,10 @@ def informativeness(pose: Float[Tensor, "b 4"], config: ReferenceConfig) -> Floa
     return front.clamp(-1, 1) - low
 
 
-def _estimate_camera(image: Tensor, bundle: Bundle, config: ReferenceConfig) -> Cameras:
-    """The pose of x_r: estimated where the bundle can, else level and in front."""
+def _reference_camera(
+    image: Tensor, prompt: EncodedPrompt, bundle: Bundle, config: ReferenceConfig
+) -> Cameras:
+    """The pose of x_r: as given, else estimated where the bundle can, else level and in front."""
     elevation, azimuth = 0.0, 0.0
     if bundle.view is not None:
         with torch.inference_mode():
@@ -269,12 +294,32 @@ def _estimate_camera(image: Tensor, bundle: Bundle, config: ReferenceConfig) -> 
         elevation = float((45 * pose[0]).clamp(-45, 45))
         if float(pose[1:3].norm()) > config.azimuth_confidence:
             azimuth = float(torch.rad2deg(torch.atan2(pose[2], pose[1])))
+    if prompt.elevation_deg is not None:
+        elevation = prompt.elevation_deg
+    if prompt.azimuth_deg is not None:
+        azimuth = prompt.azimuth_deg
     return Cameras(
         *(
             torch.tensor([x], device=image.device)
             for x in (elevation, azimuth, config.distance, config.fov_y_deg)
         )
     )
+
+
+def told_pose(seen: Float[Tensor, "1 3"], prompt: EncodedPrompt) -> Float[Tensor, "1 3"]:
+    """The pose of x_r that the 3D prior is told: what it reads, replaced by what the user gave.
+
+    Args:
+        seen: elevation / 45°, cos and sin of the azimuth, as `Zero123.seen_pose` returns them.
+        prompt: with the given angles. A given azimuth is certain: its (cos, sin) has length 1.
+    """
+    told = seen.clone()
+    if prompt.elevation_deg is not None:
+        told[:, 0] = prompt.elevation_deg / 45
+    if prompt.azimuth_deg is not None:
+        azimuth = math.radians(prompt.azimuth_deg)
+        told[:, 1], told[:, 2] = math.cos(azimuth), math.sin(azimuth)
+    return told
 
 
 def embed_reference_image(

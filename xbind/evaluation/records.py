@@ -1,18 +1,19 @@
 """The files of an evaluation: what was asked for, one line for each judged object, their means."""
 
-import fcntl
 import json
 import math
-import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from xbind.errors import XBindError
+from xbind.evaluation.labels import in_table_order
 from xbind.events import read_events
-from xbind.files import atomic_write, disk_errors
+from xbind.files import atomic_write, disk_errors, lock, sync_file
 
 SCORES = "scores.jsonl"
 MEANS = "means.json"
@@ -51,14 +52,17 @@ def mean_of(values: Sequence[float]) -> Mean:
 
 
 def means_by_kind(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Mean]]:
-    """Kind of prompt → figure → mean over its objects; `all` over all objects."""
+    """Kind of prompt → figure → mean over its objects; `all` over all objects.
+
+    Figures are in the order of tables, whatever the order in the rows.
+    """
     kinds: dict[str, dict[str, list[float]]] = {"all": {}}
     for row in rows:
         for kind in ("all", row["kind"]):
             for name, value in row["figures"].items():
                 kinds.setdefault(kind, {}).setdefault(name, []).append(value)
     return {
-        kind: {name: mean_of(values) for name, values in figures.items()}
+        kind: {name: mean_of(figures[name]) for name in in_table_order(figures)}
         for kind, figures in kinds.items()
     }
 
@@ -95,9 +99,16 @@ class EvaluationFolder:
             with path.open("ab", buffering=0) as file:
                 file.write(line)
 
-    def write_means(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write `means.json`: objects, and mean, standard error and n of every figure."""
-        content: dict[str, Any] = {"objects": len(rows)}
+    def write_means(
+        self, rows: Sequence[Mapping[str, Any]], not_judged: Mapping[str, str] | None = None
+    ) -> None:
+        """Write `means.json`: objects, and mean, standard error and n of every figure.
+
+        Args:
+            rows: of the judged objects.
+            not_judged: name of each other run → why it was not judged.
+        """
+        content: dict[str, Any] = {"objects": len(rows), "not_judged": dict(not_judged or {})}
         for kind, figures in means_by_kind(rows).items():
             content[kind] = {
                 name: {"mean": m.mean, "standard_error": m.standard_error, "n": m.n}
@@ -149,8 +160,17 @@ class EvaluationFolder:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         with disk_errors(self.path), (self.path / ".evaluation.lock").open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            if not lock(file, wait=True):
+                _tell_unlocked(self.path)
             yield
+
+
+@lru_cache
+def _tell_unlocked(folder: Path) -> None:
+    """Say once that processes cannot share a folder."""
+    sys.stderr.write(
+        f"The file system of {folder} has no locks: let one process at a time write into it.\n"
+    )
 
 
 def _end_torn_line(path: Path) -> None:
@@ -161,7 +181,7 @@ def _end_torn_line(path: Path) -> None:
         data = file.read()
         if data and not data.endswith(b"\n"):
             file.truncate(data.rfind(b"\n") + 1)
-            os.fsync(file.fileno())
+            sync_file(file.fileno())
 
 
 def _short(value: object) -> str:

@@ -1,11 +1,12 @@
 """Results of several methods beside each other, as Markdown tables and a contact sheet."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from xbind.errors import XBindError
+from xbind.evaluation.labels import label_of
 from xbind.evaluation.records import (
     CALIBRATION,
     SETTINGS,
@@ -16,30 +17,6 @@ from xbind.evaluation.records import (
 from xbind.evaluation.sheets import save_comparison
 from xbind.files import atomic_write
 
-LABELS = {
-    "clip_r": "CLIP-R, independent judge",
-    "clip_r_calibrated": "CLIP-R, and not taken for a near miss",
-    "clip_r_self": "CLIP-R, self-judged",
-    "clip_i": "CLIP-I, independent judge",
-    "clip_i_self": "CLIP-I, self-judged",
-    "arcc_self": "ARCC, self-judged",
-    "silhouette_change": "silhouette change over a quarter turn",
-    "silhouette_change_real": "… of real objects",
-    "colour_change": "colour change over a quarter turn × 100",
-    "colour_change_real": "… of real objects",
-    "iou": "silhouette IoU with the nearest real object",
-    "iou_real": "… of real objects",
-    "chamfer": "Chamfer distance to it",
-    "chamfer_real": "… of real objects",
-    "kernel_distance": "kernel distance of features",
-    "kernel_distance_real": "… of real objects",
-    "fronts": "fronts over 60° apart",
-    "fronts_real": "… of real objects",
-    "components": "components",
-    "bumps": "bumps × 100 (mean 1 − cos across edges)",
-    "faces": "faces",
-}
-"""Figures, as tables call them; "independent": of a network that took no part in the making."""
 TABLE_1 = (
     ("text", "clip_r"), ("text", "clip_r_calibrated"), ("text", "clip_r_self"),
     ("image", "clip_i"), ("image", "clip_i_self"), ("image", "clip_r"),
@@ -71,6 +48,8 @@ class Result:
             parts.append(f"without {', '.join(self.settings['without'])}")
         if self.settings["phase2_loss"]:
             parts.append(f"{self.settings['phase2_loss'].upper()} in Phase II")
+        if self.settings.get("prior_3d"):
+            parts.append(f"{self.settings['prior_3d']} 3D prior")
         return ", ".join(parts)
 
 
@@ -130,7 +109,7 @@ def _prompt_table(results: Sequence[Result]) -> str:
     columns = [
         (kind, name) for kind, name in TABLE_1 if any(name in m.get(kind, {}) for m in means)
     ]
-    head = ["method", *(f"{LABELS[name]} ({kind})" for kind, name in columns)]
+    head = ["method", *(f"{label_of(name)} ({kind})" for kind, name in columns)]
     body = [
         [result.name, *(_cell(m.get(kind, {}).get(name)) for kind, name in columns)]
         for result, m in zip(results, means, strict=True)
@@ -145,10 +124,24 @@ def _shape_table(results: Sequence[Result]) -> str:
         [result.name, *(_cell(m.get(name)) for name in columns)]
         for result, m in zip(results, means, strict=True)
     ]
-    real = [means[0].get(f"{name}_real") for name in columns]
+    known = _of_real_objects(results)
+    real = [known.get(f"{name}_real") for name in columns]
     if any(real):
         body.append(["real objects", *("–" if m is None else f"{m.mean:.3f}" for m in real)])
-    return "\n" + _table(["method", *(LABELS[name] for name in columns)], body)
+    return "\n" + _table(["method", *(label_of(name) for name in columns)], body)
+
+
+def _of_real_objects(results: Sequence[Result]) -> Mapping[str, Mean]:
+    """Figure → mean over all objects, whichever method made something of them.
+
+    What real objects measure depends on the prompt alone, but a failed run does not hold it.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for result in results:
+        for row in result.rows:
+            figures = found.setdefault(row["object"], {"kind": row["kind"], "figures": {}})
+            figures["figures"] |= row["figures"]
+    return means_by_kind(list(found.values()))["all"]
 
 
 def _calibration_table(results: Sequence[Result]) -> str:
@@ -163,7 +156,7 @@ def _calibration_table(results: Sequence[Result]) -> str:
         ]
         for kind, row in calibration.items()
     ]
-    head = ["what the judges say of", *(LABELS[name] for name in names)]
+    head = ["what the judges say of", *(label_of(name) for name in names)]
     return "\n" + _table(head, body)
 
 

@@ -30,8 +30,16 @@ ELEVATION_DEG = 15.0
 MESH = "mesh.glb"
 
 
+class NotJudged(XBindError):
+    """A run with whose prompt nothing can be compared."""
+
+
 class World(Protocol):
     """What is known of the right answer to a run's prompt."""
+
+    @property
+    def advice(self) -> str:
+        """What to do about a prompt that is not in the pool."""
 
     def right(self, run: Path, config: Mapping[str, Any]) -> Collection[int]:
         """Numbers of the pool's prompts that are right; none if nothing is known."""
@@ -47,16 +55,12 @@ class PoolWorld:
     """No ground truth but the words of a prompt, which the pool must hold."""
 
     pool: Sequence[str]
+    advice: str = "Add it to the JSON list that --pool names."
 
     def right(self, run: Path, config: Mapping[str, Any]) -> Collection[int]:
         words = config["prompt"]["text"]
-        if kind_of(config) != "text":
+        if kind_of(config) != "text" or words not in self.pool:
             return ()
-        if words not in self.pool:
-            raise XBindError(
-                f"The prompt of {run}, {words!r}, is not in the pool of prompts.\n"
-                f"Add it to the JSON list that --pool names."
-            )
         return (self.pool.index(words),)
 
     def figures(
@@ -96,39 +100,52 @@ class Panel:
         return [*names, self.bundle_digest[:16]]
 
 
-def find_runs(paths: Sequence[Path]) -> list[Path]:
-    """The finished runs that `paths` are, or hold.
+@dataclass(frozen=True, slots=True)
+class FoundRuns:
+    """Runs in some folders, with distinct names."""
+
+    finished: list[Path]
+    unfinished: list[Path]
+    """They have no mesh: stopped, still at work, or nothing came out of them."""
+
+
+def find_runs(paths: Sequence[Path]) -> FoundRuns:
+    """The runs that `paths` are, or hold.
 
     Raises:
         XBindError: a path is no run and holds none that is finished, or two have one name.
     """
     runs: list[Path] = []
-    for path in paths:
+    unfinished: list[Path] = []
+    for given in paths:
+        path = given if given.name not in ("", "..") else given.resolve()  # runs need a name
         if not path.is_dir():
             raise XBindError(
-                f"There is no folder {path}.\nGive the folder of a run, or one that holds runs."
+                f"There is no folder {given}.\nGive the folder of a run, or one that holds runs."
             )
         if (path / "config.json").exists():
             if not (path / MESH).exists():
                 raise XBindError(
-                    f"The run in {path} is not finished: it has no {MESH}.\n"
-                    f"Finish it with `xbind generate` and --resume."
+                    f"The run in {given} is not finished: it has no {MESH}.\n"
+                    f"Finish it: repeat its `xbind generate` command with --resume."
                 )
             runs.append(path)
             continue
-        inside = sorted(p.parent for p in path.glob("*/config.json") if (p.parent / MESH).exists())
-        if not inside:
+        inside = sorted(p.parent for p in path.glob("*/config.json"))
+        made = [run for run in inside if (run / MESH).exists()]
+        if not made:
             raise XBindError(
-                f"{path} is neither a run nor a folder of finished runs.\n"
+                f"{given} is neither a run nor a folder of finished runs.\n"
                 f"Give a folder that `xbind generate` was given with --out, or one that holds such."
             )
-        runs += inside
-    names = [run.name for run in runs]
+        runs += made
+        unfinished += [run for run in inside if run not in made]
+    names = [run.name for run in (*runs, *unfinished)]
     if twice := {name for name in names if names.count(name) > 1}:
         raise XBindError(
             f"Two runs are called {', '.join(sorted(twice))}.\nJudge them in two calls."
         )
-    return runs
+    return FoundRuns(runs, unfinished)
 
 
 def kind_of(config: Mapping[str, Any]) -> str:
@@ -149,6 +166,24 @@ def mesh_digest(run: Path) -> str:
     return hashlib.sha256((run / MESH).read_bytes()).hexdigest()[:16]
 
 
+def answers_for(run: Path, config: Mapping[str, Any], panel: Panel) -> Collection[int]:
+    """Numbers of the pool's prompts that are right; none for a picture or sound of unknown content.
+
+    Raises:
+        NotJudged: nothing is known of the right answer, and no figure compares the prompt itself.
+    """
+    right, kind = panel.world.right(run, config), kind_of(config)
+    if right or kind in ("image", "audio"):
+        return right
+    if kind == "text":
+        raise NotJudged(
+            f"its prompt, {config['prompt']['text']!r}, is not in the pool of "
+            f"{len(panel.own.pool)} prompts. {panel.world.advice}"
+        )
+    article = "an" if kind == "imu" else "a"
+    raise NotJudged(f"no figure compares {article} {kind} prompt with a mesh")
+
+
 def judge_run(run: Path, panel: Panel, *, failure: str | None = None) -> dict[str, Any]:
     """Judge one run: a line of `scores.jsonl`.
 
@@ -159,9 +194,11 @@ def judge_run(run: Path, panel: Panel, *, failure: str | None = None) -> dict[st
             view is right, and there are no figures of shape.
 
     Raises:
+        NotJudged: nothing can be compared with its prompt.
         XBindError: its mesh, or a file of its prompt, cannot be read.
     """
     config = read_run_config(run)
+    right = answers_for(run, config, panel)
     kind, mesh = kind_of(config), read_glb(run / MESH) if failure is None else None
     if mesh is None:
         views = _nothing(panel.view_px)
@@ -169,7 +206,6 @@ def judge_run(run: Path, panel: Panel, *, failure: str | None = None) -> dict[st
         views = mesh.views(orbit(VIEWS, elevation_deg=ELEVATION_DEG), panel.view_px)
     looks = {judge.name: judge.look(views.image) for judge in (*panel.independent, panel.own)}
     figures: dict[str, float] = {}
-    right = panel.world.right(run, config)
     for judge in (*panel.independent, panel.own):
         look, mark = looks[judge.name], "" if judge.name == "judge" else f"_{judge.name}"
         if right:

@@ -10,6 +10,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from xbind.cameras import orbit
+from xbind.config import MODALITIES
 from xbind.mesh.render import render_normals
 from xbind.mesh.textured import read_glb
 from xbind.mesh.turntable import to_frames
@@ -53,8 +54,8 @@ def views_of(run: Path, count: int, *, normals: bool = False) -> Image.Image:
 
 def label(prompt: dict[str, Any]) -> str:
     """What was given, a line for each modality; of files the name."""
-    lines = [f"“{prompt['text']}”"] if prompt["text"] else []
-    files = [(kind, prompt[kind]) for kind in ("image", "audio", "depth") if prompt[kind]]
+    lines = [f"“{prompt['text']}”"] if prompt.get("text") else []
+    files = [(kind, prompt[kind]) for kind in MODALITIES if kind != "text" and prompt.get(kind)]
     return "\n".join(lines + [f"{kind}:\n{Path(name).stem}" for kind, name in files])
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from xbind.kernels import ms_augment
 from xbind.kernels.choice import Impl
+from xbind.method_config import AugmentConfig
 from xbind.models.preprocess import CLIP_MEAN, CLIP_STD
 
 
@@ -21,13 +22,18 @@ class Augmentations:
     """The crop's left, top, right and bottom in the view; outside of it everything is white."""
 
 
-def draw_augmentations(views: int, n: int, generator: torch.Generator) -> Augmentations:
+def draw_augmentations(
+    views: int, n: int, config: AugmentConfig, generator: torch.Generator
+) -> Augmentations:
     """n times G, n times L and once Z for every view, each drawn on its own."""
-    parts = (
-        draw_warps(views, n, crop_scale=1.0, generator=generator),
-        draw_warps(views, n, crop_scale=0.1, generator=generator),
-        identity(views, generator.device),
-    )
+    random_views = (
+        draw_warps(
+            views, n, crop_scale=crop, generator=generator,
+            probability=config.probability, distortion=config.distortion,
+        )
+        for crop in (config.crop_global, config.crop_local)
+    )  # fmt: skip
+    parts = (*random_views, identity(views, generator.device))
     return Augmentations(
         torch.cat([part.homography for part in parts], 1),
         torch.cat([part.window for part in parts], 1),
@@ -40,13 +46,13 @@ def draw_warps(
     *,
     crop_scale: float,
     generator: torch.Generator,
-    probability: float = 0.8,
-    distortion: float = 0.5,
+    probability: float,
+    distortion: float,
 ) -> Augmentations:
     """Random square crops, each then put in a random perspective with the chance `probability`.
 
-    The defaults are text2mesh's (no values in the paper). Two of its accidents are left out: a
-    crop keeps its aspect ratio, and no two views share a draw.
+    Two accidents of text2mesh, the paper's source, are left out: a crop keeps its aspect ratio, and
+    no two views share a draw.
 
     Args:
         views: b.

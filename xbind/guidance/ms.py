@@ -57,9 +57,9 @@ def ms_weights(
     views: int,
     n: int,
     *,
-    w_g: float = 1.0,
-    w_l: float = 1.0,
-    w_z: float = 1.0,
+    w_g: float,
+    w_l: float,
+    w_z: float,
     w: Float[Tensor, " n"] | None = None,
     device: torch.device | str = "cpu",
 ) -> Float[Tensor, " k"]:

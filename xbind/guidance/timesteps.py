@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from xbind.method_config import CdsConfig
+
 Timestep = Int[Tensor, " b"]
 
 
@@ -62,28 +64,26 @@ def cds_timesteps(
     progress: float,
     views: int,
     *,
+    config: CdsConfig,
     generator: torch.Generator,
-    t_2: tuple[float, float] = (300.0, 20.0),
-    gap: tuple[int, int] = (100, 199),
-    t_1_max: int = 500,
 ) -> tuple[Timestep, Timestep]:
-    """The pair t₁ > t₂ of Eq. 3 (no values in the paper; these are Consistent3D's refinement).
+    """The pair t₁ > t₂ of Eq. 3.
 
     t₂ anneals from `t_2[0]` to `t_2[1]` along √progress; t₁ = t₂ + U{gap}, at most `t_1_max`.
 
     Returns:
         t₁ and t₂. The gap is drawn for every view.
     """
-    low, high = gap
+    low, high = config.gap
     device = generator.device
-    second = torch.full((views,), round(sqrt_anneal(progress, *t_2)), device=device)
+    second = torch.full((views,), round(sqrt_anneal(progress, *config.t_2)), device=device)
     gaps = torch.randint(low, high + 1, (views,), generator=generator, device=device)
-    return (second + gaps).clamp_max(t_1_max), second
+    return (second + gaps).clamp_max(config.t_1_max), second
 
 
-def cds_clamp(progress: float) -> float:
-    """Bound on each element of the CDS gradient, 2 → 8 (Consistent3D; not in the paper)."""
-    return linear_anneal(progress, 2.0, 8.0)
+def cds_clamp(progress: float, config: CdsConfig) -> float:
+    """Bound on each element of the CDS gradient."""
+    return linear_anneal(progress, *config.clamp)
 
 
 def _index(fraction: Tensor, steps: int) -> Timestep:

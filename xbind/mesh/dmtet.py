@@ -79,8 +79,8 @@ class DMTet(nn.Module):
         box_max: Float[Tensor, " 3"],
         resolution: int,
         *,
-        threshold: float = 10.0,
-        smoothing: int = 3,
+        threshold: float,
+        smoothing: int,
     ) -> "DMTet":
         """Start from the level set of a density: sdf = clamp(−(density − threshold), −1, 1).
 
@@ -191,10 +191,10 @@ def smooth_sdf(
 def find_box(
     density_at: DensityField,
     radius: float,
-    threshold: float = 10.0,
+    threshold: float,
     *,
-    resolution: int = 32,
-    margin: float = 0.1,
+    resolution: int,
+    margin: float,
     context: str = "Converting the density to a mesh",
     device: torch.device | str = "cpu",
 ) -> tuple[Float[Tensor, " 3"], Float[Tensor, " 3"]]:

@@ -1,14 +1,18 @@
 """Mesh files: unwrap, bake the colours into a texture, write GLB and OBJ.
 
-Files are y-up, as glTF asks for: a point (x, y, z) of our z-up frame is written as (y, z, x), a
-rotation that turns the front from +x to +z and the top from +z to +y. Colours are stored as they
-are, the values of the rendered images; no transfer curve is applied.
+Files are y-up, as glTF asks for: a point (x, y, z) of our z-up frame becomes (y, z, x), a rotation
+that turns the front from +x to +z and the top from +z to +y; a `Placement` then shifts and scales
+it. Colours are stored as they are, the values of the rendered images; no transfer curve is applied.
+Rendered images hold the light that the networks saw in their training pictures, and so does the
+texture: it is written as unlit unless asked otherwise.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,30 +27,32 @@ from trimesh.exchange.gltf import export_glb
 from trimesh.visual import TextureVisuals
 from trimesh.visual.material import PBRMaterial
 
-from xbind.errors import XBindError
+from xbind.config import Material
 from xbind.files import atomic_write, disk_errors
 from xbind.kernels import interpolate, rasterize
+from xbind.mesh.gltf import GENERATOR, complete, with_checksum
 from xbind.mesh.mesh import Mesh
+from xbind.mesh.placement import IN_PLACE, MeshFileError, Placement, y_up
+from xbind.scene_config import UnwrapConfig
 
 ColourField = Callable[[Float[Tensor, "p 3"]], Float[Tensor, "p 3"]]
 """Colour in [0, 1] at world positions."""
 
 CHUNK = 65_536
 """Positions for which a colour field is asked at a time."""
-CHART_COST = 8.0
-"""How far a chart may grow before xatlas cuts it (its default is 2): fewer charts, fewer seams."""
-RELAX_PASSES = 3
-"""Passes that even out the triangles before unwrapping: 8 charts where there were 324."""
-GUTTER_PX = 4
-"""Empty texels between charts."""
-USED_SHARE = 0.8
-"""xatlas exceeds the side it is asked for by about a quarter; ask for this share of it."""
 
 _TEXTURE, _MATERIAL, _MESH = "texture.png", "mesh.mtl", "mesh.obj"
 
 
-class MeshFileError(XBindError):
-    """A mesh that cannot be exported."""
+@dataclass(frozen=True, slots=True)
+class FileInfo:
+    """What a mesh file says beside its geometry and texture, and where the object stands in it."""
+
+    material: Material = "unlit"
+    """`unlit`: viewers show the texture as it is; `lit`: they light it, as a rough surface."""
+    placement: Placement = IN_PLACE
+    about: Mapping[str, Any] = field(default_factory=dict)
+    """Where the object came from: plain data, written into `extras.xbind` and as OBJ comments."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,7 +69,7 @@ class UnwrappedMesh:
     """Place in the texture in [0, 1]: to the right, and *down* from row 0."""
 
 
-def unwrap(mesh: Mesh, size: int = 512) -> UnwrappedMesh:
+def unwrap(mesh: Mesh, size: int, config: UnwrapConfig | None = None) -> UnwrappedMesh:
     """Lay a mesh out flat with xatlas. The same mesh gives the same layout.
 
     What is laid out is a copy with evened triangles: the slivers of marching tetrahedra, whose
@@ -72,6 +78,7 @@ def unwrap(mesh: Mesh, size: int = 512) -> UnwrappedMesh:
     Args:
         mesh: any triangles; about 1 s for 10 000 of them, more if the surface is rough.
         size: side of the texture in pixels, from which the gaps between charts follow.
+        config: of xatlas and of what it is given; None for that of the preset `default`.
 
     Raises:
         MeshFileError: the mesh has no faces.
@@ -81,12 +88,15 @@ def unwrap(mesh: Mesh, size: int = 512) -> UnwrappedMesh:
             "There is no mesh to export: it has 0 faces.\n"
             "Lower the density threshold of the conversion, or run the phases before for longer."
         )
+    config = config or UnwrapConfig()
     mesh = Mesh(mesh.vertices.detach().cpu().float(), mesh.faces.cpu())
     atlas = xatlas.Atlas()
-    atlas.add_mesh(_relaxed(mesh).vertices.numpy(), mesh.faces.numpy().astype(np.uint32))
+    atlas.add_mesh(
+        _relaxed(mesh, config.relax_passes).vertices.numpy(), mesh.faces.numpy().astype(np.uint32)
+    )
     charts, pack = xatlas.ChartOptions(), xatlas.PackOptions()
-    charts.max_cost = CHART_COST
-    pack.resolution, pack.padding = round(USED_SHARE * size), GUTTER_PX
+    charts.max_cost = config.chart_cost
+    pack.resolution, pack.padding = round(config.used_share * size), config.gutter_px
     atlas.generate(charts, pack)
     source, faces, uv = atlas[0]
     origin = torch.from_numpy(source.astype(np.int64))
@@ -98,9 +108,7 @@ def unwrap(mesh: Mesh, size: int = 512) -> UnwrappedMesh:
     )
 
 
-def bake(
-    unwrapped: UnwrappedMesh, colour_at: ColourField, size: int = 512
-) -> UInt8[Tensor, "s s 3"]:
+def bake(unwrapped: UnwrappedMesh, colour_at: ColourField, size: int) -> UInt8[Tensor, "s s 3"]:
     """Paint a texture with a colour field, evaluated where each texel's centre lies on the surface.
 
     A triangle that misses all centres still colours the texels of its corners and its middle.
@@ -146,11 +154,11 @@ def _texel_positions(
     return positions, is_inside
 
 
-def _relaxed(mesh: Mesh) -> Mesh:
+def _relaxed(mesh: Mesh, passes: int) -> Mesh:
     """Move each vertex within the surface, half way to the middle of its neighbours, repeatedly."""
     start, end = mesh.edges().unbind(1)
     uses = torch.bincount(torch.cat([start, end]), minlength=len(mesh.vertices)).clamp_min(1)
-    for _ in range(RELAX_PASSES):
+    for _ in range(passes):
         edge = mesh.vertices[end] - mesh.vertices[start]
         sums = torch.zeros_like(mesh.vertices).index_add(0, start, edge).index_add(0, end, -edge)
         step, normals = sums / (2 * uses[:, None]), mesh.vertex_normals()
@@ -159,12 +167,26 @@ def _relaxed(mesh: Mesh) -> Mesh:
     return mesh
 
 
-def write_glb(path: Path, unwrapped: UnwrappedMesh, texture: UInt8[Tensor, "s s 3"]) -> None:
+def write_glb(
+    path: Path,
+    unwrapped: UnwrappedMesh,
+    texture: UInt8[Tensor, "s s 3"],
+    info: FileInfo | None = None,
+) -> None:
     """Write one glTF binary: rough, not metallic, single-sided, with the texture inside.
+
+    `xbind.mesh.gltf` says which metadata it holds.
+
+    Args:
+        path: the file.
+        unwrapped: the surface, in the scene's frame.
+        texture: its colours.
+        info: material, placement and metadata; by default unlit, in place, without any.
 
     Raises:
         DiskError: the file cannot be written. An earlier file is then still whole.
     """
+    info = info or FileInfo()
     material = PBRMaterial(
         name="surface",
         baseColorTexture=Image.fromarray(texture.numpy()),
@@ -174,42 +196,68 @@ def write_glb(path: Path, unwrapped: UnwrappedMesh, texture: UInt8[Tensor, "s s 
     )
     uv = _upward(unwrapped.uv)
     surface = trimesh.Trimesh(
-        vertices=_y_up(unwrapped.vertices),
+        vertices=info.placement.apply(y_up(unwrapped.vertices)),
         faces=unwrapped.faces.numpy(),
-        vertex_normals=_y_up(unwrapped.normals),
+        vertex_normals=y_up(unwrapped.normals),
         visual=TextureVisuals(uv=uv, material=material),
         process=False,  # keep every vertex, in its order
     )
     scene = trimesh.Scene(surface)
-    glb: bytes = export_glb(scene, include_normals=True)
-    _write(path, glb)
+
+    def finish(tree: dict[str, Any]) -> None:
+        complete(tree, info.material, info.placement, info.about)
+
+    glb: bytes = export_glb(scene, include_normals=True, tree_postprocessor=finish)
+    _write(path, with_checksum(glb))
 
 
-def write_obj(folder: Path, unwrapped: UnwrappedMesh, texture: UInt8[Tensor, "s s 3"]) -> None:
-    """Write mesh.obj with mesh.mtl and texture.png beside it.
+def write_obj(
+    folder: Path,
+    unwrapped: UnwrappedMesh,
+    texture: UInt8[Tensor, "s s 3"],
+    info: FileInfo | None = None,
+) -> None:
+    """Write mesh.obj with mesh.mtl and texture.png beside it; the same geometry as the GLB.
+
+    An unlit material has illumination model 0, "color on and ambient off": Kd is the colour.
+
+    Args:
+        folder: made if it is not there.
+        unwrapped: the surface, in the scene's frame.
+        texture: its colours.
+        info: material, placement and metadata; by default unlit, in place, without any.
 
     Raises:
         DiskError: a file cannot be written. Each file is then whole, old or new.
     """
+    info = info or FileInfo()
     png = BytesIO()
     Image.fromarray(texture.numpy()).save(png, "PNG")
     _write(folder / _TEXTURE, png.getvalue())
-    _write(
-        folder / _MATERIAL,
-        f"newmtl surface\nKa 0 0 0\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {_TEXTURE}\n".encode(),
-    )
-    lines = [f"mtllib {_MATERIAL}", "usemtl surface"]
-    lines += [f"v {x:.7g} {y:.7g} {z:.7g}" for x, y, z in _y_up(unwrapped.vertices).tolist()]
+    _write(folder / _MATERIAL, _mtl(info.material).encode())
+    lines = [*_comments(info), f"mtllib {_MATERIAL}", "usemtl surface"]
+    positions = info.placement.apply(y_up(unwrapped.vertices))
+    lines += [f"v {x:.7g} {y:.7g} {z:.7g}" for x, y, z in positions.tolist()]
     lines += [f"vt {u:.7g} {v:.7g}" for u, v in _upward(unwrapped.uv).tolist()]
-    lines += [f"vn {x:.4g} {y:.4g} {z:.4g}" for x, y, z in _y_up(unwrapped.normals).tolist()]
+    lines += [f"vn {x:.4g} {y:.4g} {z:.4g}" for x, y, z in y_up(unwrapped.normals).tolist()]
     corners = (unwrapped.faces + 1).tolist()
     lines += [f"f {a}/{a}/{a} {b}/{b}/{b} {c}/{c}/{c}" for a, b, c in corners]
     _write(folder / _MESH, ("\n".join(lines) + "\n").encode())
 
 
-def _y_up(x: Float[Tensor, "v 3"]) -> NDArray[np.float32]:
-    """From z up and front +x to y up and front +z."""
-    return np.ascontiguousarray(x.numpy()[:, [1, 2, 0]])
+def _mtl(material: Material) -> str:
+    note = "# The texture holds the object's shading: show it unlit.\n"
+    model = 0 if material == "unlit" else 1
+    return (
+        f"# {GENERATOR}\n{note if material == 'unlit' else ''}newmtl surface\n"
+        f"Ka 0 0 0\nKd 1 1 1\nKs 0 0 0\nillum {model}\nmap_Kd {_TEXTURE}\n"
+    )
+
+
+def _comments(info: FileInfo) -> list[str]:
+    """The metadata as comments, in ASCII: no line of text may become a line of OBJ."""
+    values = {**info.about, "material": info.material, "placement": info.placement.plain()}
+    return [f"# {GENERATOR}", *(f"# {name}: {json.dumps(x)}" for name, x in values.items())]
 
 
 def _upward(uv: Float[Tensor, "v 2"]) -> NDArray[np.float32]:

@@ -2,15 +2,16 @@
 
 from typing import no_type_check
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from xbind.jit import cached_njit
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 """2⁶⁴ / golden ratio: the top bits of its multiples are spread evenly (Fibonacci hashing)."""
 
 
-@numba.njit(cache=True)
+@cached_njit()
 @no_type_check  # numba cannot compile what a run-time type checker has wrapped
 def _cut_tets(is_inside: NDArray[np.uint8], tets: NDArray[np.int64]) -> NDArray[np.int64]:
     """Indices of the tetrahedra with corners on both sides."""
@@ -25,7 +26,7 @@ def _cut_tets(is_inside: NDArray[np.uint8], tets: NDArray[np.int64]) -> NDArray[
     return cut[:count]
 
 
-@numba.njit(cache=True)
+@cached_njit()
 @no_type_check  # numba cannot compile what a run-time type checker has wrapped
 def _triangulate(
     is_inside: NDArray[np.uint8],

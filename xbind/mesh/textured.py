@@ -1,12 +1,16 @@
 """A mesh with its texture, as read back from a GLB and shown as any viewer without lights would."""
 
+import struct
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import torch
 import trimesh
 from jaxtyping import Bool, Float
+from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
@@ -14,7 +18,9 @@ from xbind.cameras import Cameras
 from xbind.errors import XBindError
 from xbind.kernels import interpolate
 from xbind.mesh.components import component_report
+from xbind.mesh.gltf import placement_in, read_document
 from xbind.mesh.mesh import Mesh
+from xbind.mesh.placement import z_up
 from xbind.mesh.render import render_mask, surface_points
 
 
@@ -71,27 +77,57 @@ class TexturedMesh:
         return Views(coverage * colour + 1 - coverage, coverage[:, 0] > 0.5)
 
 
+_NO_MESH = (
+    OSError, ValueError, AttributeError, IndexError, KeyError, TypeError, struct.error,
+    Image.DecompressionBombError,
+)  # fmt: skip
+"""What trimesh and Pillow raise for bytes that are not a mesh with a texture."""
+
+
 def read_glb(path: Path) -> TexturedMesh:
     """Read a mesh back: what is judged is the file, not the state that made it.
 
+    Pivot and scale of the file are undone, so that the object stands in the scene's frame. A file
+    without our metadata is taken to be in that frame already.
+
     Raises:
-        UnreadableMesh: it is missing, damaged, or has no texture.
+        UnreadableMesh: it is missing, has changed since it was written, or has no texture.
     """
+    if not path.is_file():
+        raise UnreadableMesh(f"There is no mesh {path}.\n{_AGAIN}")
     try:
-        loaded = trimesh.load(path, force="mesh", process=False)
-        z_up = np.asarray(loaded.vertices, np.float32)[:, [2, 0, 1]]
+        data = path.read_bytes()
+        placement = placement_in(read_document(data))
+        loaded = trimesh.load(BytesIO(data), file_type="glb", force="mesh", process=False)
+        vertices = np.asarray(loaded.vertices, np.float32)
+        faces = np.asarray(loaded.faces, np.int64)
         picture = np.asarray(loaded.visual.material.baseColorTexture.convert("RGB"), np.float32)
         uv = np.asarray(loaded.visual.uv, np.float32)
-    except (OSError, ValueError, AttributeError, IndexError, KeyError) as error:
+        _check(vertices, faces, uv)
+    except _NO_MESH as error:
         raise UnreadableMesh(
-            f"{path} is not a mesh with a texture ({error!r}).\n"
-            f"Make it anew: `xbind generate` with the same --out and --overwrite."
+            f"{path} is not a mesh with a texture, or is damaged: {error or type(error).__name__}."
+            f"\n{_AGAIN}"
         ) from error
     return TexturedMesh(
-        Mesh(
-            torch.from_numpy(np.ascontiguousarray(z_up)),
-            torch.from_numpy(np.asarray(loaded.faces, np.int64)),
-        ),
+        Mesh(torch.from_numpy(z_up(placement.undo(vertices))), torch.from_numpy(faces)),
         torch.from_numpy(uv),
         torch.from_numpy(picture / 255).permute(2, 0, 1)[None].contiguous(),
     )
+
+
+_AGAIN = "Write it again: repeat the run's `xbind generate` command with --resume."
+
+
+def _check(
+    vertices: NDArray[np.float32], faces: NDArray[np.int64], uv: NDArray[np.float32]
+) -> None:
+    """Raises ValueError for what would be drawn wrongly, or read beyond the end of an array."""
+    if vertices.ndim != 2 or faces.ndim != 2 or len(faces) == 0:
+        raise ValueError("it has 0 faces")
+    if faces.min() < 0 or faces.max() >= len(vertices):
+        raise ValueError("its faces name vertices that it does not have")
+    if uv.shape != (len(vertices), 2):
+        raise ValueError("its vertices have no texture coordinates")
+    if not (np.isfinite(vertices).all() and np.isfinite(uv).all()):
+        raise ValueError("it holds numbers that are not finite")

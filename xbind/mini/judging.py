@@ -163,6 +163,8 @@ def around(count: int) -> Cameras:
 class MiniWorld:
     """The ground truth: what a prompt asks for, and what such objects look like."""
 
+    advice = 'The judge knows one colour and one thing, as in "a red mug", or the thing alone.'
+
     def __init__(self, judge: MiniJudge, view: ConvNet | None) -> None:
         """Judge with these.
 
@@ -237,7 +239,7 @@ def target_of_run(run: Path, config: Mapping[str, Any]) -> Target | None:
     """
     path = run / TARGET
     if not path.exists():
-        return target_of_prompt(config["prompt"])
+        return target_of_prompt(config["prompt"], config.get("reading", {}).get("read"))
     try:
         return Target(**json.loads(path.read_bytes()))
     except (OSError, ValueError, TypeError) as error:

@@ -142,7 +142,10 @@ def _sample(bundle: Bundle, embedding: Tensor, generator: torch.Generator) -> Te
 
 
 def measure_views(bundle: Bundle, judge: ConvNet, held: Held) -> tuple[Mapping[str, float], Tensor]:
-    """Novel views sampled by the 3D prior, beside the true ones."""
+    """Novel views sampled by the 3D prior, beside the true ones.
+
+    Of a prior that was trained on some of the categories, these and the others apart as well.
+    """
     zero123, generator = bundle.zero123, torch.Generator().manual_seed(2)
     count, novel = len(CATEGORIES), len(NOVEL)
     token, reference = _zero123_condition(bundle, held, range(1, novel + 1))
@@ -159,12 +162,19 @@ def measure_views(bundle: Bundle, judge: ConvNet, held: Held) -> tuple[Mapping[s
     is_category = category == wanted
     is_colour = colour == torch.tensor(held.colours).repeat_interleave(novel)
     true_category, _ = recognise(judge, truth)
+    known = bundle.manifest.prior_3d.categories
     figures = {
         "views_category": _share(is_category),
         "views_both": _share(is_category & is_colour),
         "views_category_truth": _share(true_category == wanted),
         "views_psnr_db": float(psnr((images - truth).square().mean((1, 2, 3))).mean()),
     }
+    if known and len(known) < count:
+        seen = torch.tensor([name in known for name in CATEGORIES]).repeat_interleave(novel)
+        error = (images - truth).square().mean((1, 2, 3))
+        for name, rows in (("seen", seen), ("unseen", ~seen)):
+            figures[f"views_both_{name}"] = _share((is_category & is_colour)[rows])
+            figures[f"views_psnr_db_{name}"] = float(psnr(error[rows]).mean())
     sheet = torch.cat([held.colour, images.view(count, novel, *images.shape[1:])], 1)
     return figures, sheet
 
@@ -227,10 +237,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder of figures and sheets")
     parser.add_argument("--bundle", default="mini", help="`mini`, or a bundle's folder")
+    parser.add_argument("--prior-3d", help="name of a 3D prior of the bundle; default: its default")
     given = parser.parse_args(arguments)
     torch.set_num_threads(1)
     try:
-        manifest = load_manifest(given.bundle)
+        manifest = load_manifest(given.bundle).with_prior_3d(given.prior_3d)
         bundle, judge = load_bundle(manifest), load_convnet(manifest.part("judge"))
     except XBindError as error:
         sys.exit(str(error))

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from xbind.cameras import Cameras
-from xbind.config import PromptConfig
+from xbind.config import MODALITIES, PromptConfig
 from xbind.errors import XBindError
 from xbind.mini.world.categories import CATEGORIES, COLOUR_NAMES, build
 from xbind.mini.world.dataset import HELD_OUT_SEED
@@ -122,20 +122,21 @@ def _target_of(parts: list[str]) -> Target | None:
     return Target(cast(Kind, parts[0]), parts[1], parts[2], parts[3] or None, int(variant))
 
 
-def target_of_prompt(prompt: Mapping[str, Any]) -> Target | None:
-    """What a prompt of words asks for, if it names one category and at most one colour."""
-    if any(v for k, v in prompt.items() if k != "text" and v and not k.endswith(_NOT_GIVEN)):
+def target_of_prompt(prompt: Mapping[str, Any], read: str | None = None) -> Target | None:
+    """What a prompt of words asks for, if it names one category and at most one colour.
+
+    Args:
+        prompt: as `config.json` holds it.
+        read: the words that the encoder saw; by default the prompt's own.
+    """
+    if any(prompt.get(modality) for modality in MODALITIES if modality != "text"):
         return None
-    words = str(prompt["text"]).lower().split()
+    words = str(prompt["text"] if read is None else read).lower().split()
     category = [name for name in CATEGORIES if name in words]
     colour = [name for name in COLOUR_NAMES if name in words]
     if len(category) != 1 or len(colour) > 1:
         return None
     return Target("text", prompt["text"], category[0], colour[0] if colour else None)
-
-
-_NOT_GIVEN = ("_weight", "_kind")
-"""Ends the names of a prompt's settings that are no modality."""
 
 
 def prompt_of(target: Target, inputs: Path) -> PromptConfig:

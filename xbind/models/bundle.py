@@ -2,12 +2,21 @@
 
 `bundle.json` names the parts and the SHA-256 of every file. Which folder plays which role is data,
 so one folder may play two (`zero123.vae` may be `unclip/vae`), and the code has one path.
+
+`names`, optional, is the path of a text file among `files`, with one thing a line: what a run says
+that its prompt is understood as, for a bundle with an open vocabulary. Each line is encoded once a
+run: about 50 GFLOP a line in the text tower of ImageBind.
+
+A bundle may carry several 3D priors. `priors_3d` names them:
+{"wide": {"component": "zero123", "categories": […]}, "narrow": {"component": "zero123_narrow", …}}.
+The component `zero123` is the default. Another component has at least its own `unet` and
+`camera_projection`; for each other role it takes what the default has.
 """
 
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +36,26 @@ ROLES = (
 _DESCRIPTIVE = ("name", "licence", "about", "weights", "sources", "taken", "training_samples")
 """Entries of `bundle.json` that tell readers about the bundle; nothing is computed from them."""
 
+DEFAULT_3D = "zero123"
+"""Component of the default 3D prior."""
+OWN_3D = ("unet", "camera_projection")
+"""Roles that every 3D prior has for itself."""
+
 
 class BundleError(XBindError):
     """A bundle that is missing, incomplete or changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prior3D:
+    """One of the 3D priors of a bundle."""
+
+    name: str
+    """What `--prior-3d` calls it."""
+    component: str
+    """Prefix of its roles, such as `zero123_narrow`."""
+    categories: tuple[str, ...]
+    """What it was trained on; empty if the bundle does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +66,8 @@ class BundleManifest:
     """The bundle."""
     raw: dict[str, Any]
     """The file's content."""
+    component_3d: str = DEFAULT_3D
+    """Component of the chosen 3D prior: what `part` returns for the roles `zero123.…`."""
 
     @property
     def name(self) -> str:
@@ -55,7 +83,7 @@ class BundleManifest:
     @property
     def figures(self) -> dict[str, Any]:
         """Numbers of `bundle.json` itself that decide results, such as image sizes."""
-        others = ("files", "parts", *_DESCRIPTIVE)
+        others = ("files", "parts", "priors_3d", "names", *_DESCRIPTIVE)
         return {name: value for name, value in self.raw.items() if name not in others}
 
     @property
@@ -64,18 +92,65 @@ class BundleManifest:
         hashes = "".join(self.files[name]["sha256"] for name in sorted(self.files))
         return hashlib.sha256(hashes.encode()).hexdigest()
 
+    @property
+    def priors_3d(self) -> Mapping[str, Prior3D]:
+        """Name → 3D prior; a bundle that names none has one, `default`."""
+        table = self.raw.get("priors_3d", {"default": {"component": DEFAULT_3D}})
+        return {
+            name: Prior3D(name, entry["component"], tuple(entry.get("categories", ())))
+            for name, entry in table.items()
+        }
+
+    @property
+    def prior_3d(self) -> Prior3D:
+        """The chosen 3D prior."""
+        return next(p for p in self.priors_3d.values() if p.component == self.component_3d)
+
+    @property
+    def chosen_3d(self) -> str | None:
+        """Name of the chosen 3D prior; None for the default, whatever its name is."""
+        return None if self.component_3d == DEFAULT_3D else self.prior_3d.name
+
+    def with_prior_3d(self, name: str | None) -> "BundleManifest":
+        """The same bundle with another of its 3D priors chosen; None chooses the default.
+
+        Raises:
+            BundleError: it has no such prior; the message lists those it has.
+        """
+        if name is None:
+            return replace(self, component_3d=DEFAULT_3D)
+        if name not in self.priors_3d:
+            raise BundleError(
+                f"The bundle {self.name!r} has no 3D prior {name!r}; it has: "
+                f"{', '.join(self.priors_3d)}.\n"
+                f"Give one of these to --prior-3d, or another bundle to --bundle."
+            )
+        return replace(self, component_3d=self.priors_3d[name].component)
+
+    def path_of(self, role: str) -> str:
+        """Path, inside the bundle, of the folder or file that plays a role.
+
+        Raises:
+            BundleError: nothing in this bundle does.
+        """
+        component, _, own = role.partition(".")
+        chosen = f"{self.component_3d}.{own}"
+        if component == DEFAULT_3D and chosen in self.raw["parts"]:
+            role = chosen
+        if role not in self.raw["parts"]:
+            raise BundleError(
+                f"The bundle {self.name!r} has no {role!r}; it has: "
+                f"{', '.join(sorted(self.raw['parts']))}.\nChoose another one with --bundle."
+            )
+        return str(self.raw["parts"][role])
+
     def part(self, role: str) -> Path:
         """The folder or file that plays a role.
 
         Raises:
             BundleError: nothing in this bundle does.
         """
-        if role not in self.raw["parts"]:
-            raise BundleError(
-                f"The bundle {self.name!r} has no {role!r}; it has: "
-                f"{', '.join(sorted(self.raw['parts']))}.\nChoose another one with --bundle."
-            )
-        return self.folder / self.raw["parts"][role]
+        return self.folder / self.path_of(role)
 
     def config(self, role: str) -> dict[str, Any]:
         """The `config.json` of the folder that plays a role.
@@ -112,9 +187,9 @@ def load_manifest(bundle: str | Path) -> BundleManifest:
         BundleError: there is none, or its `bundle.json` is damaged or of another format.
     """
     shipped = SHIPPED / bundle
-    folder = shipped if (shipped / "bundle.json").is_file() else Path(bundle)
+    folder = shipped if _is_file(shipped / "bundle.json") else Path(bundle)
     path = folder / "bundle.json"
-    if not path.is_file():
+    if not _is_file(path):
         raise BundleError(
             f"There is no bundle {str(bundle)!r}: neither shipped with xbind "
             f"({', '.join(shipped_bundles()) or 'none'}) nor a folder with a bundle.json.\n"
@@ -133,7 +208,43 @@ def load_manifest(bundle: str | Path) -> BundleManifest:
             f"{path} has format {raw['format']!r} and lacks {missing or 'nothing'}; wanted format "
             f"{FORMAT} with all of: {', '.join(ROLES)}.\nInstall or import the bundle again."
         )
+    _check_priors_3d(raw, path)
     return BundleManifest(folder, raw)
+
+
+def _check_priors_3d(raw: Mapping[str, Any], path: Path) -> None:
+    """Compare the table of 3D priors, if there is one, with the parts.
+
+    Raises:
+        BundleError: the table has no default, or a prior lacks a part of its own.
+    """
+    if "priors_3d" not in raw:
+        return
+    try:
+        components = [entry["component"] for entry in raw["priors_3d"].values()]
+        lists = [entry.get("categories", []) for entry in raw["priors_3d"].values()]
+        missing = [f"{c}.{own}" for c in components for own in OWN_3D
+                   if f"{c}.{own}" not in raw["parts"]]  # fmt: skip
+        fits = components.count(DEFAULT_3D) == 1 and len(set(components)) == len(components)
+        fits = fits and all(isinstance(names, list) for names in lists)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise BundleError(
+            f"{path} is damaged (priors_3d: {error!r}).\nInstall or import the bundle again."
+        ) from error
+    if missing or not fits:
+        raise BundleError(
+            f"{path} is damaged: priors_3d names {', '.join(map(str, components)) or 'nothing'}, "
+            f"and parts lacks {', '.join(missing) or 'nothing'}; wanted different components, "
+            f"{DEFAULT_3D} among them.\nInstall or import the bundle again."
+        )
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is such a file; not where its name is too long, or its folder closed to us."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def digest(path: Path) -> str:

@@ -134,7 +134,7 @@ def sd21() -> Architecture:
         scheduler2d=_STEPS | {"prediction_type": "v_prediction"},
         scheduler3d=_STEPS | {"prediction_type": "epsilon"},
         noising={"beta_schedule": "squaredcos_cap_v2", "num_train_timesteps": 1000},
-        image_size={"unclip": 512, "zero123": 256},
+        image_size={"unclip": 768, "zero123": 256},
     )
 
 

@@ -12,7 +12,7 @@ from xbind.errors import XBindError
 
 
 class UnknownWords(XBindError):
-    """A text in which the encoder knows no word at all."""
+    """A text with words that the vocabulary lacks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +21,6 @@ class Encoded:
 
     ids: list[int]
     """`length` ids: begin, the text, end, padding. The end has the highest id of all."""
-    unknown: tuple[str, ...]
-    """Words that were left out because the vocabulary lacks them, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +46,34 @@ class WordTokenizer:
         """Turn a text into ids.
 
         Raises:
-            UnknownWords: no word of `text` is known; the message lists the vocabulary.
+            UnknownWords: a word of `text` is unknown, or it has none; the message lists the
+                vocabulary.
         """
         words = re.findall(r"[a-z0-9]+", text.lower())
         index = {word: i + 2 for i, word in enumerate(self.vocabulary)}
         known = [index[word] for word in words if word in index]
-        if not known:
+        if len(known) < len(words) or not known:
+            unknown = [word for word in words if word not in index]
             raise UnknownWords(
-                f"This encoder knows none of the words in {text!r}.\n"
+                f"This encoder cannot read {text!r}; unknown words: {', '.join(unknown) or '-'}.\n"
                 f"It knows: {', '.join(self.vocabulary)}.\n"
                 f'Try for example:  --text "a red mug"'
             )
         ids = [1, *known[: self.length - 2], self.vocab_size - 1]
         ids += [0] * (self.length - len(ids))
-        return Encoded(ids, tuple(word for word in words if word not in index))
+        return Encoded(ids)
+
+
+def clean_text(text: str) -> str:
+    """Clean a text as CLIP's and ImageBind's public tokenizers do.
+
+    Repairs mojibake, straightens quotes and takes ligatures apart (`ftfy.fix_text`), replaces HTML
+    entities twice, makes each run of white space one space, and folds to lower case.
+    """
+    import ftfy  # a bundle with a closed vocabulary does without it
+
+    plain = html.unescape(html.unescape(ftfy.fix_text(text)))
+    return " ".join(plain.split()).lower()
 
 
 @dataclass(frozen=True)
@@ -94,8 +106,9 @@ class BpeTokenizer:
 
     def tokens(self, text: str) -> list[int]:
         """Ids of a text of any length, without begin, end and padding."""
-        clean = html.unescape(html.unescape(text)).strip()
-        ids: list[int] = self._tokenizer(clean, add_special_tokens=False)["input_ids"]
+        ids: list[int] = self._tokenizer(
+            clean_text(text), add_special_tokens=False, split_special_tokens=True
+        )["input_ids"]
         return ids
 
     def encode(self, text: str) -> Encoded:
@@ -109,7 +122,7 @@ class BpeTokenizer:
             raise ValueError(f"{len(ids)} tokens do not fit {self.length - 2} places")
         begin, end = self._tokenizer.bos_token_id, self._tokenizer.eos_token_id
         ids = [begin, *ids, end]
-        return Encoded(ids + [0] * (self.length - len(ids)), ())
+        return Encoded(ids + [0] * (self.length - len(ids)))
 
 
 Tokenizer = WordTokenizer | BpeTokenizer

@@ -2,37 +2,14 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from xbind.scene_config import OccupancyConfig
+
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class OccupancyConfig:
-    """Size of the grid and what counts as empty."""
-
-    resolution: int = 32
-    """Cells along a side of the cube [−radius, radius]³."""
-    interval: int = 8
-    """Iterations between two looks at the field."""
-    decay: float = 0.9
-    """Factor that a cell's remembered density loses per look, in (0, 1)."""
-    threshold: float = 0.3
-    """A cell is empty when its remembered density is below this, per scene unit (1 % opacity in a
-    step of 1/30)."""
-
-    def __post_init__(self) -> None:
-        if self.resolution < 1 or self.interval < 1:
-            raise ValueError(
-                f"resolution and interval must be at least 1, got {self.resolution} and "
-                f"{self.interval}"
-            )
-        if not 0 < self.decay < 1:
-            raise ValueError(f"decay must be in (0, 1), got {self.decay}")
 
 
 class OccupancyGrid(nn.Module):

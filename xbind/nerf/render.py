@@ -11,8 +11,6 @@ from xbind.kernels import composite, march
 from xbind.nerf.field import HashField
 from xbind.nerf.occupancy import OccupancyGrid
 
-SOLID = 0.5
-"""Opacity from which on a ray is taken to meet a surface."""
 RAYS_AT_ONCE = 65_536
 """Rays that are rendered together; it bounds the memory of a large image without gradients."""
 
@@ -104,7 +102,7 @@ def render(
 
 
 def surface_normals(
-    field: HashField, views: NerfViews, *, spacing: float | None = None
+    field: HashField, views: NerfViews, *, spacing: float, least_opacity: float
 ) -> NormalViews:
     """Normals of the surface that `views` show: n = −∇density / |∇density|, for L_nv.
 
@@ -114,16 +112,16 @@ def surface_normals(
     Args:
         field: the field that was rendered.
         views: where its surface lies; the positions are constants.
-        spacing: half the distance of the two evaluations of an axis, in scene units; by default one
-            cell of the finest grid.
+        spacing: half the distance of the two evaluations of an axis, in scene units.
+        least_opacity: opacity above which a ray is taken to meet a surface, in [0, 1].
 
     Returns:
-        Normals where the opacity exceeds one half. Differentiable in the parameters of `field`.
+        Normals where the opacity exceeds `least_opacity`. Differentiable in the parameters of
+        `field`.
     """
-    solid = views.opacity.detach() > SOLID
+    solid = views.opacity.detach() > least_opacity
     points = views.surface[solid]
-    h = spacing or 2 * field.config.radius / field.config.finest_resolution
-    ahead = h * torch.eye(3, device=points.device)
+    ahead = spacing * torch.eye(3, device=points.device)
     around = points[:, None] + torch.cat([ahead, -ahead])
     raw = field.raw_density(around.reshape(-1, 3)).view(-1, 2, 3)
     outward = raw[:, 1] - raw[:, 0]

@@ -1,8 +1,8 @@
 """Phase II of Algorithm 1 (lines 6-11): refine the DMTet geometry on its normal maps.
 
-Views are world-space normals, (n+1)/2 on black, for every network. Half of the iterations look
-through the paper's close cameras, which crop the object: local views are part of the method, and
-the priors were trained on such crops. The others see it whole, as in Phase I.
+Views are world-space normals, (n+1)/2 on black, for every network. A share of the iterations uses
+the paper's close cameras, which crop the object: local views are part of the method, and the mini
+priors were trained on such crops. The others see it whole, as in Phase I.
 """
 
 from collections.abc import Mapping
@@ -24,12 +24,12 @@ from xbind.phases.views import (
     reference_terms,
     wants_reference,
 )
-from xbind.presets import PHASE_2_CAMERAS, CameraRange, GeometryConfig
+from xbind.presets import ConversionConfig, GeometryConfig
 from xbind.regularizers import laplacian_loss, normal_consistency_loss
 from xbind.supervision import Supervision
 
 
-def convert(field: HashField, threshold: float, resolution: int) -> DMTet:
+def convert(field: HashField, threshold: float, resolution: int, config: ConversionConfig) -> DMTet:
     """NR_θ ⇒ DM_θ (line 7): the level set of the density, in its own tight box.
 
     Raises:
@@ -37,9 +37,13 @@ def convert(field: HashField, threshold: float, resolution: int) -> DMTet:
     """
     context = "Phase II, converting the NeRF of Phase I"
     low, high = find_box(
-        field.density, field.config.radius, threshold, context=context, device=field.table.device
+        field.density, field.config.radius, threshold,
+        resolution=config.box_resolution, margin=config.box_margin,
+        context=context, device=field.table.device,
+    )  # fmt: skip
+    return DMTet.from_density(
+        field.density, low, high, resolution, threshold=threshold, smoothing=config.smoothing
     )
-    return DMTet.from_density(field.density, low, high, resolution, threshold=threshold)
 
 
 class GeometryPhase:
@@ -53,8 +57,10 @@ class GeometryPhase:
         self.dmtet = dmtet
         self.module: nn.Module = dmtet
         self.optimizer = Adan(
-            dmtet.parameters(), lr=config.learning_rate, weight_decay=2e-8, max_grad_norm=5.0
-        )
+            dmtet.parameters(), lr=config.learning_rate, betas=config.adan.betas,
+            eps=config.adan.eps, weight_decay=config.adan.weight_decay,
+            max_grad_norm=config.adan.max_grad_norm,
+        )  # fmt: skip
         self._supervision = supervision
 
     def terms(self, step: int, generator: torch.Generator) -> dict[str, Tensor]:
@@ -63,16 +69,17 @@ class GeometryPhase:
         draw = torch.rand((), generator=generator, device=generator.device)
         close = float(draw) < self.config.close_share
         cameras = draw_views(
-            PHASE_2_CAMERAS if close else CameraRange(), self.config.views, generator
-        )
+            self.config.cameras if close else self.config.whole_cameras,
+            self.config.views, generator,
+        )  # fmt: skip
         normals, _ = render_normals(mesh, cameras, self.config.size)
         guidance = self.config.guidance
         terms = hybrid_terms(
             self._supervision, guidance, normals, cameras, step / self.steps, generator,
             planar=self.config.planar,
         )  # fmt: skip
-        terms["nc"] = normal_consistency_loss(mesh)
-        terms["ls"] = laplacian_loss(mesh)
+        terms["nc"] = normal_consistency_loss(mesh, self.config.nc_normals)
+        terms["ls"] = laplacian_loss(mesh, self.config.ls_form)
         if wants_reference(guidance, step):
             camera = self._supervision.condition.reference.camera
             seen, mask = render_normals(mesh, camera, self.config.size)

@@ -12,21 +12,8 @@ from torch.nn import functional
 
 from xbind.kernels import composite, march
 from xbind.mesh.mesh import Mesh
-from xbind.nerf.field import FieldConfig, HashField
-
-OUTSIDE = 0.06
-"""Distance from the surface at which those rays start, in scene units: about two pixels of a
-64-pixel view, the width over which Phase I's density rises."""
-RAY_STEP = 0.02
-"""Distance of two samples on them, in scene units."""
-POINTS = 16_384
-"""Surface points with a known colour."""
-BATCH = 4_096
-"""Of them, per step of the fit."""
-FIT_STEPS = 100
-"""Steps of the fit."""
-FIT_RATE = 0.02
-"""Adam's learning rate of the fit, at the start."""
+from xbind.nerf.field import HashField
+from xbind.scene_config import FieldConfig, TextureFitConfig
 
 
 def sample_surface(
@@ -44,7 +31,10 @@ def sample_surface(
 
 @torch.no_grad()
 def seen_colours(
-    field: HashField, points: Float[Tensor, "n 3"], normals: Float[Tensor, "n 3"]
+    field: HashField,
+    points: Float[Tensor, "n 3"],
+    normals: Float[Tensor, "n 3"],
+    config: TextureFitConfig,
 ) -> tuple[Float[Tensor, "n 3"], Float[Tensor, " n"]]:
     """What a ray against the normal sees of the field, and with which opacity.
 
@@ -53,18 +43,22 @@ def seen_colours(
     """
     middle = torch.full((len(points),), 0.5, device=points.device)
     samples = march(
-        points + OUTSIDE * normals, -normals, None,
-        radius=field.config.radius, step=RAY_STEP, jitter=middle,
+        points + config.outside * normals, -normals, None,
+        radius=field.config.radius, step=config.ray_step, jitter=middle,
     )  # fmt: skip
     density, colour = field(samples.positions)
     seen = composite(density, colour, samples)
-    met = seen.opacity > 0.01
-    mean = seen.colour / seen.opacity.clamp_min(0.01)[:, None]
+    met = seen.opacity > config.least_opacity
+    mean = seen.colour / seen.opacity.clamp_min(config.least_opacity)[:, None]
     return torch.where(met[:, None], mean, 0.5), seen.opacity
 
 
 def fit_texture_field(
-    config: FieldConfig, coarse: HashField, mesh: Mesh, generator: torch.Generator
+    config: FieldConfig,
+    fit: TextureFitConfig,
+    coarse: HashField,
+    mesh: Mesh,
+    generator: torch.Generator,
 ) -> HashField:
     """A new field whose colours on `mesh` are those that `coarse` shows there.
 
@@ -74,18 +68,21 @@ def fit_texture_field(
     Args:
         config: of the new field; its finest cells should not be smaller than a pixel of the views
             that will supervise it, or each cell keeps the noise of the few steps that saw it.
+        fit: how it is fitted.
         coarse: Phase I's field, which is not changed.
         mesh: the surface; not empty.
         generator: draws the field's first weights, the points and the batches.
     """
     field = HashField(config, generator=generator)
-    points, normals = sample_surface(mesh, POINTS, generator)
-    colours, opacity = seen_colours(coarse, points, normals)
-    optimizer = torch.optim.Adam(field.parameters(), FIT_RATE, betas=(0.9, 0.99))
-    for step in range(FIT_STEPS):
+    points, normals = sample_surface(mesh, fit.points, generator)
+    colours, opacity = seen_colours(coarse, points, normals, fit)
+    optimizer = torch.optim.Adam(
+        field.parameters(), fit.learning_rate, betas=fit.adam.betas, eps=fit.adam.eps
+    )
+    for step in range(fit.steps):
         for group in optimizer.param_groups:
-            group["lr"] = FIT_RATE * (1 - 0.9 * step / FIT_STEPS)
-        pick = torch.randint(POINTS, (BATCH,), generator=generator, device=generator.device)
+            group["lr"] = fit.learning_rate * (1 - (1 - fit.rate_end) * step / fit.steps)
+        pick = torch.randint(fit.points, (fit.batch,), generator=generator, device=generator.device)
         error = functional.mse_loss(field(points[pick])[1], colours[pick], reduction="none")
         optimizer.zero_grad(set_to_none=True)
         (opacity[pick, None] * error).mean().backward()

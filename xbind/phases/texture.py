@@ -36,7 +36,9 @@ class TexturePhase:
         self.mesh = mesh
         self.field = field
         self.module: nn.Module = field
-        self.optimizer = torch.optim.Adam(field.parameters(), config.learning_rate)
+        self.optimizer = torch.optim.Adam(
+            field.parameters(), config.learning_rate, betas=config.adam.betas, eps=config.adam.eps
+        )
         self._supervision = supervision
         self._table = edge_table(mesh.faces)
 

@@ -1,8 +1,9 @@
 """Train the mini bundle: `python -m xbind.mini.train PART --work FOLDER [--samples N] …`.
 
 From nothing, in this order: world, vae, bind, encode, audio, depth, clip, unclip, view, zero123,
-near_misses, judge, decoder, assemble. Each part resumes from its checkpoint in FOLDER. To go on
-from the shipped weights instead: world, unpack, encode, then any of the others, then assemble.
+zero123_narrow, near_misses, judge, decoder, assemble. Each part resumes from its checkpoint in
+FOLDER. To go on from the shipped weights instead: world, unpack, encode, then any of the others,
+then assemble.
 """
 
 import argparse
@@ -12,6 +13,7 @@ from pathlib import Path
 import torch
 
 from xbind.errors import XBindError
+from xbind.mini.train.assemble import components_3d
 from xbind.mini.train.parts import PARTS, TAKEN, Sitting
 
 
@@ -57,6 +59,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", choices=("cpu", "cuda"), help="where it computes; default: cpu")
     parser.add_argument("--workers", type=_positive, help="processes that render; default: 1")
     parser.add_argument("--bundle", type=Path, help="folder to assemble or unpack; default: mini")
+    parser.add_argument(
+        "--only",
+        choices=components_3d(),
+        help="assemble this 3D prior alone, into a bundle that is there",
+    )
     parser.add_argument("--threads", type=_positive, default=1, help="of the CPU, per process")
     return parser
 

@@ -2,14 +2,17 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
+from xbind.errors import XBindError
+from xbind.files import atomic_write
 from xbind.frozen import DIFFUSERS_WEIGHTS
 from xbind.mini.train.audio import DEPTH, FBANK
 from xbind.mini.train.bind import EMBED_DIM, bind_config, load_bind
@@ -26,9 +29,11 @@ from xbind.mini.train.lengths import BATCHES, CPU, samples_seen
 from xbind.mini.train.loop import averaged, save_atomic
 from xbind.mini.train.priors import EMBEDDING_NORM, Zero123Net, build_unet
 from xbind.mini.train.vae import load_vae
-from xbind.mini.world.categories import ADJECTIVES, CATEGORIES, COLOUR_NAMES
-from xbind.models.bundle import FORMAT, SHIPPED, digest
+from xbind.mini.world.categories import ADJECTIVES, CATEGORIES, COLOUR_NAMES, SEEN
+from xbind.models.bundle import DEFAULT_3D, FORMAT, SHIPPED, digest, load_manifest, verify
 
+CAMERA = "clip_camera_projection"
+"""Folder of a 3D prior's camera projection, as diffusers calls it."""
 PARTS = {
     "bind": "bind",
     "clip": "clip",
@@ -44,9 +49,15 @@ PARTS = {
     "zero123.vae": "unclip/vae",
     "zero123.scheduler": "unclip/scheduler",
     "zero123.image_encoder": "clip",
-    "zero123.camera_projection": "zero123/clip_camera_projection",
+    "zero123.camera_projection": f"zero123/{CAMERA}",
 }
 """Roles of the mini bundle's folders."""
+PRIORS_3D = {
+    "wide": {"component": "zero123", "categories": list(CATEGORIES)},
+    "narrow": {"component": "zero123_narrow", "categories": list(SEEN)},
+}
+"""The 3D priors of the mini bundle, as `priors_3d` of `bundle.json`; the trainer's parts and their
+checkpoints have the components' names."""
 SCHEDULER = {
     "_class_name": "DDIMScheduler",
     "num_train_timesteps": 1000,
@@ -73,7 +84,23 @@ def _write_weights(path: Path, state: Mapping[str, Tensor]) -> None:
     half = {
         k: (v.half() if v.is_floating_point() else v).contiguous().clone() for k, v in state.items()
     }
-    save_file(half, path)
+    atomic_write(path, save(half))  # `save_file` makes a file that only its owner can read
+
+
+def _write_net(folder: Path, net: AutoencoderKL | UNet2DConditionModel) -> None:
+    """A network as diffusers keeps it."""
+    _write_weights(folder / DIFFUSERS_WEIGHTS, net.state_dict())
+    _write_json(folder / "config.json", _plain_config(net))
+
+
+def write_zero123(checkpoint: Path, folder: Path) -> None:
+    """The averaged weights of a 3D prior: its UNet and its camera projection, in two folders."""
+    net = Zero123Net()
+    net.load_state_dict(averaged(checkpoint))
+    _write_net(folder / "unet", net.unet)
+    _write_weights(folder / CAMERA / "model.safetensors", net.projection.state_dict())
+    shape = {"in_features": net.projection.in_features, "out_features": net.projection.out_features}
+    _write_json(folder / CAMERA / "config.json", shape | {"told_pose": True})
 
 
 def _plain_config(net: AutoencoderKL | UNet2DConditionModel) -> dict[str, object]:
@@ -86,11 +113,7 @@ def assemble(work: Path, folder: Path = SHIPPED / "mini") -> None:
     """Gather the averaged weights of all parts in `work` into a bundle."""
     _assemble_encoders(work, folder)
     _assemble_priors(work, folder)
-    files = {
-        p.relative_to(folder).as_posix(): {"sha256": digest(p), "bytes": p.stat().st_size}
-        for p in sorted(folder.rglob("*"))
-        if p.is_file() and p.name != "bundle.json"
-    }
+    components = [c for c in components_3d() if (work / f"{c}.pt").exists()]
     _write_json(
         folder / "bundle.json",
         {
@@ -99,15 +122,82 @@ def assemble(work: Path, folder: Path = SHIPPED / "mini") -> None:
             "licence": {"all": "Apache-2.0"},
             "weights": "trained",
             "about": "Trained from scratch on the procedural world of xbind.mini.",
-            "parts": PARTS,
+            "parts": PARTS | _parts_3d(components),
+            "priors_3d": _table_3d(components),
             "image_size": {"unclip": 64, "zero123": 64},
             "training_samples": _samples_seen(work),
             "embedding_norm": dict.fromkeys(
                 ("text", "vision", "audio", "depth", "zero123"), EMBEDDING_NORM
             ),
-            "files": files,
+            "files": _records(folder),
         },
     )
+
+
+def assemble_only(work: Path, folder: Path, component: str) -> None:
+    """Put one 3D prior into a bundle that is there, and leave its other components as they are.
+
+    Args:
+        work: folder with the checkpoint `<component>.pt`, whose averaged weights are taken.
+        folder: of the bundle; its `bundle.json` is updated.
+        component: such as `zero123_narrow`.
+
+    Raises:
+        BundleError: there is no bundle in `folder`, or it is damaged.
+        XBindError: there is no such checkpoint.
+    """
+    manifest = load_manifest(folder)
+    raw, own = manifest.raw, f"{component}/"
+    others = {name: r for name, r in manifest.files.items() if not name.startswith(own)}
+    # an interrupted call may have left files of this component that fit no record
+    verify(replace(manifest, raw=raw | {"files": others}))
+    checkpoint = work / f"{component}.pt"
+    if not checkpoint.is_file():
+        raise XBindError(
+            f"There is no {checkpoint.name} in {work}.\n"
+            f"Train it first:  python -m xbind.mini.train {component} --work {work}"
+        )
+    state = torch.load(checkpoint, map_location=CPU, weights_only=True)
+    seen = {component: samples_seen(component, state)}
+    write_zero123(checkpoint, folder / component)
+    present = {p.component for p in manifest.priors_3d.values()} | {component}
+    ordered = [c for c in components_3d() if c in present]
+    changed = {
+        "parts": raw["parts"] | _parts_3d(ordered),
+        "priors_3d": _table_3d(ordered),
+        "training_samples": raw["training_samples"] | seen,
+        "files": dict(sorted((others | _records(folder, own)).items())),
+    }
+    text = json.dumps(raw | changed, indent=2) + "\n"
+    atomic_write(folder / "bundle.json", text.encode())
+
+
+def components_3d() -> tuple[str, ...]:
+    """Components of all 3D priors that the trainer knows, the default first."""
+    return tuple(str(entry["component"]) for entry in PRIORS_3D.values())
+
+
+def _table_3d(components: Sequence[str]) -> dict[str, object]:
+    return {name: entry for name, entry in PRIORS_3D.items() if entry["component"] in components}
+
+
+def _parts_3d(components: Sequence[str]) -> dict[str, str]:
+    """Roles of the 3D priors beside the default."""
+    folders = {"unet": "unet", "camera_projection": CAMERA}
+    return {
+        f"{component}.{role}": f"{component}/{name}"
+        for component in components
+        for role, name in folders.items()
+    }
+
+
+def _records(folder: Path, own: str = "") -> dict[str, Mapping[str, object]]:
+    """Path inside the bundle → hash and size, of every file below the folder `own`."""
+    return {
+        p.relative_to(folder).as_posix(): {"sha256": digest(p), "bytes": p.stat().st_size}
+        for p in sorted((folder / own).rglob("*"))
+        if p.is_file() and p.name != "bundle.json"
+    }
 
 
 def _samples_seen(work: Path) -> dict[str, int]:
@@ -131,19 +221,23 @@ def unpack(work: Path, folder: Path = SHIPPED / "mini") -> None:
     def read(path: str) -> dict[str, Tensor]:
         return {k: v.float() for k, v in load_file(folder / path).items()}
 
-    zero123 = {f"unet.{k}": v for k, v in read(f"zero123/unet/{DIFFUSERS_WEIGHTS}").items()}
-    camera = read("zero123/clip_camera_projection/model.safetensors")
-    zero123 |= {f"projection.{k}": v for k, v in camera.items()}
+    def prior_3d(component: str) -> dict[str, Tensor]:
+        unet = read(f"{component}/unet/{DIFFUSERS_WEIGHTS}")
+        camera = read(f"{component}/{CAMERA}/model.safetensors")
+        return {f"unet.{k}": v for k, v in unet.items()} | {
+            f"projection.{k}": v for k, v in camera.items()
+        }
+
     parts = {
         "bind": read("bind/model.safetensors"),
         "clip": read("clip/model.safetensors"),
         "judge": read("judge/model.safetensors"),
         "view": read("view/model.safetensors"),
         "unclip": read(f"unclip/unet/{DIFFUSERS_WEIGHTS}"),
-        "zero123": zero123,
         "vae_folded": read(f"unclip/vae/{DIFFUSERS_WEIGHTS}"),
         "normalizer": read(f"unclip/image_normalizer/{DIFFUSERS_WEIGHTS}"),
     }
+    parts |= {c: prior_3d(c) for c in components_3d() if (folder / c).is_dir()}
     for name, state in parts.items():
         samples = seen.get(name, 0)
         step = samples // BATCHES.get(name, 1)
@@ -194,21 +288,13 @@ def _word_groups() -> dict[str, list[str]]:
 
 
 def _assemble_priors(work: Path, folder: Path) -> None:
-    vae, unet, zero123 = load_vae(work), build_unet(4, 2 * EMBED_DIM), Zero123Net()
+    unet = build_unet(4, 2 * EMBED_DIM)
     unet.load_state_dict(averaged(work / "unclip.pt"))
-    zero123.load_state_dict(averaged(work / "zero123.pt"))
-    for path, net in (
-        ("unclip/vae", vae),
-        ("unclip/unet", unet),
-        ("zero123/unet", zero123.unet),
-    ):
-        _write_weights(folder / path / DIFFUSERS_WEIGHTS, net.state_dict())
-        _write_json(folder / path / "config.json", _plain_config(net))
-    projection = zero123.projection
-    camera = folder / "zero123/clip_camera_projection"
-    _write_weights(camera / "model.safetensors", projection.state_dict())
-    shape = {"in_features": projection.in_features, "out_features": projection.out_features}
-    _write_json(camera / "config.json", shape | {"told_pose": True})
+    _write_net(folder / "unclip/vae", load_vae(work))
+    _write_net(folder / "unclip/unet", unet)
+    for component in components_3d():
+        if component == DEFAULT_3D or (work / f"{component}.pt").exists():
+            write_zero123(work / f"{component}.pt", folder / component)
     _write_weights(
         folder / "unclip/image_normalizer" / DIFFUSERS_WEIGHTS, averaged(work / "normalizer.pt")
     )

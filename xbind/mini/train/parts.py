@@ -9,10 +9,11 @@ from pathlib import Path
 import torch
 
 from xbind.mini.train import audio, bind, clip, convnet, latents, priors, vae
-from xbind.mini.train.assemble import assemble, unpack
+from xbind.mini.train.assemble import assemble, assemble_only, unpack
 from xbind.mini.train.captions import build_bank
 from xbind.mini.train.data import load_near_misses, load_world
 from xbind.mini.train.lengths import CPU, LENGTHS, LoopConfig
+from xbind.mini.world.categories import SEEN
 from xbind.mini.world.dataset import HELD_OUT_SEED, SplitConfig, write_split
 from xbind.models.bundle import SHIPPED
 
@@ -37,6 +38,8 @@ class Sitting:
     """Processes that render."""
     bundle: Path = SHIPPED / "mini"
     """Bundle that is assembled or unpacked."""
+    only: str | None = None
+    """The component that is assembled alone, into a bundle that is there."""
 
     def config(self, name: str) -> LoopConfig:
         """The training of the part `name`, as asked for."""
@@ -128,6 +131,11 @@ def _zero123(given: Sitting) -> None:
     priors.train_zero123(load_world(given.work), given.work, given.config("zero123"))
 
 
+def _zero123_narrow(given: Sitting) -> None:
+    config, name = given.config("zero123_narrow"), "zero123_narrow"
+    priors.train_zero123(load_world(given.work), given.work, config, name=name, categories=SEEN)
+
+
 def _judge(given: Sitting) -> None:
     world, wrong = load_world(given.work), load_near_misses(given.work)
     convnet.train_judge(world, wrong, given.work, given.config("judge"))
@@ -137,6 +145,13 @@ def _view(given: Sitting) -> None:
     world = load_world(given.work)
     convnet.train_view(world, given.work, given.config("view"))
     convnet.encode_poses(world, given.work)
+
+
+def _assemble(given: Sitting) -> None:
+    if given.only is None:
+        assemble(given.work, given.bundle)
+    else:
+        assemble_only(given.work, given.bundle, given.only)
 
 
 PARTS: dict[str, Part] = {
@@ -151,18 +166,22 @@ PARTS: dict[str, Part] = {
     "unclip": _unclip,
     "view": _view,
     "zero123": _zero123,
+    "zero123_narrow": _zero123_narrow,
     "near_misses": _near_misses,
     "judge": _judge,
     "decoder": _decoder,
-    "assemble": lambda given: assemble(given.work, given.bundle),
+    "assemble": _assemble,
     "unpack": lambda given: unpack(given.work, given.bundle),
 }
 """Name → what it does; the order is that of their needs."""
 
 TRAINED = frozenset(
-    ("vae", "bind", "audio", "depth", "clip", "unclip", "view", "zero123", "judge", "decoder")
-)
-ON_GPU = frozenset(("encode", "unclip", "zero123"))
+    (
+        "vae", "bind", "audio", "depth", "clip", "unclip", "view", "zero123", "zero123_narrow",
+        "judge", "decoder",
+    )
+)  # fmt: skip
+ON_GPU = frozenset(("encode", "unclip", "zero123", "zero123_narrow"))
 TAKEN = {
     "samples": TRAINED | {"world", "near_misses"},
     "batch": TRAINED,
@@ -171,5 +190,6 @@ TAKEN = {
     "device": ON_GPU,
     "workers": frozenset(("world", "near_misses")),
     "bundle": frozenset(("assemble", "unpack")),
+    "only": frozenset(("assemble",)),
 }
 """Option → the parts that take it."""

@@ -1,7 +1,7 @@
 """The two diffusion priors: unCLIP (2D) and Zero-1-to-3 (3D), both v-prediction UNets."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -16,9 +16,18 @@ from xbind.guidance.unclip import unclip_condition
 from xbind.mini.train.bind import EMBED_DIM
 from xbind.mini.train.captions import build_bank, caption_table
 from xbind.mini.train.data import World
-from xbind.mini.train.latents import Latents, TargetDraw, draw_targets, load_array, load_latents
+from xbind.mini.train.latents import (
+    Latents,
+    TargetDraw,
+    draw_targets,
+    load_array,
+    load_latents,
+    objects_of,
+    only_objects,
+)
 from xbind.mini.train.lengths import LoopConfig
 from xbind.mini.train.loop import averaged, save_atomic, train
+from xbind.mini.world.categories import CATEGORIES
 
 EMBEDDING_NORM = math.sqrt(EMBED_DIM)
 """Length at which unit embeddings condition both priors: unit variance per element."""
@@ -205,15 +214,34 @@ def far_views(pose: Float[Tensor, "o v 4"]) -> tuple[Int[Tensor, "o v"], Int[Ten
     return far.long().argsort(stable=True, dim=1, descending=True), far.sum(1)
 
 
-def train_zero123(world: World, work: Path, config: LoopConfig) -> None:
-    """The 3D prior, to `work/zero123.pt`; a new one starts from the 2D prior's weights.
+def train_zero123(
+    world: World,
+    work: Path,
+    config: LoopConfig,
+    *,
+    name: str = "zero123",
+    categories: Sequence[str] = CATEGORIES,
+) -> None:
+    """A 3D prior, to `work/<name>.pt`; a new one starts from the 2D prior's weights.
 
     Zero-1-to-3 was itself tuned from a 2D prior. The reference is always a far colour view.
+
+    Args:
+        world: the rendered objects.
+        work: folder of the encoded world and of the checkpoints.
+        config: how long and how fast.
+        name: names the checkpoint and the log.
+        categories: of the objects that it is trained on; others are left out.
+
+    Raises:
+        XBindError: the encoded world is missing, or has no object of a category.
     """
     device = config.device
     data = load_latents(world, work, device)
-    clip = load_array(work / "clip_embeddings.npy", device)
-    seen = load_array(work / "seen_poses.npy", device)
+    objects = objects_of(data, categories)
+    data = only_objects(data, objects)
+    clip = load_array(work / "clip_embeddings.npy", device)[objects]
+    seen = load_array(work / "seen_poses.npy", device)[objects]
     torch.manual_seed(config.seed)  # initial weights
     net = Zero123Net()
     start_from_unclip(net, averaged(work / "unclip.pt"))
@@ -247,7 +275,7 @@ def train_zero123(world: World, work: Path, config: LoopConfig) -> None:
             out = net.unet(both, t, token[:, None], class_labels=token).sample
         return _named((out - v).square().mean((1, 2, 3)), drawn)
 
-    train("zero123", net, losses, config, work)
+    train(name, net, losses, config, work)
 
 
 def blurred_pose(seen: Float[Tensor, "b 3"], generator: torch.Generator) -> Float[Tensor, "b 3"]:

@@ -33,6 +33,12 @@ _MAKERS: dict[str, Callable[[Draw, Paint], list[Part]]] = {
 
 CATEGORIES: tuple[str, ...] = tuple(_MAKERS)
 """Names of the categories; a label is an index into this tuple."""
+SEEN: tuple[str, ...] = (
+    "mug", "chair", "table", "house", "tree", "snowman", "rocket", "car", "lamp", "duck",
+)  # fmt: skip
+"""Categories that the narrow 3D prior is trained on."""
+UNSEEN: tuple[str, ...] = tuple(name for name in CATEGORIES if name not in SEEN)
+"""Categories that the narrow 3D prior never sees; all other networks know them."""
 COLOUR_NAMES: tuple[str, ...] = tuple(COLOURS)
 """Names of the main colours; a label is an index into this tuple."""
 ADJECTIVES: tuple[str, ...] = ("", "tall", "short")

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from xbind.cameras import Cameras
+from xbind.jit import cached_njit
 from xbind.mini.world.world_mesh import WorldMesh
 
 Array = NDArray[Any]
@@ -57,7 +57,7 @@ def render(mesh: WorldMesh, cameras: Cameras, size: int = 64, supersample: int =
     return WorldViews(rgba, normals, depth)
 
 
-@njit(cache=True)
+@cached_njit()
 def _edges(local: Array, faces: Array) -> Array:
     """Per face [f, 10]: three vectors e_k and the determinant.
 
@@ -83,7 +83,7 @@ def _edges(local: Array, faces: Array) -> Array:
     return out
 
 
-@njit(cache=True)
+@cached_njit()
 def _bounds(local: Array, face: Array, tan_half: float, side: int, axis: int) -> tuple[int, int]:
     """First and last sample (inclusive) that a face can cover along one image axis."""
     low, high = 1e30, -1e30
@@ -100,7 +100,7 @@ def _bounds(local: Array, face: Array, tan_half: float, side: int, axis: int) ->
     return max(first, 0), min(last, side - 1)
 
 
-@njit(cache=True)
+@cached_njit()
 def _rasterise(
     local: Array, faces: Array, edges: Array, tan_half: float, ids: Array, inverse_depth: Array
 ) -> None:
@@ -131,7 +131,7 @@ def _rasterise(
                         ids[row, column] = i
 
 
-@njit(cache=True)
+@cached_njit()
 def _resolve(
     ids: Array,
     inverse_depth: Array,
@@ -193,7 +193,7 @@ def _resolve(
                 )
 
 
-@njit(cache=True)
+@cached_njit()
 def _face_camera(normal: Array, direction: Array) -> None:
     """Normalise; project out what points away from the camera."""
     # Spelled out: whole-array arithmetic would allocate for every sample.
@@ -204,7 +204,7 @@ def _face_camera(normal: Array, direction: Array) -> None:
     normal[0], normal[1], normal[2] = x * scale, y * scale, z * scale
 
 
-@njit(cache=True)
+@cached_njit()
 def _store(total: Array, samples: int, rgba: Array, normals: Array) -> None:
     """Write the averages of one pixel as bytes."""
     scale = 255.0 / samples
@@ -214,7 +214,7 @@ def _store(total: Array, samples: int, rgba: Array, normals: Array) -> None:
     rgba[3] = np.uint8(total[6] * scale + 0.5)
 
 
-@njit(cache=True)
+@cached_njit()
 def _depth(
     ids: Array,
     inverse_depth: Array,

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from xbind.jit import cached_njit
 from xbind.mini.world.shapes import Faces, Part, Points
 
 CREASE_DEG = 48.0
@@ -74,7 +74,7 @@ def lit(albedo: Points, normals: Points) -> Points:
     return shaded
 
 
-@njit(cache=True)
+@cached_njit()
 def _corner_normals(vertices: Points, faces: Faces, crease: float) -> Points:
     """Area-weighted normal of each face corner [3f, 3] over the neighbours within the crease."""
     count = len(faces)
