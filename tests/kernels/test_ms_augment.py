@@ -13,6 +13,7 @@ from xbind.guidance.augment import draw_augmentations, draw_warps
 from xbind.kernels import ms_augment
 from xbind.kernels.errors import KernelError
 from xbind.kernels.reference_augment import taps_per_pixel
+from xbind.method_config import AugmentConfig
 
 PLAIN = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 SCALED = {"mean": (0.48, 0.46, 0.41), "std": (0.27, 0.26, 0.28)}
@@ -129,7 +130,7 @@ def test_numba_agrees_where_warps_shrink(rng):
     """G, L and Z of odd sizes, forward and gradient; up to eight look-ups along an axis."""
     coarse = torch.rand(2, 3, 6, 6, generator=rng)
     image = torch.nn.functional.interpolate(coarse, (53, 90), mode="bilinear").requires_grad_()
-    drawn = draw_augmentations(2, 3, rng)
+    drawn = draw_augmentations(2, 3, AugmentConfig(), rng)
     feeds = drawn.homography, drawn.window
     taps = taps_per_pixel(*feeds, (53, 90), 17)
     assert taps.max() > 5
@@ -214,7 +215,7 @@ def area_means(view, homography, window, size, parts=24):
 @pytest.mark.parametrize(("shape", "size"), [((64, 64), 28), ((51, 70), 23), ((33, 33), 32)])
 def test_warps_that_shrink_are_means_over_areas(impl, shape, size, rng):
     """Of noise, the hardest content; one look-up per pixel is off by .9 and .25."""
-    drawn = draw_warps(1, 6, crop_scale=1.0, probability=1.0, generator=rng)
+    drawn = draw_warps(1, 6, crop_scale=1.0, probability=1.0, distortion=0.5, generator=rng)
     image = torch.rand(1, 3, *shape, generator=rng)
     got = ms_augment(image, drawn.homography, drawn.window, size, **PLAIN, impl=impl)
     for k in range(6):
@@ -272,7 +273,9 @@ def test_every_pixel_of_the_view_has_its_share_of_the_gradient(impl):
 def test_no_drawn_warp_needs_more_look_ups_than_there_are(rng):
     """At 512 → 224: the scale is greatest at a corner of the crop, and the most is enough."""
     for crop_scale in (1.0, 0.1):
-        drawn = draw_warps(1, 300, crop_scale=crop_scale, probability=1.0, generator=rng)
+        drawn = draw_warps(
+            1, 300, crop_scale=crop_scale, probability=1.0, distortion=0.5, generator=rng
+        )
         taps = taps_per_pixel(drawn.homography, drawn.window, (512, 512), 224)[0]
         corners = torch.cartesian_prod(*[torch.linspace(0, 1, 33, dtype=torch.float64)] * 2)
         low, high = drawn.window[0, :, None, :2].double(), drawn.window[0, :, None, 2:].double()

@@ -6,6 +6,7 @@ import torch
 from xbind.guidance.augment import draw_augmentations
 from xbind.kernels import ms_augment
 from xbind.kernels.reference_augment import taps_per_pixel
+from xbind.method_config import AugmentConfig
 
 SCALED = {"mean": (0.48, 0.46, 0.41), "std": (0.27, 0.26, 0.28)}
 
@@ -47,7 +48,7 @@ def test_agrees_with_the_definition(b, n, shape, size, device, rng):
 def test_warps_that_shrink_agree_with_the_definition(device, rng):
     """Up to eight look-ups along an axis; odd sizes, and G, L and Z of each view."""
     image = smooth(rng, 2, (41, 70))
-    drawn = draw_augmentations(2, 2, rng)
+    drawn = draw_augmentations(2, 2, AugmentConfig(), rng)
     taps = taps_per_pixel(drawn.homography, drawn.window, (41, 70), 13)
     assert taps.unique().numel() > 4
     bar = torch.randn(10, 3, 13, 13, generator=rng)
