@@ -11,23 +11,28 @@ import pytest
 from xbind.bench.config import BenchConfig
 from xbind.cli.build_engines import BuildConfig
 from xbind.cli.main import COMMANDS
-from xbind.config import MODALITIES, PromptConfig
+from xbind.config import MODALITIES, FilesConfig, PromptConfig
 
 ROOT = Path(__file__).parent.parent
 PROGRAMS = {f"xbind {name}": config for name, config in COMMANDS.items()} | {
     "xbind-bench": BenchConfig, "xbind-build-engines": BuildConfig
 }  # fmt: skip
-OTHERS = {"--help", "--version", "--no-build-isolation"}
-"""Options that are no field of a configuration; the last one is pip's."""
+OTHERS = {"--help", "--version", "--no-build-isolation", "--upgrade"}
+"""Options that are no field of a configuration; the last two are pip's."""
 NOT_OFFERED = {("xbind/cli/main.py", "--prompt")}
 """Options that a message names to say that they do not exist."""
+
+
+NESTED = (PromptConfig, FilesConfig)
+"""Configurations whose fields are options of the command that holds them."""
 
 
 def options_of(config):
     """The options of a command, as tyro derives them."""
     for field in dataclasses.fields(config):
-        if PromptConfig in (field.type, *get_args(field.type)):
-            yield from options_of(PromptConfig)
+        nested = [c for c in NESTED if c in (field.type, *get_args(field.type))]
+        if nested:
+            yield from options_of(nested[0])
         elif "_PositionalMarker" not in repr(field.type):
             yield f"--{field.name.replace('_', '-')}"
 

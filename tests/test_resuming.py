@@ -9,6 +9,7 @@ import pytest
 from xbind.cli.main import parse
 from xbind.config import GenerateConfig, PromptConfig, parts_named
 from xbind.methods import method_named
+from xbind.models.bundle import load_manifest
 from xbind.pipeline import _run_config
 from xbind.resuming import read_started, started_config
 from xbind.run_checks import RunError
@@ -27,7 +28,7 @@ STARTED = GenerateConfig(
 def start(config, out, **changes):
     """Write what `generate` writes when it starts."""
     method = method_named(config.preset, parts_named(config.without), config.phase2_loss)
-    held = _run_config(config, method, "digest")
+    held = _run_config(config, method, load_manifest(config.bundle))
     held |= {"device": "cpu", "engine": "onnxruntime"}
     out.mkdir(exist_ok=True)
     (out / "config.json").write_text(json.dumps(held | changes))

@@ -58,7 +58,7 @@ def test_doctor_is_content_with_a_whole_bundle(bundle, capsys, monkeypatch):
         "CUDA",
         "engine",
         "engines",
-        "kernel cache",
+        "cache",
         "disk",
         "bundle",
     ):

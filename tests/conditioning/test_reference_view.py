@@ -166,9 +166,9 @@ def test_no_usable_sample_is_an_error_that_says_what_to_do(monkeypatch):
 
 
 def given(elevation, azimuth):
-    image = SquareImage(IMAGES[2], sampled_mask(IMAGES[2]))
+    image = SquareImage(IMAGES[2], sampled_mask(IMAGES[2], CONFIG))
     c_m = torch.tensor([1.0, 0.0])
-    return EncodedPrompt(c_m, c_m, image, (), None, elevation, azimuth)
+    return EncodedPrompt(c_m, c_m, image, (), elevation_deg=elevation, azimuth_deg=azimuth)
 
 
 @pytest.mark.parametrize(
