@@ -28,24 +28,24 @@ from torch import Tensor, nn
 
 from xbind.bench.contestants import compiled_copy
 from xbind.bench.timing import describe_commit, device_name
-from xbind.building import build
-from xbind.config import Precision
+from xbind.config.options import Precision
+from xbind.config.presets import default
 from xbind.engine.backend import Backend
+from xbind.engine.backends import BackendName, open_backend, version_of
 from xbind.engine.errors import BackendUnavailable, ParityError
-from xbind.engine.open import BackendName, open_backend, version_of
 from xbind.engine.store import EngineStore
 from xbind.export.parity import compare
-from xbind.frozen import Bundle, load_bundle
-from xbind.graph_feeds import trial_feeds
-from xbind.graphs import (
+from xbind.networks.build import build
+from xbind.networks.frozen import Bundle, load_bundle
+from xbind.networks.graphs import (
     GraphRequest,
     all_requests,
     make_module,
     output_names,
     requests_of_run,
 )
-from xbind.models.bundle import load_manifest
-from xbind.presets import default
+from xbind.networks.manifest import load_manifest
+from xbind.networks.sample_inputs import trial_feeds
 
 ENGINES = ("onnxruntime", "openvino")
 PRECISIONS = ("float32", "bfloat16")

@@ -34,7 +34,7 @@ from xbind.bench.timing import (
     quantiles_ms,
     write_rows,
 )
-from xbind.kernels.choice import Impl
+from xbind.kernels.common.choice import Impl
 
 MODES = ("forward", "forward+backward")
 

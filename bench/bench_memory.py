@@ -22,25 +22,25 @@ import onnxruntime
 import torch
 from torch import Tensor
 
-from xbind.building import export
-from xbind.cameras import orbit
-from xbind.conditioning.reference_view import ReferenceView
+from xbind.algorithm.iteration import Phase, advance
+from xbind.algorithm.phase1_nerf import CoarsePhase
+from xbind.algorithm.phase2_geometry import GeometryPhase, convert
+from xbind.algorithm.phase3_texture import TexturePhase
+from xbind.algorithm.reference_view import ReferenceView
+from xbind.algorithm.supervision import Supervision
+from xbind.config.presets import CoarseConfig, GeometryConfig, MethodConfig, TextureConfig
 from xbind.export.footprint import footprint
 from xbind.export.onnx_graph import MODEL, Graph, save
-from xbind.frozen import load_bundle
-from xbind.graph_feeds import trial_feeds
-from xbind.graphs import GraphRequest, make_module
-from xbind.models.bundle import load_manifest
-from xbind.models.sd21 import reduced, sd21
-from xbind.nerf.field import HashField
-from xbind.phases.coarse import CoarsePhase
-from xbind.phases.geometry import GeometryPhase, convert
-from xbind.phases.loop import Phase, advance
-from xbind.phases.texture import TexturePhase
-from xbind.presets import CoarseConfig, GeometryConfig, MethodConfig, TextureConfig
-from xbind.random_bundle import make_random_bundle
-from xbind.scene_memory import scene_bytes
-from xbind.supervision import Supervision
+from xbind.importing.architectures import reduced, sd21
+from xbind.importing.random_weights import make_random_bundle
+from xbind.memory.scene import scene_bytes
+from xbind.networks.build import export
+from xbind.networks.frozen import load_bundle
+from xbind.networks.graphs import GraphRequest, make_module
+from xbind.networks.manifest import load_manifest
+from xbind.networks.sample_inputs import trial_feeds
+from xbind.scene.cameras import orbit
+from xbind.scene.nerf.field import HashField
 
 MIB = 2**20
 CASES = [

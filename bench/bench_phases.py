@@ -23,14 +23,14 @@ from xbind.bench.contestants import (
 from xbind.bench.lockstep import Lockstep, Sampled
 from xbind.bench.rows import PhaseRow, rows_of
 from xbind.bench.timing import Clock, device_name, measure_machine
-from xbind.compiled import Compiled
-from xbind.config import GenerateConfig, Precision, PromptConfig
+from xbind.config.options import GenerateConfig, Precision, PromptConfig
+from xbind.config.presets import MethodConfig, preset_named
 from xbind.engine.store import EngineStore, engines_folder
-from xbind.frozen import Bundle, load_bundle
-from xbind.graphs import eager_steps, requests_of_run
-from xbind.models.bundle import load_manifest
-from xbind.presets import MethodConfig, preset_named
-from xbind.progress import StepRecord
+from xbind.networks.frozen import Bundle, load_bundle
+from xbind.networks.graphs import eager_steps, requests_of_run
+from xbind.networks.manifest import load_manifest
+from xbind.networks.runtime import Compiled
+from xbind.run.progress import StepRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,16 +22,16 @@ from torch import Tensor, nn
 from xbind.bench.counted import StepWork, bundle_of, counted_bundle
 from xbind.bench.gpus import GPUS, gpu_named
 from xbind.bench.projection import Assumptions, step_seconds
+from xbind.bench.real_builds import draw_like
 from xbind.bench.timing import describe_versions, device_name, quantiles_ms
+from xbind.config.presets import preset_named
 from xbind.engine.cuda_graph import GraphedStep, Recorder
-from xbind.frozen import Bundle
-from xbind.graphs import STEPS, GraphRequest, make_module, requests_of_run
-from xbind.models.bundle import BundleManifest
-from xbind.models.sd21 import Architecture, sd21
-from xbind.precision import in_precision
-from xbind.presets import preset_named
-from xbind.random_bundle import networks
-from xbind.trial_build import draw_like
+from xbind.importing.architectures import Architecture, sd21
+from xbind.importing.random_weights import networks
+from xbind.networks.frozen import Bundle
+from xbind.networks.graphs import STEPS, GraphRequest, make_module, requests_of_run
+from xbind.networks.manifest import BundleManifest
+from xbind.networks.precision import in_precision
 
 CUDA = torch.device("cuda")
 LAYOUTS = {"channels first": torch.contiguous_format, "channels last": torch.channels_last}

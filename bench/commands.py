@@ -26,12 +26,12 @@ from xbind.bench.show import (
     whole_cells,
 )
 from xbind.bench.whole import run_whole
-from xbind.devices import choose_device
-from xbind.frozen import load_bundle
-from xbind.models.bundle import load_manifest
-from xbind.models.sd21 import sd21, taesd
-from xbind.presets import preset_named
-from xbind.progress import format_bytes
+from xbind.config.presets import preset_named
+from xbind.importing.architectures import sd21, taesd
+from xbind.networks.frozen import load_bundle
+from xbind.networks.manifest import load_manifest
+from xbind.run.progress import format_bytes
+from xbind.system.device import choose_device
 
 WIDTH = 200
 """Of the tables, in characters; a narrow terminal wraps them rather than lose columns."""

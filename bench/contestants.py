@@ -13,24 +13,24 @@ import torch
 from torch import Tensor, nn
 
 from xbind.bench.instrument import PartClock, operators_plain
-from xbind.compiled import Part, compile_run
-from xbind.config import Precision
-from xbind.engine.cuda_graph import Recorder
-from xbind.engine.errors import BackendUnavailable
-from xbind.engine.open import (
+from xbind.config.options import Precision
+from xbind.config.savings import Savings
+from xbind.engine.backends import (
     GPU_BACKENDS,
     BackendName,
     check_precision,
     target_of,
     version_of,
 )
+from xbind.engine.cuda_graph import Recorder
+from xbind.engine.errors import BackendUnavailable
 from xbind.engine.store import EngineStore
 from xbind.errors import XBindError
-from xbind.frozen import Bundle
-from xbind.graphs import GraphRequest, eager_steps, make_module
-from xbind.guidance.step import GuidanceStep
-from xbind.precision import in_precision
-from xbind.savings import Savings
+from xbind.losses.step import GuidanceStep
+from xbind.networks.frozen import Bundle
+from xbind.networks.graphs import GraphRequest, eager_steps, make_module
+from xbind.networks.precision import in_precision
+from xbind.networks.runtime import Part, compile_run
 
 CPU = torch.device("cpu")
 PLAIN = "plain"

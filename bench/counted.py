@@ -15,14 +15,14 @@ from torch.nn import init
 from xbind.bench.ops import Op, OpCounter, parameters_used
 from xbind.conditioning.audio import FbankConfig
 from xbind.conditioning.depth import DepthConfig
-from xbind.frozen import AlignedEncoder, Bundle, Unclip, Zero123
-from xbind.graph_feeds import Feeds, trial_feeds
-from xbind.graphs import GraphRequest, make_module
-from xbind.guidance.noise import NoiseSchedule, alphas_cumprod, scaled_linear_betas
-from xbind.models.bundle import BundleManifest
-from xbind.models.sd21 import Architecture
+from xbind.diffusion.schedule import NoiseSchedule, alphas_cumprod, scaled_linear_betas
+from xbind.importing.architectures import Architecture
+from xbind.importing.random_weights import networks, write_shapes
 from xbind.models.tokenizer import WordTokenizer
-from xbind.random_bundle import networks, write_shapes
+from xbind.networks.frozen import AlignedEncoder, Bundle, Unclip, Zero123
+from xbind.networks.graphs import GraphRequest, make_module
+from xbind.networks.manifest import BundleManifest
+from xbind.networks.sample_inputs import Feeds, trial_feeds
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def counted_bundle(architecture: Architecture) -> Iterator[CountedBundle]:
     """A bundle of these shapes, whose graphs can be counted; nothing is allocated.
 
     Args:
-        architecture: the shapes, such as `xbind.models.sd21.sd21()`.
+        architecture: the shapes, such as `xbind.importing.architectures.sd21()`.
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory()))

@@ -13,6 +13,12 @@ from statistics import median
 import torch
 from torch import Tensor
 
+from xbind.algorithm.iteration import Phase, advance
+from xbind.algorithm.phase1_nerf import CoarsePhase
+from xbind.algorithm.phase2_geometry import GeometryPhase
+from xbind.algorithm.phase3_texture import TexturePhase
+from xbind.algorithm.reference_view import ReferenceView
+from xbind.algorithm.supervision import Condition, StereoCondition, Supervision
 from xbind.bench.contestants import Steps
 from xbind.bench.memory import peak_bytes_of
 from xbind.bench.timing import (
@@ -22,20 +28,14 @@ from xbind.bench.timing import (
     device_name,
     elapsed_ms,
 )
-from xbind.cameras import orbit
-from xbind.conditioning.reference_view import ReferenceView
-from xbind.frozen import Bundle
-from xbind.graphs import eager_steps
-from xbind.guidance.step import GuidanceStep
-from xbind.mesh.dmtet import DMTet
-from xbind.nerf.field import HashField
-from xbind.phases.coarse import CoarsePhase
-from xbind.phases.geometry import GeometryPhase
-from xbind.phases.loop import Phase, advance
-from xbind.phases.texture import TexturePhase
-from xbind.presets import CoarseConfig, GeometryConfig, TextureConfig
-from xbind.scene_config import level_resolutions
-from xbind.supervision import Condition, StereoCondition, Supervision
+from xbind.config.presets import CoarseConfig, GeometryConfig, TextureConfig
+from xbind.config.scene import level_resolutions
+from xbind.losses.step import GuidanceStep
+from xbind.networks.frozen import Bundle
+from xbind.networks.graphs import eager_steps
+from xbind.scene.cameras import orbit
+from xbind.scene.mesh.dmtet import DMTet
+from xbind.scene.nerf.field import HashField
 
 CPU = torch.device("cpu")
 LINEAR = 1.15

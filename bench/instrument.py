@@ -16,13 +16,16 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from xbind import kernels, supervision
-from xbind.kernels import reference_surface
-from xbind.mesh import marching
-from xbind.mesh.dmtet import DMTet
-from xbind.nerf.occupancy import OccupancyGrid
-from xbind.phases import coarse, geometry, texture
-from xbind.phases.loop import Phase
+from xbind import kernels
+from xbind.algorithm import phase1_nerf as coarse
+from xbind.algorithm import phase2_geometry as geometry
+from xbind.algorithm import phase3_texture as texture
+from xbind.algorithm import supervision
+from xbind.algorithm.iteration import Phase
+from xbind.kernels.surface import reference as reference_surface
+from xbind.scene.mesh import marching
+from xbind.scene.mesh.dmtet import DMTet
+from xbind.scene.nerf.occupancy import OccupancyGrid
 
 Now = Callable[[], float]
 

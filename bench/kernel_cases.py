@@ -18,7 +18,7 @@ from xbind.bench.operator_work import (
     rasterize_work,
 )
 from xbind.bench.timing import Work
-from xbind.guidance.augment import draw_warps
+from xbind.config.method import AugmentConfig
 from xbind.kernels import (
     RaySamples,
     antialias,
@@ -30,8 +30,8 @@ from xbind.kernels import (
     ms_augment,
     rasterize,
 )
-from xbind.kernels.choice import Impl
-from xbind.method_config import AugmentConfig
+from xbind.kernels.common.choice import Impl
+from xbind.losses.augment import draw_warps
 from xbind.models.preprocess import CLIP_MEAN, CLIP_STD
 
 LEVELS, FEATURES, ENTRIES = 8, 2, 2**15

@@ -19,7 +19,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from xbind.kernels.gpu_cubins import (
+from xbind.bench.gpu_cubins import (
     ARCHITECTURES,
     Resources,
     Variant,

@@ -16,12 +16,12 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from xbind.algorithm.iteration import Phase, advance, restore_phase, save_phase
 from xbind.bench.contestants import Contestant, Steps, Switch
 from xbind.bench.instrument import PartClock, now_on, parts_timed
 from xbind.bench.memory import peak_bytes_of
 from xbind.bench.timing import Clock
 from xbind.bench.work import IterationWork, count_iteration
-from xbind.phases.loop import Phase, advance, restore_phase, save_phase
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from xbind.bench.timing import Work
-from xbind.kernels.reference_augment import taps_per_pixel
+from xbind.kernels.augment.reference import taps_per_pixel
 
 ONE_PASS = ("march",)
 """Operators whose work has no backward half."""

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from xbind.bench.counted import CountedBundle
 from xbind.bench.gpus import Gpu
 from xbind.bench.projection import Assumptions, Projection, project
-from xbind.presets import GuidanceConfig, MethodConfig
+from xbind.config.presets import GuidanceConfig, MethodConfig
 
 GOAL_SECONDS = 180
 """What an object of `fast` shall take on an RTX 4090."""

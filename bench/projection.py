@@ -23,15 +23,15 @@ from xbind.bench.operator_work import (
     rasterize_work,
 )
 from xbind.bench.timing import Work
-from xbind.graphs import PARTS, graphs_of_part, requests_of_phase
-from xbind.presets import (
+from xbind.config.presets import (
     CoarseConfig,
     FieldConfig,
     GeometryConfig,
     MethodConfig,
     TextureConfig,
 )
-from xbind.scene_memory import field_parameters
+from xbind.memory.scene import field_parameters
+from xbind.networks.graphs import PARTS, graphs_of_part, requests_of_phase
 
 HALF_BYTES = 0.5
 """float16 for the float32 that was counted."""

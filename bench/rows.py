@@ -10,7 +10,7 @@ from xbind.bench.contestants import EAGER, PLAIN
 from xbind.bench.lockstep import Sampled, Turn
 from xbind.bench.timing import Clock, Machine, describe_commit, describe_versions, device_name
 from xbind.bench.work import roofline_shares
-from xbind.config import Precision
+from xbind.config.options import Precision
 
 TOLERANCE = {"float32": (0.999, 0.03), "float16": (0.99, 0.15), "bfloat16": (0.97, 0.3)}
 """Precision → least cosine and largest relative error of the parameters' gradient against the

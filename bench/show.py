@@ -9,7 +9,7 @@ from xbind.bench.instrument import HALF, OPTIMISER, OTHER
 from xbind.bench.project_rows import GOAL_BYTES, GOAL_SECONDS, ProjectionRow
 from xbind.bench.rows import PhaseRow
 from xbind.bench.whole import WholeRow
-from xbind.progress import format_bytes, format_seconds
+from xbind.run.progress import format_bytes, format_seconds
 
 Cells = list[list[str]]
 

@@ -30,12 +30,12 @@ from xbind.bench.bench_phases import (
 )
 from xbind.bench.contestants import BenchError
 from xbind.bench.timing import describe_commit, describe_versions, device_name
-from xbind.compiled import Compiled
-from xbind.frozen import load_bundle
-from xbind.models.bundle import load_manifest
-from xbind.outputs import write_outputs as write_files
-from xbind.presets import preset_named
-from xbind.progress import peak_memory_bytes
+from xbind.config.presets import preset_named
+from xbind.networks.frozen import load_bundle
+from xbind.networks.manifest import load_manifest
+from xbind.networks.runtime import Compiled
+from xbind.run.outputs import write_outputs as write_files
+from xbind.run.progress import peak_memory_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from xbind.algorithm.iteration import Phase, advance
 from xbind.bench.contestants import Contestant, Steps, Switch
 from xbind.bench.instrument import HALF, OPTIMISER, operators_replaced
 from xbind.bench.operator_work import ONE_PASS, work_of
 from xbind.bench.ops import OpCounter, parameters_used
 from xbind.bench.timing import Machine, Work
-from xbind.guidance.step import GuidanceStep
-from xbind.phases.loop import Phase, advance
+from xbind.losses.step import GuidanceStep
 
 
 @dataclass(slots=True)

@@ -20,7 +20,7 @@ WARM_UP = 3
 
 
 class Step(Protocol):
-    """What is recorded: see `xbind.guidance.step.GuidanceStep`."""
+    """What is recorded: see `xbind.losses.step.GuidanceStep`."""
 
     @property
     def inputs(self) -> tuple[str, ...]: ...

@@ -11,7 +11,7 @@ from torch import Tensor
 from xbind.engine.backend import Backend
 from xbind.engine.errors import BackendUnavailable, EngineDamaged
 from xbind.engine.spec import GraphSpec
-from xbind.memory import memory_errors
+from xbind.system.out_of_memory import memory_errors
 
 MODEL = "model.onnx"
 """File name of the graph in an engine's folder."""

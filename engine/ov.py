@@ -11,8 +11,8 @@ from torch import Tensor
 from xbind.engine.backend import Backend
 from xbind.engine.errors import BackendUnavailable, EngineDamaged
 from xbind.engine.spec import GraphSpec
-from xbind.memory import memory_errors
-from xbind.telemetry import import_openvino
+from xbind.system.out_of_memory import memory_errors
+from xbind.system.telemetry import import_openvino
 
 BLOB = "engine.blob"
 """File name of a compiled model in an engine's folder."""

@@ -12,7 +12,7 @@ class EngineStep:
     """A guidance step that runs in engines: same feeds, same outputs as the module it was made of.
 
     Graphs have static shapes, so there is one engine for every shape of the first input that a run
-    uses. `xbind.guidance.step.guide` makes it one differentiable call.
+    uses. `xbind.losses.step.guide` makes it one differentiable call.
     """
 
     def __init__(self, backends: Sequence[Backend]) -> None:

@@ -18,10 +18,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from xbind.cache import cache_folder
-from xbind.engine.entry import SIDECAR, Entry, Key, Made, damaged, describe, read
 from xbind.engine.errors import EngineDamaged, EngineError
+from xbind.engine.record import SIDECAR, Entry, Key, Made, damaged, describe, read
 from xbind.files import atomic_write, lock, sync_folder, unlock
+from xbind.system.cache import cache_folder
 
 FORMAT = "1"
 """Layout version of the store; part of every key."""

@@ -204,7 +204,7 @@ def _blocks(large: Sequence[int], small: Sequence[int]) -> tuple[int, int]:
     if (small[2] * rows, small[3] * columns) != (large[2], large[3]):
         raise ExportError(
             f"Nearest resize from {tuple(small[2:])} to {tuple(large[2:])} is not a whole factor.\n"
-            "Resize by a matrix, as `xbind.guidance.latents.resize` does."
+            "Resize by a matrix, as `xbind.diffusion.latents.resize` does."
         )
     return rows, columns
 

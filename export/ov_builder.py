@@ -8,8 +8,8 @@ from onnx import ModelProto
 from xbind.engine.ov import BLOB, DEVICE, settings
 from xbind.export.errors import ExportError
 from xbind.export.onnx_graph import MODEL, Graph, save
-from xbind.memory import memory_errors
-from xbind.telemetry import import_openvino
+from xbind.system.out_of_memory import memory_errors
+from xbind.system.telemetry import import_openvino
 
 
 def build_openvino(graph: Graph, folder: Path, *, threads: int, precision: str) -> None:

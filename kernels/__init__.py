@@ -3,13 +3,13 @@
 The public functions are in `images`, `volume` and `surface`; `choice` says which form runs.
 """
 
-from xbind.kernels.images import ms_augment as ms_augment
-from xbind.kernels.samples import Composited as Composited
-from xbind.kernels.samples import RaySamples as RaySamples
-from xbind.kernels.surface import antialias as antialias
-from xbind.kernels.surface import edge_table as edge_table
-from xbind.kernels.surface import interpolate as interpolate
-from xbind.kernels.surface import rasterize as rasterize
+from xbind.kernels.augment.operator import ms_augment as ms_augment
+from xbind.kernels.common.samples import Composited as Composited
+from xbind.kernels.common.samples import RaySamples as RaySamples
+from xbind.kernels.surface.operator import antialias as antialias
+from xbind.kernels.surface.operator import edge_table as edge_table
+from xbind.kernels.surface.operator import interpolate as interpolate
+from xbind.kernels.surface.operator import rasterize as rasterize
 from xbind.kernels.volume import composite as composite
 from xbind.kernels.volume import grid_mlp as grid_mlp
 from xbind.kernels.volume import hash_encode as hash_encode

@@ -13,10 +13,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import relu
 
-from xbind.kernels import reference_composite, reference_hash_encode, reference_march
-from xbind.kernels.choice import Impl, check, choose, say
+from xbind.kernels.common.choice import Impl, check, choose, say
+from xbind.kernels.common.samples import Composited, RaySamples
+from xbind.kernels.compositing import reference as reference_composite
 from xbind.kernels.errors import KernelError
-from xbind.kernels.samples import Composited, RaySamples
+from xbind.kernels.hash_grid import reference as reference_hash_encode
+from xbind.kernels.ray_march import reference as reference_march
 
 FINEST = 2**20
 """Most cells along a side of a grid level; float32 has 2²⁴ places between 0 and 1."""
@@ -48,11 +50,11 @@ def hash_encode(
     check(entries.bit_count() == 1, "a power of two of entries per level", str(entries))
     match choose("hash_encode", impl, x, table):
         case "numba":
-            from xbind.kernels import cpu_hash_encode  # numba is imported on first use only
+            from xbind.kernels.hash_grid import cpu as cpu_hash_encode
 
             return cpu_hash_encode.hash_encode(x, table, tuple(resolutions))
         case "triton":
-            from xbind.kernels import gpu_hash_encode  # triton is imported on first use only
+            from xbind.kernels.hash_grid import gpu as gpu_hash_encode
 
             return gpu_hash_encode.hash_encode(x, table, tuple(resolutions))
     return reference_hash_encode.hash_encode(x, table, tuple(resolutions))
@@ -99,7 +101,7 @@ def grid_mlp(
             "or pass impl='auto'."
         )
     if is_installed and len(x) > 0:  # it refuses an empty batch
-        from xbind.kernels import tinycudann_grid
+        from xbind.kernels.vendor import tinycudann as tinycudann_grid
 
         say("grid_mlp runs as tinycudann on cuda, in half precision")
         return tinycudann_grid.grid_mlp(x, table, hidden_weight, output_weight, resolutions)
@@ -138,11 +140,11 @@ def march(
     walk = reference_march.march
     match choose("march", impl, origins, directions, jitter):
         case "numba":
-            from xbind.kernels import cpu_march  # numba is imported on first use only
+            from xbind.kernels.ray_march import cpu as cpu_march
 
             walk = cpu_march.march
         case "triton":
-            from xbind.kernels import gpu_march  # triton is imported on first use only
+            from xbind.kernels.ray_march import gpu as gpu_march
 
             walk = gpu_march.march
     return walk(origins, directions, occupancy, radius=radius, step=step, jitter=jitter)
@@ -174,11 +176,11 @@ def composite(
         )
     match choose("composite", impl, density, colour, samples.t, samples.dt):
         case "numba":
-            from xbind.kernels import cpu_composite  # numba is imported on first use only
+            from xbind.kernels.compositing import cpu as cpu_composite
 
             return cpu_composite.composite(density, colour, samples)
         case "triton":
-            from xbind.kernels import gpu_composite  # triton is imported on first use only
+            from xbind.kernels.compositing import gpu as gpu_composite
 
             return gpu_composite.composite(density, colour, samples)
     return reference_composite.composite(density, colour, samples)

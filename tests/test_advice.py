@@ -11,7 +11,7 @@ import pytest
 from xbind.bench.config import BenchConfig
 from xbind.cli.build_engines import BuildConfig
 from xbind.cli.main import COMMANDS
-from xbind.config import MODALITIES, FilesConfig, PromptConfig
+from xbind.config.options import MODALITIES, FilesConfig, PromptConfig
 
 ROOT = Path(__file__).parent.parent
 PROGRAMS = {f"xbind {name}": config for name, config in COMMANDS.items()} | {
@@ -86,19 +86,19 @@ SOURCES = [
 OF_ONE_PROGRAM = {
     "xbind/cli/plan.py": ["xbind plan"],
     "xbind/cli/bundle.py": ["xbind bundle import", "xbind bundle random", "xbind bundle show"],
-    "xbind/hub.py": ["xbind bundle import"],
+    "xbind/importing/hub.py": ["xbind bundle import"],
     "xbind/import": ["xbind bundle import"],
-    "xbind/random_bundle.py": ["xbind bundle random", "xbind-build-engines"],
+    "xbind/importing/random_weights.py": ["xbind bundle random", "xbind-build-engines"],
     "xbind/cli/evaluate.py": ["xbind eval", "xbind eval run", "xbind eval report"],
     "xbind/cli/eval_configs.py": ["xbind eval", "xbind eval run", "xbind eval report"],
     "xbind/evaluation": ["xbind eval", "xbind eval run", "xbind eval report"],
     "xbind/cli/build_engines.py": ["xbind-build-engines"],
-    "xbind/build_jobs.py": ["xbind-build-engines"],
-    "xbind/trial_build.py": ["xbind-build-engines", "xbind-bench"],
+    "xbind/networks/build_many.py": ["xbind-build-engines"],
+    "bench/real_builds.py": ["xbind-build-engines", "xbind-bench"],
     "xbind/pipeline.py": ["xbind generate"],
-    "xbind/phase1.py": ["xbind generate", "xbind eval run"],
-    "xbind/preflight.py": ["xbind generate"],
-    "xbind/resuming.py": ["xbind generate"],
+    "xbind/run/phase1.py": ["xbind generate", "xbind eval run"],
+    "xbind/run/preflight.py": ["xbind generate"],
+    "xbind/run/resuming.py": ["xbind generate"],
     "xbind/conditioning": ["xbind generate"],
     "bench/": ["xbind-bench"],
 }

@@ -166,12 +166,12 @@ def test_imports_point_down(path):
 @pytest.mark.parametrize(
     ("module", "line"),
     [
-        ("kernels.volume", "from xbind.mesh.mesh import Mesh"),
+        ("kernels.volume", "from xbind.scene.mesh.mesh import Mesh"),
         ("pipeline", "import xbind.mini.world"),
         ("pipeline", "from xbind import export"),
         ("cli.main", "from xbind.export.onnx_graph import trace"),
         ("guidance.sds", "def f():\n    from xbind.phases import coarse"),
-        ("errors", "import xbind.config"),
+        ("errors", "import xbind.config.options"),
     ],
 )
 def test_an_upward_import_is_seen(module, line):

@@ -21,9 +21,9 @@ from xbind import pipeline
 from xbind.cli.main import main
 from xbind.conditioning.image import SquareImage
 from xbind.conditioning.prompt import EncodedPrompt
-from xbind.config import IMAGE_OPTIONS, FilesConfig, GenerateConfig, PromptConfig
+from xbind.config.options import IMAGE_OPTIONS, FilesConfig, GenerateConfig, PromptConfig
 from xbind.pipeline import NoReferenceView, ResumeMismatch, _pose_origin, generate
-from xbind.run import RunError
+from xbind.run.folder import RunError
 
 PROMPT = PromptConfig(text="a crimson mug")
 

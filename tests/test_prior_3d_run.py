@@ -7,11 +7,11 @@ import pytest
 
 from tests.support.two_priors import two_priors
 from tests.support.watcher import Watcher
-from xbind import methods
-from xbind.config import GenerateConfig, PromptConfig
-from xbind.models.bundle import BundleError
-from xbind.phase1 import Phase1Mismatch
+from xbind.config import variants as methods
+from xbind.config.options import GenerateConfig, PromptConfig
+from xbind.networks.manifest import BundleError
 from xbind.pipeline import ResumeMismatch, generate
+from xbind.run.phase1 import Phase1Mismatch
 
 
 @pytest.fixture(scope="module")

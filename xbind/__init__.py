@@ -1,6 +1,6 @@
 """xbind: a prompt of any modality to a textured 3D mesh."""
 
-from xbind.telemetry import switch_off
+from xbind.system.telemetry import switch_off
 
 __version__ = "0.1.0"
 

@@ -12,50 +12,50 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xbind.cache import cache_notice
-from xbind.compiled import FrozenHalf, Part, compile_run, runs_in_engines
+from xbind.algorithm.iteration import Phase, advance, restore_phase, save_phase
+from xbind.algorithm.phase1_nerf import CoarsePhase
+from xbind.algorithm.phase2_geometry import GeometryPhase, convert
+from xbind.algorithm.phase3_texture import TexturePhase
+from xbind.algorithm.supervision import Condition, Supervision, make_condition
+from xbind.algorithm.texture_init import fit_texture_field
 from xbind.conditioning.checks import check_files
 from xbind.conditioning.contact_sheet import contact_sheet
 from xbind.conditioning.prompt import EncodedPrompt, encode_prompt, read_prompt
-from xbind.config import (
+from xbind.config.options import (
     EngineChoice,
     FilesConfig,
     GenerateConfig,
     PromptConfig,
     parts_named,
 )
-from xbind.devices import choose_device
+from xbind.config.presets import TRIALS, MethodConfig
+from xbind.config.savings import Savings
+from xbind.config.variants import method_named
 from xbind.engine.store import EngineStore, engines_folder
 from xbind.errors import XBindError
-from xbind.frozen import Bundle, load_bundle
-from xbind.graphs import PARTS, has_image_term, requests_of_parts
-from xbind.mesh.dmtet import DMTet
-from xbind.mesh.mesh import Mesh
-from xbind.methods import method_named
-from xbind.models.bundle import BundleManifest, load_manifest
-from xbind.nerf.field import HashField
-from xbind.outputs import DEFAULTS, provenance, write_outputs
-from xbind.phase1 import Phase1, read_phase1
-from xbind.phases.coarse import CoarsePhase
-from xbind.phases.geometry import GeometryPhase, convert
-from xbind.phases.loop import Phase, advance, restore_phase, save_phase
-from xbind.phases.surface_colour import fit_texture_field
-from xbind.phases.texture import TexturePhase
-from xbind.preflight import check_generate
-from xbind.presets import TRIALS, MethodConfig
-from xbind.progress import (
+from xbind.networks.frozen import Bundle, load_bundle
+from xbind.networks.graphs import PARTS, has_image_term, requests_of_parts
+from xbind.networks.manifest import BundleManifest, load_manifest
+from xbind.networks.runtime import FrozenHalf, Part, compile_run, runs_in_engines
+from xbind.run.checks import RunError, read_run_config
+from xbind.run.folder import RunFolder, open_run
+from xbind.run.outputs import DEFAULTS, provenance, write_outputs
+from xbind.run.phase1 import Phase1, read_phase1
+from xbind.run.preflight import check_generate
+from xbind.run.progress import (
     Reporter,
     StepRecord,
     format_bytes,
     format_seconds,
     peak_memory_bytes,
 )
-from xbind.report import MeshFacts, write_report
-from xbind.resuming import read_started, started_config
-from xbind.run import RunFolder, open_run
-from xbind.run_checks import RunError, read_run_config
-from xbind.savings import Savings
-from xbind.supervision import Condition, Supervision, make_condition
+from xbind.run.report import MeshFacts, write_report
+from xbind.run.resuming import read_started, started_config
+from xbind.scene.mesh.dmtet import DMTet
+from xbind.scene.mesh.mesh import Mesh
+from xbind.scene.nerf.field import HashField
+from xbind.system.cache import cache_notice
+from xbind.system.device import choose_device
 
 
 class NoReferenceView(XBindError):
@@ -223,7 +223,7 @@ def _savings(
     as_asked = dict.fromkeys(PARTS, Savings(precision=config.precision))
     if config.vram is None:
         return as_asked
-    from xbind.planning import Wish, fit
+    from xbind.memory.plan import Wish, fit
 
     wish = Wish(config.vram, config.precision, engines=runs_in_engines(choice, device))
     plan = fit(method, bundle.manifest, wish)

@@ -16,11 +16,11 @@ from xbind.bench.instrument import (
     operators_replaced,
     parts_timed,
 )
-from xbind.kernels import choice
-from xbind.mesh import dmtet
-from xbind.nerf import field
-from xbind.nerf import render as nerf_render
-from xbind.scene_config import FieldConfig
+from xbind.config.scene import FieldConfig
+from xbind.kernels.common import choice
+from xbind.scene.mesh import dmtet
+from xbind.scene.nerf import field
+from xbind.scene.nerf import render as nerf_render
 
 
 class Hands:

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import nn
 
+from xbind.algorithm.iteration import advance
 from xbind.bench import instrument
 from xbind.bench.contestants import Contestant, Switch
 from xbind.bench.lockstep import Lockstep
 from xbind.bench.memory import peak_bytes_of
-from xbind.phases.loop import advance
 
 
 class Step:

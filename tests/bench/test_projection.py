@@ -14,13 +14,13 @@ from xbind.bench.ops import Op, OpCounter
 from xbind.bench.project_rows import ProjectionRow, iterations_share, with_share_of_steps
 from xbind.bench.projection import Assumptions, half_bytes, project, step_seconds
 from xbind.bench.show import projection_cells
-from xbind.frozen import load_bundle
-from xbind.graph_feeds import trial_feeds
-from xbind.graphs import GraphRequest, make_module
-from xbind.models.bundle import load_manifest
-from xbind.models.sd21 import reduced
-from xbind.presets import fast, paper
-from xbind.random_bundle import make_random_bundle
+from xbind.config.presets import fast, paper
+from xbind.importing.architectures import reduced
+from xbind.importing.random_weights import make_random_bundle
+from xbind.networks.frozen import load_bundle
+from xbind.networks.graphs import GraphRequest, make_module
+from xbind.networks.manifest import load_manifest
+from xbind.networks.sample_inputs import trial_feeds
 
 CARD = Gpu("round", 100e12, 1e12, 10e9, "")
 ASSUMED = Assumptions(arithmetic=0.5, bandwidth=0.5, gather=0.25, start=1e-6, launch=1e-5)

@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from xbind.models.bundle import FORMAT, ROLES
+from xbind.networks.manifest import FORMAT, ROLES
 
 
 def safetensors(shapes):

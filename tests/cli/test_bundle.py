@@ -91,7 +91,7 @@ def test_import_passes_taesd_on_and_says_its_licence(tmp_path, monkeypatch, caps
         seen.update(taesd=sources.taesd, origin=origins.get("taesd"), folder=out)
         return SimpleNamespace(folder=out)
 
-    monkeypatch.setattr("xbind.importing.import_bundle", fake)
+    monkeypatch.setattr("xbind.importing.bundle.import_bundle", fake)
     taesd = str(tmp_path / "taesd")
     arguments = [f"--{name}={tmp_path / name}" for name in ("unclip", "zero123")]
     arguments += [f"--imagebind={tmp_path / 'imagebind.pth'}", f"--out={tmp_path / 'out'}"]

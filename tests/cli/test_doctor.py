@@ -7,12 +7,12 @@ import sys
 import pytest
 
 from xbind.cli.doctor import examine
-from xbind.engine.entry import Key, Made
+from xbind.engine.record import Key, Made
 from xbind.engine.spec import GraphSpec
 from xbind.engine.store import EngineStore
-from xbind.engine_keys import key_of
-from xbind.graphs import GraphRequest
-from xbind.models.bundle import load_manifest
+from xbind.networks.fingerprint import key_of
+from xbind.networks.graphs import GraphRequest
+from xbind.networks.manifest import load_manifest
 
 
 def make(folder):

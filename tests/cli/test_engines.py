@@ -4,12 +4,12 @@ import pytest
 
 from xbind.cli import engines
 from xbind.cli.main import main
-from xbind.engine.entry import Key, Made
+from xbind.engine.record import Key, Made
 from xbind.engine.spec import GraphSpec
 from xbind.engine.store import EngineStore
-from xbind.engine_keys import key_of
-from xbind.graphs import GraphRequest
-from xbind.models.bundle import load_manifest
+from xbind.networks.fingerprint import key_of
+from xbind.networks.graphs import GraphRequest
+from xbind.networks.manifest import load_manifest
 
 FIGURES = {"loss": {"cosine": 1.0, "relative": 1e-7}, "x_bar": {"cosine": 1.0, "relative": 2e-6}}
 

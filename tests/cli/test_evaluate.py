@@ -13,7 +13,7 @@ from xbind.cli.eval_configs import EvalConfig, EvalReportConfig, EvalRunConfig
 from xbind.cli.main import main, parse
 from xbind.evaluation import judging
 from xbind.mini import calibration
-from xbind.models.bundle import load_manifest
+from xbind.networks.manifest import load_manifest
 
 QUICK = "--preset probe --engine eager"
 PROMPTS = "text | a red mug | mug | red\naudio | | bell |\nimage | | duck | yellow\n"

@@ -12,7 +12,7 @@ import pytest
 
 import xbind
 from xbind.cli.main import COMMANDS, DoctorConfig, ShowBundleConfig, main, parse
-from xbind.config import GenerateConfig, PromptConfig
+from xbind.config.options import GenerateConfig, PromptConfig
 from xbind.errors import XBindError
 
 

@@ -14,10 +14,10 @@ from xbind.conditioning import audio_files
 from xbind.conditioning.audio import FbankConfig, fbank_clips, load_audio, mel_filters
 from xbind.conditioning.audio_windows import window_starts
 from xbind.conditioning.errors import PromptError
-from xbind.frozen import load_bind
 from xbind.mini.world.categories import CATEGORIES
 from xbind.mini.world.sounds import synthesise
-from xbind.models.bundle import load_manifest
+from xbind.networks.frozen import load_bind
+from xbind.networks.manifest import load_manifest
 
 RATE = 16_000
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from xbind.algorithm.reference_view import sampled_mask
 from xbind.conditioning.background import NoObject, cut_out
 from xbind.conditioning.errors import PromptError
 from xbind.conditioning.foreground import find_foreground
-from xbind.conditioning.reference_view import sampled_mask
-from xbind.presets import ReferenceConfig
+from xbind.config.presets import ReferenceConfig
 
 SIZE = 128
 Y, X = np.mgrid[:SIZE, :SIZE] / (SIZE - 1) * 2 - 1

@@ -11,9 +11,9 @@ from xbind.conditioning.depth import DepthConfig, load_depth, normalise_depth
 from xbind.conditioning.depth_background import cut_near
 from xbind.conditioning.errors import PromptError
 from xbind.conditioning.prompt import encode_prompt
-from xbind.config import PromptConfig
-from xbind.frozen import load_bundle
-from xbind.models.bundle import load_manifest
+from xbind.config.options import PromptConfig
+from xbind.networks.frozen import load_bundle
+from xbind.networks.manifest import load_manifest
 
 PICTURES = Path(__file__).parent.parent / "data/pictures"
 

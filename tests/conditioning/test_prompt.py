@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 
 from xbind.conditioning.prompt import encode_prompt
-from xbind.config import PromptConfig
-from xbind.frozen import load_bundle
-from xbind.models.bundle import load_manifest
+from xbind.config.options import PromptConfig
 from xbind.models.convnet import LOG_ZOOM
+from xbind.networks.frozen import load_bundle
+from xbind.networks.manifest import load_manifest
 
 PICTURES = Path(__file__).parent.parent / "data/pictures"
 

@@ -12,11 +12,11 @@ from xbind.conditioning.lexicon import FOLDER, load_lexicon
 from xbind.conditioning.reading import read_text
 from xbind.conditioning.text import encode_text
 from xbind.conditioning.words import Vocabulary
-from xbind.frozen import load_bundle
 from xbind.mini.targets import LISTS, read_targets
 from xbind.mini.world.captions import caption
 from xbind.mini.world.categories import ADJECTIVES, CATEGORIES, COLOUR_NAMES
-from xbind.models.bundle import load_manifest
+from xbind.networks.frozen import load_bundle
+from xbind.networks.manifest import load_manifest
 
 LIST = Path(__file__).with_name("prompts_to_read.txt")
 WRONG_WHEN_IGNORING = {"a table of contents"}

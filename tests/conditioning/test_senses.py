@@ -8,12 +8,12 @@ from PIL import Image
 from xbind.conditioning.errors import PromptError
 from xbind.conditioning.prompt import embed_images, encode_prompt
 from xbind.conditioning.video import load_clips
-from xbind.config import PromptConfig
-from xbind.frozen import AlignedEncoder, load_bundle
+from xbind.config.options import PromptConfig
 from xbind.models.bind import BindModel
 from xbind.models.bind_config import BindConfig, StemLayer, TrunkConfig
-from xbind.models.bundle import load_manifest
 from xbind.models.preprocess import normalise_image
+from xbind.networks.frozen import AlignedEncoder, load_bundle
+from xbind.networks.manifest import load_manifest
 
 
 @pytest.fixture(scope="module")

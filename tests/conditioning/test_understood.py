@@ -9,16 +9,16 @@ import soundfile
 import torch
 from PIL import Image
 
-from xbind.cameras import Cameras
 from xbind.conditioning.prompt import encode_prompt
 from xbind.conditioning.understood import RECORDED, Reading, Share, article, understand
-from xbind.config import PromptConfig
-from xbind.frozen import load_bind
+from xbind.config.options import PromptConfig
 from xbind.mini.world.categories import CATEGORIES, COLOUR_NAMES
 from xbind.mini.world.dataset import make_object
 from xbind.mini.world.render import render
 from xbind.mini.world.sounds import synthesise
-from xbind.models.bundle import BundleError, load_manifest
+from xbind.networks.frozen import load_bind
+from xbind.networks.manifest import BundleError, load_manifest
+from xbind.scene.cameras import Cameras
 
 
 @pytest.fixture(scope="module")

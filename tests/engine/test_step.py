@@ -7,7 +7,7 @@ from xbind.engine.eager import EagerBackend
 from xbind.engine.errors import FeedError
 from xbind.engine.spec import GraphSpec, TensorSpec
 from xbind.engine.step import EngineStep
-from xbind.guidance.step import guide
+from xbind.losses.step import guide
 
 
 class Square(torch.nn.Module):

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from xbind.engine.entry import SIDECAR, Key, Made
 from xbind.engine.errors import EngineDamaged, EngineError, ParityError
+from xbind.engine.record import SIDECAR, Key, Made
 from xbind.engine.spec import GraphSpec, TensorSpec
 from xbind.engine.store import EngineStore, engines_folder
 

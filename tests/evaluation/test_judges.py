@@ -12,12 +12,12 @@ import torch
 from xbind.cli.evaluate import make_panel
 from xbind.errors import XBindError
 from xbind.evaluation.judges import load_open_clip, make_self_judge
-from xbind.frozen import load_bind
 from xbind.mini.judging import around, right_answers, views_of
 from xbind.mini.targets import Target
 from xbind.mini.world.captions import prompts
 from xbind.mini.world.categories import build
-from xbind.models.bundle import BundleManifest, load_manifest
+from xbind.networks.frozen import load_bind
+from xbind.networks.manifest import BundleManifest, load_manifest
 
 MINI = load_manifest("mini")
 

@@ -19,8 +19,8 @@ from xbind.evaluation.runs import (
     judge_run,
     kind_of,
 )
-from xbind.mesh.files import bake, unwrap, write_glb
-from xbind.mesh.mesh import Mesh
+from xbind.scene.mesh.files import bake, unwrap, write_glb
+from xbind.scene.mesh.mesh import Mesh
 
 
 def write_run(folder, *, text="a ball", **prompt):

@@ -6,11 +6,11 @@ from guidance_fakes import tiny_unet, tiny_vae
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor
 
+from xbind.diffusion.schedule import NoiseSchedule
 from xbind.export.errors import ExportError
 from xbind.export.onnx_graph import lower
 from xbind.export.record import record
-from xbind.guidance.noise import NoiseSchedule
-from xbind.guidance.sds2d import Sds2d
+from xbind.losses.sds2d import Sds2d
 
 
 class Module(nn.Module):

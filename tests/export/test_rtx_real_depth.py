@@ -8,15 +8,15 @@ import importlib.util
 
 import pytest
 
-from xbind.building import dialect_of, export
 from xbind.engine.trt import PLAN
-from xbind.engine_keys import weight_bytes
 from xbind.export.trt_builder import build_plan
-from xbind.frozen import load_bundle
-from xbind.graphs import GraphRequest
-from xbind.models.sd21 import reduced, sd21
-from xbind.precision import in_precision
-from xbind.random_bundle import make_random_bundle
+from xbind.importing.architectures import reduced, sd21
+from xbind.importing.random_weights import make_random_bundle
+from xbind.networks.build import dialect_of, export
+from xbind.networks.fingerprint import weight_bytes
+from xbind.networks.frozen import load_bundle
+from xbind.networks.graphs import GraphRequest
+from xbind.networks.precision import in_precision
 
 pytestmark = [
     pytest.mark.slow,

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from xbind.engine.cuda_graph import Recorder
-from xbind.frozen import load_bundle
-from xbind.graph_feeds import trial_feeds
-from xbind.graphs import STEPS, GraphRequest, eager_steps
-from xbind.models.bundle import load_manifest
+from xbind.networks.frozen import load_bundle
+from xbind.networks.graphs import STEPS, GraphRequest, eager_steps
+from xbind.networks.manifest import load_manifest
+from xbind.networks.sample_inputs import trial_feeds
 
 CUDA = torch.device("cuda")
 

@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from tests.support.watcher import Watcher
-from xbind.cameras import orbit
-from xbind.config import GenerateConfig, PromptConfig
-from xbind.mesh.dmtet import DMTet
-from xbind.mesh.render import render_normals
-from xbind.nerf.field import HashField
-from xbind.nerf.render import render, surface_normals
+from xbind.config.options import GenerateConfig, PromptConfig
+from xbind.config.scene import FieldConfig
 from xbind.pipeline import generate
-from xbind.scene_config import FieldConfig
+from xbind.scene.cameras import orbit
+from xbind.scene.mesh.dmtet import DMTet
+from xbind.scene.mesh.render import render_normals
+from xbind.scene.nerf.field import HashField
+from xbind.scene.nerf.render import render, surface_normals
 
 CUDA = torch.device("cuda")
 

@@ -37,7 +37,7 @@ def junk(rng, *shape):
 
 @pytest.mark.skipif(not numba.config.BOUNDSCHECK, reason="`make check-bounds` turns it on")
 def test_an_index_outside_of_its_array_is_seen():
-    from xbind.kernels import cpu_march
+    from xbind.kernels.ray_march import cpu as cpu_march
 
     short = torch.zeros(1).numpy()
     rays = [torch.zeros(4, 3).numpy(), torch.eye(4, 3).numpy(), torch.zeros(4).numpy()]

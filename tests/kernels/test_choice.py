@@ -7,9 +7,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from xbind.kernels import choice, hash_encode, surface
-from xbind.kernels.choice import choose
+from xbind.kernels import hash_encode
+from xbind.kernels.common import choice
+from xbind.kernels.common.choice import choose
 from xbind.kernels.errors import KernelError
+from xbind.kernels.surface import operator as surface
 
 
 def tensor(device, dtype=torch.float32):
@@ -27,7 +29,7 @@ def nothing_was_said():
 def on_a_gpu(monkeypatch):
     """Outside of Triton's interpreter, with triton installed."""
     pytest.importorskip("triton")
-    from xbind.kernels import gpu
+    from xbind.kernels.common import gpu
 
     monkeypatch.setattr(gpu, "is_interpreted", lambda: False)
 

@@ -9,9 +9,9 @@ import pytest
 
 pytest.importorskip("triton")
 
-from xbind.kernels import gpu_cubins
+from xbind.bench import gpu_cubins
+from xbind.kernels.common.gpu import is_interpreted
 from xbind.kernels.errors import KernelError
-from xbind.kernels.gpu import is_interpreted
 
 compiled = pytest.mark.skipif(is_interpreted(), reason="in the interpreter nothing is compiled")
 MODULES = (

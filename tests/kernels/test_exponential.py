@@ -3,7 +3,7 @@
 import numba
 import numpy as np
 
-from xbind.kernels.cpu_exponential import absorbed
+from xbind.kernels.common.exponential import absorbed
 
 
 @numba.njit

@@ -4,7 +4,7 @@ import numba
 import numpy as np
 import pytest
 
-from xbind.kernels.cpu_lanes import apart, none, plus_scaled, read, together, write
+from xbind.kernels.common.lanes import apart, none, plus_scaled, read, together, write
 
 counts = pytest.mark.parametrize("count", [1, 2, 3, 4, 8])
 

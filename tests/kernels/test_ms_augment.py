@@ -9,11 +9,11 @@ import pytest
 import torch
 from scipy.ndimage import map_coordinates
 
-from xbind.guidance.augment import draw_augmentations, draw_warps
+from xbind.config.method import AugmentConfig
 from xbind.kernels import ms_augment
+from xbind.kernels.augment.reference import taps_per_pixel
 from xbind.kernels.errors import KernelError
-from xbind.kernels.reference_augment import taps_per_pixel
-from xbind.method_config import AugmentConfig
+from xbind.losses.augment import draw_augmentations, draw_warps
 
 PLAIN = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 SCALED = {"mean": (0.48, 0.46, 0.41), "std": (0.27, 0.26, 0.28)}

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from xbind.kernels import composite, hash_encode, march
-from xbind.kernels.threads import in_pieces
+from xbind.kernels.common.threads import in_pieces
 
 
 @pytest.fixture

@@ -86,9 +86,9 @@ def backend(monkeypatch):
     fake.__spec__ = importlib.machinery.ModuleSpec("tinycudann", None)
     fake.NetworkWithInputEncoding = Network
     monkeypatch.setitem(sys.modules, "tinycudann", fake)
-    monkeypatch.delitem(sys.modules, "xbind.kernels.tinycudann_grid", raising=False)
-    yield importlib.import_module("xbind.kernels.tinycudann_grid")
-    sys.modules.pop("xbind.kernels.tinycudann_grid", None)
+    monkeypatch.delitem(sys.modules, "xbind.kernels.vendor.tinycudann", raising=False)
+    yield importlib.import_module("xbind.kernels.vendor.tinycudann")
+    sys.modules.pop("xbind.kernels.vendor.tinycudann", None)
 
 
 def field(rng, hidden=16, outputs=4):

@@ -8,10 +8,6 @@ import torch
 from tests.support.spheres import sphere
 from xbind.errors import XBindError
 from xbind.evaluation.judges import Look
-from xbind.frozen import load_convnet
-from xbind.mesh.files import bake, unwrap, write_glb
-from xbind.mesh.mesh import Mesh
-from xbind.mesh.textured import TexturedMesh, read_glb
 from xbind.mini.judging import (
     VIEWS,
     MiniJudge,
@@ -29,7 +25,11 @@ from xbind.mini.targets import Target
 from xbind.mini.world.captions import prompts
 from xbind.mini.world.categories import CATEGORIES, COLOUR_NAMES, build
 from xbind.mini.world.near_misses import build_near_miss
-from xbind.models.bundle import load_manifest
+from xbind.networks.frozen import load_convnet
+from xbind.networks.manifest import load_manifest
+from xbind.scene.mesh.files import bake, unwrap, write_glb
+from xbind.scene.mesh.mesh import Mesh
+from xbind.scene.mesh.textured import TexturedMesh, read_glb
 
 MINI = load_manifest("mini")
 

@@ -6,14 +6,14 @@ import pytest
 import torch
 from PIL import Image
 
-from xbind.conditioning.reference_view import ddim
-from xbind.frozen import load_bundle, load_convnet
-from xbind.guidance.noise import NoiseSchedule
+from xbind.algorithm.reference_view import ddim
+from xbind.diffusion.schedule import NoiseSchedule
 from xbind.mini import quality
 from xbind.mini.quality import held_out
 from xbind.mini.sheet import save_sheet
 from xbind.mini.world.categories import CATEGORIES, COLOUR_NAMES, SEEN, UNSEEN
-from xbind.models.bundle import load_manifest
+from xbind.networks.frozen import load_bundle, load_convnet
+from xbind.networks.manifest import load_manifest
 
 
 def test_held_out_objects_are_one_of_each_in_their_poses():

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from xbind.frozen import load_bundle
-from xbind.models.bundle import load_manifest
 from xbind.models.patches import PatchProjection, project_patches
+from xbind.networks.frozen import load_bundle
+from xbind.networks.manifest import load_manifest
 
 
 @pytest.mark.parametrize("bias", [True, False])

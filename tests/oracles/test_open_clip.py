@@ -10,7 +10,7 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
-from xbind.models.convert import text_from_open_clip, vision_from_open_clip
+from xbind.importing.convert import text_from_open_clip, vision_from_open_clip
 
 WIDTH, LAYERS = 64, 3
 

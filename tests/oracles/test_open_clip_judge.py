@@ -13,9 +13,9 @@ from xbind.cli.evaluate import make_panel
 from xbind.errors import XBindError
 from xbind.evaluation.judges import OPEN_CLIPS, load_open_clip
 from xbind.evaluation.runs import judge_run
-from xbind.mesh.files import bake, unwrap, write_glb
-from xbind.mesh.mesh import Mesh
-from xbind.models.bundle import BundleManifest, load_manifest
+from xbind.networks.manifest import BundleManifest, load_manifest
+from xbind.scene.mesh.files import bake, unwrap, write_glb
+from xbind.scene.mesh.mesh import Mesh
 
 POOL = ("a red mug", "a blue car", "a green duck")
 

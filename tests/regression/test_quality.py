@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from tests.support.watcher import Watcher
-from xbind import presets
-from xbind.config import GenerateConfig, PromptConfig
+from xbind.config import presets
+from xbind.config.options import GenerateConfig, PromptConfig
 from xbind.evaluation.figures import best_turn
-from xbind.mesh.textured import read_glb
 from xbind.mini.judging import VIEWS, around, load_judge, real_objects, right_answers
 from xbind.mini.targets import Target
-from xbind.models.bundle import load_manifest
+from xbind.networks.manifest import load_manifest
 from xbind.pipeline import generate
+from xbind.scene.mesh.textured import read_glb
 
 TARGETS = {
     Target("text", "a green tree", "tree", "green"): 1,

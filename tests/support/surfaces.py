@@ -4,8 +4,8 @@ from collections import Counter
 
 import torch
 
-from xbind.mesh.mesh import Mesh
-from xbind.mesh.tets import TetrahedralGrid, tetrahedral_grid
+from xbind.scene.mesh.mesh import Mesh
+from xbind.scene.mesh.tets import TetrahedralGrid, tetrahedral_grid
 
 GOLDEN = (1 + 5**0.5) / 2
 

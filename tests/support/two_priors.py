@@ -7,7 +7,7 @@ import torch
 
 from xbind.mini.train.assemble import assemble_only, unpack
 from xbind.mini.train.loop import save_atomic
-from xbind.models.bundle import SHIPPED
+from xbind.networks.manifest import SHIPPED
 
 NARROW = "zero123_narrow"
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Literal, Optional
 import tyro
 
 from xbind.cli.guard import guard
-from xbind.config import DeviceChoice
+from xbind.config.options import DeviceChoice
 from xbind.errors import XBindError
 
 if TYPE_CHECKING:
-    from xbind.build_jobs import Job, Outcome
-    from xbind.engine.open import BackendName
-    from xbind.models.bundle import BundleManifest
+    from xbind.engine.backends import BackendName
+    from xbind.networks.build_many import Job, Outcome
+    from xbind.networks.manifest import BundleManifest
 
 FAILED = 1
 """Exit status when an engine could not be built."""
@@ -107,8 +107,8 @@ def build_engines(config: BuildConfig) -> int:
     Raises:
         XBindError: the flags ask for what cannot be done here.
     """
-    from xbind.engine.open import check_precision, version_of
-    from xbind.models.bundle import load_manifest, verify
+    from xbind.engine.backends import check_precision, version_of
+    from xbind.networks.manifest import load_manifest, verify
 
     backend, why = choose_backend(config)
     version_of(backend)
@@ -128,8 +128,8 @@ def build_engines(config: BuildConfig) -> int:
 
 def _measure(config: BuildConfig, file: Path, backend: "BackendName") -> int:
     """Try every graph that is wanted, and print a table; the exit status."""
-    from xbind.random_bundle import write_shapes
-    from xbind.trial_build import SHAPES, Trial, markdown, run_trials
+    from xbind.bench.real_builds import SHAPES, Trial, markdown, run_trials
+    from xbind.importing.random_weights import write_shapes
 
     with TemporaryDirectory() as folder:
         manifest = write_shapes(Path(folder) / config.shapes, SHAPES[config.shapes]())
@@ -155,7 +155,7 @@ def choose_backend(config: BuildConfig) -> "tuple[BackendName, str]":
     """
     import torch
 
-    from xbind.engine.open import cpu_backends
+    from xbind.engine.backends import cpu_backends
 
     cuda = torch.cuda.is_available()
     if config.engine != "auto":
@@ -180,10 +180,10 @@ def make_jobs(
     Raises:
         XBindError: `--only` names what there is not.
     """
-    from xbind.build_jobs import Job
+    from xbind.config.variants import method_named
     from xbind.engine.store import engines_folder
-    from xbind.graphs import all_requests, requests_of_run
-    from xbind.methods import method_named
+    from xbind.networks.build_many import Job
+    from xbind.networks.graphs import all_requests, requests_of_run
 
     method = method_named(config.preset)
     every = all_requests(method, manifest)
@@ -209,14 +209,14 @@ def make_jobs(
 
 def _prior_3d(config: BuildConfig) -> str | None:
     """Name of the 3D prior that is asked for; None for the bundle's default."""
-    from xbind.methods import method_named
+    from xbind.config.variants import method_named
 
     return config.prior_3d or method_named(config.preset).prior_3d
 
 
 def _show_plan(jobs: "list[Job]", missing: "list[Job]", manifest: "BundleManifest") -> None:
-    from xbind.build_jobs import estimate
-    from xbind.progress import format_bytes, format_seconds
+    from xbind.networks.build_many import estimate
+    from xbind.run.progress import format_bytes, format_seconds
 
     for job in jobs:
         cost = estimate(job, manifest)
@@ -241,8 +241,8 @@ def _show_plan(jobs: "list[Job]", missing: "list[Job]", manifest: "BundleManifes
 
 def _build(missing: "list[Job]", manifest: "BundleManifest", workers: int) -> int:
     """Build, with a line for each that starts and ends and the time that is left."""
-    from xbind.build_jobs import estimate, run_jobs
-    from xbind.progress import format_seconds
+    from xbind.networks.build_many import estimate, run_jobs
+    from xbind.run.progress import format_seconds
 
     expected = {job: estimate(job, manifest).seconds for job in missing}
     done: dict[Job, float] = {}

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from xbind.errors import XBindError
-from xbind.models.bundle import BundleManifest, load_manifest, verify
-from xbind.progress import format_bytes
+from xbind.networks.manifest import BundleManifest, load_manifest, verify
+from xbind.run.progress import format_bytes
 
 if TYPE_CHECKING:
     from xbind.cli.main import ImportBundleConfig
@@ -65,11 +65,11 @@ def import_public(command: "ImportBundleConfig") -> None:
     Raises:
         XBindError: a checkpoint is not here, or is not what it should be.
     """
-    from xbind.hub import locate
-    from xbind.import_parts import Sources
-    from xbind.importing import import_bundle
-    from xbind.models.sd21 import sd21
-    from xbind.models.sources import LICENCES
+    from xbind.importing.architectures import sd21
+    from xbind.importing.bundle import import_bundle
+    from xbind.importing.folders import Sources
+    from xbind.importing.hub import locate
+    from xbind.importing.sources import LICENCES
 
     fetch = command.allow_download
     console = Console(highlight=False, soft_wrap=True)
@@ -115,8 +115,8 @@ def _tables(command: "ImportBundleConfig", places: list[Path], fetch: bool) -> P
     Raises:
         XBindError: there is none.
     """
-    from xbind.hub import locate
-    from xbind.models.sources import CLIP_ID
+    from xbind.importing.hub import locate
+    from xbind.importing.sources import CLIP_ID
 
     if command.tokenizer:
         places = [locate(command.tokenizer, "--tokenizer", wanted=_TABLES, allow_download=fetch)]
@@ -136,8 +136,8 @@ def make_random(out: Path, *, small: bool, seed: int) -> None:
     Raises:
         XBindError: the folder cannot be written, or holds a bundle.
     """
-    from xbind.models.sd21 import reduced, sd21
-    from xbind.random_bundle import make_random_bundle
+    from xbind.importing.architectures import reduced, sd21
+    from xbind.importing.random_weights import make_random_bundle
 
     console = Console(highlight=False, soft_wrap=True)
     shapes = reduced() if small else sd21()

@@ -17,17 +17,17 @@ from rich.table import Table
 from rich.text import Text
 
 import xbind
-from xbind.cache import CacheError, cache_folder, cache_notice
-from xbind.devices import choose_device
-from xbind.engine.entry import Entry
+from xbind.engine.backends import CPU_BACKENDS, GPU_BACKENDS, BackendName, target_of, version_of
 from xbind.engine.errors import BackendUnavailable
-from xbind.engine.open import CPU_BACKENDS, GPU_BACKENDS, BackendName, target_of, version_of
+from xbind.engine.record import Entry
 from xbind.engine.store import EngineStore, engines_folder
-from xbind.engine_keys import why_stale
 from xbind.errors import XBindError
-from xbind.models.bundle import load_manifest, verify
-from xbind.progress import format_bytes
-from xbind.run import NEEDED_BYTES
+from xbind.networks.fingerprint import why_stale
+from xbind.networks.manifest import load_manifest, verify
+from xbind.run.folder import NEEDED_BYTES
+from xbind.run.progress import format_bytes
+from xbind.system.cache import CacheError, cache_folder, cache_notice
+from xbind.system.device import choose_device
 
 REQUIRED = (
     *("torch", "diffusers", "transformers", "safetensors", "numpy", "numba", "scipy"),

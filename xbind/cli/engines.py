@@ -3,11 +3,11 @@
 from rich.console import Console
 from rich.table import Table
 
-from xbind.engine.entry import Entry
 from xbind.engine.errors import EngineDamaged
+from xbind.engine.record import Entry
 from xbind.engine.store import EngineStore, engines_folder
-from xbind.engine_keys import why_stale
-from xbind.progress import format_bytes
+from xbind.networks.fingerprint import why_stale
+from xbind.run.progress import format_bytes
 
 COLUMNS = ("graph", "backend", "precision", "size", "built in", "agrees with torch to", "state")
 

@@ -6,7 +6,7 @@ from typing import Annotated, Optional
 
 import tyro
 
-from xbind.config import EngineChoice, PlanarLoss, check_threads, parts_named
+from xbind.config.options import EngineChoice, PlanarLoss, check_threads, parts_named
 
 _Pool = Annotated[Optional[Path], tyro.conf.arg(metavar="FILE")]  # noqa: UP045
 _Judges = Annotated[tuple[str, ...], tyro.conf.arg(metavar="MODEL …")]

@@ -15,9 +15,11 @@ from rich.table import Table
 
 import xbind
 from xbind.cli.eval_configs import EvalConfig, EvalReportConfig, EvalRunConfig
-from xbind.config import GenerateConfig, parts_named
+from xbind.config.options import GenerateConfig, parts_named
+from xbind.config.variants import method_named
 from xbind.errors import XBindError
-from xbind.evaluation import records, report
+from xbind.evaluation import compare as report
+from xbind.evaluation import records
 from xbind.evaluation.judges import OPEN_CLIPS, load_open_clip, make_self_judge
 from xbind.evaluation.judging import judge, judge_all
 from xbind.evaluation.labels import label_of
@@ -25,15 +27,14 @@ from xbind.evaluation.records import EvaluationFolder
 from xbind.evaluation.runs import Panel, PoolWorld, find_runs, mesh_digest
 from xbind.evaluation.sheets import save_rows
 from xbind.files import atomic_write, disk_errors
-from xbind.frozen import load_bind, load_convnet
-from xbind.mesh.dmtet import EmptySurface
-from xbind.methods import method_named
 from xbind.mini.calibration import calibrate
 from xbind.mini.judging import SIZE, TARGET, MiniWorld, load_judge
 from xbind.mini.targets import Target, list_named, prompt_of, read_targets
-from xbind.models.bundle import BundleManifest, load_manifest, verify
+from xbind.networks.frozen import load_bind, load_convnet
+from xbind.networks.manifest import BundleManifest, load_manifest, verify
 from xbind.pipeline import generate
-from xbind.progress import choose_reporter
+from xbind.run.progress import choose_reporter
+from xbind.scene.mesh.dmtet import EmptySurface
 
 WIDTH = 160
 """Of the tables, in characters: their lines are for `grep` too."""

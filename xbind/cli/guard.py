@@ -12,7 +12,7 @@ from types import FrameType
 from typing import TextIO
 
 from xbind.errors import XBindError
-from xbind.memory import is_memory_error, too_little_memory
+from xbind.system.out_of_memory import is_memory_error, too_little_memory
 
 WRONG_FLAGS = 2
 """Exit status for a command line that cannot be understood, as tyro has it."""

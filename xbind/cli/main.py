@@ -15,10 +15,10 @@ import tyro
 import xbind
 from xbind.cli.eval_configs import EvalConfig, EvalReportConfig, EvalRunConfig
 from xbind.cli.guard import WRONG_FLAGS, guard
-from xbind.config import GenerateConfig, Precision, PromptConfig
-from xbind.models.sources import IMAGEBIND_FILE, UNCLIP_ID, ZERO123_ID
-from xbind.resuming import started_config
-from xbind.run_checks import CONFIG, holds_run
+from xbind.config.options import GenerateConfig, Precision, PromptConfig
+from xbind.importing.sources import IMAGEBIND_FILE, UNCLIP_ID, ZERO123_ID
+from xbind.run.checks import CONFIG, holds_run
+from xbind.run.resuming import started_config
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -270,13 +270,13 @@ def run(command: Command) -> None:
     """Do it. What is heavy is imported here, one command's needs only."""
     match command:
         case GenerateConfig():
-            from xbind.preflight import check_generate
+            from xbind.run.preflight import check_generate
 
             check_generate(command)  # before the import of torch, which takes a while
             import torch
 
             from xbind.pipeline import generate
-            from xbind.progress import choose_reporter
+            from xbind.run.progress import choose_reporter
 
             torch.set_num_threads(command.threads)
             with choose_reporter() as reporter:

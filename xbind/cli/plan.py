@@ -10,11 +10,11 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from xbind.models.bundle import BundleManifest, load_manifest
+from xbind.networks.manifest import BundleManifest, load_manifest
 
 if TYPE_CHECKING:
     from xbind.cli.main import PlanConfig
-    from xbind.planning import PartPlan, Plan
+    from xbind.memory.plan import PartPlan, Plan
 
 MIB = 2**20
 WIDTH = 90
@@ -29,8 +29,8 @@ def show_plan(config: "PlanConfig") -> None:
     Raises:
         XBindError: there is no such preset or bundle, or it does not fit.
     """
-    from xbind.planning import Wish, fit
-    from xbind.presets import preset_named
+    from xbind.config.presets import preset_named
+    from xbind.memory.plan import Wish, fit
 
     method = preset_named(config.preset)
     console = Console(highlight=False, soft_wrap=True)
@@ -51,8 +51,8 @@ def _manifest(config: "PlanConfig") -> Iterator[BundleManifest]:
     if config.bundle_config is None:
         yield load_manifest(config.bundle)
         return
-    from xbind.models.sd21 import reduced, sd21
-    from xbind.random_bundle import write_shapes
+    from xbind.importing.architectures import reduced, sd21
+    from xbind.importing.random_weights import write_shapes
 
     architecture = sd21() if config.bundle_config == "sd21" else reduced()
     with TemporaryDirectory() as folder:
@@ -82,7 +82,7 @@ def _graphs(plan: "Plan") -> Table:
 
 
 def _parts(plan: "Plan") -> Table:
-    from xbind.planning import GIB, RUNTIME_BYTES
+    from xbind.memory.plan import GIB, RUNTIME_BYTES
 
     table = _table(
         "part", "weights", "activations", "workspace", "state", "buffers", "runtime", "peak, GiB"
@@ -105,7 +105,7 @@ def _table(*columns: str) -> Table:
 
 
 def _verdict(plan: "Plan") -> Iterator[str]:
-    from xbind.planning import GIB
+    from xbind.memory.plan import GIB
 
     yield from (f"  {line}" for line in plan.summary())
     worst: PartPlan = plan.worst

@@ -4,7 +4,7 @@ from xbind.conditioning.audio import FbankConfig, load_audio
 from xbind.conditioning.depth import load_depth
 from xbind.conditioning.image import load_image
 from xbind.conditioning.thermal import load_thermal
-from xbind.config import PromptConfig
+from xbind.config.options import PromptConfig
 
 
 def check_files(prompt: PromptConfig) -> None:

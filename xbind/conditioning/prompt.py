@@ -20,16 +20,16 @@ from xbind.conditioning.image import (
     load_image,
     to_square,
 )
-from xbind.conditioning.motion import load_motion
+from xbind.conditioning.imu import load_motion
 from xbind.conditioning.text import TextPrompt, encode_text
 from xbind.conditioning.thermal import load_thermal
 from xbind.conditioning.understood import Reading, understand
 from xbind.conditioning.video import load_clips
-from xbind.config import Modality, PromptConfig
-from xbind.frozen import AlignedEncoder
+from xbind.config.options import Modality, PromptConfig
 from xbind.models.bind_config import Modality as Trunk
 from xbind.models.convnet import LOG_ZOOM, ConvNet
 from xbind.models.preprocess import fit_image, normalise_image
+from xbind.networks.frozen import AlignedEncoder
 
 MAX_ELEVATION = 89.9
 """Largest elevation of a reference camera, in degrees."""

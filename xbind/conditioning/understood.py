@@ -14,8 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from xbind.config import Modality
-from xbind.frozen import AlignedEncoder
+from xbind.config.options import Modality
+from xbind.networks.frozen import AlignedEncoder
 
 RECORDED = 5
 """Names of each kind that are kept."""

@@ -12,11 +12,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from xbind.conditioning.text import encode_text
+from xbind.diffusion.single_networks import UnitEmbedding
 from xbind.errors import XBindError
-from xbind.frozen import AlignedEncoder, load_clip
-from xbind.guidance.forwards import UnitEmbedding
-from xbind.models.bundle import BundleManifest
 from xbind.models.preprocess import fit_image, normalise_image
+from xbind.networks.frozen import AlignedEncoder, load_clip
+from xbind.networks.manifest import BundleManifest
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -17,7 +17,7 @@ from xbind.evaluation.runs import (
     mesh_digest,
 )
 from xbind.files import DiskError
-from xbind.run import read_run_config
+from xbind.run.folder import read_run_config
 
 
 @dataclass(frozen=True, slots=True)

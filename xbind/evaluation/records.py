@@ -12,8 +12,8 @@ from typing import Any
 
 from xbind.errors import XBindError
 from xbind.evaluation.labels import in_table_order
-from xbind.events import read_events
 from xbind.files import atomic_write, disk_errors, lock, sync_file
+from xbind.run.events import read_events
 
 SCORES = "scores.jsonl"
 MEANS = "means.json"

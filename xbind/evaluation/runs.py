@@ -11,17 +11,17 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from xbind.cameras import orbit
 from xbind.conditioning.prompt import embed_images, encode_prompt
-from xbind.config import MODALITIES, PromptConfig
+from xbind.config.options import MODALITIES, PromptConfig
 from xbind.errors import XBindError
 from xbind.evaluation.figures import mean_cosine, right_at_1
 from xbind.evaluation.judges import Judge, Look
-from xbind.frozen import AlignedEncoder
-from xbind.mesh.textured import TexturedMesh, Views, read_glb
+from xbind.losses.regularizers import normal_consistency_loss
 from xbind.models.convnet import ConvNet
-from xbind.regularizers import normal_consistency_loss
-from xbind.run import read_run_config
+from xbind.networks.frozen import AlignedEncoder
+from xbind.run.folder import read_run_config
+from xbind.scene.cameras import orbit
+from xbind.scene.mesh.textured import TexturedMesh, Views, read_glb
 
 VIEWS = 120
 """Distinct azimuths, as in the paper (Sec. V-A-4)."""

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from xbind.cameras import orbit
-from xbind.config import MODALITIES
-from xbind.mesh.render import render_normals
-from xbind.mesh.textured import read_glb
-from xbind.mesh.turntable import to_frames
+from xbind.config.options import MODALITIES
+from xbind.scene.cameras import orbit
+from xbind.scene.mesh.render import render_normals
+from xbind.scene.mesh.textured import read_glb
+from xbind.scene.mesh.turntable import to_frames
 
 VIEW_PX = 112
 """Side of a view, in pixels."""

@@ -10,13 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from xbind.cameras import Cameras
 from xbind.conditioning.audio import fbank_clips
 from xbind.conditioning.prompt import embed_images
 from xbind.evaluation.figures import mean_cosine, right_at_1
 from xbind.evaluation.judges import Judge
-from xbind.frozen import AlignedEncoder
-from xbind.mesh.textured import Views
 from xbind.mini.judging import around, right_answers, views_of
 from xbind.mini.targets import PICTURE_POSE, Target
 from xbind.mini.train.convnet import BLUR_PX, blur
@@ -25,6 +22,9 @@ from xbind.mini.world.dataset import HELD_OUT_SEED
 from xbind.mini.world.draw import draw_from_seed
 from xbind.mini.world.near_misses import build_near_miss, near_miss_kinds
 from xbind.mini.world.sounds import synthesise
+from xbind.networks.frozen import AlignedEncoder
+from xbind.scene.cameras import Cameras
+from xbind.scene.mesh.textured import Views
 
 VIEWS = 12
 """Azimuths from which each object is seen."""

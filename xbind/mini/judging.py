@@ -16,7 +16,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from xbind.cameras import Cameras, orbit
 from xbind.errors import XBindError
 from xbind.evaluation.figures import (
     best_turn,
@@ -29,10 +28,6 @@ from xbind.evaluation.figures import (
 )
 from xbind.evaluation.judges import Look
 from xbind.evaluation.runs import bumps
-from xbind.frozen import load_convnet
-from xbind.mesh.mesh import Mesh
-from xbind.mesh.render import surface_points
-from xbind.mesh.textured import TexturedMesh, Views
 from xbind.mini.targets import Target, target_of_prompt
 from xbind.mini.train.data import on_white
 from xbind.mini.world.captions import prompts
@@ -41,8 +36,13 @@ from xbind.mini.world.dataset import HELD_OUT_SEED
 from xbind.mini.world.draw import draw_from_seed
 from xbind.mini.world.render import render
 from xbind.mini.world.world_mesh import WorldMesh
-from xbind.models.bundle import BundleManifest
 from xbind.models.convnet import ConvNet
+from xbind.networks.frozen import load_convnet
+from xbind.networks.manifest import BundleManifest
+from xbind.scene.cameras import Cameras, orbit
+from xbind.scene.mesh.mesh import Mesh
+from xbind.scene.mesh.render import surface_points
+from xbind.scene.mesh.textured import TexturedMesh, Views
 
 VIEWS = 24
 """Distinct azimuths at which shapes are compared."""

@@ -17,18 +17,16 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from xbind.cameras import Cameras, relative_pose
-from xbind.conditioning.audio import fbank_clips
-from xbind.conditioning.reference_view import (
+from xbind.algorithm.reference_view import (
     condition_unclip,
     ddim,
     embed_reference_image,
     sample_unclip,
 )
+from xbind.conditioning.audio import fbank_clips
+from xbind.diffusion.latents import decode, encode
+from xbind.diffusion.priors import UnclipPrior, Zero123Prior
 from xbind.errors import XBindError
-from xbind.frozen import Bundle, load_bundle, load_convnet
-from xbind.guidance.latents import decode, encode
-from xbind.guidance.priors import UnclipPrior, Zero123Prior
 from xbind.mini.judging import recognise
 from xbind.mini.sheet import save_sheet
 from xbind.mini.train.data import as_image, on_white, psnr
@@ -38,9 +36,11 @@ from xbind.mini.world.dataset import HELD_OUT_SEED
 from xbind.mini.world.draw import draw_from_seed
 from xbind.mini.world.render import render
 from xbind.mini.world.sounds import synthesise
-from xbind.models.bundle import load_manifest
 from xbind.models.convnet import ConvNet
 from xbind.models.preprocess import normalise_image
+from xbind.networks.frozen import Bundle, load_bundle, load_convnet
+from xbind.networks.manifest import load_manifest
+from xbind.scene.cameras import Cameras, relative_pose
 
 STEPS = 20
 """DDIM steps."""

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from xbind.mesh.turntable import to_frames
+from xbind.scene.mesh.turntable import to_frames
 
 
 def save_sheet(path: Path, rows: Float[Tensor, "r n 3 s s"], *, columns: int = 1) -> None:

@@ -10,14 +10,14 @@ import soundfile
 import torch
 from PIL import Image
 
-from xbind.cameras import Cameras
-from xbind.config import MODALITIES, PromptConfig
+from xbind.config.options import MODALITIES, PromptConfig
 from xbind.errors import XBindError
 from xbind.mini.world.categories import CATEGORIES, COLOUR_NAMES, build
 from xbind.mini.world.dataset import HELD_OUT_SEED
 from xbind.mini.world.draw import draw_from_seed
 from xbind.mini.world.render import render
 from xbind.mini.world.sounds import SAMPLE_RATE, synthesise
+from xbind.scene.cameras import Cameras
 
 LISTS = Path(__file__).parent
 """Where the shipped lists are: `prompts_<name>.txt`."""

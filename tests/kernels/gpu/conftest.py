@@ -13,7 +13,7 @@ def device():
     its own: `make test` starts it.
     """
     pytest.importorskip("triton")
-    from xbind.kernels.gpu import is_interpreted
+    from xbind.kernels.common.gpu import is_interpreted
 
     if is_interpreted():
         return "cpu"

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from xbind.guidance.augment import draw_augmentations
+from xbind.config.method import AugmentConfig
 from xbind.kernels import ms_augment
-from xbind.kernels.reference_augment import taps_per_pixel
-from xbind.method_config import AugmentConfig
+from xbind.kernels.augment.reference import taps_per_pixel
+from xbind.losses.augment import draw_augmentations
 
 SCALED = {"mean": (0.48, 0.46, 0.41), "std": (0.27, 0.26, 0.28)}
 

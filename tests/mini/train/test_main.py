@@ -10,7 +10,7 @@ from xbind.mini.train.__main__ import main
 from xbind.mini.train.assemble import unpack
 from xbind.mini.train.lengths import LENGTHS, LoopConfig, samples_seen
 from xbind.mini.train.parts import PARTS, TAKEN, Sitting
-from xbind.models.bundle import SHIPPED
+from xbind.networks.manifest import SHIPPED
 
 
 def test_cuda_is_refused_where_torch_finds_none(tmp_path, monkeypatch):

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from xbind.cameras import Cameras
 from xbind.mini.world.categories import build
 from xbind.mini.world.render import NEAR, render
 from xbind.mini.world.world_mesh import WorldMesh
+from xbind.scene.cameras import Cameras
 
 
 def cameras(*rows):

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 import torch
 
-from xbind.cameras import orbit
 from xbind.mini.world.categories import (
     CATEGORIES,
     COLOUR_NAMES,
@@ -12,6 +11,7 @@ from xbind.mini.world.categories import (
 from xbind.mini.world.palette import COLOURS
 from xbind.mini.world.render import render
 from xbind.mini.world.world_mesh import CREASE_DEG
+from xbind.scene.cameras import orbit
 
 
 def make(category, colour="red", seed=0):

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from xbind.errors import XBindError
 from xbind.files import atomic_write
-from xbind.frozen import DIFFUSERS_WEIGHTS
 from xbind.mini.train.audio import DEPTH, FBANK
 from xbind.mini.train.bind import EMBED_DIM, bind_config, load_bind
 from xbind.mini.train.captions import CONTEXT_LENGTH, build_tokenizer
@@ -30,7 +29,8 @@ from xbind.mini.train.loop import averaged, save_atomic
 from xbind.mini.train.priors import EMBEDDING_NORM, Zero123Net, build_unet
 from xbind.mini.train.vae import load_vae
 from xbind.mini.world.categories import ADJECTIVES, CATEGORIES, COLOUR_NAMES, SEEN
-from xbind.models.bundle import DEFAULT_3D, FORMAT, SHIPPED, digest, load_manifest, verify
+from xbind.networks.frozen import DIFFUSERS_WEIGHTS
+from xbind.networks.manifest import DEFAULT_3D, FORMAT, SHIPPED, digest, load_manifest, verify
 
 CAMERA = "clip_camera_projection"
 """Folder of a 3D prior's camera projection, as diffusers calls it."""

@@ -15,7 +15,7 @@ from xbind.mini.train.data import load_near_misses, load_world
 from xbind.mini.train.lengths import CPU, LENGTHS, LoopConfig
 from xbind.mini.world.categories import SEEN
 from xbind.mini.world.dataset import HELD_OUT_SEED, SplitConfig, write_split
-from xbind.models.bundle import SHIPPED
+from xbind.networks.manifest import SHIPPED
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

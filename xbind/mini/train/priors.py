@@ -10,9 +10,8 @@ from diffusers.models.attention_processor import AttnProcessor
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from xbind.cameras import OWN_POSE_SCALE, Cameras, relative_pose, turned_pose
-from xbind.guidance.noise import alphas_cumprod, scaled_linear_betas, squared_cosine_betas
-from xbind.guidance.unclip import unclip_condition
+from xbind.diffusion.schedule import alphas_cumprod, scaled_linear_betas, squared_cosine_betas
+from xbind.diffusion.unclip import unclip_condition
 from xbind.mini.train.bind import EMBED_DIM
 from xbind.mini.train.captions import build_bank, caption_table
 from xbind.mini.train.data import World
@@ -28,6 +27,7 @@ from xbind.mini.train.latents import (
 from xbind.mini.train.lengths import LoopConfig
 from xbind.mini.train.loop import averaged, save_atomic, train
 from xbind.mini.world.categories import CATEGORIES
+from xbind.scene.cameras import OWN_POSE_SCALE, Cameras, relative_pose, turned_pose
 
 EMBEDDING_NORM = math.sqrt(EMBED_DIM)
 """Length at which unit embeddings condition both priors: unit variance per element."""

@@ -17,12 +17,12 @@ import torch
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from xbind.cameras import Cameras
 from xbind.mini.world.categories import ADJECTIVES, CATEGORIES, COLOUR_NAMES, build
 from xbind.mini.world.draw import Draw, draw_from_seed
 from xbind.mini.world.near_misses import build_near_miss, near_miss_kinds
 from xbind.mini.world.render import render
 from xbind.mini.world.world_mesh import WorldMesh
+from xbind.scene.cameras import Cameras
 
 HELD_OUT_SEED = 1_000_000
 """Training uses smaller seeds; held-out objects use this seed and larger ones."""

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xbind.cameras import Cameras
-from xbind.jit import cached_njit
 from xbind.mini.world.world_mesh import WorldMesh
+from xbind.scene.cameras import Cameras
+from xbind.system.jit import cached_njit
 
 Array = NDArray[Any]
 

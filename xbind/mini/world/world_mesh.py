@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from xbind.jit import cached_njit
 from xbind.mini.world.shapes import Faces, Part, Points
+from xbind.system.jit import cached_njit
 
 CREASE_DEG = 48.0
 """Faces that meet at a larger angle keep a hard edge between them."""

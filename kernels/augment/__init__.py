@@ -1,0 +1,1 @@
+"""The augmentations of the modality similarity loss (Eq. 2)."""

@@ -1,0 +1,1 @@
+"""Alpha compositing along rays."""

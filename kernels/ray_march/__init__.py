@@ -1,0 +1,1 @@
+"""Ray marching that skips empty cells."""

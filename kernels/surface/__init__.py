@@ -1,0 +1,1 @@
+"""Rasterisation, interpolation and antialiasing of meshes."""

@@ -1,0 +1,1 @@
+"""Operators of other packages, where they are installed."""

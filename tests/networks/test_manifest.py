@@ -1,0 +1,63 @@
+"""The shipped bundle is whole, and any change to any file of a bundle is noticed."""
+
+import json
+import shutil
+
+import pytest
+
+from xbind.networks.frozen import load_bundle
+from xbind.networks.manifest import BundleError, load_manifest, verify
+
+
+@pytest.fixture
+def copied(tmp_path):
+    folder = tmp_path / "bundle"
+    shutil.copytree(load_manifest("mini").folder, folder)
+    return folder
+
+
+def test_shipped_bundle_fits_its_limit():
+    manifest = load_manifest("mini")
+    verify(manifest)
+    assert sum(record["bytes"] for record in manifest.files.values()) <= 40e6
+    listed = {manifest.folder / name for name in manifest.files} | {manifest.folder / "bundle.json"}
+    assert {p for p in manifest.folder.rglob("*") if p.is_file()} == listed
+
+
+def test_a_changed_byte_is_noticed(copied):
+    path = copied / "view" / "model.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(BundleError, match=r"damaged: .*view/model\.safetensors"):
+        load_bundle(load_manifest(copied))
+
+
+def test_a_missing_file_is_named(copied):
+    (copied / "clip" / "config.json").unlink()
+    with pytest.raises(BundleError, match=r"incomplete: .*clip/config\.json"):
+        verify(load_manifest(copied))
+
+
+def test_unknown_bundle_lists_the_known():
+    with pytest.raises(BundleError, match=r"no bundle 'nope'.*mini"):
+        load_manifest("nope")
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"format": 1}'])
+def test_damaged_manifest(copied, content):
+    (copied / "bundle.json").write_text(content)
+    with pytest.raises(BundleError, match="damaged"):
+        load_manifest(copied)
+
+
+def test_another_format_is_refused(copied):
+    raw = json.loads((copied / "bundle.json").read_text()) | {"format": 99}
+    (copied / "bundle.json").write_text(json.dumps(raw))
+    with pytest.raises(BundleError, match="wanted format 1"):
+        load_manifest(copied)
+
+
+def test_missing_role_is_named():
+    with pytest.raises(BundleError, match="has no 'depth_net'"):
+        load_manifest("mini").part("depth_net")

@@ -1,0 +1,100 @@
+"""Which device a run takes, and that everything a run makes is made there.
+
+There is no GPU where this runs. But a tensor that is made without saying where would be on the CPU
+there, and every such place can be found here.
+"""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch.overrides import TorchFunctionMode
+from torch.utils._device import _device_constructors
+
+import xbind
+from xbind import engine, kernels
+from xbind.algorithm.iteration import advance
+from xbind.algorithm.phase1_nerf import CoarsePhase
+from xbind.algorithm.phase2_geometry import GeometryPhase, convert
+from xbind.algorithm.phase3_texture import TexturePhase
+from xbind.algorithm.supervision import Condition, Supervision, make_condition
+from xbind.algorithm.texture_init import fit_texture_field
+from xbind.conditioning.prompt import encode_prompt
+from xbind.config.options import PromptConfig
+from xbind.config.presets import preset_named
+from xbind.errors import XBindError
+from xbind.networks.frozen import load_bundle
+from xbind.networks.manifest import load_manifest
+from xbind.system.device import choose_device
+
+
+class Homeless(TorchFunctionMode):
+    """Notes where our code makes a tensor without naming its device, but for the CPU's kernels."""
+
+    def __init__(self):
+        super().__init__()
+        self.places, self.makers = set(), _device_constructors()
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func in self.makers and (kwargs or {}).get("device") is None:
+            code = sys._getframe(1).f_code
+            path = Path(code.co_filename)
+            is_ours = any(folder in path.parents for folder in OURS)
+            if is_ours and not path.name.startswith("cpu_"):
+                self.places.add(f"{path.name}: {code.co_name}")
+        return func(*args, **(kwargs or {}))
+
+
+OURS = [Path(module.__file__).parent for module in (xbind, kernels, engine)]
+
+
+def test_everything_of_a_run_is_made_on_its_device():
+    bundle, method = load_bundle(load_manifest("mini")), preset_named("default")
+    prompt = encode_prompt(PromptConfig(text="a red mug"), bundle.bind, 64, view=bundle.view)
+    generator = torch.Generator().manual_seed(0)
+    with Homeless() as found:
+        few = replace(method.reference, candidates=2, steps=2)
+        condition = make_condition(prompt, bundle, few, generator)
+        condition = Condition.from_state(condition.state())
+        supervision = Supervision(bundle, condition)
+        coarse = CoarsePhase(replace(method.coarse, steps=2), supervision, generator)
+        terms = [advance(coarse, 0, generator)]
+        geometry = GeometryPhase(
+            replace(method.geometry, steps=2, close_share=1.0), supervision,
+            convert(coarse.field, coarse.config.threshold, 16, method.geometry.conversion),
+        )  # fmt: skip
+        terms.append(advance(geometry, 0, generator))
+        mesh = geometry.result()
+        field = fit_texture_field(
+            method.texture.field, method.texture.fit, coarse.field, mesh, generator
+        )
+        texture = TexturePhase(replace(method.texture, steps=2), supervision, mesh, field)
+        terms.append(advance(texture, 0, generator))
+        pictures = [phase.preview() for phase in (coarse, geometry, texture)]
+    assert all(set(t) >= {"planar", "stereo", "ms"} for t in terms)
+    assert all(0 <= x.min() <= x.max() <= 1 for x in pictures)
+    assert not found.places
+
+
+@pytest.mark.parametrize(
+    ("name", "found", "has_triton", "want"),
+    [
+        ("auto", True, True, "cuda"),
+        ("auto", True, False, "cpu"),
+        ("auto", False, True, "cpu"),
+        ("cpu", True, True, "cpu"),
+        ("cuda", True, True, "cuda"),
+        ("cuda", True, False, "pip install triton"),
+        ("cuda", False, True, "--device cpu"),
+    ],
+)
+def test_device_is_what_is_there(name, found, has_triton, want, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: found)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: object() if has_triton else None)
+    if want in ("cpu", "cuda"):
+        assert choose_device(name).type == want
+    else:
+        with pytest.raises(XBindError, match=want):
+            choose_device(name)

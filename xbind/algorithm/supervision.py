@@ -1,0 +1,292 @@
+"""Hybrid diffusion supervision (Eq. 8, 9, 12, 13): which losses a view is given, with which feeds.
+
+Weights are applied by the phases, beside the terms of Algorithm 1; here every term is plain.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from xbind.algorithm.reference_view import (
+    ReferenceView,
+    Show,
+    condition_unclip,
+    embed_reference_image,
+    make_reference_view,
+    told_pose,
+)
+from xbind.conditioning.prompt import EncodedPrompt
+from xbind.config.presets import GuidanceConfig, ReferenceConfig
+from xbind.config.savings import FASTEST, Savings
+from xbind.diffusion.latents import encode, resize
+from xbind.diffusion.timesteps import (
+    annealed_timesteps,
+    cds_clamp,
+    cds_timesteps,
+    uniform_timesteps,
+)
+from xbind.losses.augment import augment, draw_augmentations
+from xbind.losses.ms import ms_weights
+from xbind.losses.step import GuidanceStep, guide
+from xbind.networks.frozen import Bundle
+from xbind.networks.graphs import eager_steps, image_weight, sds_name
+from xbind.scene.cameras import Cameras, relative_pose
+
+Image = Float[Tensor, "b 3 h w"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StereoCondition:
+    """x_r as the 3D prior and L_ref need it."""
+
+    view: ReferenceView
+    """x_r, m and its camera."""
+    latent: Float[Tensor, "1 c h w"]
+    """VAE mode of x_r, not scaled: the 3D prior's concatenated condition."""
+    embedding: Float[Tensor, "1 d"]
+    """Image embedding of x_r for the camera projection."""
+    seen_pose: Float[Tensor, "1 3"]
+    """The pose of x_r that the 3D prior is told: given by the user, else read off x_r."""
+
+    def state(self) -> dict[str, Tensor]:
+        """Plain tensors for a checkpoint."""
+        camera = self.view.camera
+        pose = (camera.elevation_deg, camera.azimuth_deg, camera.distance, camera.fov_y_deg)
+        return {
+            "image": self.view.image,
+            "mask": self.view.mask,
+            "pose": torch.stack(pose),
+            "reference_latent": self.latent,
+            "reference_embedding": self.embedding,
+            "seen_pose": self.seen_pose,
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor]) -> "StereoCondition":
+        """Read back `state`."""
+        return cls(
+            view=ReferenceView(state["image"], state["mask"], Cameras(*state["pose"])),
+            latent=state["reference_latent"],
+            embedding=state["reference_embedding"],
+            seen_pose=state["seen_pose"],
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Condition:
+    """What a run is told, fixed from its first iteration to its last; part of every checkpoint."""
+
+    c_m: Float[Tensor, " d"]
+    """C_m, the target of the MS loss, of length 1."""
+    class_labels: Float[Tensor, "1 d2"]
+    """The 2D prior's class vector of C_m."""
+    eps_star: Float[Tensor, "1 c h w"]
+    """ε* of Eq. 3."""
+    stereo: StereoCondition | None
+    """None in a method that has no L_stereo."""
+
+    @property
+    def reference(self) -> ReferenceView:
+        """x_r, m and its camera; only for a method that has L_stereo."""
+        assert self.stereo is not None
+        return self.stereo.view
+
+    def state(self) -> dict[str, Tensor]:
+        """Plain tensors for a checkpoint."""
+        own = {"c_m": self.c_m, "class_labels": self.class_labels, "eps_star": self.eps_star}
+        return own if self.stereo is None else own | self.stereo.state()
+
+    @classmethod
+    def from_state(
+        cls, state: Mapping[str, Tensor], device: torch.device | str = "cpu"
+    ) -> "Condition":
+        """Read back `state`, to a device."""
+        state = {name: x.to(device) for name, x in state.items()}
+        return cls(
+            c_m=state["c_m"],
+            class_labels=state["class_labels"],
+            eps_star=state["eps_star"],
+            stereo=StereoCondition.from_state(state) if "image" in state else None,
+        )
+
+
+def make_condition(
+    prompt: EncodedPrompt,
+    bundle: Bundle,
+    config: ReferenceConfig,
+    generator: torch.Generator,
+    *,
+    stereo: bool = True,
+    savings: Savings = FASTEST,
+    show: Show | None = None,
+) -> Condition:
+    """Draw everything that is drawn once per run.
+
+    Args:
+        prompt: what the user gave.
+        bundle: the frozen networks.
+        config: of the reference view.
+        generator: source of all randomness.
+        stereo: whether a reference view is needed.
+        savings: how the networks are run.
+        show: receives the sampled reference views and the number of the chosen one.
+
+    Raises:
+        PromptError: no usable reference view could be sampled.
+    """
+    labels = condition_unclip(
+        prompt.conditioning[None], bundle.unclip, generator, noise_level=config.noise_level
+    )
+    eps_star = _normal(generator, 1, *bundle.unclip.latent_shape)
+    if not stereo:
+        return Condition(prompt.c_m, labels, eps_star, None)
+    view = make_reference_view(prompt, labels, bundle, config, generator, savings, show=show)
+    vae = bundle.zero123.vae
+    with torch.no_grad():
+        image = resize(view.image, bundle.zero123.image_size)
+        latent = encode(vae, image) / vae.config.scaling_factor
+    embedding = embed_reference_image(image, bundle.zero123)
+    seen = told_pose(bundle.zero123.seen_pose(image), prompt)
+    stereo_condition = StereoCondition(view, latent, embedding, seen)
+    return Condition(prompt.c_m, labels, eps_star, stereo_condition)
+
+
+class Supervision:
+    """The guidance steps of one run, with their feeds that never change."""
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        condition: Condition,
+        step: Callable[[str], GuidanceStep] | None = None,
+    ) -> None:
+        """Take what does not change.
+
+        Args:
+            bundle: the frozen networks.
+            condition: what the run is told.
+            step: name → guidance step, such as engines; by default eager torch.
+        """
+        self.condition = condition
+        self._zero123 = bundle.zero123
+        self._unclip = bundle.unclip
+        self._clip_size = bundle.clip_size
+        self._has_taesd = bundle.taesd is not None
+        self._step = eager_steps(bundle) if step is None else step
+
+    def planar_s(
+        self, config: GuidanceConfig, image: Image, progress: float, generator: torch.Generator
+    ) -> Float[Tensor, ""]:
+        """L_SDS* (Eq. 5) of views in [0, 1]; the latent term is a sum."""
+        b = len(image)
+        return guide(
+            self._step(sds_name("sds2d", config, has_taesd=self._has_taesd)),
+            image,
+            noise=_normal(generator, b, *self._latent_shape(config)),
+            t=self._timesteps(config, progress, b, generator),
+            class_labels=self.condition.class_labels,
+            cfg_scale=_number(config.cfg_2d_at(progress), image),
+            weight=image.new_ones(b),
+            **_image_term("sds2d", config, image),
+        ).loss
+
+    def planar_c(
+        self, config: GuidanceConfig, image: Image, progress: float, generator: torch.Generator
+    ) -> Float[Tensor, ""]:
+        """L_CDS (Eq. 3) of views in [0, 1]; a sum over the latent."""
+        b = len(image)
+        t_1, t_2 = cds_timesteps(progress, b, config=config.cds, generator=generator)
+        _, h, w = self._latent_shape(config)
+        return guide(
+            self._step("cds2d"),
+            image,
+            eps_star=self.condition.eps_star[..., :h, :w],  # a part of white noise is white noise
+            t_1=t_1,
+            t_2=t_2,
+            class_labels=self.condition.class_labels,
+            cfg_scale=_number(config.cfg_2d_at(progress), image),
+            weight=self._unclip.schedule.variance(t_1),
+            clamp=_number(cds_clamp(progress, config.cds), image),
+        ).loss
+
+    def stereo(
+        self,
+        config: GuidanceConfig,
+        image: Image,
+        cameras: Cameras,
+        progress: float,
+        generator: torch.Generator,
+    ) -> Float[Tensor, ""]:
+        """L_3D-SDS (Eq. 10) of views in [0, 1]; the latent term is a sum.
+
+        With `w_img_3d` above 0 an image term is added, which is ours.
+        """
+        b = len(image)
+        assert self.condition.stereo is not None
+        return guide(
+            self._step(sds_name("sds3d", config, has_taesd=self._has_taesd)),
+            image,
+            noise=_normal(generator, b, *self._zero123.latent_shape),
+            t=self._timesteps(config, progress, b, generator),
+            token=self.token(cameras),
+            reference_latent=self.condition.stereo.latent,
+            cfg_scale=_number(config.cfg_3d, image),
+            weight=image.new_ones(b),
+            **_image_term("sds3d", config, image),
+        ).loss
+
+    def token(self, cameras: Cameras) -> Float[Tensor, "b 1 d"]:
+        """c(x_r, R, T): the projected [image embedding ; relative camera] of each view."""
+        stereo, b = self.condition.stereo, len(cameras)
+        assert stereo is not None
+        relative = relative_pose(cameras, stereo.view.camera)
+        return self._zero123.token(
+            stereo.embedding.expand(b, -1), stereo.seen_pose.expand(b, -1), relative
+        )
+
+    def ms(
+        self, config: GuidanceConfig, image: Image, generator: torch.Generator
+    ) -> Float[Tensor, ""]:
+        """L_MS (Eq. 2) over 1 + 2n images per view, divided by their number: in [−1, 1]."""
+        n = config.ms_augmentations
+        drawn = draw_augmentations(len(image), n, config.augment, generator)
+        augmented = augment(image, drawn, self._clip_size)
+        weight = ms_weights(
+            len(image), n, w_g=config.augment.w_g, w_l=config.augment.w_l, w_z=config.augment.w_z,
+            device=image.device,
+        )  # fmt: skip
+        return guide(
+            self._step("ms"), augmented, c_m=self.condition.c_m, weight=weight / weight.sum()
+        ).loss
+
+    def _latent_shape(self, config: GuidanceConfig) -> tuple[int, int, int]:
+        """Channels, height and width of the 2D prior's latents."""
+        return self._unclip.latent_shape_at(config.shown_2d(self._unclip.image_size))
+
+    def _timesteps(
+        self, config: GuidanceConfig, progress: float, b: int, generator: torch.Generator
+    ) -> Tensor:
+        if config.timesteps == "uniform":
+            return uniform_timesteps(b, t_min=config.t_min, t_max=config.t_max, generator=generator)
+        return annealed_timesteps(
+            progress, b, t_min=config.t_min, t_max=config.t_max, generator=generator,
+            jitter=config.t_jitter,
+        )  # fmt: skip
+
+
+def _image_term(name: str, config: GuidanceConfig, like: Tensor) -> dict[str, Tensor]:
+    """The feed of a step's image term, if it has one."""
+    weight = image_weight(name, config)
+    return {"w_img": _number(weight, like)} if weight > 0 else {}
+
+
+def _number(value: float, like: Tensor) -> Float[Tensor, ""]:
+    """A feed of one number, made where it is needed: nothing is copied."""
+    return torch.full((), value, device=like.device)
+
+
+def _normal(generator: torch.Generator, *shape: int) -> Tensor:
+    return torch.randn(shape, generator=generator, device=generator.device)

@@ -1,0 +1,73 @@
+"""Terms that more than one phase has: hybrid guidance of a view, and the reference view's loss."""
+
+import torch
+from torch import Tensor
+
+from xbind.algorithm.supervision import Supervision
+from xbind.config.options import PlanarLoss
+from xbind.config.presets import CameraRange, GuidanceConfig
+from xbind.losses.reference import reference_mask_loss, reference_rgb_loss
+from xbind.scene.cameras import Cameras, sample_cameras
+
+
+def draw_views(cameras: CameraRange, count: int, generator: torch.Generator) -> Cameras:
+    """Random views of one iteration."""
+    return sample_cameras(
+        count,
+        elevation_deg=cameras.elevation_deg,
+        azimuth_deg=cameras.azimuth_deg,
+        distance=cameras.distance,
+        fov_y_deg=cameras.fov_y_deg,
+        generator=generator,
+    )
+
+
+def hybrid_terms(
+    supervision: Supervision,
+    config: GuidanceConfig,
+    image: Tensor,
+    cameras: Cameras,
+    progress: float,
+    generator: torch.Generator,
+    *,
+    planar: PlanarLoss,
+) -> dict[str, Tensor]:
+    """L_planar and L_3D-SDS of rendered views (Eq. 13), without the terms whose weight is 0."""
+    terms: dict[str, Tensor] = {}
+    if config.w_2d > 0:
+        planar_term = supervision.planar_c if planar == "cds" else supervision.planar_s
+        terms["planar"] = planar_term(config, image, progress, generator)
+    if config.w_3d > 0:
+        terms["stereo"] = supervision.stereo(config, image, cameras, progress, generator)
+    if config.w_ms > 0:
+        terms["ms"] = supervision.ms(config, image, generator)
+    return terms
+
+
+def hybrid_weights(config: GuidanceConfig) -> dict[str, float]:
+    """Weights of `hybrid_terms` and `reference_terms`."""
+    return {
+        "planar": config.w_2d,
+        "stereo": config.w_3d,
+        "ms": config.w_ms,
+        "rgb": config.w_rgb,
+        "mask": config.w_mask,
+    }
+
+
+def wants_reference(config: GuidanceConfig, step: int) -> bool:
+    """Whether this iteration also looks from the reference view."""
+    return step % config.reference_every == 0 and max(config.w_rgb, config.w_mask) > 0
+
+
+def reference_terms(
+    supervision: Supervision, config: GuidanceConfig, image: Tensor, opacity: Tensor
+) -> dict[str, Tensor]:
+    """L_ref (Eq. 11) of the view rendered from the reference camera."""
+    reference = supervision.condition.reference.at_size(image.shape[-1])
+    terms: dict[str, Tensor] = {}
+    if config.w_rgb > 0:
+        terms["rgb"] = reference_rgb_loss(image, reference.image, reference.mask)
+    if config.w_mask > 0:
+        terms["mask"] = reference_mask_loss(opacity, reference.mask)
+    return terms

@@ -1,0 +1,1 @@
+"""What a user chooses, and every number of a run. Imports no torch."""

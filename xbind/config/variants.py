@@ -1,0 +1,135 @@
+"""Which supervision each phase is given: the paper's method, its baselines and its ablations.
+
+Each is a change of another configuration, so all take the same iterations, views and cameras.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from xbind.config.options import Part, PlanarLoss
+from xbind.config.presets import PRESETS, GuidanceConfig, MethodConfig, UnknownPreset, preset_named
+
+
+def _with_guidance(
+    method: MethodConfig, change: Callable[[GuidanceConfig], GuidanceConfig]
+) -> MethodConfig:
+    """The same change in all phases."""
+    return replace(
+        method,
+        coarse=replace(method.coarse, guidance=change(method.coarse.guidance)),
+        geometry=replace(method.geometry, guidance=change(method.geometry.guidance)),
+        texture=replace(method.texture, guidance=change(method.texture.guidance)),
+    )
+
+
+def _with_planar(method: MethodConfig, loss: PlanarLoss) -> MethodConfig:
+    """The same loss of the 2D prior in all phases; L_nz goes, a part of the augmented SDS alone."""
+    return replace(
+        method,
+        coarse=replace(method.coarse, planar=loss, w_nz=0.0),
+        geometry=replace(method.geometry, planar=loss),
+        texture=replace(method.texture, planar=loss),
+    )
+
+
+def without_ms(method: MethodConfig) -> MethodConfig:
+    """Fig. 7 (d): no L_MS."""
+    return _with_guidance(method, lambda g: replace(g, w_ms=0.0))
+
+
+def without_stereo(method: MethodConfig) -> MethodConfig:
+    """Fig. 7 (a): no L_stereo (Eq. 12), which is the 3D prior and the reference view's loss."""
+    return _with_guidance(method, lambda g: replace(g, w_3d=0.0, w_rgb=0.0, w_mask=0.0))
+
+
+def without_planar(method: MethodConfig) -> MethodConfig:
+    """Fig. 7 (b): no L_planar (Eq. 9), which is the 2D prior, L_nz (Eq. 8) and L_MS."""
+    method = replace(method, coarse=replace(method.coarse, w_nz=0.0))
+    return _with_guidance(method, lambda g: replace(g, w_2d=0.0, w_ms=0.0))
+
+
+def without_three_phase(method: MethodConfig) -> MethodConfig:
+    """Fig. 7 (c): Phase I alone, with the iterations of all three.
+
+    The mesh is the NeRF's level set, its texture what the NeRF shows of it.
+    """
+    steps = method.coarse.steps + method.geometry.steps + method.texture.steps
+    return replace(
+        method,
+        coarse=replace(method.coarse, steps=steps),
+        geometry=replace(method.geometry, steps=0),
+        texture=replace(method.texture, steps=0),
+    )
+
+
+def _of_the_paper(method: MethodConfig) -> MethodConfig:
+    """L_3D-SDS as in Eq. 10: the image term on the 3D prior is ours, so no baseline has it."""
+    return _with_guidance(method, lambda g: replace(g, w_img_3d=0.0))
+
+
+def zerostablecds_3d(method: MethodConfig) -> MethodConfig:
+    """ZeroStableCDS-3D: both priors, CDS in all phases, no MS loss."""
+    return _of_the_paper(without_ms(_with_planar(method, "cds")))
+
+
+def stablesds_3d(method: MethodConfig) -> MethodConfig:
+    """StableSDS-3D: the 2D prior alone, plain SDS (Eq. 4) in all phases.
+
+    Without the 3D prior there is no use for a reference view: none is sampled.
+    """
+    plain = _with_guidance(_with_planar(method, "sds"), lambda g: replace(g, w_img=0.0))
+    return _of_the_paper(without_ms(without_stereo(plain)))
+
+
+def zerosds_3d(method: MethodConfig) -> MethodConfig:
+    """ZeroSDS-3D: the 3D prior alone, with the reference view's loss."""
+    return _of_the_paper(without_planar(method))
+
+
+METHODS: dict[str, Callable[[MethodConfig], MethodConfig]] = {
+    "xbind": lambda method: method,
+    "zerostablecds-3d": zerostablecds_3d,
+    "stablesds-3d": stablesds_3d,
+    "zerosds-3d": zerosds_3d,
+}
+"""The paper's method, and its baselines (Sec. V-C)."""
+
+WITHOUT: dict[Part, Callable[[MethodConfig], MethodConfig]] = {
+    "stereo": without_stereo,
+    "planar": without_planar,
+    "three-phase": without_three_phase,
+    "ms": without_ms,
+}
+"""The ablations of Fig. 7."""
+
+
+def method_named(
+    preset: str, without: Sequence[Part] = (), phase2_loss: PlanarLoss | None = None
+) -> MethodConfig:
+    """Every number of a run.
+
+    Args:
+        preset: numbers (`default`, `paper`, …), a method at the default's numbers
+            (`stablesds-3d`, …), or both as `paper:stablesds-3d`.
+        without: parts to leave out.
+        phase2_loss: loss of the 2D prior in Phase II, instead of the method's.
+
+    Raises:
+        UnknownPreset: there is no such preset or method; the message lists them.
+    """
+    numbers, _, name = preset.rpartition(":")
+    if name in METHODS and (not numbers or numbers in PRESETS):
+        method = METHODS[name](preset_named(numbers or "default"))
+    elif not numbers and name in PRESETS:
+        method = preset_named(name)
+    else:
+        raise UnknownPreset(
+            f"There is no preset {preset!r}.\nChoose one with --preset: {', '.join(PRESETS)}; "
+            f"a method at the default's numbers: {', '.join(METHODS)}; or both, such as "
+            f"paper:stablesds-3d."
+        )
+    for part in without:
+        method = WITHOUT[part](method)
+    if phase2_loss is not None:
+        method = replace(method, geometry=replace(method.geometry, planar=phase2_loss))
+    return method

@@ -1,0 +1,1 @@
+"""What the diffusion priors share: noise schedule, timesteps, latents, guidance scale."""

@@ -1,0 +1,130 @@
+"""The two diffusion priors, conditioned and guided: z_t → the network's prediction."""
+
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from xbind.diffusion.cfg import classifier_free
+from xbind.diffusion.schedule import Latent, SharedLatent, Timestep
+
+
+@runtime_checkable
+class _Config(Protocol):
+    @property
+    def class_embed_type(self) -> str | None: ...
+    @property
+    def in_channels(self) -> int: ...
+    @property
+    def sample_size(self) -> int: ...
+
+
+@runtime_checkable
+class UNet(Protocol):
+    """As much of diffusers' UNet2DConditionModel as a prior uses."""
+
+    @property
+    def config(self) -> _Config:
+        """Says whether the network takes class labels, and the shape of its latents."""
+
+    def __call__(
+        self,
+        sample: Tensor,
+        timestep: Tensor,
+        encoder_hidden_states: Tensor,
+        *,
+        class_labels: Tensor | None,
+        return_dict: bool,
+    ) -> tuple[Tensor, ...]:
+        """Return the prediction at (z_t, t) as the only element, given `return_dict=False`."""
+
+
+class UnclipPrior(nn.Module):
+    """The 2D prior: guided by the class vector of C_m, under a text context that never changes."""
+
+    context: Float[Tensor, "1 l c"]
+
+    def __init__(
+        self, unet: UNet, context: Float[Tensor, "1 l c"], *, two_passes: bool = False
+    ) -> None:
+        """`context` is the encoded empty prompt, used with and without the condition."""
+        super().__init__()
+        self.unet, self.two_passes = unet, two_passes
+        self.register_buffer("context", context)
+
+    def forward(
+        self,
+        z_t: Latent,
+        t: Timestep,
+        class_labels: Float[Tensor, "#b d2"],
+        cfg_scale: Float[Tensor, ""],
+    ) -> Latent:
+        """The guided prediction; without a condition the whole class vector is zero."""
+        labels = class_labels.expand(len(z_t), -1)
+        context = self.context.expand(len(z_t), -1, -1)
+        halves = ((z_t, labels, context), (z_t, torch.zeros_like(labels), context))
+        cond, uncond = _both(
+            lambda z, steps, label, tokens: self.unet(
+                z, steps, tokens, class_labels=label, return_dict=False
+            )[0],
+            t, halves, two_passes=self.two_passes,
+        )  # fmt: skip
+        return classifier_free(cond, uncond, cfg_scale)
+
+
+class Zero123Prior(nn.Module):
+    """The 3D prior: guided by the reference view and the camera's pose relative to it."""
+
+    def __init__(self, unet: UNet, *, two_passes: bool = False) -> None:
+        super().__init__()
+        self.unet, self.two_passes = unet, two_passes
+        self.takes_labels = unet.config.class_embed_type is not None
+
+    def forward(
+        self,
+        z_t: Latent,
+        t: Timestep,
+        token: Float[Tensor, "b 1 d"],
+        reference_latent: SharedLatent,
+        cfg_scale: Float[Tensor, ""],
+    ) -> Latent:
+        """The guided prediction; without a condition both the token and the latent are zero.
+
+        Args:
+            z_t: noisy latents of the views.
+            t: their timesteps.
+            token: projected embedding of the reference view and relative pose. A network with
+                a class embedding gets it there as well.
+            reference_latent: VAE mode of the reference view, *not* times the scaling factor.
+            cfg_scale: s of `classifier_free`.
+        """
+        reference = reference_latent.expand_as(z_t)
+        conditioned = torch.cat([z_t, reference], 1)
+        unconditioned = torch.cat([z_t, torch.zeros_like(reference)], 1)
+        halves = ((conditioned, token), (unconditioned, torch.zeros_like(token)))
+        cond, uncond = _both(
+            lambda z, steps, tokens: self.unet(
+                z, steps, tokens, return_dict=False,
+                class_labels=tokens[:, 0] if self.takes_labels else None,
+            )[0],
+            t, halves, two_passes=self.two_passes,
+        )  # fmt: skip
+        return classifier_free(cond, uncond, cfg_scale)
+
+
+def _both(
+    predict: Callable[..., Tensor],
+    t: Timestep,
+    halves: tuple[tuple[Tensor, ...], tuple[Tensor, ...]],
+    *,
+    two_passes: bool,
+) -> tuple[Latent, Latent]:
+    """Predictions with and without the condition, from one call at twice the batch or from two."""
+    if two_passes:
+        (z, *cond), (z_0, *uncond) = halves
+        return predict(z, t, *cond), predict(z_0, t, *uncond)
+    z, *others = (torch.cat(pair) for pair in zip(*halves, strict=True))
+    cond_both, uncond_both = predict(z, torch.cat([t, t]), *others).chunk(2)
+    return cond_both, uncond_both

@@ -1,0 +1,72 @@
+"""Augmented SDS with the unCLIP prior (Eq. 4, 5)."""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from xbind.diffusion.latents import Decoder, Image, Vae
+from xbind.diffusion.priors import UnclipPrior, UNet
+from xbind.diffusion.schedule import Latent, NoiseSchedule, Timestep
+from xbind.losses.sds import distil
+
+
+class Sds2d(nn.Module):
+    """Eq. 5 as a guidance step: image and feeds to loss, ∂loss/∂image and x̂."""
+
+    def __init__(
+        self,
+        vae: Vae,
+        unet: UNet,
+        schedule: NoiseSchedule,
+        context: Float[Tensor, "1 l c"],
+        *,
+        latent_px: int,
+        image_term: bool = True,
+        two_passes: bool = False,
+        decoder: Decoder | None = None,
+    ) -> None:
+        """Freeze the networks.
+
+        Args:
+            vae: the prior's autoencoder.
+            unet: the prior.
+            schedule: its noise schedule.
+            context: the encoded empty prompt.
+            latent_px: side of the square of pixels that one place of a latent stands for. With the
+                side of the feed `noise` it decides the size at which the prior sees the views.
+            image_term: without it this is Eq. 4: no decoding, no feed `w_img`, no output `x_hat`.
+            two_passes: see `UnclipPrior`.
+            decoder: see `distil`.
+        """
+        super().__init__()
+        self.vae, self.decoder = vae, decoder
+        self.prior = UnclipPrior(unet, context, two_passes=two_passes)
+        self.schedule = schedule
+        self.latent_px = latent_px
+        names = ("image", "noise", "t", "class_labels", "cfg_scale", "weight")
+        self.inputs = (*names, *(("w_img",) if image_term else ()))
+        self.outputs = ("loss", "x_bar", *(("x_hat",) if image_term else ()))
+        self.eval().requires_grad_(False)
+
+    def forward(
+        self,
+        image: Image,
+        noise: Latent,
+        t: Timestep,
+        class_labels: Float[Tensor, "#b d2"],
+        cfg_scale: Float[Tensor, ""],
+        weight: Float[Tensor, " b"],
+        w_img: Float[Tensor, ""] | None = None,
+    ) -> tuple[Tensor, ...]:
+        """Run `distil` with the prior under `class_labels` (see `unclip_condition`)."""
+        return distil(
+            self.vae,
+            self.schedule,
+            lambda z_t: self.prior(z_t, t, class_labels, cfg_scale),
+            image,
+            image_size=self.latent_px * noise.shape[-1],
+            noise=noise,
+            t=t,
+            weight=weight,
+            w_img=w_img,
+            decoder=self.decoder,
+        )

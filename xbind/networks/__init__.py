@@ -1,0 +1,1 @@
+"""Frozen networks and the engines that are built from them."""

@@ -1,0 +1,174 @@
+"""From a graph of a bundle to an engine in the store: recorded, lowered, compared with torch."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from torch import nn
+
+from xbind.config.options import Precision
+from xbind.engine.backend import Backend
+from xbind.engine.backends import BackendName, check_precision, open_backend
+from xbind.engine.eager import EagerBackend
+from xbind.engine.errors import ParityError
+from xbind.engine.ort import MODEL, OrtBackend
+from xbind.engine.record import Entry, Made
+from xbind.engine.store import EngineStore
+from xbind.export.builder import Dialect
+from xbind.export.onnx_graph import PLAIN, Graph, lower, save
+from xbind.export.parity import TOLERANCES, Figure, gate, measure
+from xbind.export.record import record
+from xbind.networks.fingerprint import key_of
+from xbind.networks.frozen import Bundle
+from xbind.networks.graphs import GraphRequest, make_module, output_names
+from xbind.networks.precision import in_precision
+from xbind.networks.sample_inputs import MANY, trial_feeds
+
+GPU_BACKENDS = ("tensorrt", "tensorrt-rtx")
+"""Whose engines may be built where they cannot run."""
+TRIALS = (0.05, 0.5, 0.95)
+"""Noise levels at which every engine is compared with torch, as shares of the schedule."""
+_RECORDED, _TRIED = 1, 2  # seeds: what is recorded and what is tried must differ
+
+
+def build(
+    store: EngineStore,
+    bundle: Bundle,
+    request: GraphRequest,
+    backend: BackendName,
+    *,
+    precision: Precision = "float32",
+    targets: Sequence[str] = (),
+    waiting: Callable[[], None] = lambda: None,
+) -> Entry:
+    """The engine of a graph, built and compared with torch unless the store has it.
+
+    Args:
+        store: where it goes.
+        bundle: the frozen networks.
+        request: the graph.
+        backend: what shall run it.
+        precision: of the frozen networks in it.
+        targets: GPU architectures such as `sm89`; empty for this machine.
+        waiting: called if another process is building the same engine.
+
+    Raises:
+        EngineError: it cannot be built.
+        ParityError: it does not compute what torch computes. Nothing is kept but this verdict,
+            which the next attempt at the same engine repeats.
+    """
+    check_precision(backend, precision)
+    key = key_of(request, backend, bundle.manifest, precision=precision, targets=targets)
+    if (why := store.refusal(key)) is not None:
+        raise ParityError(why)
+
+    def make(folder: Path) -> Made:
+        started = time.monotonic()
+        module = make_module(bundle, request.name, two_passes=request.two_passes)
+        lowered = in_precision(bundle, _graph_precision(backend, precision))
+        graph = export(lowered, request, dialect_of(backend, precision))
+        _write(backend, graph, folder, precision, targets)
+        entry = Entry(folder, key, graph.spec, {}, {})
+        with ExitStack() as stack:
+            candidate, where = _candidate(entry, graph, lowered, request, stack)
+            figures = compare_with_torch(bundle, request, module, candidate)
+        gate(request.label, where, figures, TOLERANCES[precision])
+        seconds = time.monotonic() - started
+        return Made(graph.spec, {"seconds": seconds, "compared": where, **_noted(figures)})
+
+    try:
+        return store.build(key, make, waiting)
+    except ParityError as error:
+        store.refuse(key, str(error))
+        raise
+
+
+def _graph_precision(backend: BackendName, precision: Precision) -> Precision:
+    """What is written into the graph; OpenVINO takes float32 and chooses for itself."""
+    return "float32" if backend == "openvino" else precision
+
+
+def _write(
+    backend: BackendName, graph: Graph, folder: Path, precision: Precision, targets: Sequence[str]
+) -> None:
+    """What the backend loads."""
+    match backend:
+        case "onnxruntime":
+            save(graph, folder)
+        case "openvino":
+            from xbind.export.ov_builder import build_openvino
+
+            threads = torch.get_num_threads()
+            build_openvino(graph, folder, threads=threads, precision=precision)
+        case "tensorrt" | "tensorrt-rtx":
+            from xbind.export.trt_builder import build_plan
+
+            build_plan(backend, graph, folder, targets=targets)
+
+
+def _candidate(
+    entry: Entry, graph: Graph, lowered: Bundle, request: GraphRequest, stack: ExitStack
+) -> tuple[Backend, str]:
+    """What is compared with torch, and its name: the engine, or its graph where it cannot run."""
+    backend = entry.key.fields["backend"]
+    if backend not in GPU_BACKENDS or torch.cuda.is_available():
+        threads = torch.get_num_threads()
+        return stack.enter_context(open_backend(entry, threads=threads)), backend
+    if entry.key.fields["precision"] == "bfloat16":  # which ONNX Runtime lacks on a CPU
+        module = make_module(lowered, request.name, two_passes=request.two_passes)
+        return EagerBackend(graph.spec, module), "eager torch in bfloat16 (not the engine)"
+    folder = Path(stack.enter_context(TemporaryDirectory()))
+    save(graph, folder)
+    session = OrtBackend(graph.spec, folder / MODEL, threads=torch.get_num_threads())
+    return stack.enter_context(session), "ONNX Runtime (its graph, not the engine)"
+
+
+def dialect_of(backend: BackendName, precision: Precision) -> Dialect:
+    """How a graph is written for a backend."""
+    return Dialect(
+        spread_scalars=backend in GPU_BACKENDS,
+        channel_norms=backend == "openvino" and precision == "float32",
+    )
+
+
+def export(bundle: Bundle, request: GraphRequest, dialect: Dialect = PLAIN) -> Graph:
+    """A module of the bundle as a graph, in the precision of its networks.
+
+    Args:
+        bundle: the networks, in any precision.
+        request: the graph.
+        dialect: what the backend wants.
+
+    Raises:
+        ExportError: it holds what no graph can hold.
+    """
+    module = make_module(bundle, request.name, two_passes=request.two_passes)
+    generator = torch.Generator().manual_seed(_RECORDED)
+    feeds = trial_feeds(bundle, request, 0.5, generator)
+    # vars(): asked by name, diffusers looks into its configuration and warns.
+    upcast = any(vars(part).get("upcast_attention", False) for part in module.modules())
+    recording = record(module, feeds, output_names(request.name, module))
+    return lower(request.label, recording, dialect, upcast_attention=upcast)
+
+
+def compare_with_torch(
+    bundle: Bundle, request: GraphRequest, module: nn.Module, candidate: Backend
+) -> list[Figure]:
+    """Figures of every output over several noise levels, on what was not recorded."""
+    generator = torch.Generator().manual_seed(_TRIED)
+    # A large batch is spread over the schedule by itself; once is enough, and three times is slow.
+    shares = TRIALS if request.batch < MANY else TRIALS[:1]
+    trials = [trial_feeds(bundle, request, share, generator) for share in shares]
+    with torch.no_grad(), EagerBackend(candidate.spec, module) as reference:
+        return measure(reference.run, candidate.run, trials)
+
+
+def _noted(figures: list[Figure]) -> Mapping[str, Any]:
+    """Parity as plain data, for `xbind engines list`."""
+    return {
+        "parity": {f.output: {"cosine": f.cosine, "relative": f.relative} for f in figures},
+    }

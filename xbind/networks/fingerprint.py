@@ -1,0 +1,158 @@
+"""What decides an engine, known without building it."""
+
+import hashlib
+import json
+import math
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from importlib.metadata import version
+from typing import Any, cast
+
+from safetensors import safe_open
+
+from xbind.config.options import Precision
+from xbind.engine.backends import BackendName, target_of, version_of
+from xbind.engine.errors import EngineError
+from xbind.engine.record import Key
+from xbind.engine.store import FORMAT
+from xbind.networks.graphs import BIND, GraphRequest
+from xbind.networks.manifest import BundleError, BundleManifest
+from xbind.networks.source_digest import digest_of, modules_reached
+
+ROOTS = ("xbind.networks.build",)
+"""Modules that make engines; their code and all that they import decides what a graph computes."""
+_LIBRARIES = ("torch", "diffusers", "transformers", "onnx")
+"""Distributions whose code becomes part of a graph."""
+_OF_CLIP, _OF_UNET2D, _OF_UNET3D = ("clip",), ("unclip.unet",), ("zero123.unet",)
+_OF_SDS2D = ("unclip.unet", "unclip.vae", "unclip.scheduler", "unclip.empty_prompt")
+_OF_SDS3D = ("zero123.unet", "zero123.vae", "zero123.scheduler")
+_ROLES: Mapping[str, tuple[str, ...]] = {
+    "ms": _OF_CLIP,
+    "clip_image": _OF_CLIP,
+    "unet2d": _OF_UNET2D,
+    "unet3d": _OF_UNET3D,
+    "vae_encode": ("unclip.vae",),
+    "vae_decode": ("unclip.vae",),
+    "cds2d": _OF_SDS2D,
+    "sds2d": _OF_SDS2D,
+    "sds2d_img": _OF_SDS2D,
+    "sds2d_tiny": (*_OF_SDS2D, "taesd"),
+    "sds3d": _OF_SDS3D,
+    "sds3d_img": _OF_SDS3D,
+    "sds3d_tiny": (*_OF_SDS3D, "taesd"),
+}
+"""Graph → the components of a bundle whose content is in it; see `roles_of`."""
+
+
+def key_of(
+    request: GraphRequest,
+    backend: BackendName,
+    manifest: BundleManifest,
+    *,
+    precision: Precision = "float32",
+    targets: Sequence[str] = (),
+) -> Key:
+    """Everything that decides an engine.
+
+    Args:
+        request: the graph.
+        backend: what runs it.
+        manifest: of the bundle that it is made of.
+        precision: of the frozen networks in it.
+        targets: GPU architectures such as `sm89`, for a backend that builds for others than this
+            machine's; empty for this machine.
+
+    Raises:
+        BackendUnavailable: the backend is not installed here.
+    """
+    return Key(
+        {
+            "graph": request.label,
+            "weights": _weights_digest(request.name, manifest),
+            "precision": precision,
+            "target": "+".join(targets) or target_of(backend),
+            **_surroundings(backend),
+        }
+    )
+
+
+def why_stale(key: Key) -> list[str]:
+    """What of this installation differs from what an engine was built for; empty if it fits."""
+    backend = cast(BackendName, key.fields["backend"])
+    try:
+        present = _surroundings(backend)
+    except EngineError as error:
+        return [str(error).splitlines()[0]]
+    target = key.fields["target"]
+    if not target.startswith("sm"):
+        present["target"] = target_of(backend)
+    return key.differences(Key({**key.fields, **present}))
+
+
+def _surroundings(backend: BackendName) -> dict[str, str]:
+    """The part of a key that is the same for all graphs of a backend."""
+    return {
+        "format": FORMAT,
+        "backend": backend,
+        "backend_version": version_of(backend),
+        "system": f"{platform.system()} {platform.machine()}",
+        "exporter": _exporter_digest(),
+        **{name: version(name) for name in _LIBRARIES},
+    }
+
+
+def weight_bytes(request: GraphRequest, manifest: BundleManifest) -> int:
+    """Size of all parameters of the networks in a graph, in float32."""
+    count = 0
+    for _, path, _ in _files(request.name, manifest):
+        if path.endswith(".safetensors"):
+            with safe_open(manifest.folder / path, "pt") as file:
+                count += sum(math.prod(file.get_slice(key).get_shape()) for key in file.keys())  # noqa: SIM118
+    return 4 * count
+
+
+def _weights_digest(name: str, manifest: BundleManifest) -> str:
+    """Of the files of the components in a graph, and the figures of `bundle.json`."""
+    files = sorted((role, path, entry["sha256"]) for role, path, entry in _files(name, manifest))
+    figures = json.dumps(manifest.figures, sort_keys=True)
+    return hashlib.sha256(repr((files, figures)).encode()).hexdigest()
+
+
+def _files(name: str, manifest: BundleManifest) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Role, path in the bundle and record of every file of the components in a graph.
+
+    Raises:
+        BundleError: the bundle lacks a component, or `bundle.json` lists no file of it.
+    """
+    for role in roles_of(name):
+        part = manifest.path_of(role)
+        files = [path for path in manifest.files if f"{path}/".startswith(f"{part}/")]
+        if not files:
+            raise BundleError(
+                f"The bundle {manifest.name!r} lists no file of {role!r} below {part!r}.\n"
+                f"Install or import the bundle again."
+            )
+        yield from ((role, path, manifest.files[path]) for path in files)
+
+
+def roles_of(name: str) -> tuple[str, ...]:
+    """The components of a bundle whose content is in a graph.
+
+    Raises:
+        EngineError: it is not known which.
+    """
+    if name.startswith(BIND):
+        return ("bind",)
+    if name not in _ROLES:
+        raise EngineError(
+            f"It is not known which components of a bundle the graph {name!r} holds.\n"
+            f"Choose of: {', '.join(sorted(_ROLES))}, {BIND}MODALITY."
+        )
+    return _ROLES[name]
+
+
+@cache
+def _exporter_digest() -> str:
+    """Of our own code that decides a graph: another constant or line makes another engine."""
+    return digest_of(modules_reached(ROOTS))

@@ -1,0 +1,106 @@
+"""The files of a finished run: mesh with texture in two formats, turntable."""
+
+import unicodedata
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from xbind.config.options import FilesConfig, GenerateConfig, PromptConfig, parts_named
+from xbind.config.presets import MethodConfig
+from xbind.config.scene import TurntableConfig
+from xbind.scene.cameras import orbit
+from xbind.scene.mesh.files import FileInfo, bake, unwrap, write_glb, write_obj
+from xbind.scene.mesh.mesh import Mesh
+from xbind.scene.mesh.placement import place
+from xbind.scene.mesh.render import shade, shade_normals, surface_points
+from xbind.scene.mesh.turntable import to_frames, write_turntable
+
+DEFAULTS = FilesConfig(material="unlit", pivot="base")
+"""How files are written where nothing was said."""
+
+
+def write_outputs(
+    folder: Path,
+    mesh: Mesh,
+    colour_at: Callable[[Tensor], Tensor],
+    method: MethodConfig,
+    files: FilesConfig = DEFAULTS,
+    about: Mapping[str, Any] | None = None,
+) -> list[Path]:
+    """Unwrap, bake and write `mesh.glb`, `mesh.obj` (with material and texture), `turntable.gif`.
+
+    Args:
+        folder: the run's.
+        mesh: in the scene's frame.
+        colour_at: its colours.
+        method: for the sizes of texture and turntable.
+        files: material, pivot and height.
+        about: what the mesh files say of the object's origin, as from `provenance`.
+
+    Raises:
+        MeshFileError, DiskError: a file cannot be written; those before it stay.
+    """
+    unwrapped = unwrap(mesh, method.texture.texture_px, method.texture.unwrap)
+    texture = bake(unwrapped, colour_at, method.texture.texture_px)
+    pivot, material = files.pivot or DEFAULTS.pivot, files.material or DEFAULTS.material
+    assert pivot is not None
+    assert material is not None
+    info = FileInfo(material, place(unwrapped.vertices, pivot, files.height), about or {})
+    write_glb(folder / "mesh.glb", unwrapped, texture, info)
+    write_obj(folder, unwrapped, texture, info)
+    with torch.no_grad():
+        frames = _turntable(mesh, colour_at, method.turntable_frames, method.turntable)
+    write_turntable(folder / "turntable.gif", frames, method.turntable.fps)
+    return [folder / name for name in ("mesh.glb", "mesh.obj", "turntable.gif")]
+
+
+def provenance(config: GenerateConfig, bundle: str) -> dict[str, Any]:
+    """What a mesh file says of the object's origin: plain data, without paths.
+
+    Args:
+        config: of the run.
+        bundle: the bundle's name.
+    """
+    parts = list(parts_named(config.without))
+    return {
+        "prompt": _prompt(config.prompt),
+        "seed": config.seed,
+        "preset": printable(config.preset),
+        **({"without": parts} if parts else {}),
+        "bundle": printable(bundle),
+    }
+
+
+def _prompt(prompt: PromptConfig) -> dict[str, str]:
+    """Modality → the words, or the file's name."""
+    given = {modality: getattr(prompt, modality) for modality in prompt.given()}
+    return {k: printable(v.name if isinstance(v, Path) else v) for k, v in given.items()}
+
+
+def printable(text: str) -> str:
+    """Text on one line; control characters and undecodable bytes become U+FFFD."""
+    return "".join(
+        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in ("Cc", "Cs") else c
+        for c in " ".join(text.split())
+    )
+
+
+def _turntable(
+    mesh: Mesh, colour_at: Callable[[Tensor], Tensor], count: int, config: TurntableConfig
+) -> Tensor:
+    """Colour and normals side by side, uint8 [t,h,2w,3]; one view at a time, to save memory."""
+    frames = []
+    orbiting = orbit(
+        count, elevation_deg=config.elevation_deg, distance=config.distance,
+        fov_y_deg=config.fov_y_deg,
+    )  # fmt: skip
+    for k in range(count):
+        camera = orbiting.at(slice(k, k + 1))
+        points = surface_points(mesh, camera, config.size)
+        image, _ = shade(points, mesh, colour_at)
+        normals, _ = shade_normals(points, mesh)
+        frames.append(to_frames(image, normals))
+    return torch.cat(frames)

@@ -1,0 +1,82 @@
+"""What can be refused at once: before torch is imported, a network loaded or an engine built."""
+
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+from xbind.conditioning.errors import PromptError
+from xbind.config.options import GenerateConfig, parts_named
+from xbind.config.variants import method_named
+from xbind.errors import XBindError
+from xbind.networks.manifest import load_manifest
+from xbind.run.checks import check_folder, read_run_config
+
+
+class PathError(XBindError):
+    """The name of a file or folder cannot be written down."""
+
+
+def check_generate(config: GenerateConfig) -> None:
+    """Check names, files and folders of a run; nothing is changed.
+
+    Raises:
+        XBindError: there is no such preset or bundle, a file of the prompt cannot be read, or the
+            folder cannot be written, holds a run, or holds none.
+    """
+    for option, path in _paths(config):
+        _check_name(option, path)
+    method_named(config.preset, parts_named(config.without), config.phase2_loss)
+    load_manifest(config.bundle)
+    if not config.resume:  # a run that goes on has read its files
+        for option, path in _paths(config):
+            if option not in ("--out", "--from-phase1"):
+                _check_file(option, path)
+        if config.from_phase1 is not None:
+            read_run_config(config.from_phase1)
+    check_folder(config.out, resume=config.resume, overwrite=config.overwrite)
+
+
+def _paths(config: GenerateConfig) -> Iterator[tuple[str, Path]]:
+    """Every option that is given a file or folder, with its value."""
+    for owner in (config.prompt, config):
+        for field in fields(owner):
+            value = getattr(owner, field.name)
+            if isinstance(value, Path):
+                yield f"--{field.name.replace('_', '-')}", value
+
+
+def _check_name(option: str, path: Path) -> None:
+    """Refuse a name that `config.json` cannot hold.
+
+    Raises:
+        PathError: it is not text.
+    """
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError as error:
+        raise PathError(
+            f"{option} {str(path)!r} is not valid UTF-8 (in {str(path.absolute())!r}).\n"
+            f"Rename the file or folder, or give another one."
+        ) from error
+
+
+def _check_file(option: str, path: Path) -> None:
+    """Refuse a file of the prompt that is not there or cannot be read.
+
+    Raises:
+        PromptError: says which option names it.
+    """
+    try:
+        if not path.is_file():
+            what = "is a folder" if path.is_dir() else "does not exist"
+            if path.exists() and not path.is_dir():
+                what = "is not a file"
+            raise PromptError(f"{option} {path} {what}.\nGive the path of a file.")
+        with path.open("rb") as file:
+            empty = not file.read(1)
+    except OSError as error:
+        raise PromptError(
+            f"{option} {path} cannot be read: {error.strerror or error}.\nGive another file."
+        ) from error
+    if empty:
+        raise PromptError(f"{option} {path} is empty.\nGive another file.")

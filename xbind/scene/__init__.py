@@ -1,0 +1,1 @@
+"""The differentiable scene: cameras, NeRF, mesh."""

@@ -1,0 +1,1 @@
+"""DMTet, the textured mesh, its renderer and its files."""

@@ -1,0 +1,133 @@
+"""A mesh with its texture, as read back from a GLB and shown as any viewer without lights would."""
+
+import struct
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import torch
+import trimesh
+from jaxtyping import Bool, Float
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.nn.functional import grid_sample
+
+from xbind.errors import XBindError
+from xbind.kernels import interpolate
+from xbind.scene.cameras import Cameras
+from xbind.scene.mesh.components import component_report
+from xbind.scene.mesh.gltf import placement_in, read_document
+from xbind.scene.mesh.mesh import Mesh
+from xbind.scene.mesh.placement import z_up
+from xbind.scene.mesh.render import render_mask, surface_points
+
+
+class UnreadableMesh(XBindError):
+    """A GLB that is missing, damaged or without a texture."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Views:
+    """An object seen from `v` azimuths."""
+
+    image: Float[Tensor, "v 3 s s"]
+    """On white, in [0, 1]."""
+    mask: Bool[Tensor, "v s s"]
+    """The silhouettes."""
+
+    def every(self, n: int) -> "Views":
+        """Every n-th view."""
+        return Views(self.image[::n], self.mask[::n])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TexturedMesh:
+    """What a GLB holds, in our frame."""
+
+    mesh: Mesh
+    uv: Float[Tensor, "v 2"]
+    """In [0, 1], v upwards."""
+    texture: Float[Tensor, "1 3 h w"]
+    """In [0, 1], row 0 at v = 1."""
+
+    def welded(self) -> Mesh:
+        """The surface without the texture's seams, where vertices are there twice."""
+        vertices, faces = self.mesh.vertices.numpy(), self.mesh.faces.numpy()
+        whole = trimesh.Trimesh(vertices, faces, process=True)
+        return Mesh(
+            torch.from_numpy(np.asarray(whole.vertices, np.float32)),
+            torch.from_numpy(np.asarray(whole.faces, np.int64)),
+        )
+
+    @property
+    def components(self) -> int:
+        """Parts that hang together."""
+        return len(component_report(self.welded()))
+
+    def views(self, cameras: Cameras, size: int) -> Views:
+        """Shown on white, `size` pixels a side."""
+        points = surface_points(self.mesh, cameras, size)
+        at = interpolate(self.uv, points.rast, self.mesh.faces)
+        grid = torch.stack([2 * at[..., 0] - 1, 1 - 2 * at[..., 1]], -1)
+        texture = self.texture.expand(len(cameras), -1, -1, -1)
+        colour = grid_sample(texture, grid, align_corners=False)
+        coverage = render_mask(self.mesh, cameras, size)
+        return Views(coverage * colour + 1 - coverage, coverage[:, 0] > 0.5)
+
+
+_NO_MESH = (
+    OSError, ValueError, AttributeError, IndexError, KeyError, TypeError, struct.error,
+    Image.DecompressionBombError,
+)  # fmt: skip
+"""What trimesh and Pillow raise for bytes that are not a mesh with a texture."""
+
+
+def read_glb(path: Path) -> TexturedMesh:
+    """Read a mesh back: what is judged is the file, not the state that made it.
+
+    Pivot and scale of the file are undone, so that the object stands in the scene's frame. A file
+    without our metadata is taken to be in that frame already.
+
+    Raises:
+        UnreadableMesh: it is missing, has changed since it was written, or has no texture.
+    """
+    if not path.is_file():
+        raise UnreadableMesh(f"There is no mesh {path}.\n{_AGAIN}")
+    try:
+        data = path.read_bytes()
+        placement = placement_in(read_document(data))
+        loaded = trimesh.load(BytesIO(data), file_type="glb", force="mesh", process=False)
+        vertices = np.asarray(loaded.vertices, np.float32)
+        faces = np.asarray(loaded.faces, np.int64)
+        picture = np.asarray(loaded.visual.material.baseColorTexture.convert("RGB"), np.float32)
+        uv = np.asarray(loaded.visual.uv, np.float32)
+        _check(vertices, faces, uv)
+    except _NO_MESH as error:
+        raise UnreadableMesh(
+            f"{path} is not a mesh with a texture, or is damaged: {error or type(error).__name__}."
+            f"\n{_AGAIN}"
+        ) from error
+    return TexturedMesh(
+        Mesh(torch.from_numpy(z_up(placement.undo(vertices))), torch.from_numpy(faces)),
+        torch.from_numpy(uv),
+        torch.from_numpy(picture / 255).permute(2, 0, 1)[None].contiguous(),
+    )
+
+
+_AGAIN = "Write it again: repeat the run's `xbind generate` command with --resume."
+
+
+def _check(
+    vertices: NDArray[np.float32], faces: NDArray[np.int64], uv: NDArray[np.float32]
+) -> None:
+    """Raises ValueError for what would be drawn wrongly, or read beyond the end of an array."""
+    if vertices.ndim != 2 or faces.ndim != 2 or len(faces) == 0:
+        raise ValueError("it has 0 faces")
+    if faces.min() < 0 or faces.max() >= len(vertices):
+        raise ValueError("its faces name vertices that it does not have")
+    if uv.shape != (len(vertices), 2):
+        raise ValueError("its vertices have no texture coordinates")
+    if not (np.isfinite(vertices).all() and np.isfinite(uv).all()):
+        raise ValueError("it holds numbers that are not finite")

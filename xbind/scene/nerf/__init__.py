@@ -1,0 +1,1 @@
+"""The NeRF of Phase I."""

@@ -1,0 +1,1 @@
+"""The machine: device, memory, cache folder, compiled kernels, telemetry of libraries."""
