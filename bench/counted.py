@@ -13,11 +13,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import init
 
 from xbind.bench.ops import Op, OpCounter, parameters_used
-from xbind.conditioning.audio import FbankConfig
-from xbind.conditioning.depth import DepthConfig
 from xbind.diffusion.schedule import NoiseSchedule, alphas_cumprod, scaled_linear_betas
 from xbind.importing.architectures import Architecture
 from xbind.importing.random_weights import networks, write_shapes
+from xbind.models.inputs import DepthConfig, FbankConfig
 from xbind.models.tokenizer import WordTokenizer
 from xbind.networks.frozen import AlignedEncoder, Bundle, Unclip, Zero123
 from xbind.networks.graphs import GraphRequest, make_module

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import xbind
-from xbind.cli.main import COMMANDS, DoctorConfig, ShowBundleConfig, main, parse
+from xbind.cli.main import COMMANDS, main, parse
+from xbind.cli.options import DoctorConfig, ShowBundleConfig
 from xbind.config.options import GenerateConfig, PromptConfig
 from xbind.errors import XBindError
 

@@ -11,11 +11,12 @@ import soundfile
 import torch
 
 from xbind.conditioning import audio_files
-from xbind.conditioning.audio import FbankConfig, fbank_clips, load_audio, mel_filters
+from xbind.conditioning.audio import fbank_clips, load_audio, mel_filters
 from xbind.conditioning.audio_windows import window_starts
 from xbind.conditioning.errors import PromptError
 from xbind.mini.world.categories import CATEGORIES
 from xbind.mini.world.sounds import synthesise
+from xbind.models.inputs import FbankConfig
 from xbind.networks.frozen import load_bind
 from xbind.networks.manifest import load_manifest
 

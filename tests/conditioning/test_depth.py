@@ -7,11 +7,12 @@ import pytest
 import torch
 from PIL import Image
 
-from xbind.conditioning.depth import DepthConfig, load_depth, normalise_depth
+from xbind.conditioning.depth import load_depth, normalise_depth
 from xbind.conditioning.depth_background import cut_near
 from xbind.conditioning.errors import PromptError
 from xbind.conditioning.prompt import encode_prompt
 from xbind.config.options import PromptConfig
+from xbind.models.inputs import DepthConfig
 from xbind.networks.frozen import load_bundle
 from xbind.networks.manifest import load_manifest
 

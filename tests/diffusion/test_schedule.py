@@ -4,13 +4,13 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 
+from xbind.diffusion.errors import GuidanceError
 from xbind.diffusion.schedule import (
     NoiseSchedule,
     alphas_cumprod,
     scaled_linear_betas,
     squared_cosine_betas,
 )
-from xbind.losses.step import GuidanceError
 
 TYPES = ["epsilon", "v_prediction", "sample"]
 

@@ -8,8 +8,8 @@ import torch
 from xbind.algorithm.supervision import Condition, Supervision
 from xbind.config.options import GenerateConfig, PromptConfig
 from xbind.config.presets import PRESETS, GuidanceConfig, preset_named
+from xbind.diffusion.errors import GuidanceError
 from xbind.engine.store import EngineStore
-from xbind.losses.step import GuidanceError
 from xbind.networks.frozen import load_bundle
 from xbind.networks.graphs import requests_of_parts, requests_of_phase, requests_of_run
 from xbind.networks.manifest import load_manifest

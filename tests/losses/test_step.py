@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from xbind.losses.step import GuidanceError, guide
+from xbind.diffusion.errors import GuidanceError
+from xbind.losses.step import guide
 
 
 class Cubes:

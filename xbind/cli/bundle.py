@@ -16,7 +16,7 @@ from xbind.networks.manifest import BundleManifest, load_manifest, verify
 from xbind.run.progress import format_bytes
 
 if TYPE_CHECKING:
-    from xbind.cli.main import ImportBundleConfig
+    from xbind.cli.options import ImportBundleConfig
 
 _UNCLIP_FILES = (
     "*/config.json", "*/scheduler_config.json", "tokenizer/*",

@@ -13,7 +13,7 @@ from rich.table import Table
 from xbind.networks.manifest import BundleManifest, load_manifest
 
 if TYPE_CHECKING:
-    from xbind.cli.main import PlanConfig
+    from xbind.cli.options import PlanConfig
     from xbind.memory.plan import PartPlan, Plan
 
 MIB = 2**20

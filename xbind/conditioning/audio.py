@@ -29,6 +29,7 @@ from xbind.conditioning.audio_windows import (
     windows_of,
 )
 from xbind.conditioning.errors import PromptError
+from xbind.models.inputs import FbankConfig
 
 MIN_SECONDS = 0.1
 """Shorter sounds hold nothing to recognise: refused."""
@@ -41,66 +42,6 @@ NOTED_GAIN = 4.0
 """A change of level by more than this factor is told to the user."""
 LITTLE = 0.5
 """Share of a file below which the user is told how much of it was heard."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FbankConfig:
-    """What an audio encoder reads; the defaults are ImageBind's."""
-
-    sample_rate: int = 16_000
-    """Samples per second."""
-    clips: int = 3
-    """Clips taken from one sound."""
-    clip_seconds: float = 2.0
-    """Length of a clip, in seconds."""
-    mels: int = 128
-    """Mel filters."""
-    frames: int = 204
-    """Frames of a clip after padding or cutting (2 s give 198)."""
-    window_ms: float = 25.0
-    """Length of an analysis window, in milliseconds."""
-    shift_ms: float = 10.0
-    """From one window to the next, in milliseconds."""
-    preemphasis: float = 0.97
-    """Kaldi's high-pass: x[i] − preemphasis · x[i−1]."""
-    low_hz: float = 20.0
-    """Lower edge of the lowest filter; the upper edge of the highest is half the sample rate."""
-    mean: float = -4.268
-    """Mean of the logarithmic energies in ImageBind's training data."""
-    std: float = 9.138
-    """Their standard deviation."""
-    quietest_peak: float = 0.05
-    """Least peak of the windows that are heard, as a share of full scale; a quieter sound is
-    amplified to it. The encoder was trained without normalisation, so a level that it knows is left
-    as it is; −26 dB is our choice, ImageBind's authors name none."""
-    loudest_peak: float = 1.5
-    """Greatest peak, likewise: decoded MP3 exceeds full scale by up to 3 dB."""
-    cut_silence: bool = False
-    """Whether a sound that is shorter than a clip is cut out of the silence around it, and so is
-    repeated; for encoders that have not been trained on sounds in silence, as ImageBind has."""
-
-    def __post_init__(self) -> None:
-        if min(self.clips, self.mels, self.frames) < 1:
-            raise ValueError("clips, mels and frames must be at least 1")
-        if self.clip_samples() < self.window_samples():
-            raise ValueError(f"a clip of {self.clip_seconds} s is shorter than one window")
-        if not 0 < self.quietest_peak <= self.loudest_peak:
-            raise ValueError(
-                f"0 < quietest_peak ≤ loudest_peak is wanted, got {self.quietest_peak} and "
-                f"{self.loudest_peak}"
-            )
-
-    def clip_samples(self) -> int:
-        """Samples of one clip."""
-        return int(self.clip_seconds * self.sample_rate)
-
-    def window_samples(self) -> int:
-        """Samples of one analysis window."""
-        return int(self.sample_rate * self.window_ms * 0.001)
-
-    def shift_samples(self) -> int:
-        """Samples from one window to the next."""
-        return int(self.sample_rate * self.shift_ms * 0.001)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,11 @@
 """Reads the files of a prompt once before any network is loaded, which can take a minute."""
 
-from xbind.conditioning.audio import FbankConfig, load_audio
+from xbind.conditioning.audio import load_audio
 from xbind.conditioning.depth import load_depth
 from xbind.conditioning.image import load_image
 from xbind.conditioning.thermal import load_thermal
 from xbind.config.options import PromptConfig
+from xbind.models.inputs import FbankConfig
 
 
 def check_files(prompt: PromptConfig) -> None:

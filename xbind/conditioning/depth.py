@@ -5,7 +5,6 @@ length / depth, clamped, divided by the clamp and normalised, with the constants
 authors published for SUN RGB-D. An encoder of another kind chooses others in `DepthConfig`.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -16,28 +15,12 @@ from torch import Tensor
 
 from xbind.conditioning.errors import PromptError
 from xbind.conditioning.image import MAX_PIXELS, MIN_SIDE, read_picture
+from xbind.models.inputs import DepthConfig
 
 NEAREST = 1e-6
 """Distances below this, in metres, are no measurements."""
 MILLIMETRE = 0.001
 """Metres for one step of a depth map of whole numbers, as depth cameras write them."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DepthConfig:
-    """What a depth encoder reads; the defaults are ImageBind's."""
-
-    scale: Literal["metric", "relative"] = "metric"
-    """`metric`: disparity in pixels of `baseline_focal`, in units of `max_disparity`.
-    `relative`: divided by the picture's own largest, so that the unit of length does not matter."""
-    baseline_focal: float = 0.075 * 518.857901
-    """Baseline (m) times focal length (pixels): a Kinect's."""
-    max_disparity: float = 75.0
-    """Disparities above this, in pixels, are clamped to it (`metric` only)."""
-    mean: float = 0.0418
-    """Subtracted at the end."""
-    std: float = 0.0295
-    """Divided by at the end."""
 
 
 def load_depth(path: Path, kind: Literal["depth", "disparity"] = "depth") -> Float[Tensor, "1 h w"]:

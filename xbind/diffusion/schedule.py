@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from xbind.losses.step import GuidanceError
+from xbind.diffusion.errors import GuidanceError
 
 PREDICTION_TYPES = ("epsilon", "v_prediction", "sample")
 """What a network returns, in the words of diffusers' scheduler files: ε̂, v̂ = αε̂ − σẑ, or ẑ."""

@@ -13,13 +13,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from xbind.conditioning.audio import FbankConfig
-from xbind.conditioning.depth import DepthConfig
 from xbind.importing import convert
 from xbind.importing.architectures import Architecture, Config, taesd
 from xbind.importing.checkpoint import CheckpointError, State, read_checkpoint
 from xbind.importing.sources import TAESD_ID
 from xbind.models.bind import BindModel
+from xbind.models.inputs import DepthConfig, FbankConfig
 from xbind.networks.frozen import DIFFUSERS_WEIGHTS
 
 WEIGHTS = (

@@ -10,13 +10,12 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from xbind.conditioning.audio import FbankConfig
-from xbind.conditioning.depth import DepthConfig
 from xbind.files import disk_errors
 from xbind.importing.architectures import Architecture
 from xbind.importing.bundle import finish, record_files, write_manifest
 from xbind.importing.convert import to_half
 from xbind.models.bind import BindModel
+from xbind.models.inputs import DepthConfig, FbankConfig
 from xbind.networks.frozen import DIFFUSERS_WEIGHTS
 from xbind.networks.manifest import BundleError, BundleManifest
 

@@ -9,11 +9,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from xbind.errors import XBindError
-
-
-class GuidanceError(XBindError, ValueError):
-    """A guidance step was built or called with something that does not fit it."""
+from xbind.diffusion.errors import GuidanceError
 
 
 @runtime_checkable

@@ -13,8 +13,6 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from xbind.conditioning.audio import FbankConfig
-from xbind.conditioning.depth import DepthConfig
 from xbind.diffusion.latents import Decoder, Vae
 from xbind.diffusion.priors import UNet
 from xbind.diffusion.schedule import (
@@ -26,6 +24,7 @@ from xbind.diffusion.schedule import (
 from xbind.models.bind import BindModel
 from xbind.models.bind_config import BindConfig, Modality
 from xbind.models.convnet import ConvNet
+from xbind.models.inputs import DepthConfig, FbankConfig
 from xbind.models.patches import project_patches
 from xbind.models.tokenizer import BpeTokenizer, Tokenizer, WordTokenizer
 from xbind.networks.manifest import BundleError, BundleManifest, verify

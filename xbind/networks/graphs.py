@@ -19,6 +19,7 @@ from xbind.config.presets import (
     TextureConfig,
 )
 from xbind.config.savings import FASTEST, Savings
+from xbind.diffusion.errors import GuidanceError
 from xbind.diffusion.single_networks import Decode, Embed, Encode, PlainUNet, UnitEmbedding
 from xbind.engine.cuda_graph import GraphedStep, Recorder
 from xbind.engine.errors import EngineError
@@ -27,7 +28,7 @@ from xbind.losses.microbatch import InParts
 from xbind.losses.ms import Ms
 from xbind.losses.sds2d import Sds2d
 from xbind.losses.sds3d import Sds3d
-from xbind.losses.step import GuidanceError, GuidanceStep
+from xbind.losses.step import GuidanceStep
 from xbind.models.bind_config import Modality
 from xbind.networks.frozen import Bundle
 from xbind.networks.manifest import BundleManifest

@@ -8,8 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from xbind.conditioning.audio import FbankConfig, fbank_clips
-from xbind.conditioning.depth import DepthConfig
+from xbind.conditioning.audio import fbank_clips
 from xbind.mini.train.bind import (
     attributes,
     bind_config,
@@ -24,6 +23,7 @@ from xbind.mini.train.loop import averaged, train
 from xbind.mini.world.categories import CATEGORIES
 from xbind.mini.world.sounds import synthesise
 from xbind.models.bind import BindModel
+from xbind.models.inputs import DepthConfig, FbankConfig
 from xbind.models.preprocess import normalise_image
 
 FBANK = FbankConfig(
