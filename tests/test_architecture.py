@@ -1,14 +1,11 @@
-"""Imports point one way, and the top-level folders are not packages of their own.
+"""Folders stand in layers, imports point down, and no files import one another in a circle.
 
-cli → pipeline → outputs, run, phases → supervision → conditioning → frozen → guidance, scene
-(nerf, mesh, regularizers, cameras), models → kernels, engine → files, errors; export → engine,
-guidance, models; building, planning and trial_build import export; mini stands beside, and only the
-command that evaluates imports it, for the ground truth of its own world; bench watches the pipeline
-from above, and only its command imports bench.
+A folder may import what stands to its right in its row of the table, and every row below.
 """
 
 import ast
 import importlib.util
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -16,109 +13,34 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("kernels", "engine", "export", "bench")
 
-BASE = {"errors", "files", "cache", "memory", "jit", "telemetry"}
-SCENE = {"cameras", "nerf", "mesh", "regularizers"}
-PRIORS = {"guidance", "conditioning", "models", "frozen"}
-OPERATORS = {"kernels", "engine"}
-NUMBERS = {"scene_config", "method_config"}
-CHOICES = {"config", "presets", "methods", "savings"} | NUMBERS
-ENGINES = {"graphs", "graph_feeds", "engine_keys", "precision", "source_digest"}
-RECORDS = {"progress", "events", "run", "run_checks", "outputs", "report"}
-METHOD = {"supervision", "phases", "optim"} | CHOICES | SCENE | PRIORS | OPERATORS | BASE
+LAYERS = (
+    ("cli", "bench", "mini"),
+    ("evaluation",),
+    ("pipeline",),
+    ("run", "memory", "importing"),
+    ("algorithm",),
+    ("conditioning",),
+    ("networks",),
+    ("losses",),
+    ("diffusion", "scene"),
+    ("models",),
+    ("export", "kernels", "engine"),
+    ("system", "config", "files", "errors"),
+)
+"""Folders and modules of `xbind`, from the command line down to the errors."""
+ORDER = {name: place for place, name in enumerate(name for row in LAYERS for name in row)}
 
-ALLOWED = {
-    "errors": set(),
-    "files": {"errors"},
-    "cache": {"errors"},
-    "memory": {"errors"},
-    "telemetry": set(),
-    "jit": {"cache"},
-    "events": BASE,
-    "progress": BASE,
-    "run_checks": BASE,
-    "run": {"run_checks", "events", "progress"} | BASE,
-    "resuming": {"config", "run_checks"} | BASE,
-    "preflight": {"config", "presets", "methods", "models", "conditioning", "run_checks"} | BASE,
-    "report": {"events", "progress"} | BASE,
-    "phase1": {"config", "run", "events"} | BASE,
-    "config": {"errors"},
-    "scene_config": set(),
-    "method_config": {"config", "scene_config"},
-    "presets": {"method_config", "scene_config", "errors"},
-    "methods": {"config", "presets", "errors"},
-    "savings": {"config", "errors"},
-    "devices": {"config", "errors"},
-    "kernels": BASE,
-    "engine": BASE,
-    "cameras": BASE,
-    "optim": BASE,
-    "models": OPERATORS | BASE,
-    "conditioning": {"models", "config"} | BASE,
-    "conditioning.prompt": {"models", "config", "frozen"} | BASE,
-    "conditioning.understood": {"models", "config", "frozen"} | BASE,
-    "conditioning.reference_view": {"cameras", "presets", "savings"} | PRIORS | BASE,
-    "mesh": {"cameras", "config", "scene_config"} | OPERATORS | BASE,
-    "regularizers": {"mesh", "method_config"} | OPERATORS | BASE,
-    "nerf": {"cameras", "scene_config"} | OPERATORS | BASE,
-    "guidance": {"models", "method_config"} | OPERATORS | BASE,
-    "frozen": {"cameras", "conditioning", "guidance", "models", "engine"} | BASE,
-    "import_parts": {"conditioning", "frozen", "models"} | BASE,
-    "importing": {"import_parts", "frozen", "models", "source_digest"} | BASE,
-    "random_bundle": {"importing", "conditioning", "frozen", "models"} | BASE,
-    "hub": {"errors"},
-    "cli.bundle": {"hub", "import_parts", "importing", "random_bundle"} | METHOD | RECORDS,
-    "graphs": CHOICES | PRIORS | OPERATORS | BASE,
-    "graph_feeds": {"graphs"} | CHOICES | PRIORS | OPERATORS | BASE,
-    "precision": {"config", "frozen"} | BASE,
-    "source_digest": set(),
-    "engine_keys": {"graphs", "precision", "source_digest"} | CHOICES | PRIORS | OPERATORS | BASE,
-    "building": ENGINES | {"export"} | CHOICES | PRIORS | OPERATORS | BASE,
-    "compiled": ENGINES | {"building"} | CHOICES | PRIORS | OPERATORS | BASE,
-    "supervision": {"graphs"} | CHOICES | SCENE | PRIORS | OPERATORS | BASE,
-    "phases": METHOD,
-    "outputs": CHOICES | SCENE | BASE,
-    "scene_memory": CHOICES | SCENE | PRIORS | OPERATORS | BASE,
-    "planning": ENGINES
-    | {"building", "export", "scene_memory"}
-    | CHOICES
-    | SCENE
-    | PRIORS
-    | OPERATORS
-    | BASE,
-    "trial_build": ENGINES
-    | {"building", "export", "random_bundle"}
-    | CHOICES
-    | PRIORS
-    | OPERATORS
-    | BASE,
-    "pipeline": {"preflight", "resuming", "devices", "graphs", "compiled", "phase1", "planning"}
-    | METHOD
-    | RECORDS,
-    "export": {"engine", "guidance", "models"} | BASE,
-    "evaluation": {"graphs", "run", "events"} | CHOICES | SCENE | PRIORS | OPERATORS | BASE,
-    "mini": {"optim"} | SCENE | PRIORS | OPERATORS | BASE,
-    "mini.targets": {"config"} | SCENE | PRIORS | OPERATORS | BASE,
-    "mini.judging": {"evaluation"} | SCENE | PRIORS | OPERATORS | BASE,
-    "mini.calibration": {"evaluation"} | SCENE | PRIORS | OPERATORS | BASE,
-    "cli": {"pipeline", "preflight", "resuming"} | METHOD | RECORDS,
-    "cli.evaluate": {"mini", "evaluation", "pipeline"} | METHOD | RECORDS,
-    "cli.plan": {"planning", "random_bundle"} | METHOD | RECORDS,
-    "cli.engines": ENGINES | METHOD | RECORDS,
-    "cli.doctor": {"devices"} | ENGINES | METHOD | RECORDS,
-    "build_jobs": {"building"} | ENGINES | CHOICES | PRIORS | OPERATORS | BASE,
-    "bench": {"pipeline", "compiled", "building", "devices", "export", "random_bundle"}
-    | {"scene_memory", "trial_build"}
-    | ENGINES
-    | METHOD
-    | RECORDS,
-    "cli.bench": {"bench", "cli"} | BASE,
-    "cli.build_engines": {"build_jobs", "random_bundle", "trial_build"}
-    | ENGINES
-    | METHOD
-    | RECORDS,
-    "": {"telemetry"},
+STATED = {"": {"system.telemetry"}}
+"""Module → imports that the table does not allow: telemetry is off before anything is imported."""
+APART = {"kernels": {"engine"}, "run": {"memory", "importing"}, "memory": {"importing"},
+         "diffusion": {"scene"}, "bench": {"mini"}}  # fmt: skip
+"""Folders of one row that know nothing of one another."""
+ONLY_FOR = {
+    "export": {"networks.build", "memory.plan"},
+    "mini": {"cli.evaluate"},
+    "bench": {"cli.bench", "cli.build_engines"},
 }
-"""Module of `xbind` → what it may import besides itself; the most specific entry counts."""
+"""Folder → the modules of other folders that import it; bench imports what it measures."""
 
 SOURCES = [path for top in ("xbind", *FOLDERS) for path in (ROOT / top).rglob("*.py")]
 
@@ -127,11 +49,6 @@ def module_of(path):
     parts = path.relative_to(ROOT).with_suffix("").parts
     parts = parts if parts[0] in FOLDERS else parts[1:]
     return ".".join(part for part in parts if part != "__init__")
-
-
-def entry_of(module):
-    names = [name for name in ALLOWED if module == name or module.startswith(f"{name}.")]
-    return max(names, key=len, default="")
 
 
 def imports_of(tree):
@@ -149,17 +66,28 @@ def imports_of(tree):
                 yield rest
 
 
+def top(module):
+    return module.partition(".")[0]
+
+
 def upward(module, tree):
-    """The imports of a module that its entry does not allow."""
-    own = entry_of(module)
-    allowed = ALLOWED[own] | {own.split(".")[0]}
-    return sorted({name for name in imports_of(tree) if name.split(".")[0] not in allowed})
+    """The imports of a module that the layers do not allow."""
+    own = top(module)
+    allowed = {n for n in ORDER if ORDER[n] > ORDER.get(own, len(ORDER))} - APART.get(own, set())
+    return sorted(
+        {
+            name
+            for name in imports_of(tree)
+            if top(name) not in allowed | {own}
+            and not name.startswith(tuple(STATED.get(module, ("-",))))
+        }
+    )
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_imports_point_down(path):
     module = module_of(path)
-    assert module == "" or entry_of(module), f"{module} has no place in the architecture yet"
+    assert module == "" or top(module) in ORDER, f"{module} has no place in the layers yet"
     assert upward(module, ast.parse(path.read_text())) == []
 
 
@@ -168,9 +96,9 @@ def test_imports_point_down(path):
     [
         ("kernels.volume", "from xbind.scene.mesh.mesh import Mesh"),
         ("pipeline", "import xbind.mini.world"),
-        ("pipeline", "from xbind import export"),
-        ("cli.main", "from xbind.export.onnx_graph import trace"),
-        ("guidance.sds", "def f():\n    from xbind.phases import coarse"),
+        ("algorithm.views", "import xbind.run.folder"),
+        ("losses.sds", "def f():\n    from xbind.algorithm import phase1_nerf"),
+        ("kernels.volume", "from xbind.engine.store import EngineStore"),
         ("errors", "import xbind.config.options"),
     ],
 )
@@ -178,8 +106,46 @@ def test_an_upward_import_is_seen(module, line):
     assert len(upward(module, ast.parse(line))) == 1
 
 
-def test_only_the_evaluation_knows_the_mini_world():
-    assert [name for name, allowed in ALLOWED.items() if "mini" in allowed] == ["cli.evaluate"]
+@pytest.mark.parametrize("folder", ONLY_FOR)
+def test_these_folders_have_few_who_import_them(folder):
+    found = {
+        module
+        for path in SOURCES
+        if top(module := module_of(path)) not in (folder, "bench")
+        and any(top(name) == folder for name in imports_of(ast.parse(path.read_text())))
+    }
+    assert found == ONLY_FOR[folder]
+
+
+@pytest.mark.parametrize(
+    ("late", "at_once"),
+    [("export", {"networks.build", "memory.plan"}), ("networks.build", {"networks.build_many"})],
+)
+def test_the_exporter_is_imported_late(late, at_once):
+    """Nothing that runs needs it before an engine is built: imports stand inside functions."""
+    for path in SOURCES:
+        if module_of(path) not in at_once and top(module_of(path)) not in ("export", "bench"):
+            at_the_top = ast.Module(
+                [node for node in ast.parse(path.read_text()).body
+                 if isinstance(node, ast.Import | ast.ImportFrom)], []
+            )  # fmt: skip
+            names = list(imports_of(at_the_top))
+            assert not any(f"{name}.".startswith(f"{late}.") for name in names), path
+
+
+def test_no_files_import_one_another_in_a_circle():
+    modules = {module_of(path): path for path in SOURCES}
+
+    def file_of(name):
+        while name and name not in modules:
+            name = name.rpartition(".")[0]
+        return name
+
+    imports = {
+        module: {file_of(name) for name in imports_of(ast.parse(path.read_text()))} - {module, ""}
+        for module, path in modules.items()
+    }
+    assert list(TopologicalSorter(imports).static_order())  # a CycleError names the circle
 
 
 @pytest.mark.parametrize("name", FOLDERS)

@@ -17,7 +17,9 @@ from xbind.bench.instrument import (
     parts_timed,
 )
 from xbind.config.scene import FieldConfig
+from xbind.kernels.augment import operator as augment_operator
 from xbind.kernels.common import choice
+from xbind.kernels.surface import operator as surface_operator
 from xbind.scene.mesh import dmtet
 from xbind.scene.nerf import field
 from xbind.scene.nerf import render as nerf_render
@@ -128,7 +130,7 @@ def compute_a_little():
 def test_plain_uses_the_definitions_only(monkeypatch, rasteriser):
     forms = []
     monkeypatch.setattr(choice, "say", forms.append)
-    for module in (kernels.volume, kernels.surface, kernels.images):
+    for module in (kernels.volume, surface_operator, augment_operator):
         monkeypatch.setattr(module, "say", forms.append, raising=False)
     with operators_plain(rasteriser=rasteriser):
         compute_a_little()

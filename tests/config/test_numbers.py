@@ -5,60 +5,55 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent / "xbind"
+ROOT = Path(__file__).parents[2] / "xbind"
 MODULES = sorted(
     [
         path
-        for package in ("nerf", "phases", "guidance", "mesh")
+        for package in ("algorithm", "losses", "diffusion", "scene")
         for path in (ROOT / package).rglob("*.py")
     ]
-    + [
-        ROOT / f"{name}.py"
-        for name in (
-            "regularizers", "optim", "supervision", "outputs", "phase1", "methods",
-            "conditioning/reference_view",
-        )
-    ]
-)  # fmt: skip
+    + [ROOT / f"{name}.py" for name in ("run/outputs", "run/phase1", "config/variants")]
+)
 
 CONSTANTS = {
-    "mesh.dmtet.BOUNDARY_SDF": "a guard: keeps the mesh closed at its box",
-    "mesh.dmtet.CHUNK": "bounds memory; the result is the same",
-    "mesh.files.CHUNK": "bounds memory; the result is the same",
-    "mesh.gltf._ARRAY": "an enumeration value of glTF 2.0",
-    "mesh.gltf._CLAMP": "an enumeration value of glTF 2.0",
-    "mesh.gltf._ELEMENTS": "an enumeration value of glTF 2.0",
-    "mesh.gltf._LINEAR": "an enumeration value of glTF 2.0",
-    "mesh.gltf._LINEAR_MIPMAPS": "an enumeration value of glTF 2.0",
-    "mesh.gltf._NO_SUM": "layout of the checksum: a format",
-    "mesh.gltf._SUM": "layout of the checksum: a format",
-    "mesh.marching_numba.GOLDEN": "multiplier of a hash: mathematics",
-    "mesh.mesh.TINY": "a guard against a division by zero",
-    "mesh.tets._QUAD": "corners of a unit square: mathematics",
-    "mesh.tets.SAFE_OFFSET": "geometry: beyond a quarter of a cell tetrahedra turn over",
-    "nerf.render.RAYS_AT_ONCE": "bounds memory; the result is the same",
+    "scene.cameras.OWN_POSE_SCALE": "scale of an input that the mini networks were trained with",
+    "scene.mesh.dmtet.BOUNDARY_SDF": "a guard: keeps the mesh closed at its box",
+    "scene.mesh.dmtet.CHUNK": "bounds memory; the result is the same",
+    "scene.mesh.files.CHUNK": "bounds memory; the result is the same",
+    "scene.mesh.gltf._ARRAY": "an enumeration value of glTF 2.0",
+    "scene.mesh.gltf._CLAMP": "an enumeration value of glTF 2.0",
+    "scene.mesh.gltf._ELEMENTS": "an enumeration value of glTF 2.0",
+    "scene.mesh.gltf._LINEAR": "an enumeration value of glTF 2.0",
+    "scene.mesh.gltf._LINEAR_MIPMAPS": "an enumeration value of glTF 2.0",
+    "scene.mesh.gltf._NO_SUM": "layout of the checksum: a format",
+    "scene.mesh.gltf._SUM": "layout of the checksum: a format",
+    "scene.mesh.marching_numba.GOLDEN": "multiplier of a hash: mathematics",
+    "scene.mesh.mesh.TINY": "a guard against a division by zero",
+    "scene.mesh.tets._QUAD": "corners of a unit square: mathematics",
+    "scene.mesh.tets.SAFE_OFFSET": "geometry: beyond a quarter of a cell tetrahedra turn over",
+    "scene.nerf.render.RAYS_AT_ONCE": "bounds memory; the result is the same",
 }
 """Module constants with a number that stay → why."""
 
 DEFAULTS = {
-    "conditioning.reference_view.condition_unclip.noise_level": "0: the least noise there is",
-    "guidance.latents.latent_loss.weight": "1: none",
-    "guidance.noise.scaled_linear_betas.end": "noise schedule of the public networks: a format",
-    "guidance.noise.scaled_linear_betas.start": "noise schedule of the public networks: a format",
-    "guidance.noise.scaled_linear_betas.steps": "noise schedule of the public networks: a format",
-    "guidance.noise.squared_cosine_betas.largest": "schedule of the public networks: a format",
-    "guidance.noise.squared_cosine_betas.steps": "schedule of the public networks: a format",
-    "nerf.field._network.outputs": "density and colour",
-    "guidance.timesteps.annealed_timesteps.jitter": "0: none",
-    "guidance.timesteps.annealed_timesteps.steps": "length of every schedule here: a format",
-    "guidance.timesteps.uniform_timesteps.steps": "length of every schedule here: a format",
-    "mesh.render.shade.background": "white: what all pictures of this project lie on",
-    "nerf.render.render.background": "white: what all pictures of this project lie on",
-    "mesh.turntable.write_turntable.fps": "the run gives its own",
-    "optim.__init__.betas": "the published defaults of Adan; the run gives its own",
-    "optim.__init__.eps": "the published defaults of Adan; the run gives its own",
-    "optim.__init__.lr": "the published defaults of Adan; the run gives its own",
-    "optim.__init__.weight_decay": "the published defaults of Adan; the run gives its own",
+    "algorithm.reference_view.condition_unclip.noise_level": "0: the least noise there is",
+    "diffusion.latents.latent_loss.weight": "1: none",
+    "diffusion.schedule.scaled_linear_betas.end": "schedule of the public networks: a format",
+    "diffusion.schedule.scaled_linear_betas.start": "schedule of the public networks: a format",
+    "diffusion.schedule.scaled_linear_betas.steps": "schedule of the public networks: a format",
+    "diffusion.schedule.squared_cosine_betas.largest": "schedule of the public networks: a format",
+    "diffusion.schedule.squared_cosine_betas.steps": "schedule of the public networks: a format",
+    "scene.nerf.field._network.outputs": "density and colour",
+    "diffusion.timesteps.annealed_timesteps.jitter": "0: none",
+    "diffusion.timesteps.annealed_timesteps.steps": "length of every schedule here: a format",
+    "diffusion.timesteps.uniform_timesteps.steps": "length of every schedule here: a format",
+    "scene.mesh.render.shade.background": "white: what all pictures of this project lie on",
+    "scene.nerf.render.render.background": "white: what all pictures of this project lie on",
+    "scene.mesh.turntable.write_turntable.fps": "the run gives its own",
+    "algorithm.adan.__init__.betas": "the published defaults of Adan; the run gives its own",
+    "algorithm.adan.__init__.eps": "the published defaults of Adan; the run gives its own",
+    "algorithm.adan.__init__.lr": "the published defaults of Adan; the run gives its own",
+    "algorithm.adan.__init__.weight_decay": "the published defaults of Adan; the run gives its own",
 }
 """Defaults of parameters with a number that stay → why."""
 

@@ -9,7 +9,7 @@ import pytest
 
 from xbind.config.presets import preset_named
 
-PAGE = Path(__file__).parent.parent / "docs/paper_preset.md"
+PAGE = Path(__file__).parents[2] / "docs/paper_preset.md"
 ROW = re.compile(r"^\| `([a-z0-9_.]+)` \| `(.+?)` \| (.+) \|$", re.MULTILINE)
 ROWS = ROW.findall(PAGE.read_text(encoding="utf-8"))
 

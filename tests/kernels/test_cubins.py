@@ -15,13 +15,13 @@ from xbind.kernels.errors import KernelError
 
 compiled = pytest.mark.skipif(is_interpreted(), reason="in the interpreter nothing is compiled")
 MODULES = (
-    "augment",
-    "hash_encode",
-    "composite",
-    "march",
-    "interpolate",
-    "antialias",
-    "silhouettes",
+    "augment.gpu",
+    "hash_grid.gpu",
+    "compositing.gpu",
+    "ray_march.gpu",
+    "surface.gpu_interpolate",
+    "surface.gpu_antialias",
+    "surface.gpu_silhouettes",
 )
 
 
@@ -46,7 +46,7 @@ def test_no_kernel_is_forgotten():
     listed = {variant.kernel.fn.__name__ for variant in gpu_cubins.variants()}
     defined = set()
     for name in MODULES:
-        module = importlib.import_module(f"xbind.kernels.gpu_{name}")
+        module = importlib.import_module(f"xbind.kernels.{name}")
         defined |= {
             x for x in vars(module) if x.endswith("kernel") and hasattr(vars(module)[x], "fn")
         }

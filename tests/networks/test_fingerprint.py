@@ -20,9 +20,10 @@ MANIFEST = load_manifest("mini")
 MODULES = modules_reached(ROOTS)
 PLAIN = digest_of(MODULES)
 MAKERS = (
-    "building", "conditioning.depth", "engine.ov", "engine.trt", "export.lower_norm",
-    "export.onnx_graph", "frozen", "graph_feeds", "graphs", "guidance.noise", "guidance.sds",
-    "guidance.timesteps", "models.bind_layers", "models.preprocess", "precision",
+    "networks.build", "models.inputs", "engine.ov", "engine.trt", "export.lower_norm",
+    "export.onnx_graph", "networks.frozen", "networks.sample_inputs", "networks.graphs",
+    "diffusion.schedule", "losses.sds", "diffusion.timesteps", "models.bind_layers",
+    "models.preprocess", "networks.precision",
 )  # fmt: skip
 """Some of the modules whose code decides a graph, named by hand."""
 
@@ -118,7 +119,9 @@ def test_halved_alphas_are_another_key(tmp_path, monkeypatch):
 
 def test_texts_about_licences_are_not_in_it():
     assert "xbind.importing.sources" not in MODULES
-    assert not any(name.startswith(("xbind.cli", "xbind.mini", "xbind.nerf")) for name in MODULES)
+    assert not any(
+        name.startswith(("xbind.cli", "xbind.mini", "xbind.scene.nerf")) for name in MODULES
+    )
 
 
 def test_a_root_that_has_moved_is_an_error():

@@ -9,7 +9,7 @@ import pytest
 
 from xbind.system import jit
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 KERNEL = """
 from xbind.system.jit import cached_njit
 
@@ -71,6 +71,17 @@ def test_a_change_in_a_file_beside_it_compiles_again(kept):
     (kept.parent / "kernels" / "beside.py").write_text("FACTOR = 2\n")
     assert not is_kept(kept)
     assert is_kept(kept)
+
+
+def test_a_change_in_a_folder_beside_it_compiles_again(kept):
+    (kept.parent / "__init__.py").write_text("")
+    common = kept.parent / "common"
+    common.mkdir()
+    (common / "lanes.py").write_text("LANES = 4\n")
+    assert not is_kept(kept)
+    assert is_kept(kept)
+    (common / "lanes.py").write_text("LANES = 8\n")
+    assert not is_kept(kept)
 
 
 def test_a_full_disk_costs_only_the_cache(kept, monkeypatch):

@@ -1,4 +1,4 @@
-"""The commands of `xbind` as configurations: one class each, one field per option. No torch here."""
+"""The commands of `xbind`: one configuration each, one field per option. No torch here."""
 
 from dataclasses import dataclass, fields
 from pathlib import Path

@@ -186,7 +186,3 @@ def turned_pose(seen: Float[Tensor, "b 3"], relative: Float[Tensor, "b 4"]) -> F
         ],
         -1,
     )
-
-
-VISIBLE_RADIUS = 2.5 * math.sin(math.radians(20.0))
-"""Radius of the largest sphere that the paper's Phase I camera (2.5, 40°) sees whole: 0.855."""

@@ -2,8 +2,8 @@
 
 numba's own `cache=True` stops with a traceback where no cache folder can be written and where a
 file of its cache is damaged, and it only looks at a kernel's own source file. Here compiled code is
-compared with a hash before it is read, depends on all sources beside the kernel's, and is compiled
-again where it is damaged.
+compared with a hash before it is read, depends on all sources in the kernel's folder and in the
+folders beside it, and is compiled again where it is damaged.
 """
 
 import hashlib
@@ -61,9 +61,13 @@ class _Locator(caching._SourceFileBackedLocatorMixin, caching._CacheLocator):
 
 @lru_cache
 def _stamp_of(folder: Path) -> str:
-    """SHA-256 of a folder's sources: kernels are inlined into those of other files."""
+    """SHA-256 of the sources of a folder and of those beside it in its package.
+
+    Kernels are inlined into those of other files, such as `kernels/common` into every operator.
+    """
+    root = folder.parent if (folder.parent / "__init__.py").exists() else folder
     sha = hashlib.sha256()
-    for path in sorted(folder.glob("*.py")):
+    for path in sorted(root.rglob("*.py")):
         sha.update(hashlib.sha256(path.read_bytes()).digest())
     return sha.hexdigest()
 
