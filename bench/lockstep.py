@@ -57,7 +57,7 @@ class Sampled:
 
 
 class Lockstep:
-    """Stands in for `phases.loop.advance` in a run that is measured."""
+    """Stands in for `algorithm.iteration.advance` in a run that is measured."""
 
     def __init__(
         self,

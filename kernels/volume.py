@@ -31,7 +31,7 @@ def hash_encode(
     *,
     impl: Impl = "auto",
 ) -> Float[Tensor, "n levels*features"]:
-    """Interpolate learned features at `x` in [0, 1]³: see `reference_hash_encode.hash_encode`.
+    """Interpolate learned features at `x` in [0, 1]³: see `hash_grid.reference.hash_encode`.
 
     Raises:
         KernelError: the shapes do not fit, or `impl` cannot run there.
@@ -119,7 +119,7 @@ def march(
     jitter: Float[Tensor, " r"],
     impl: Impl = "auto",
 ) -> RaySamples:
-    """Sample rays where the ball of `radius` is occupied: see `reference_march.march`.
+    """Sample rays where the ball of `radius` is occupied: see `ray_march.reference.march`.
 
     Raises:
         KernelError: the shapes or lengths do not fit, or `impl` cannot run there.
@@ -157,7 +157,7 @@ def composite(
     *,
     impl: Impl = "auto",
 ) -> Composited:
-    """Blend the samples along each ray: see `reference_composite.composite`.
+    """Blend the samples along each ray: see `compositing.reference.composite`.
 
     Raises:
         KernelError: the shapes do not fit, or `impl` cannot run there.

@@ -119,7 +119,10 @@ def test_these_folders_have_few_who_import_them(folder):
 
 @pytest.mark.parametrize(
     ("late", "at_once"),
-    [("export", {"networks.build", "memory.plan"}), ("networks.build", {"networks.build_many"})],
+    [
+        ("export", {"networks.build", "memory.plan"}),
+        ("networks.build", {"networks.build_many", "memory.plan"}),
+    ],
 )
 def test_the_exporter_is_imported_late(late, at_once):
     """Nothing that runs needs it before an engine is built: imports stand inside functions."""

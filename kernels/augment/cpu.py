@@ -1,6 +1,6 @@
 """The augmentation warp on the CPU: row by row, and in a row only where the view is shown.
 
-Each row of a result's parts (`reference_augment`) is traced once (where they look, and with which
+Each row of a result's parts (`augment.reference`) is traced once (where they look, and with which
 four weights), in a loop without branches that the compiler turns into vector code. A view is kept
 pixel by pixel, with its channels side by side, so that a tap is one read or, in the gradient, one
 addition. Threads share the images, or the views in the gradient.
@@ -69,7 +69,7 @@ def _in_pixels(homography, window, columns, rows, height, width, warp, sides):
 @numba.njit(fastmath=_FAST, error_model="numpy")
 @no_type_check
 def _trace_row(row, size, share, warp, sides, height, width, taps, weights):
-    """Look up a row of `size` parts: see `reference_augment._view_points` and `_shown`.
+    """Look up a row of `size` parts: see `augment.reference._view_points` and `_shown`.
 
     Writes where in a page each part's upper left tap is, and the four weights times what is shown
     and the part's share of a pixel; returns the first and one past the last column that shows
@@ -225,7 +225,7 @@ def _add(page, at, weight, bar):
 
 
 class _Augment(Function):
-    """`reference_augment.ms_augment` with its gradient."""
+    """`augment.reference.ms_augment` with its gradient."""
 
     @staticmethod
     def forward(
@@ -269,5 +269,5 @@ def ms_augment(
     mean: tuple[float, ...],
     std: tuple[float, ...],
 ) -> Tensor:
-    """See `reference_augment.ms_augment`."""
+    """See `augment.reference.ms_augment`."""
     return _Augment.apply(image, homography, window, taps, size, mean, std)

@@ -142,7 +142,7 @@ def _bwd_kernel(
 
 
 class _Augment(Function):
-    """`reference_augment.ms_augment` with its gradient; sums in float32, stored as the image is."""
+    """`augment.reference.ms_augment` with its gradient; sums in float32, stored as the image is."""
 
     @staticmethod
     def forward(
@@ -197,5 +197,5 @@ def ms_augment(
     mean: tuple[float, ...],
     std: tuple[float, ...],
 ) -> Tensor:
-    """See `reference_augment.ms_augment`."""
+    """See `augment.reference.ms_augment`."""
     return _Augment.apply(image, homography, window, taps, size, mean, std)

@@ -19,7 +19,7 @@ def ms_augment(
     antialias: bool = True,
     impl: Impl = "auto",
 ) -> Float[Tensor, "k 3 {size} {size}"]:
-    """Warp, crop, resize and normalise views: see `reference_augment.ms_augment`.
+    """Warp, crop, resize and normalise views: see `augment.reference.ms_augment`.
 
     Args:
         image: views in [0, 1].

@@ -90,7 +90,7 @@ def _backward(
 
 
 class _Composite(Function):
-    """`reference_composite.composite` with its analytic gradient."""
+    """`compositing.reference.composite` with its analytic gradient."""
 
     @staticmethod
     def forward(
@@ -124,5 +124,5 @@ class _Composite(Function):
 
 
 def composite(density: Tensor, colour: Tensor, samples: RaySamples) -> Composited:
-    """See `reference_composite.composite`."""
+    """See `compositing.reference.composite`."""
     return Composited(*_Composite.apply(density, colour, samples.t, samples.dt, samples.offsets))

@@ -120,7 +120,7 @@ def _bwd_kernel(
 
 
 class _Composite(Function):
-    """`reference_composite.composite` with its analytic gradient; everything in float32 but the
+    """`compositing.reference.composite` with its analytic gradient; everything in float32 but the
     storage of density and colour."""
 
     @staticmethod
@@ -161,5 +161,5 @@ class _Composite(Function):
 
 
 def composite(density: Tensor, colour: Tensor, samples: RaySamples) -> Composited:
-    """See `reference_composite.composite`."""
+    """See `compositing.reference.composite`."""
     return Composited(*_Composite.apply(density, colour, samples.t, samples.dt, samples.offsets))

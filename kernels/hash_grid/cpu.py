@@ -213,7 +213,7 @@ def _slope(x, slope):
 
 
 class _HashEncode(Function):
-    """`reference_hash_encode.hash_encode` with its analytic gradient."""
+    """`hash_grid.reference.hash_encode` with its analytic gradient."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor, table: Tensor, resolutions: tuple[int, ...]) -> Tensor:
@@ -247,5 +247,5 @@ class _HashEncode(Function):
 
 
 def hash_encode(x: Tensor, table: Tensor, resolutions: tuple[int, ...]) -> Tensor:
-    """See `reference_hash_encode.hash_encode`."""
+    """See `hash_grid.reference.hash_encode`."""
     return _HashEncode.apply(x, table, resolutions)

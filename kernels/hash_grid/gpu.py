@@ -140,7 +140,7 @@ def _bwd_x_kernel(
 
 
 class _HashEncode(Function):
-    """`reference_hash_encode.hash_encode` with its analytic gradient."""
+    """`hash_grid.reference.hash_encode` with its analytic gradient."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor, table: Tensor, resolutions: tuple[int, ...]) -> Tensor:
@@ -191,5 +191,5 @@ def _launch(
 
 
 def hash_encode(x: Tensor, table: Tensor, resolutions: tuple[int, ...]) -> Tensor:
-    """See `reference_hash_encode.hash_encode`."""
+    """See `hash_grid.reference.hash_encode`."""
     return _HashEncode.apply(x, table, resolutions)

@@ -99,7 +99,7 @@ def march(
     step: float,
     jitter: Tensor,
 ) -> RaySamples:
-    """See `reference_march.march`."""
+    """See `ray_march.reference.march`."""
     if occupancy is None:
         occupancy = torch.ones(1, 1, 1, dtype=torch.bool)
     scale = np.float32(len(occupancy) / (2 * radius))

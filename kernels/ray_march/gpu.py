@@ -116,7 +116,7 @@ def march(
     step: float,
     jitter: Tensor,
 ) -> RaySamples:
-    """See `reference_march.march`."""
+    """See `ray_march.reference.march`."""
     rays, device = len(origins), origins.device
     if occupancy is None:
         occupancy = torch.ones(1, 1, 1, dtype=torch.bool, device=device)

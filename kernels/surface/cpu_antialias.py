@@ -1,4 +1,4 @@
-"""`antialias` on a CPU: one thread per view. The definition is in `reference_surface`.
+"""`antialias` on a CPU: one thread per view. The definition is in `surface.reference`.
 
 The forward pass records each blend it makes: the two pixels, the edge, and how the amount changes
 when the edge's ends move. The backward pass only reads that list, in order, so it is deterministic.
@@ -205,7 +205,7 @@ def _view_forward(
 
 
 class Antialias(Function):
-    """`antialias` with its analytic gradient; the definition is `reference_surface.antialias`."""
+    """`antialias` with its analytic gradient; the definition is `surface.reference.antialias`."""
 
     @staticmethod
     def forward(

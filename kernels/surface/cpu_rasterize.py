@@ -1,6 +1,6 @@
 """`rasterize` and `interpolate` on a CPU: one thread per view, so that no two write to one place.
 
-The definitions, and the letters q_i and a_i, are in `reference_surface`. Computing a_i from the
+The definitions, and the letters q_i and a_i, are in `surface.reference`. Computing a_i from the
 pixel's own q_i, rather than from one linear form per triangle, keeps triangles watertight: a shared
 side gives exactly opposite a_i in its two triangles; a shared corner, however close to the pixel,
 the same q_i in all of its triangles, so that one of them holds the pixel.
@@ -197,7 +197,7 @@ def _view_interpolate_backward(
 
 
 class Rasterize(Function):
-    """`rasterize` with its analytic gradient; the definition is `reference_surface.rasterize`."""
+    """`rasterize` with its analytic gradient; the definition is `surface.reference.rasterize`."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, clip: Tensor, faces: Tensor, size: tuple[int, int]) -> Tensor:
@@ -221,7 +221,7 @@ class Rasterize(Function):
 
 
 class Interpolate(Function):
-    """`interpolate` with its gradient; the definition is `reference_surface.interpolate`."""
+    """`interpolate` with its gradient; the definition is `surface.reference.interpolate`."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, attributes: Tensor, rast: Tensor, faces: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""`antialias` in Triton: silhouettes (`gpu_silhouettes`), blending, and both gradients.
+"""`antialias` in Triton: silhouettes (`surface.gpu_silhouettes`), blending, and both gradients.
 
 Blending, and its gradient in the image, gather at every pixel what its four pairs say: they need no
 atomics and are deterministic. Only the gradient in `clip` is added up by atomics, so its last bits
@@ -136,7 +136,7 @@ def _clip_bar_kernel(
 
 
 class _Antialias(Function):
-    """`reference_surface.antialias` with its analytic gradient; `image` may be stored in half."""
+    """`surface.reference.antialias` with its analytic gradient; `image` may be stored in half."""
 
     @staticmethod
     def forward(

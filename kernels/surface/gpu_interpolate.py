@@ -88,7 +88,7 @@ def _bwd_kernel(
 
 
 class _Interpolate(Function):
-    """`reference_surface.interpolate` with its gradient; the attributes may be stored in half."""
+    """`surface.reference.interpolate` with its gradient; the attributes may be stored in half."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, attributes: Tensor, rast: Tensor, faces: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """The silhouettes of `antialias` in Triton: where each pair of neighbouring pixels blends.
 
 A pair is named by its first pixel (left or upper) and its axis (0: the second pixel is to the
-right; 1: below). The definition, and what the walk looks for, are in `reference_surface`; as there,
+right; 1: below). The definition, and what the walk looks for, are in `surface.reference`; as there,
 where an edge lies is computed in float64.
 """
 

@@ -36,6 +36,11 @@ CONSTANTS = {
 """Module constants with a number that stay → why."""
 
 DEFAULTS = {
+    "scene.cameras.clip_from_world.far": "a clipping plane beyond every object",
+    "scene.cameras.clip_from_world.near": "a clipping plane before every object",
+    "scene.cameras.orbit.distance": "views of a finished object; a run gives its own",
+    "scene.cameras.orbit.elevation_deg": "views of a finished object; a run gives its own",
+    "scene.cameras.orbit.fov_y_deg": "views of a finished object; a run gives its own",
     "algorithm.reference_view.condition_unclip.noise_level": "0: the least noise there is",
     "diffusion.latents.latent_loss.weight": "1: none",
     "diffusion.schedule.scaled_linear_betas.end": "schedule of the public networks: a format",

@@ -42,7 +42,7 @@ class Homeless(TorchFunctionMode):
             code = sys._getframe(1).f_code
             path = Path(code.co_filename)
             is_ours = any(folder in path.parents for folder in OURS)
-            if is_ours and not path.name.startswith("cpu_"):
+            if is_ours and not path.name.startswith(("cpu.", "cpu_")):
                 self.places.add(f"{path.name}: {code.co_name}")
         return func(*args, **(kwargs or {}))
 

@@ -1,1 +1,13 @@
-"""Frozen networks and the engines that are built from them."""
+"""Frozen networks, and how they become engines; read in this order.
+
+| | |
+|---|---|
+| `manifest` | what a bundle holds |
+| `frozen` | its networks, loaded |
+| `precision` | the same in half precision |
+| `graphs` | the graphs of a run |
+| `sample_inputs` | inputs to trace a graph with, and to compare engines by |
+| `fingerprint` | what decides an engine; `source_digest`: the code in it |
+| `build` | one engine, with its parity gate; `build_many`: several, in processes |
+| `runtime` | the engines of a run, or eager torch |
+"""
