@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import triton
 from triton import knobs
@@ -158,7 +159,7 @@ def compile_for(variant: Variant, sm: int) -> Resources:
     return _read_resources(compiled.asm["cubin"], compiled.metadata)
 
 
-def _read_resources(cubin: bytes, metadata: object) -> Resources:
+def _read_resources(cubin: bytes, metadata: Any) -> Resources:  # noqa: ANN401
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(cubin)
         file.flush()
