@@ -36,7 +36,8 @@ from xbind.networks.frozen import Bundle
 from xbind.networks.graphs import PARTS, has_image_term, requests_of_parts
 from xbind.networks.loaded import LoadedNetworks
 from xbind.networks.manifest import BundleManifest, load_manifest
-from xbind.networks.runtime import FrozenHalf, Part, runs_in_engines
+from xbind.networks.runtime import FrozenHalf, Part
+from xbind.networks.select import runs_in_engines
 from xbind.run.checks import RunError, read_run_config
 from xbind.run.folder import RunFolder, open_run
 from xbind.run.outputs import DEFAULTS, provenance, write_outputs

@@ -6,9 +6,11 @@ import torch
 
 from xbind.config.options import DeviceChoice, EngineChoice
 from xbind.engine.store import EngineStore, engines_folder
-from xbind.networks.frozen import Bundle, load_bundle
+from xbind.networks.frozen import Bundle
+from xbind.networks.load import load_bundle
 from xbind.networks.manifest import BundleManifest, load_manifest
-from xbind.networks.runtime import EngineRun, FrozenHalf, OpenEngines, Part, Report, compile_run
+from xbind.networks.runtime import EngineRun, FrozenHalf, OpenEngines, Part
+from xbind.networks.select import Report, compile_run
 from xbind.system.device import choose_device
 
 CPU = torch.device("cpu")
