@@ -1,7 +1,7 @@
 """What a run needs of a GPU's memory, part by part, and how to run so that it fits.
 
 Counted from shapes: neither weights nor a GPU are needed. What is assumed is written in
-docs/on_a_gpu.md, beside how far the counts are from what was measured.
+docs/guide/gpu.md, beside how far the counts are from what was measured.
 """
 
 from collections.abc import Iterator
