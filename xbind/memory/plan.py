@@ -51,7 +51,7 @@ class Wish:
     precision: Precision = "float32"
     """Of the networks, before anything is saved."""
     engines: bool = True
-    """True if networks run in engines, False for eager torch with one float32 copy of the bundle."""
+    """True for engines, False for eager torch with one float32 copy of the bundle."""
 
 
 @dataclass(frozen=True, slots=True)

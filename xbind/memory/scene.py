@@ -23,9 +23,9 @@ NUMBER_BYTES = 5.2
 """For each number more that a larger field keeps of a sample: features and hidden layers. Measured
 on a CPU between the fields of `default` and `paper`: 1 267 bytes for 244 numbers."""
 PIXEL_BYTES = 260
-"""Bytes per pixel of a rasterised view: triangle, position, layers before and after antialiasing."""
+"""Bytes per pixel of a rasterised view: triangle, position, layers around antialiasing."""
 TET_BYTES = 116
-"""Bytes per tetrahedron: four indices, and the signs of its corners during the look-up of its case."""
+"""Bytes per tetrahedron: four indices, and the signs of its corners."""
 VERTEX_BYTES = 188
 """Bytes per vertex of the grid: position, reach, four parameters, their gradients, four states of
 Adan, displaced position."""

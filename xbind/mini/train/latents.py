@@ -98,7 +98,7 @@ class Latents:
     audio: Float[Tensor, "k n d"]
     """Unit embeddings of the sounds per category."""
     pose: Float[Tensor, "o v 4"]
-    """Returns elevation, azimuth, distance and field of view of the colour views; angles in degrees."""
+    """Elevation, azimuth, distance and field of view of the colour views; angles in degrees."""
     labels: Int[Tensor, "o 2"]
     """Category, colour."""
     adjective: Int[Tensor, " o"]

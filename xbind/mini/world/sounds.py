@@ -19,7 +19,7 @@ TIME: Wave = np.arange(LENGTH) / SAMPLE_RATE
 
 
 def synthesise(category: str, generator: torch.Generator) -> NDArray[np.float32]:
-    """Returns a clip [32000] of 2 s at 16 kHz, mono, in [−1, 1]: random pitch, rhythm, level, noise.
+    """Returns a clip [32000], 2 s of mono at 16 kHz, in [−1, 1]; pitch, rhythm and noise are random.
 
     Raises:
         UnknownWorldNameError: if the category does not exist.
