@@ -19,7 +19,7 @@ from xbind.bench.show import (
     whole_cells,
 )
 from xbind.bench.whole import run_whole
-from xbind.networks.frozen import load_bundle
+from xbind.networks.load import load_bundle
 from xbind.networks.manifest import load_manifest
 from xbind.system.device import choose_device
 
