@@ -10,9 +10,9 @@ from xbind.cli.main import parse
 from xbind.config.options import GenerateConfig, PromptConfig, parts_named
 from xbind.config.variants import method_named
 from xbind.networks.manifest import load_manifest
-from xbind.pipeline import _run_config
 from xbind.run.checks import RunError
 from xbind.run.resuming import read_started, started_config
+from xbind.run.settings import run_settings
 
 STARTED = GenerateConfig(
     prompt=PromptConfig(
@@ -28,8 +28,8 @@ STARTED = GenerateConfig(
 def start(config, out, **changes):
     """Write what `generate` writes when it starts."""
     method = method_named(config.preset, parts_named(config.without), config.phase2_loss)
-    held = _run_config(config, method, load_manifest(config.bundle))
-    held |= {"device": "cpu", "engine": "onnxruntime"}
+    held = run_settings(config, method, load_manifest(config.bundle), "cpu")
+    held |= {"engine": "onnxruntime"}
     out.mkdir(exist_ok=True)
     (out / "config.json").write_text(json.dumps(held | changes))
 
