@@ -26,8 +26,9 @@ from xbind.bench.timing import Clock, device_name, measure_machine
 from xbind.config.options import GenerateConfig, Precision, PromptConfig
 from xbind.config.presets import MethodConfig, preset_named
 from xbind.engine.store import EngineStore, engines_folder
-from xbind.networks.frozen import Bundle, load_bundle
+from xbind.networks.frozen import Bundle
 from xbind.networks.graphs import eager_steps, requests_of_run
+from xbind.networks.load import load_bundle
 from xbind.networks.manifest import load_manifest
 from xbind.networks.runtime import Compiled
 from xbind.run.progress import StepRecord

@@ -31,7 +31,7 @@ from xbind.bench.bench_phases import (
 from xbind.bench.contestants import BenchError
 from xbind.bench.timing import describe_commit, describe_versions, device_name
 from xbind.config.presets import preset_named
-from xbind.networks.frozen import load_bundle
+from xbind.networks.load import load_bundle
 from xbind.networks.manifest import load_manifest
 from xbind.networks.runtime import Compiled
 from xbind.run.outputs import write_outputs as write_files

@@ -33,10 +33,12 @@ from xbind.config.savings import Savings
 from xbind.config.variants import method_named
 from xbind.engine.store import EngineStore, engines_folder
 from xbind.errors import XBindError
-from xbind.networks.frozen import Bundle, load_bundle
+from xbind.networks.frozen import Bundle
 from xbind.networks.graphs import PARTS, has_image_term, requests_of_parts
+from xbind.networks.load import load_bundle
 from xbind.networks.manifest import BundleManifest, load_manifest
-from xbind.networks.runtime import FrozenHalf, Part, compile_run, runs_in_engines
+from xbind.networks.runtime import FrozenHalf, Part
+from xbind.networks.select import compile_run, runs_in_engines
 from xbind.run.checks import RunError, read_run_config
 from xbind.run.folder import RunFolder, open_run
 from xbind.run.outputs import DEFAULTS, provenance, write_outputs

@@ -12,10 +12,11 @@ from xbind.config.options import PromptConfig
 from xbind.config.presets import preset_named
 from xbind.config.savings import FASTEST, Savings, ladder
 from xbind.engine.store import EngineStore
-from xbind.networks.frozen import load_bundle
 from xbind.networks.graphs import GraphRequest, requests_of_parts
+from xbind.networks.load import load_bundle
 from xbind.networks.manifest import load_manifest
-from xbind.networks.runtime import EagerRun, Part, compile_run
+from xbind.networks.runtime import EagerRun, Part
+from xbind.networks.select import compile_run
 from xbind.scene.cameras import orbit
 
 METHOD = preset_named("probe")

@@ -24,8 +24,8 @@ from xbind.importing.random_weights import make_random_bundle
 from xbind.networks.build import build
 from xbind.networks.build_many import Job
 from xbind.networks.fingerprint import key_of
-from xbind.networks.frozen import load_bundle
 from xbind.networks.graphs import GraphRequest, all_requests, make_module, requests_of_phase
+from xbind.networks.load import load_bundle
 from xbind.networks.manifest import load_manifest
 from xbind.networks.precision import in_precision
 from xbind.networks.sample_inputs import trial_feeds

@@ -15,7 +15,8 @@ from xbind.conditioning.text import encode_text
 from xbind.diffusion.single_networks import UnitEmbedding
 from xbind.errors import XBindError
 from xbind.models.preprocess import fit_image, normalise_image
-from xbind.networks.frozen import AlignedEncoder, load_clip
+from xbind.networks.frozen import AlignedEncoder
+from xbind.networks.load import load_clip
 from xbind.networks.manifest import BundleManifest
 
 

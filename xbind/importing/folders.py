@@ -19,7 +19,7 @@ from xbind.importing.checkpoint import CheckpointError, State, read_checkpoint
 from xbind.importing.sources import TAESD_ID
 from xbind.models.bind import BindModel
 from xbind.models.inputs import DepthConfig, FbankConfig
-from xbind.networks.frozen import DIFFUSERS_WEIGHTS
+from xbind.networks.load import DIFFUSERS_WEIGHTS
 
 WEIGHTS = (
     DIFFUSERS_WEIGHTS, "model.safetensors", "diffusion_pytorch_model.fp16.safetensors",

@@ -20,7 +20,7 @@ from xbind.export.onnx_graph import lower
 from xbind.export.record import record
 from xbind.memory.scene import SceneBytes, scene_bytes
 from xbind.networks.build import dialect_of
-from xbind.networks.frozen import Bundle, load_shapes
+from xbind.networks.frozen import Bundle
 from xbind.networks.graphs import (
     GraphRequest,
     graphs_of_part,
@@ -28,6 +28,7 @@ from xbind.networks.graphs import (
     output_names,
     requests_of_parts,
 )
+from xbind.networks.load import load_shapes
 from xbind.networks.manifest import BundleManifest
 from xbind.networks.precision import in_precision
 from xbind.networks.sample_inputs import trial_feeds

@@ -38,7 +38,8 @@ from xbind.mini.world.render import render
 from xbind.mini.world.sounds import synthesise
 from xbind.models.convnet import ConvNet
 from xbind.models.preprocess import normalise_image
-from xbind.networks.frozen import Bundle, load_bundle, load_convnet
+from xbind.networks.frozen import Bundle
+from xbind.networks.load import load_bundle, load_convnet
 from xbind.networks.manifest import load_manifest
 from xbind.scene.cameras import Cameras, relative_pose
 
