@@ -23,6 +23,7 @@ from xbind.engine.trt_package import (
     local_target,
     runtime_errors,
 )
+from xbind.export.build_settings import BuildSettings
 from xbind.export.errors import BuildRefused
 from xbind.export.onnx_graph import MODEL, Graph, save
 from xbind.files import atomic_write
@@ -30,6 +31,11 @@ from xbind.system.out_of_memory import is_memory_error, too_little_memory
 
 Progress = Callable[[str, float], None]
 """Told the name of a build phase and the share of it that is done."""
+
+
+def build_engine(graph: Graph, folder: Path, settings: BuildSettings) -> None:
+    """Build an engine with the default options: see `build_plan`."""
+    build_plan(settings.backend, graph, folder, targets=settings.targets)
 
 
 def build_plan(

@@ -38,7 +38,7 @@ class BackendRecord:
     runtime: str
     """Module and class of its `xbind.engine.backend.Runtime`, with a colon between them."""
     builder: str
-    """Module and name of its `xbind.export.builder.EngineBuilder`, likewise."""
+    """Module and name of its `xbind.export.build_settings.EngineBuilder`, likewise."""
     cost: BuildCost
     """What building an engine takes."""
     targets: tuple[str, ...] = ()
@@ -58,9 +58,7 @@ _RECORDS = (
         device="cpu",
         runtime="xbind.engine.ov:OvRuntime",
         builder="xbind.export.ov_builder:build_engine",
-        cost=BuildCost(
-            seconds=10.0, seconds_per_gb=60.0, disk=2.2, disk_fixed=2**20, memory=5.0
-        ),
+        cost=BuildCost(seconds=10.0, seconds_per_gb=60.0, disk=2.2, disk_fixed=2**20, memory=5.0),
         rounds_itself=True,
         channel_norms=True,
     ),
@@ -69,7 +67,7 @@ _RECORDS = (
         title="ONNX Runtime",
         device="cpu",
         runtime="xbind.engine.ort:OrtRuntime",
-        builder="xbind.export.onnx_graph:build_engine",
+        builder="xbind.export.ort_builder:build_engine",
         cost=BuildCost(seconds=4.0, seconds_per_gb=30.0, disk=1.1, disk_fixed=2**18, memory=4.0),
     ),
     BackendRecord(
