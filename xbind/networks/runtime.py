@@ -1,7 +1,8 @@
 """What a run computes its frozen networks with: engines, or eager torch; `select` chooses."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
 from torch import Tensor
@@ -99,6 +100,30 @@ class EagerRun:
         return self._steps[self._current](name)
 
 
+class OpenEngines:
+    """Engines in memory, each opened on its first use."""
+
+    def __init__(self) -> None:
+        self._open: dict[tuple[Path, int], Backend] = {}
+        self._workspace = Workspace()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def get(self, entry: Entry, *, threads: int) -> Backend:
+        """The loaded engine of an entry of the store."""
+        key = (entry.folder, threads)
+        if key not in self._open:
+            self._open[key] = open_backend(entry, threads=threads, workspace=self._workspace)
+        return self._open[key]
+
+    def close(self, *, but: Collection[Entry] = ()) -> None:
+        """Unload all engines, or all but those of some entries."""
+        kept = {entry.folder for entry in but}
+        for key in [key for key in self._open if key[0] not in kept]:
+            self._open.pop(key).close()
+
+
 class EngineRun:
     """Steps in engines, each loaded when its part first calls it and given back at the end."""
 
@@ -114,9 +139,13 @@ class EngineRun:
         """`entries` has an engine for every graph of every part."""
         self.backend = backend
         self._bundle, self._parts, self._entries = bundle, parts, entries
-        self._threads, self._workspace = threads, Workspace()
-        self._loaded: dict[GraphRequest, Backend] = {}
+        self._threads = threads
+        self._engines, self._keeps = OpenEngines(), False
         self._current = next(iter(parts))
+
+    def keep_open(self, engines: OpenEngines) -> None:
+        """Take engines from `engines`, and leave them open there at the end of a stage."""
+        self._engines, self._keeps = engines, True
 
     @property
     def bundle(self) -> Bundle:
@@ -133,7 +162,8 @@ class EngineRun:
 
     def begin(self, part: str) -> None:
         """Give back what is loaded and go on to a part of the run."""
-        self._close(list(self._loaded))
+        if not self._keeps:
+            self._engines.close()
         self._current = part
 
     def step(self, name: str) -> GuidanceStep:
@@ -144,20 +174,11 @@ class EngineRun:
         return [r for r in self._parts[self._current].requests if r.name == name]
 
     def _load(self, name: str) -> list[Backend]:
-        wanted, savings = self._requests(name), self.savings
+        savings = self.savings
+        entries = [self._entries[request, savings.precision] for request in self._requests(name)]
         if savings.one_engine:
-            self._close([request for request in self._loaded if request not in wanted])
-        for request in wanted:
-            if request not in self._loaded:
-                self._loaded[request] = open_backend(
-                    self._entries[request, savings.precision],
-                    threads=self._threads, workspace=self._workspace,
-                )  # fmt: skip
-        return [self._loaded[request] for request in wanted]
-
-    def _close(self, requests: list[GraphRequest]) -> None:
-        for request in requests:
-            self._loaded.pop(request).close()
+            self._engines.close(but=entries)
+        return [self._engines.get(entry, threads=self._threads) for entry in entries]
 
 
 class EngineUNet:
