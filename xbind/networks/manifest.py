@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from xbind.errors import XBindError
+from xbind.files import sha256_file
 
 FORMAT = 1
 """Layout version of `bundle.json`."""
@@ -247,16 +248,6 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def digest(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return (
-            hashlib.file_digest(file, "sha256").hexdigest()
-            if hasattr(hashlib, "file_digest")
-            else hashlib.sha256(file.read()).hexdigest()
-        )
-
-
 def verify(manifest: BundleManifest) -> None:
     """Compare every file with its recorded hash.
 
@@ -270,7 +261,7 @@ def verify(manifest: BundleManifest) -> None:
                 f"The bundle {manifest.name!r} is incomplete: {path} is missing.\n"
                 f"Install or import the bundle again."
             )
-        found = digest(path)
+        found = sha256_file(path)
         if found != record["sha256"]:
             raise BundleError(
                 f"The bundle {manifest.name!r} is damaged: {path}\n"
