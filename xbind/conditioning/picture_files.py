@@ -1,12 +1,12 @@
 """Opens picture files with Pillow: formats by list, limits on size before anything is decoded.
 
 Pillow recognises a file by its content, and some of its formats start other programs or read other
-files (EPS calls Ghostscript, WMF and FPX system libraries). Only `FORMATS` are ever tried, whatever
-a file is called.
+files (EPS calls Ghostscript). Only the formats of a `Kind` are tried, whatever a file is called.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image, ImageOps
@@ -14,10 +14,10 @@ from PIL import Image, ImageOps
 from xbind.conditioning.errors import PromptError
 from xbind.untrusted import fault_of, guarded
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF")
-"""Pillow's names of the formats that are read."""
 MAX_PIXELS = 64_000_000
 """A picture that claims more is refused before it is decoded (decompression bombs)."""
+MAX_FRAME_PIXELS = 36_000_000
+"""The same for a frame of a video: 7680 × 4320 is read."""
 MIN_SIDE = 16
 """A smaller picture is refused: nothing can be told from it."""
 MAX_ASPECT = 32
@@ -28,6 +28,24 @@ MAX_BLANK_PIXELS = 4 * MAX_PIXELS
 """Pixels of those frames together, at most: about two seconds of decoding."""
 GREY_16 = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 """Pillow's modes for grey pictures of 16 bits; `I` when it has widened them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a file is read as."""
+
+    name: str
+    """In messages, with its article."""
+    formats: tuple[str, ...]
+    """Pillow's names of the formats that are tried."""
+    max_pixels: int = MAX_PIXELS
+    """Pixels of a frame, at most."""
+
+
+PICTURE = Kind("a picture", ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF"))
+"""One picture, or the first frame that shows something."""
+ANIMATION = Kind("an animation", ("GIF", "WEBP", "PNG"), MAX_FRAME_PIXELS)
+"""Several frames."""
 
 
 def read_picture(path: Path, flag: str, *, lossless: bool = False) -> Image.Image:
@@ -53,52 +71,53 @@ def read_picture(path: Path, flag: str, *, lossless: bool = False) -> Image.Imag
 
 
 @contextmanager
-def opened(
-    path: Path, flag: str, formats: Sequence[str] = FORMATS, what: str = "a picture"
-) -> Iterator[Image.Image]:
+def opened(path: Path, flag: str, kind: Kind = PICTURE) -> Iterator[Image.Image]:
     """Opens a picture file, of which only the header has been read and checked.
 
     Whatever Pillow raises inside of the block becomes a `PromptError`.
 
     Raises:
-        PromptError: the file is missing, not one of `formats`, damaged, or of a size that is not
-            read.
+        PromptError: the file is missing, not one of `kind.formats`, damaged, or of a size that is
+            not read.
     """
     fault = fault_of(path)
     if fault is not None:
         raise PromptError(
-            f"{flag} {path} {fault}. Give the path of {what}, such as a {formats[0]}."
+            f"{flag} {path} {fault}. Give the path of {kind.name}, such as a {kind.formats[0]} "
+            f"file."
         )
-    with decoding(path, flag, formats, what), Image.open(path, formats=formats) as file:
-        check_size(file.size, path, flag)
+    with decoding(path, flag, kind), Image.open(path, formats=kind.formats) as file:
+        check_size(file.size, path, flag, kind.max_pixels)
         yield file
 
 
 @contextmanager
-def decoding(
-    path: Path, flag: str, formats: Sequence[str] = FORMATS, what: str = "a picture"
-) -> Iterator[None]:
+def decoding(path: Path, flag: str, kind: Kind = PICTURE) -> Iterator[None]:
     """Turns whatever Pillow raises into a `PromptError` that names the file."""
 
     def refuse(why: str) -> PromptError:
-        names = ", ".join(formats)
-        return PromptError(f"{flag} {path} cannot be read as {what} ({why}).\nRead are: {names}.")
+        return PromptError(
+            f"{flag} {path} cannot be read as {kind.name} ({why}).\n"
+            f"Give a file of one of these formats: {', '.join(kind.formats)}."
+        )
 
     with guarded(refuse):
         try:
             yield
         except Image.DecompressionBombError as error:
-            raise _too_large(path, flag, "more pixels than can be decoded safely") from error
+            raise _too_large(
+                path, flag, "more pixels than can be decoded safely", kind.max_pixels
+            ) from error
 
 
-def check_size(size: tuple[int, int], path: Path, flag: str) -> None:
+def check_size(size: tuple[int, int], path: Path, flag: str, max_pixels: int = MAX_PIXELS) -> None:
     """Compares width and height of a picture or frame, in pixels, with the limits.
 
     Raises:
         PromptError: it is too large, too small or too long.
     """
-    if size[0] * size[1] > MAX_PIXELS:
-        raise _too_large(path, flag, f"{size[0]} × {size[1]} pixels")
+    if size[0] * size[1] > max_pixels:
+        raise _too_large(path, flag, f"{size[0]} × {size[1]} pixels", max_pixels)
     if min(size) < MIN_SIDE:
         raise PromptError(
             f"{flag} {path} has {size[0]} × {size[1]} pixels; at least {MIN_SIDE} × {MIN_SIDE} are "
@@ -111,18 +130,20 @@ def check_size(size: tuple[int, int], path: Path, flag: str) -> None:
         )
 
 
-def frames_of(file: Image.Image, path: Path, flag: str, most: int) -> Iterator[Image.Image]:
+def frames_of(
+    file: Image.Image, path: Path, flag: str, most: int, max_pixels: int = MAX_PIXELS
+) -> Iterator[Image.Image]:
     """Goes through the frames of an open file, at most `most`; yields `file` itself, not decoded.
 
     Raises:
-        PromptError: a frame has another size than is read.
+        PromptError: a frame has a size that is not read.
     """
     for index in range(most):
         try:
             file.seek(index)
         except EOFError:
             return
-        check_size(file.size, path, flag)
+        check_size(file.size, path, flag, max_pixels)
         yield file
 
 
@@ -175,8 +196,8 @@ def _is_lossless_webp(data: bytes) -> bool:
     return True
 
 
-def _too_large(path: Path, flag: str, what: str) -> PromptError:
+def _too_large(path: Path, flag: str, what: str, max_pixels: int) -> PromptError:
     return PromptError(
-        f"{flag} {path} has {what}; at most {MAX_PIXELS // 10**6} million are read.\n"
+        f"{flag} {path} has {what}; at most {max_pixels // 10**6} million are read.\n"
         f"Reduce it first: 2048 pixels on the longer side are plenty."
     )

@@ -18,7 +18,13 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from xbind.conditioning.errors import PromptError
-from xbind.conditioning.picture_files import MAX_PIXELS, check_size, frames_of, opened
+from xbind.conditioning.picture_files import (
+    ANIMATION,
+    MAX_FRAME_PIXELS,
+    check_size,
+    frames_of,
+    opened,
+)
 from xbind.models.preprocess import CLIP_MEAN, CLIP_STD
 from xbind.untrusted import fault_of, guarded
 
@@ -33,7 +39,6 @@ MAX_ANIMATION_PIXELS = 4_000_000_000
 MAX_VIDEO_PIXELS = 20_000_000_000
 """The same for PyAV, which decodes several times as fast."""
 _ANIMATIONS = (".gif", ".webp", ".png", ".apng")
-_PILLOW_FORMATS = ("GIF", "WEBP", "PNG")
 _FFMPEG_FORMATS = "mov,mp4,matroska,webm,avi,mpeg,mpegts,ogg,flv,asf,gif,mpegvideo,h264,hevc,ivf"
 """FFmpeg's names of the containers that are read; playlists, which name other files, are not."""
 _LONGEST_FRAME = 3600.0
@@ -107,10 +112,10 @@ def _crops(scaled: Float[Tensor, "t 3 h w"], size: int) -> Float[Tensor, "3 3 t 
 def _length(path: Path) -> tuple[int, float]:
     """Frames, and seconds that they last."""
     if path.suffix.lower() in _ANIMATIONS:
-        with opened(path, "--video", _PILLOW_FORMATS, "an animation") as file:
+        with opened(path, "--video", ANIMATION) as file:
             count = min(getattr(file, "n_frames", 1), MAX_FRAMES)
             _check_work(count, file.size, MAX_ANIMATION_PIXELS, path)
-            frames = frames_of(file, path, "--video", count)
+            frames = frames_of(file, path, "--video", count, MAX_FRAME_PIXELS)
             times = [float(frame.info.get("duration") or 0) / 1000 or _SPEED for frame in frames]
         if not all(0 < time < _LONGEST_FRAME for time in times):
             raise PromptError(f"--video {path} is damaged: it has a frame of {max(times):.0f} s.")
@@ -142,8 +147,8 @@ def _read(path: Path, wanted: Sequence[int], size: int) -> dict[int, Float[Tenso
     """The wanted frames, in [0, 1], each reduced to `size` before the next is decoded."""
     found = {}
     if path.suffix.lower() in _ANIMATIONS:
-        with opened(path, "--video", _PILLOW_FORMATS, "an animation") as file:
-            frames = frames_of(file, path, "--video", wanted[-1] + 1)
+        with opened(path, "--video", ANIMATION) as file:
+            frames = frames_of(file, path, "--video", wanted[-1] + 1, MAX_FRAME_PIXELS)
             for i, frame in enumerate(frames):
                 if i in wanted:
                     found[i] = shrink(_colours(np.asarray(frame.convert("RGB"))), size)
@@ -158,7 +163,9 @@ def _read(path: Path, wanted: Sequence[int], size: int) -> dict[int, Float[Tenso
 
 
 def _colours(pixels: np.ndarray) -> Float[Tensor, "3 h w"]:
-    return torch.from_numpy(pixels.astype(np.float32) / 255).permute(2, 0, 1)
+    values = pixels.astype(np.float32)
+    values /= 255  # in place: a frame can have a hundred million values
+    return torch.from_numpy(values).permute(2, 0, 1)
 
 
 def _unreadable(path: Path) -> Callable[[str], PromptError]:
@@ -184,9 +191,9 @@ def _frames(path: Path) -> Iterator[tuple[Any, float]]:
             raise PromptError(f"--video {path} holds no pictures. Give a GIF or MP4 file.")
         stream = container.streams.video[0]
         context = stream.codec_context
-        check_size((context.width, context.height), path, "--video")
-        context.options = {"max_pixels": str(MAX_PIXELS)}
+        check_size((context.width, context.height), path, "--video", MAX_FRAME_PIXELS)
+        context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}
         rate = float(stream.average_rate or 0)
         for frame in container.decode(stream):
-            check_size((frame.width, frame.height), path, "--video")
+            check_size((frame.width, frame.height), path, "--video", MAX_FRAME_PIXELS)
             yield frame, rate
