@@ -1,5 +1,6 @@
 """A prompt of any modality, or a weighted mix, to C_m."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -123,11 +124,11 @@ def encode_prompt(
 
 
 def _shares(prompt: PromptConfig) -> dict[Modality, float]:
-    """The weights over their sum. Divided by the largest first: the sum of two 1e308 is infinite."""
+    """The weights over their sum, scaled by a power of two first: the sum of two 1e308 is inf."""
     weights = {modality: prompt.weight(modality) for modality in prompt.given()}
-    largest = max(weights.values())
-    total = sum(weight / largest for weight in weights.values())
-    return {modality: weight / largest / total for modality, weight in weights.items()}
+    _, exponent = math.frexp(max(weights.values()))
+    scaled = {modality: math.ldexp(weight, -exponent) for modality, weight in weights.items()}
+    return {modality: weight / sum(scaled.values()) for modality, weight in scaled.items()}
 
 
 def _check_embedding(embedding: Tensor, modality: Modality, prompt: PromptConfig) -> None:
