@@ -14,6 +14,7 @@ from rich.table import Table
 from xbind.errors import XBindError
 from xbind.networks.manifest import BundleManifest, load_manifest, verify
 from xbind.run.progress import format_bytes
+from xbind.untrusted import fault_of, guarded, is_file
 
 if TYPE_CHECKING:
     from xbind.cli.options import ImportBundleConfig
@@ -73,9 +74,10 @@ def import_public(command: "ImportBundleConfig") -> None:
 
     fetch = command.allow_download
     console = Console(highlight=False, soft_wrap=True)
-    if not command.imagebind.is_file():
+    fault = fault_of(command.imagebind)
+    if fault is not None:
         raise XBindError(
-            f"--imagebind {command.imagebind} does not exist.\nGet imagebind_huge.pth (4.5 GB) "
+            f"--imagebind {command.imagebind} {fault}.\nGet imagebind_huge.pth (4.5 GB) "
             f"from where the README of facebookresearch/ImageBind says, and give its path."
         )
     unclip = locate(command.unclip, "--unclip", wanted=_UNCLIP_FILES, allow_download=fetch)
@@ -121,7 +123,7 @@ def _tables(command: "ImportBundleConfig", places: list[Path], fetch: bool) -> P
     if command.tokenizer:
         places = [locate(command.tokenizer, "--tokenizer", wanted=_TABLES, allow_download=fetch)]
     for place in places:
-        if all((place / name).is_file() for name in _TABLES):
+        if all(is_file(place / name) for name in _TABLES):
             return place
     raise XBindError(
         f"There are no {' and '.join(_TABLES)} in {' or '.join(str(p) for p in places)}.\n"
@@ -161,19 +163,20 @@ def components(manifest: BundleManifest) -> list[Component]:
 
 def parameter_counts(path: Path) -> Iterator[int]:
     """Elements of each tensor of a safetensors file, from its header alone."""
-    try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            if length > _TOO_LONG:
-                raise ValueError(f"its header claims {length} bytes")
-            header = json.loads(file.read(length))
-    except (OSError, ValueError, struct.error) as error:
-        raise XBindError(
-            f"{path} is missing or damaged ({error}). Get the bundle again."
-        ) from error
-    for name, tensor in header.items():
-        if name != "__metadata__":
-            yield math.prod(tensor["shape"])
+    with (
+        guarded(
+            lambda why: XBindError(f"{path} is missing or damaged ({why}). Get the bundle again.")
+        ),
+        path.open("rb") as file,
+    ):
+        (length,) = struct.unpack("<Q", file.read(8))
+        if length > _TOO_LONG:
+            raise ValueError(f"its header claims {length} bytes")
+        header = json.loads(file.read(length))
+        counts = [math.prod(x["shape"]) for name, x in header.items() if name != "__metadata__"]
+        if not all(isinstance(count, int) for count in counts):
+            raise ValueError("its header has a shape that is none")
+    yield from counts
 
 
 def _table(rows: list[Component]) -> Table:

@@ -18,6 +18,7 @@ from xbind.models.preprocess import fit_image, normalise_image
 from xbind.networks.frozen import AlignedEncoder
 from xbind.networks.load import load_clip
 from xbind.networks.manifest import BundleManifest
+from xbind.untrusted import fault_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -161,8 +162,9 @@ def load_open_clip(model: str, pool: Sequence[str], *, allow_download: bool) -> 
             f"To judge with {model}, open_clip would fetch its weights.\n"
             f"Allow it with --allow-download, or name a file: --judges {model}@FILE."
         )
-    if file and not Path(file).is_file():
-        raise XBindError(f"There is no file {file}.\nName one: --judges {named}@FILE.")
+    fault = fault_of(Path(file)) if file else None
+    if fault is not None:
+        raise XBindError(f"The file {file} {fault}.\nName one: --judges {named}@FILE.")
     try:
         import open_clip
     except ImportError as error:
