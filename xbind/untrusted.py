@@ -7,6 +7,7 @@ of them into the caller's own error. Only calls of the library stand inside of i
 
 import errno
 import json
+import logging
 import math
 import stat
 import warnings
@@ -72,7 +73,7 @@ def is_folder(path: Path) -> bool:
 def guarded(refuse: Callable[[str], XBindError]) -> Iterator[None]:
     """Turns whatever a library raises while it decodes a file into one error.
 
-    Warnings of the library are dropped, so that its words about a file do not reach the terminal.
+    Warnings and log lines of the library are dropped: they can hold text from the file.
     Errors that are `XBindError` already pass through, as do Ctrl-C and the end of the process.
 
     Args:
@@ -82,13 +83,23 @@ def guarded(refuse: Callable[[str], XBindError]) -> Iterator[None]:
         XBindError: what `refuse` has made, from the library's error.
     """
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _unlogged():
             warnings.simplefilter("ignore")
             yield
     except (XBindError, KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
     except BaseException as error:  # a panic of a library in Rust is no Exception
         raise refuse(reason(error)) from error
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def reason(error: BaseException) -> str:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 
 from xbind.errors import XBindError
 from xbind.networks.manifest import BundleManifest, load_manifest, verify
+from xbind.run.console import PlainConsole
 from xbind.run.progress import format_bytes
 from xbind.untrusted import fault_of, guarded, is_file
 
@@ -49,12 +49,12 @@ def show(bundle: str) -> None:
     Raises:
         XBindError: when there is no such bundle, or a file is not what the manifest says.
     """
-    console = Console(highlight=False, soft_wrap=True)
+    console = PlainConsole(soft_wrap=True)
     manifest = load_manifest(bundle)
-    console.print(f"folder: {manifest.folder}", markup=False)
+    console.print(f"folder: {manifest.folder}")
     for key, value in manifest.raw.items():
         if key != "files":
-            console.print(f"{key}: {_readable(value)}", markup=False)
+            console.print(f"{key}: {_readable(value)}")
     console.print(_table(components(manifest)))
     verify(manifest)
     console.print(f"files: all {len(manifest.files)} agree with their hashes")
@@ -73,7 +73,7 @@ def import_public(command: "ImportBundleConfig") -> None:
     from xbind.importing.sources import LICENCES
 
     fetch = command.allow_download
-    console = Console(highlight=False, soft_wrap=True)
+    console = PlainConsole(soft_wrap=True)
     fault = fault_of(command.imagebind)
     if fault is not None:
         raise XBindError(
@@ -100,12 +100,12 @@ def import_public(command: "ImportBundleConfig") -> None:
     for part, licence in LICENCES.items():
         if part == "taesd" and taesd is None:
             continue
-        console.print(f"licence of {part}: {licence}", markup=False)
+        console.print(f"licence of {part}: {licence}")
     origins = {"unclip": command.unclip, "zero123": command.zero123, "clip": command.clip}
     origins |= {"imagebind": str(command.imagebind)}
     origins |= {"taesd": command.taesd} if command.taesd else {}
     manifest = import_bundle(
-        sources, command.out, sd21(), lambda line: console.print(line, markup=False),
+        sources, command.out, sd21(), console.print,
         origins=origins,
     )  # fmt: skip
     console.print(f'Made:  xbind generate --bundle {manifest.folder} --text "a red mug"')
@@ -141,10 +141,10 @@ def make_random(out: Path, *, small: bool, seed: int) -> None:
     from xbind.importing.architectures import reduced, sd21
     from xbind.importing.random_weights import make_random_bundle
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = PlainConsole(soft_wrap=True)
     shapes = reduced() if small else sd21()
-    make_random_bundle(out, shapes, seed, lambda line: console.print(line, markup=False))
-    console.print(f"Made {out}: its weights are random, its objects mean nothing.", markup=False)
+    make_random_bundle(out, shapes, seed, console.print)
+    console.print(f"Made {out}: its weights are random, its objects mean nothing.")
 
 
 def components(manifest: BundleManifest) -> list[Component]:
