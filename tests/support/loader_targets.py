@@ -164,6 +164,10 @@ def _tables(path: Path) -> None:
         raise Fault("tokens are not numbers")
 
 
+def _clips(path: Path) -> None:
+    finite(load_clips(path, size=16, frames=2))
+
+
 def _motion(path: Path) -> None:
     finite(load_motion(path, 200))
 
@@ -171,8 +175,8 @@ def _motion(path: Path) -> None:
 TARGETS: dict[str, Target] = {
     "image": Target("", _image, seeds.pictures),
     "thermal": Target("", lambda path: finite(load_thermal(path)), seeds.pictures),
-    "animation": Target(".gif", lambda p: finite(load_clips(p, size=16, frames=2)), seeds.animations),
-    "video": Target(".mp4", lambda p: finite(load_clips(p, size=16, frames=2)), seeds.videos),
+    "animation": Target(".gif", _clips, seeds.animations),
+    "video": Target(".mp4", _clips, seeds.videos),
     "audio": Target(".wav", _audio, seeds.sounds),
     "depth_npy": Target(".npy", _depth, seeds.arrays),
     "depth_picture": Target(".png", _depth, seeds.depth_pictures),
