@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, TypeGuard
 
 MAX_IMAGE_SIDE = 4096
 """Largest side of a prior's images, in pixels."""
@@ -109,5 +109,5 @@ def _is_inside(path: object) -> bool:
     return not pure.is_absolute() and ".." not in pure.parts
 
 
-def _is_int(value: object) -> bool:
+def _is_int(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)

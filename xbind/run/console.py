@@ -17,5 +17,5 @@ class PlainConsole(Console):
     def __init__(self, **options: Any) -> None:  # noqa: ANN401
         super().__init__(**{"highlight": False, "markup": False, "emoji": False, **options})
 
-    def render_str(self, text: str, **options: Any) -> Text:  # type: ignore[override]  # noqa: ANN401
+    def render_str(self, text: str, **options: Any) -> Text:  # noqa: ANN401
         return super().render_str(printable(text), **options)
