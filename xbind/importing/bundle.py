@@ -10,14 +10,14 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from xbind.files import atomic_write, disk_errors
+from xbind.files import atomic_write, disk_errors, sha256_file
 from xbind.importing.architectures import Architecture
 from xbind.importing.checkpoint import CheckpointError
 from xbind.importing.folders import Sources, parts_of
 from xbind.importing.sources import LICENCES
 from xbind.models.preprocess import normalise_image
 from xbind.networks.load import load_clip
-from xbind.networks.manifest import FORMAT, BundleError, BundleManifest, digest, load_manifest
+from xbind.networks.manifest import FORMAT, BundleError, BundleManifest, load_manifest
 from xbind.networks.source_digest import digest_of, modules_reached
 from xbind.networks.trial import shaded_balls
 from xbind.untrusted import guarded, is_file, read_json_object
@@ -165,7 +165,7 @@ def record_files(out: Path, folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def _record(path: Path) -> dict[str, Any]:
-    return {"sha256": digest(path), "bytes": path.stat().st_size}
+    return {"sha256": sha256_file(path), "bytes": path.stat().st_size}
 
 
 def _read_progress(out: Path) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from xbind.errors import XBindError
+from xbind.files import sha256_file
 from xbind.networks.manifest_shape import fault_in
 from xbind.untrusted import fault_of, is_file, read_json_object, reason
 
@@ -225,16 +226,6 @@ def _damaged(path: Path, why: str) -> BundleError:
     return BundleError(f"{path} is damaged: {why}.\nInstall or import the bundle again.")
 
 
-def digest(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return (
-            hashlib.file_digest(file, "sha256").hexdigest()
-            if hasattr(hashlib, "file_digest")
-            else hashlib.sha256(file.read()).hexdigest()
-        )
-
-
 def verify(manifest: BundleManifest) -> None:
     """Compare every file with its recorded hash.
 
@@ -251,7 +242,7 @@ def verify(manifest: BundleManifest) -> None:
                 f"Install or import the bundle again."
             )
         try:
-            found = digest(path)
+            found = sha256_file(path)
         except OSError as error:
             raise BundleError(
                 f"{path} cannot be read ({reason(error)}).\nInstall or import the bundle again."
