@@ -7,7 +7,7 @@ TORCH = $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 
 .PHONY: demo test results results-part results-fig6 results-report oracles lint typecheck
-.PHONY: verify-gpu verify-kernels verify-real check-bounds bench clean
+.PHONY: fuzz verify-gpu verify-kernels verify-real check-bounds bench clean
 
 demo: $(VENV)/run.stamp
 	$(VENV)/bin/xbind generate --text "a red mug" --out out/demo --overwrite
@@ -71,6 +71,14 @@ typecheck: $(VENV)/dev.stamp
 	rm -rf $(VENV)/typecheck build
 	$(PIP) install --quiet --no-deps --target $(VENV)/typecheck .
 	cd $(VENV)/typecheck && ../bin/mypy --config-file $(CURDIR)/pyproject.toml -p xbind
+
+# Coverage-guided fuzzing of every loader of files from outside, from the kept corpus; two minutes.
+# Where atheris has no wheel for this Python, files are changed at random, and the output says so.
+fuzz: export OMP_NUM_THREADS ?= 1
+fuzz: $(VENV)/dev.stamp
+	$(PIP) install --quiet --only-binary atheris -c constraints.txt -e '.[fuzz]' || \
+	  echo "atheris cannot be installed for this Python"
+	$(VENV)/bin/python -P tests/faults/fuzz/run.py --faults out/fuzz
 
 # What only a CUDA device can show: kernels, guidance steps, CUDA graphs, whole runs. Needs torch for
 # CUDA and Triton in $(VENV).

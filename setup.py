@@ -57,6 +57,8 @@ setup(
         "tensorrt": ["tensorrt>=11.0"],
         "judges": ["open_clip_torch>=3.0"],
         "video": ["av>=14.0"],
+        # wheels for some versions of Python only; without it `make fuzz` changes files at random
+        "fuzz": ["atheris>=3.0"],
         "dev": [
             "av>=14.0",
             "beartype>=0.21",
