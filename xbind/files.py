@@ -7,6 +7,7 @@ Network and FUSE file systems may lack locks (Lustre without `flock`) or the flu
 import errno
 import fcntl
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,8 +19,8 @@ DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """No space, no quota, or the process's own limit on the size of a file."""
 _UNSUPPORTED = frozenset({errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL})
 _NO_LOCKS = _UNSUPPORTED | {errno.ENOLCK}
-TEMPORARY_SUFFIX = ".tmp"
-"""Ends the name of a file that is being written; the name starts with a dot."""
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
+"""Name of a file that is being written: `.mesh.glb.0a1b2c3d.tmp`."""
 
 
 class DiskError(XBindError):
@@ -50,10 +51,11 @@ def atomic_write(path: Path, data: bytes) -> None:
     Raises:
         DiskError: when the disk is full or refuses; the old file is then untouched.
     """
-    temporary = path.with_name(f".{path.name}{TEMPORARY_SUFFIX}")
+    # a name of its own: never one that another process writes, nor a link to somebody's file
+    temporary = path.with_name(f".{path.name[:40]}.{os.urandom(4).hex()}.tmp")
     with disk_errors(path):
         try:
-            with temporary.open("wb") as file:
+            with temporary.open("xb") as file:
                 file.write(data)
                 file.flush()
                 sync_file(file.fileno())
@@ -65,8 +67,9 @@ def atomic_write(path: Path, data: bytes) -> None:
 
 def remove_temporaries(folder: Path) -> None:
     """Remove what a killed process left half written; nobody else may be writing in `folder`."""
-    for path in folder.glob(f".*{TEMPORARY_SUFFIX}"):
-        path.unlink(missing_ok=True)
+    for path in folder.iterdir():
+        if _TEMPORARY.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

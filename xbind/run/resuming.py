@@ -1,12 +1,12 @@
 """The settings of a run that was started before, read from its folder. No torch here."""
 
-import json
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
 
 from xbind.config.options import IMAGE_OPTIONS, GenerateConfig, PromptConfig
-from xbind.run.checks import CONFIG, RunError, check_holds
+from xbind.run.checks import CONFIG, RunError, check_holds, read_config
+from xbind.run.json_files import Damaged
 
 _EARLIER: dict[str, Any] = {
     "engine": "eager", "precision": "float32", "without": [], "phase2_loss": None,
@@ -16,7 +16,7 @@ _EARLIER: dict[str, Any] = {
 """Settings of runs that were started before there were such settings."""
 _EARLIER_PROMPT = dict.fromkeys(IMAGE_OPTIONS) | {"exact_words": False, "ignore_unknown": False}
 """Likewise, of the prompt."""
-_OWN = frozenset({"files", "prompt", "out", "resume", "overwrite", "threads", "engine"})
+_OWN = frozenset({"files", "prompt", "out", "resume", "overwrite", "engine"})
 """Settings that are not taken from `config.json` as they are there."""
 
 
@@ -29,12 +29,10 @@ def read_started(out: Path) -> dict[str, Any]:
     check_holds(out, resume=True, overwrite=False)
     path = out / CONFIG
     try:
-        found: dict[str, Any] = _EARLIER | json.loads(path.read_bytes())
-        if not isinstance(found["prompt"], dict):
-            raise TypeError("its prompt is not an object")
-        found["prompt"] = _EARLIER_PROMPT | found["prompt"]
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        found = _EARLIER | read_config(path)
+    except (OSError, Damaged) as error:
         raise _damaged(path, error) from error
+    found["prompt"] = _EARLIER_PROMPT | found["prompt"]
     if found["device"] == "auto":
         found["device"] = "cpu"
     return found
@@ -75,5 +73,5 @@ def _of_type(wanted: Any, value: object) -> object:  # noqa: ANN401
 def _damaged(path: Path, error: Exception) -> RunError:
     return RunError(
         f"{path} cannot be read ({error}), so the run cannot be resumed.\n"
-        f"Start it anew with --overwrite, or in another folder with --out."
+        f"Start it again with --overwrite, or in another folder with --out."
     )
