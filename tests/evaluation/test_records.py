@@ -112,8 +112,10 @@ def test_any_flipped_byte_is_found_or_changes_nothing(tmp_path):
         except XBindError as error:
             found += "Remove the line" in str(error)
             continue
-        # the name of the first checksum: the line is then taken for one of an earlier version
-        assert [{key: row[key] for key in rows[0]} for row in read] == rows
+        # the name of the first checksum, then taken for a line of an earlier version; or the end of
+        # the last line, then taken for one that a killed process left torn
+        assert [{key: row[key] for key in rows[0]} for row in read] == rows[: len(read)]
+        assert len(read) == len(rows) or at == len(whole) - 1
     assert found > 0.9 * (len(whole) - whole.index(b"\n"))
 
 
