@@ -12,7 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xbind.algorithm.iteration import Phase, advance, restore_phase, save_phase
+from xbind.algorithm.iteration import (
+    Phase,
+    advance,
+    check_finite,
+    restore_phase,
+    save_phase,
+)
 from xbind.algorithm.phase1_nerf import CoarsePhase
 from xbind.algorithm.phase2_geometry import GeometryPhase, convert
 from xbind.algorithm.phase3_texture import TexturePhase
@@ -38,8 +44,8 @@ from xbind.networks.loaded import LoadedNetworks
 from xbind.networks.manifest import BundleManifest, load_manifest
 from xbind.networks.runtime import FrozenHalf, Part
 from xbind.networks.select import runs_in_engines
-from xbind.run.checks import RunError, read_run_config
-from xbind.run.folder import RunFolder, open_run
+from xbind.run.checks import DECIDING, RunError, read_run_config
+from xbind.run.folder import RunFolder, resume_run, start_run
 from xbind.run.outputs import DEFAULTS, provenance, write_outputs
 from xbind.run.phase1 import Phase1, read_phase1
 from xbind.run.preflight import check_generate
@@ -52,11 +58,13 @@ from xbind.run.progress import (
 )
 from xbind.run.report import MeshFacts, write_report
 from xbind.run.resuming import read_started, started_config
+from xbind.run.versions import other_versions, versions
 from xbind.scene.mesh.dmtet import DMTet
 from xbind.scene.mesh.mesh import Mesh
 from xbind.scene.nerf.field import HashField
 from xbind.system.cache import cache_notice
 from xbind.system.device import choose_device
+from xbind.system.threads import torch_threads
 
 
 class NoReferenceView(XBindError):
@@ -97,8 +105,15 @@ def generate(
     Raises:
         XBindError: anything the user can act on; what was written so far stays.
     """
-    started = time.monotonic()
     check_generate(config)
+    with torch_threads(config.threads):
+        return _generate(config, reporter, loaded)
+
+
+def _generate(
+    config: GenerateConfig, reporter: Reporter, loaded: LoadedNetworks | None
+) -> RunResult:
+    started = time.monotonic()
     found = read_started(config.out) if config.resume else {}
     if config.resume and not config.prompt.given():
         config = replace(config, prompt=started_config(config.out).prompt)
@@ -142,6 +157,7 @@ def generate(
             prompt = _encode(config, bundle)
         else:
             phase1 = read_phase1(config.from_phase1, wanted)
+            wanted |= {"phase1_sha256": phase1.digest}
         wanted |= _reading(config, bundle, reporter)
         compiled = _compile(config, choice, method, loaded, reporter)
     files = _files(config, found.get("files", {}))
@@ -153,12 +169,16 @@ def generate(
         record |= {"versions": versions(compiled.backend)}
         record |= _understood(prompt, phase1) | _foreground(prompt)
         opened = start_run(config.out, record, overwrite=config.overwrite)
-    with opened as folder, torch_threads(config.threads):
+    with opened as folder:
         for warning in folder.warnings:
             reporter.message(warning)
         if compiled is None:
             compiled = _compile(config, choice, method, loaded, reporter)
-            _settle(folder, found, files, compiled.backend)
+            settled: dict[str, Any] = {"files": dataclasses.asdict(files)}
+            if started_with == "auto":
+                settled["engine"] = compiled.backend
+            if folder.read_config() | settled != folder.read_config():
+                folder.settle(**settled)
             for warning in other_versions(found.get("versions", {}), compiled.backend):
                 reporter.message(warning)
         run = _Run(config, method, compiled, folder, reporter, prompt or phase1, device, files)
@@ -187,6 +207,7 @@ def _check_loaded(loaded: LoadedNetworks, manifest: BundleManifest, device: torc
     for what, has, wanted in (
         ("bundle", loaded.manifest.name, manifest.name),
         ("content of the bundle", loaded.manifest.digest, manifest.digest),
+        ("content of bundle.json", loaded.manifest.deciding, manifest.deciding),
         ("3D prior", loaded.manifest.component_3d, manifest.component_3d),
         ("device", loaded.device.type, device.type),
     ):
@@ -310,9 +331,11 @@ def _run_config(
         "from_phase1": None if phase1 is None else str(phase1.resolve()),
         "bundle": config.bundle,
         "bundle_sha256": manifest.digest,
+        "bundle_figures": manifest.deciding,
         "prior_3d": manifest.chosen_3d,
         "precision": config.precision,
         "vram": config.vram,
+        "threads": config.threads,
         "method": _set(json.loads(json.dumps(dataclasses.asdict(method)))),  # tuples are lists
     }
 
@@ -349,14 +372,12 @@ def _check_same(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     Raises:
         ResumeMismatch: names the first setting that differs.
     """
-    for key in (
-        *("prompt", "seed", "preset", "without", "phase2_loss", "from_phase1"),
-        *("bundle_sha256", "prior_3d", "device", "engine", "precision", "vram"),
-    ):
-        if found.get(key) != wanted[key]:
+    for key in DECIDING:
+        # runs of earlier versions lack some; Phase I is compared where it is read
+        if key != "method" and key in found and key in wanted and found[key] != wanted[key]:
             raise ResumeMismatch(
                 f"--resume continues the run as it was started, but {key} differs.\n"
-                f"  started with: {found.get(key)}\n  asked for:    {wanted[key]}\n"
+                f"  started with: {found[key]}\n  asked for:    {wanted[key]}\n"
                 f"Leave out what the run was started with, or start again with --overwrite."
             )
     if found.get("method") != wanted["method"]:
@@ -400,7 +421,9 @@ class _Run:
         elif isinstance(start, Phase1):
             self.saved, self.done = start.checkpoint(), method.coarse.steps
             self._restore()
-            for event in start.events():
+            for warning in start.warnings:
+                reporter.message(warning)
+            for event in start.events:
                 folder.events.append(event)
             if self.condition.stereo is not None:
                 folder.save_image("reference.png", self.condition.reference.image[0])
@@ -553,6 +576,7 @@ class _Run:
                 self.reporter.preview(self.folder.save_image(name, phase.preview()))
             if (step + 1) % self.method.checkpoint_every == 0 or last:
                 # the generator's state too, so that another run can go on from a phase's end
+                check_finite(phase, step)
                 state = {"generator": self.generator.get_state()}
                 self.saved[phase.name] = save_phase(phase) | state
                 self._save()

@@ -1,11 +1,11 @@
 """Two second phases from one first phase, and runs of methods that leave something out."""
 
-import json
 import shutil
 
 import pytest
 from PIL import Image
 
+from tests.support.run_files import config_of, events_of, write_config
 from tests.support.watcher import Watcher
 from xbind.config.options import GenerateConfig, PromptConfig
 from xbind.pipeline import generate
@@ -23,8 +23,7 @@ def mesh(out):
 
 
 def events(out, phase):
-    rows = [json.loads(line) for line in (out / "events.jsonl").read_text().splitlines()]
-    return [row for row in rows if row["phase"] == phase]
+    return [row for row in events_of(out) if row["phase"] == phase]
 
 
 @pytest.fixture(scope="module")
@@ -98,10 +97,10 @@ def test_another_phase_1_is_refused(finished, tmp_path, change, message):
 
 
 def test_a_run_from_before_the_options_of_reading_is_the_same_prompt(finished, tmp_path):
-    held = json.loads((finished / "config.json").read_text())
+    held = config_of(finished)
     del held["prompt"]["exact_words"], held["prompt"]["ignore_unknown"]
     (tmp_path / "old").mkdir()
-    (tmp_path / "old/config.json").write_text(json.dumps(held))
+    write_config(tmp_path / "old", held)
     with pytest.raises(Phase1Mismatch, match="seed"):  # and not the prompt
         generate(config(tmp_path / "new", seed=1, from_phase1=tmp_path / "old"), Watcher())
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.run_files import CONFIG, write_config
 from xbind.cli.main import parse
 from xbind.config.options import GenerateConfig, PromptConfig, parts_named
 from xbind.config.variants import method_named
@@ -21,7 +22,7 @@ STARTED = GenerateConfig(
     ),
     out=Path("out/mug"), seed=7, preset="smoke:stablesds-3d", without="ms,stereo",
     phase2_loss="sds", from_phase1=Path("/runs/first"), bundle="mini", device="cpu",
-    precision="bfloat16", vram=3.5,
+    precision="bfloat16", vram=3.5, threads=3,
 )  # fmt: skip
 
 
@@ -31,7 +32,7 @@ def start(config, out, **changes):
     held = _run_config(config, method, load_manifest(config.bundle))
     held |= {"device": "cpu", "engine": "onnxruntime"}
     out.mkdir(exist_ok=True)
-    (out / "config.json").write_text(json.dumps(held | changes))
+    write_config(out, held | changes)
 
 
 def test_every_setting_that_decides_the_result_is_read_back(tmp_path):
@@ -43,7 +44,7 @@ def test_the_folder_alone_is_enough_on_the_command_line(tmp_path):
     start(STARTED, tmp_path)
     going_on = dataclasses.replace(STARTED, out=tmp_path, resume=True)
     assert parse(["generate", "--resume", "--out", str(tmp_path)]) == going_on
-    faster = dataclasses.replace(going_on, threads=2)
+    faster = dataclasses.replace(going_on, threads=2)  # refused later
     assert parse(["generate", f"--out={tmp_path}", "--threads", "2", "--resume"]) == faster
 
 
@@ -56,11 +57,11 @@ def test_what_is_given_beside_it_is_kept_and_so_compared(tmp_path):
 
 
 def test_a_run_of_an_earlier_version_has_settings_too(tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps({"prompt": {"text": "a mug"}, "seed": 3}))
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
     found = read_started(tmp_path)
     assert (found["engine"], found["device"], found["without"]) == ("eager", "cpu", [])
     assert started_config(tmp_path).seed == 3
-    (tmp_path / "config.json").write_text(json.dumps({"prompt": {"text": "a"}, "device": "auto"}))
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG | {"device": "auto"}))
     assert started_config(tmp_path).device == "cpu"
 
 
@@ -68,8 +69,8 @@ def test_a_run_of_an_earlier_version_has_settings_too(tmp_path):
     "content",
     [
         "", "[]", "null", "{}", '{"prompt": 3}', '{"prompt": {"text": 3}}', "\ud800",
-        '{"prompt": {"text": "a"}, "seed": "x"}', '{"prompt": {"text": "a"}, "without": 3}',
-        '{"prompt": {"text": "a"}, "without": ["nerf"]}', '{"prompt": {}, "seed": -1}',
+        *(json.dumps(CONFIG | change) for change in ({"seed": "x"}, {"without": 3},
+                                                     {"without": ["nerf"]}, {"seed": -1})),
     ],
 )  # fmt: skip
 def test_a_damaged_config_is_refused_with_the_way_out(tmp_path, content):

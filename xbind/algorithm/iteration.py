@@ -1,10 +1,17 @@
 """What the three phases share: an iteration, and everything a checkpoint needs to repeat it."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+
+from xbind.errors import XBindError
+
+
+class NotFinite(XBindError):
+    """A loss term or a parameter is NaN or infinite; the message names it."""
 
 
 class Phase(Protocol):
@@ -39,12 +46,42 @@ def weighted_sum(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> T
 
 
 def advance(phase: Phase, step: int, generator: torch.Generator) -> dict[str, float]:
-    """One iteration: `θ ← θ − η ∇θ Loss` (Algorithm 1, line 20). Returns the unweighted terms."""
+    """One iteration: `θ ← θ − η ∇θ Loss` (Algorithm 1, line 20). Returns the unweighted terms.
+
+    Raises:
+        NotFinite: a term is NaN or infinite; the parameters are as before.
+    """
     terms = phase.terms(step, generator)
     phase.optimizer.zero_grad(set_to_none=True)
     weighted_sum(terms, phase.weights(step)).backward()
+    values = {name: float(term.detach()) for name, term in terms.items()}
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise _not_finite(phase, step, f"the loss term {name!r} is {value}")
     phase.optimizer.step()
-    return {name: float(term.detach()) for name, term in terms.items()}
+    return values
+
+
+def check_finite(phase: Phase, step: int) -> None:
+    """Refuse parameters that no iteration can repair, before they are saved.
+
+    Raises:
+        NotFinite: one is NaN or infinite, so some term's gradient was.
+    """
+    for name, parameter in phase.module.named_parameters():
+        if not bool(torch.isfinite(parameter).all()):
+            terms = ", ".join(phase.weights(step))
+            raise _not_finite(
+                phase, step, f"the parameter {name!r} is not finite, by a gradient of {terms}"
+            )
+
+
+def _not_finite(phase: Phase, step: int, what: str) -> NotFinite:
+    return NotFinite(
+        f"Phase {phase.name}, step {step + 1} of {phase.steps}: {what}.\n"
+        f"The last checkpoint is from before this step. Start again with another --seed or with "
+        f"--precision float32, in another folder with --out."
+    )
 
 
 def save_phase(phase: Phase) -> dict[str, Any]:

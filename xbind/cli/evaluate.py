@@ -34,6 +34,7 @@ from xbind.networks.load import load_bind, load_convnet
 from xbind.networks.manifest import BundleManifest, load_manifest, verify
 from xbind.pipeline import generate
 from xbind.run.progress import choose_reporter
+from xbind.run.resuming import started_config
 from xbind.scene.mesh.dmtet import EmptySurface
 
 WIDTH = 160
@@ -215,7 +216,7 @@ def _command(config: EvalRunConfig) -> str:
     words = ["xbind", "eval", "run"]
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
-        if value == field.default or field.name in ("part", "threads"):
+        if value == field.default or field.name == "part":
             continue
         words += [f"--{field.name.replace('_', '-')}", str(value)]
     return shlex.join(words)
@@ -246,12 +247,14 @@ def _generate_and_judge(
         return
     failure = None
     if not (run / "report.html").exists():
+        resume = (run / "config.json").exists()
+        threads = started_config(run).threads if resume else config.threads
         wanted = GenerateConfig(
             prompt=prompt_of(target, inputs), out=run, preset=config.preset,
             without=config.without, phase2_loss=config.phase2_loss,
             from_phase1=config.from_phase1 and config.from_phase1 / target.name,
             prior_3d=config.prior_3d, seed=config.seed, engine=config.engine,
-            resume=(run / "config.json").exists(),
+            threads=threads, resume=resume,
         )  # fmt: skip
         try:
             with choose_reporter() as reporter:

@@ -244,4 +244,13 @@ def identity_of(config: Mapping[str, Any]) -> str:
             reference view settles it later.
     """
     decides = {key: config[key] for key in DECIDING if key in config and key != "engine"}
-    return hashlib.sha256(to_json(decides)).hexdigest()
+    return hashlib.sha256(to_json(_set(decides))).hexdigest()
+
+
+def _set(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what is not set: a setting that a later version adds changes nothing."""
+    return {
+        key: _set(value) if isinstance(value, Mapping) else value
+        for key, value in values.items()
+        if value is not None
+    }
