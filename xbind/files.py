@@ -115,6 +115,24 @@ def lock(file: IO[str], *, wait: bool = False) -> bool:
     return True
 
 
+def lock_shared(descriptor: int) -> bool:
+    """Lock an open file beside others that do the same, until it is closed.
+
+    Returns:
+        Whether it is locked: False where the file system has no locks.
+
+    Raises:
+        BlockingIOError: a process holds it alone.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        return False
+    return True
+
+
 def unlock(file: IO[str]) -> None:
     """Release what `lock` has locked, in forked processes too."""
     fcntl.flock(file, fcntl.LOCK_UN)
