@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -328,7 +329,7 @@ def _run_config(
         "preset": config.preset,
         "without": list(parts_named(config.without)),
         "phase2_loss": config.phase2_loss,
-        "from_phase1": None if phase1 is None else str(phase1.resolve()),
+        "from_phase1": None if phase1 is None else os.path.realpath(phase1),
         "bundle": config.bundle,
         "bundle_sha256": manifest.digest,
         "bundle_figures": manifest.deciding,

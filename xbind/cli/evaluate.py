@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -84,7 +85,7 @@ def _check_place(folder: EvaluationFolder, paths: Sequence[Path]) -> None:
     Raises:
         XBindError: the folder is one, and not all of it, or something else, is judged.
     """
-    whole = [path.resolve() for path in paths] == [folder.path.resolve()]
+    whole = [*map(os.path.realpath, paths)] == [os.path.realpath(folder.path)]
     if (folder.path / records.SETTINGS).exists() and not whole:
         raise XBindError(
             f"{folder.path} holds an evaluation of its own list of prompts.\n"
@@ -201,7 +202,7 @@ def _settings(
         "preset": config.preset,
         "without": list(parts_named(config.without)),
         "phase2_loss": config.phase2_loss,
-        "from_phase1": str(config.from_phase1.resolve()) if config.from_phase1 else None,
+        "from_phase1": os.path.realpath(config.from_phase1) if config.from_phase1 else None,
         "seed": config.seed,
         "bundle_sha256": manifest.digest,
         "prior_3d": manifest.chosen_3d,

@@ -1,5 +1,6 @@
 """What can be refused at once: before torch is imported, a network loaded or an engine built."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -80,7 +81,8 @@ def _check_apart(option: str, path: Path, out: Path) -> None:
     Raises:
         PromptError: it has the name of a file of the run, in the run's folder.
     """
-    if path.resolve().parent == out.resolve() and path.name in (CONFIG, EVENTS, *OUTPUTS):
+    place = Path(os.path.realpath(path))
+    if place.parent == Path(os.path.realpath(out)) and place.name in (CONFIG, EVENTS, *OUTPUTS):
         raise PromptError(
             f"{option} {path} would be replaced by this run, which writes a file of that name.\n"
             f"Move it away, or choose another folder with --out."
