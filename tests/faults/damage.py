@@ -6,7 +6,7 @@ import json
 import random
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,9 @@ from xbind.scene.mesh.textured import read_glb
 from xbind.system import jit
 
 KEY = Key({"graph": "ms-b3", "backend": "onnxruntime"})
+HOW = ("bit", "bit", "byte", "zeros", "cut", "more", "lost block", "empty", "folder", "doubled",
+       "gone")  # fmt: skip
+"""Ways in which a file changes."""
 KERNEL = """
 from xbind.system.jit import cached_njit
 
@@ -51,6 +54,8 @@ class Target:
     """What is read back, as plain data; raises an `XBindError` for what it refuses."""
     accepts: Callable[[object, object], bool] = lambda found, whole: found == whole
     """Whether something that was read, and not refused, is right beside the undamaged files'."""
+    may_go: bool = False
+    """Whether a file that is gone is no damage: a run goes on from the checkpoint before it."""
 
 
 def damage_cases(folder: Path, count: int) -> Iterator[Case]:
@@ -73,7 +78,7 @@ def damage(folder: Path, name: str, k: int) -> str | None:
         return f"the undamaged files are refused: {before.err}"
     whole = json.loads(results.read_text())
     path = draw.choice(sorted(p for p in place.rglob(target.files) if p.is_file()))
-    how = change(path, draw)
+    how = change(path, draw, HOW[:-1] if target.may_go else HOW)
     ended = forked(refused_or(lambda: _write(results, target.read(place))), limit_s=60)
     fault = ended.fault(0, 1)
     if fault is None and ended.status == 0:
@@ -85,12 +90,11 @@ def damage(folder: Path, name: str, k: int) -> str | None:
     return fault and f"{path.name}, {how}: {fault}"
 
 
-def change(path: Path, draw: random.Random) -> str:
+def change(path: Path, draw: random.Random, among: Sequence[str] = HOW) -> str:
     """Damage a file in one of the ways of disks, transfers and editors; which one."""
     data = bytearray(path.read_bytes())
     at = draw.randrange(max(1, len(data)))
-    how = draw.choice(["bit", "bit", "byte", "zeros", "cut", "more", "lost block", "empty", "gone",
-                       "folder", "doubled"])  # fmt: skip
+    how = draw.choice(among)
     if not data and how not in ("gone", "folder"):
         how = "more"
     match how:
@@ -252,7 +256,7 @@ def _read_mesh(folder: Path) -> object:
 TARGETS = {
     "config": Target(_make_run, "config.json", _resume, _resumes_right),
     "events": Target(_make_run, "events.jsonl", _resume, _resumes_right),
-    "checkpoint": Target(_make_run, "*.pt", _resume, _resumes_right),
+    "checkpoint": Target(_make_run, "*.pt", _resume, _resumes_right, may_go=True),
     "scores": Target(_make_scores, "*.json*", _read_scores, _scores_right),
     "bundle": Target(_make_bundle, "*.*", _read_bundle, _bundle_right),
     "engine": Target(_make_engine, "*.*", _read_engine, lambda a, b: a in (None, b)),

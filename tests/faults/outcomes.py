@@ -40,7 +40,9 @@ class Outcome:
 
 def try_all(cases: Iterator[Case], record: Path) -> Iterator[Outcome]:
     """Try what `record` does not hold yet; every outcome is added to it at once."""
-    done = {outcome.case for outcome in read_outcomes(record)}
+    outcomes = read_outcomes(record)
+    done = {outcome.case for outcome in outcomes}
+    record.write_text("".join(_line(outcome) for outcome in outcomes))  # without a torn last line
     for name, attempt in cases:
         if name in done:
             continue
@@ -48,7 +50,7 @@ def try_all(cases: Iterator[Case], record: Path) -> Iterator[Outcome]:
         fault = attempt()
         outcome = Outcome(name, fault, round(time.monotonic() - started, 2))
         with record.open("a") as file:
-            file.write(json.dumps(asdict(outcome)) + "\n")
+            file.write(_line(outcome))
         yield outcome
 
 
@@ -58,6 +60,10 @@ def read_outcomes(record: Path) -> list[Outcome]:
         return []
     lines = record.read_text().split("\n")[:-1]
     return [Outcome(**json.loads(line)) for line in lines]
+
+
+def _line(outcome: Outcome) -> str:
+    return json.dumps(asdict(outcome)) + "\n"
 
 
 def to_page(outcomes: list[Outcome]) -> str:

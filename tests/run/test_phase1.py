@@ -1,5 +1,6 @@
 """Two second phases from one first phase, and runs of methods that leave something out."""
 
+import dataclasses
 import shutil
 
 import pytest
@@ -10,7 +11,7 @@ from tests.support.watcher import Watcher
 from xbind.config.options import GenerateConfig, PromptConfig
 from xbind.pipeline import generate
 from xbind.run.folder import RunError
-from xbind.run.phase1 import Phase1Mismatch
+from xbind.run.phase1 import Phase1Mismatch, read_phase1
 
 
 def config(out, **changes):
@@ -103,6 +104,34 @@ def test_a_run_from_before_the_options_of_reading_is_the_same_prompt(finished, t
     write_config(tmp_path / "old", held)
     with pytest.raises(Phase1Mismatch, match="seed"):  # and not the prompt
         generate(config(tmp_path / "new", seed=1, from_phase1=tmp_path / "old"), Watcher())
+
+
+def test_phase_1_is_that_of_the_start_and_its_damage_is_told(finished, tmp_path):
+    first, wanted = tmp_path / "first", config_of(finished)
+    shutil.copytree(finished, first)
+    digest = read_phase1(first, wanted).digest
+    assert read_phase1(first, wanted | {"phase1_sha256": digest}).digest == digest
+    with pytest.raises(Phase1Mismatch, match="is not the one that this run was started from"):
+        read_phase1(first, wanted | {"phase1_sha256": digest[::-1]})
+    log = (first / "events.jsonl").read_bytes()
+    (first / "events.jsonl").write_bytes(log.replace(b'"step": 1,', b'"step": 7,', 1))
+    phase1 = read_phase1(first, wanted)
+    assert "line 1 is damaged" in phase1.warnings[0]
+    assert phase1.events == []
+    assert phase1.digest == digest
+    with pytest.raises(Phase1Mismatch, match="threads differs"):
+        read_phase1(first, wanted | {"threads": 2})
+
+
+def test_the_digest_of_phase_1_sees_every_number(finished):
+    phase1 = read_phase1(finished, config_of(finished))
+    coarse = dict(phase1.state["coarse"])
+    coarse["generator"] = coarse["generator"].clone()
+    coarse["generator"][-1] ^= 1
+    other = dataclasses.replace(phase1, state=phase1.state | {"coarse": coarse})
+    assert other.digest != phase1.digest
+    later = dataclasses.replace(phase1, state=phase1.state | {"seconds": {}, "texture": 3})
+    assert later.digest == phase1.digest
 
 
 def test_what_is_no_run_or_not_far_enough_is_refused(finished, tmp_path):

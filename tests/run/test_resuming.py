@@ -11,8 +11,8 @@ from xbind.cli.main import parse
 from xbind.config.options import GenerateConfig, PromptConfig, parts_named
 from xbind.config.variants import method_named
 from xbind.networks.manifest import load_manifest
-from xbind.pipeline import _run_config
-from xbind.run.checks import RunError
+from xbind.pipeline import ResumeMismatch, _check_same, _run_config
+from xbind.run.checks import DECIDING, RunError, identity_of
 from xbind.run.resuming import read_started, started_config
 
 STARTED = GenerateConfig(
@@ -82,3 +82,29 @@ def test_a_damaged_config_is_refused_with_the_way_out(tmp_path, content):
 def test_a_prompt_is_needed_to_start():
     with pytest.raises(ValueError, match="no prompt"):
         GenerateConfig(prompt=PromptConfig())
+
+
+@pytest.mark.parametrize(
+    ("key", "other"),
+    [("threads", 2), ("bundle_figures", {}), ("seed", 8), ("vram", None), ("engine", "eager"),
+     ("prompt", {}), ("precision", "float32"), ("method", {})],
+)  # fmt: skip
+def test_what_decides_the_result_is_compared(tmp_path, key, other):
+    start(STARTED, tmp_path)
+    found = read_started(tmp_path)
+    method = method_named(STARTED.preset, parts_named(STARTED.without), STARTED.phase2_loss)
+    wanted = _run_config(STARTED, method, load_manifest(STARTED.bundle))
+    wanted |= {"device": "cpu", "engine": "onnxruntime"}
+    _check_same(found, wanted)
+    differing = "numbers of preset" if key == "method" else f"{key} differs"
+    with pytest.raises(ResumeMismatch, match=differing):
+        _check_same(found | {key: other}, wanted)
+    assert identity_of(found) != identity_of(found | {key: other}) or key == "engine"
+    if key in ("threads", "bundle_figures"):  # runs of earlier versions do not hold them
+        _check_same({k: v for k, v in found.items() if k != key}, wanted)
+
+
+def test_all_of_the_record_is_known(tmp_path):
+    """A setting is compared on resume, or is known to change no step."""
+    start(STARTED, tmp_path)
+    assert read_started(tmp_path).keys() - set(DECIDING) <= {"bundle", "files"}
