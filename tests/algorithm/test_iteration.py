@@ -31,7 +31,7 @@ def test_one_step_of_gradient_descent(rng):
     phase = Quadratic()
     assert advance(phase, 0, rng) == {"square": 25.0, "planar": 7.0}
     assert phase.module["x"].tolist() == [0.0, 0.0]  # x − 0.5 · 2x
-    check_finite(phase, 0)
+    check_finite(phase, 1)
 
 
 @pytest.mark.parametrize("factor", [float("nan"), float("inf"), -float("inf")])
@@ -46,4 +46,4 @@ def test_parameters_that_are_not_finite_are_not_saved():
     phase = Quadratic()
     phase.module["x"].data[1] = torch.inf
     with pytest.raises(NotFinite, match=r"the parameter 'x' is not finite.*square, planar"):
-        check_finite(phase, 4)
+        check_finite(phase, 5)

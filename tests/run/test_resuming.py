@@ -1,19 +1,18 @@
 """A run goes on from its folder alone: the prompt and every setting are in its config.json."""
 
 import dataclasses
-import json
 from pathlib import Path
 
 import pytest
 
-from tests.support.run_files import CONFIG, write_config
+from tests.support.run_files import config_of, write_config
 from xbind.cli.main import parse
 from xbind.config.options import GenerateConfig, PromptConfig, parts_named
 from xbind.config.variants import method_named
 from xbind.networks.manifest import load_manifest
-from xbind.pipeline import ResumeMismatch, _check_same, _run_config
 from xbind.run.checks import DECIDING, RunError, identity_of
 from xbind.run.resuming import read_started, started_config
+from xbind.run.settings import ResumeMismatch, check_resumed, run_settings
 
 STARTED = GenerateConfig(
     prompt=PromptConfig(
@@ -29,8 +28,8 @@ STARTED = GenerateConfig(
 def start(config, out, **changes):
     """Write what `generate` writes when it starts."""
     method = method_named(config.preset, parts_named(config.without), config.phase2_loss)
-    held = _run_config(config, method, load_manifest(config.bundle))
-    held |= {"device": "cpu", "engine": "onnxruntime"}
+    held = run_settings(config, method, load_manifest(config.bundle), "cpu")
+    held |= {"engine": "onnxruntime", "files": {}, "versions": {}}
     out.mkdir(exist_ok=True)
     write_config(out, held | changes)
 
@@ -56,25 +55,31 @@ def test_what_is_given_beside_it_is_kept_and_so_compared(tmp_path):
     assert parse([*words, "--engine", "openvino"]).engine == "openvino"
 
 
-def test_a_run_of_an_earlier_version_has_settings_too(tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
-    found = read_started(tmp_path)
-    assert (found["engine"], found["device"], found["without"]) == ("eager", "cpu", [])
-    assert started_config(tmp_path).seed == 3
-    (tmp_path / "config.json").write_text(json.dumps(CONFIG | {"device": "auto"}))
-    assert started_config(tmp_path).device == "cpu"
+@pytest.mark.parametrize("lost", ["engine", "files", "without", "threads"])
+def test_a_config_that_lacks_a_setting_is_refused_by_its_name(tmp_path, lost):
+    start(STARTED, tmp_path)
+    write_config(tmp_path, {k: v for k, v in config_of(tmp_path).items() if k != lost})
+    for read in (read_started, started_config):
+        with pytest.raises(RunError, match=rf"it lacks {lost}\), so .*\n.*--overwrite"):
+            read(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "null", "{}", '{"prompt": 3}', "\ud800"])
+def test_a_damaged_config_is_refused_with_the_way_out(tmp_path, content):
+    (tmp_path / "config.json").write_bytes(content.encode(errors="surrogatepass"))
+    with pytest.raises(RunError, match=r"config\.json cannot be read(?s:.*)--overwrite"):
+        started_config(tmp_path)
 
 
 @pytest.mark.parametrize(
-    "content",
+    "wrong",
     [
-        "", "[]", "null", "{}", '{"prompt": 3}', '{"prompt": {"text": 3}}', "\ud800",
-        *(json.dumps(CONFIG | change) for change in ({"seed": "x"}, {"without": 3},
-                                                     {"without": ["nerf"]}, {"seed": -1})),
+        {"prompt": {"text": 3}}, {"seed": "x"}, {"without": 3}, {"without": ["nerf"]},
+        {"prompt": {}, "seed": -1},
     ],
 )  # fmt: skip
-def test_a_damaged_config_is_refused_with_the_way_out(tmp_path, content):
-    (tmp_path / "config.json").write_bytes(content.encode(errors="surrogatepass"))
+def test_a_setting_of_another_kind_is_refused_with_the_way_out(tmp_path, wrong):
+    start(STARTED, tmp_path, **wrong)
     with pytest.raises(RunError, match=r"config\.json cannot be read(?s:.*)--overwrite"):
         started_config(tmp_path)
 
@@ -86,25 +91,22 @@ def test_a_prompt_is_needed_to_start():
 
 @pytest.mark.parametrize(
     ("key", "other"),
-    [("threads", 2), ("bundle_figures", {}), ("seed", 8), ("vram", None), ("engine", "eager"),
+    [("threads", 2), ("bundle_figures", {}), ("seed", 8), ("vram", None), ("engine", "openvino"),
      ("prompt", {}), ("precision", "float32"), ("method", {})],
 )  # fmt: skip
 def test_what_decides_the_result_is_compared(tmp_path, key, other):
     start(STARTED, tmp_path)
     found = read_started(tmp_path)
-    method = method_named(STARTED.preset, parts_named(STARTED.without), STARTED.phase2_loss)
-    wanted = _run_config(STARTED, method, load_manifest(STARTED.bundle))
-    wanted |= {"device": "cpu", "engine": "onnxruntime"}
-    _check_same(found, wanted)
+    wanted = {name: value for name, value in found.items() if name != "engine"}
+    assert check_resumed(STARTED, found, wanted) == "onnxruntime"
     differing = "numbers of preset" if key == "method" else f"{key} differs"
+    asked = dataclasses.replace(STARTED, engine="tensorrt" if key == "engine" else "auto")
     with pytest.raises(ResumeMismatch, match=differing):
-        _check_same(found | {key: other}, wanted)
+        check_resumed(asked, found | {key: other}, wanted)
     assert identity_of(found) != identity_of(found | {key: other}) or key == "engine"
-    if key in ("threads", "bundle_figures"):  # runs of earlier versions do not hold them
-        _check_same({k: v for k, v in found.items() if k != key}, wanted)
 
 
 def test_all_of_the_record_is_known(tmp_path):
     """A setting is compared on resume, or is known to change no step."""
     start(STARTED, tmp_path)
-    assert read_started(tmp_path).keys() - set(DECIDING) <= {"bundle", "files"}
+    assert read_started(tmp_path).keys() - set(DECIDING) <= {"bundle", "files", "versions"}

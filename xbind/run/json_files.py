@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from xbind.untrusted import fault_of
+
 CHECKSUM = "checksum"
 """Last key of a file or line."""
 _FIELD = re.compile(rb'(?:, )?"checksum": "([0-9a-f]{8})"\}\Z')
@@ -58,8 +60,8 @@ def from_json(path: Path) -> dict[str, Any]:
         Damaged: it is not a file, not a JSON object, or its checksum differs.
         OSError: it cannot be read.
     """
-    if path.exists() and not path.is_file():  # reading a pipe could wait for ever
-        raise Damaged("it is not a file")
+    if (fault := fault_of(path)) is not None:  # reading a pipe could wait for ever
+        raise Damaged(f"it {fault}")
     try:
         content = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:

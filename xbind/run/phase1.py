@@ -11,10 +11,12 @@ from torch import Tensor
 
 from xbind.config.options import MODALITIES
 from xbind.errors import XBindError
-from xbind.run.checkpoints import Checkpoint, load_newest_checkpoint
+from xbind.files import sha256_file
+from xbind.run.checkpoints import load_newest_checkpoint
 from xbind.run.checks import EVENTS, read_run_config
 from xbind.run.events import read_events
 from xbind.run.json_files import Lines
+from xbind.run.state import RunState
 
 
 class Phase1Mismatch(XBindError):
@@ -27,30 +29,24 @@ class Phase1:
 
     run: Path
     """Its folder."""
-    state: Mapping[str, Any]
-    """Of its last checkpoint."""
+    state: RunState
+    """The state at the end of its Phase I."""
     events: Sequence[Mapping[str, Any]]
     """Its records of Phase I."""
     warnings: tuple[str, ...] = ()
     """What the user should be told."""
 
-    def checkpoint(self) -> dict[str, Any]:
-        """The state at the end of Phase I, as a checkpoint of a new run."""
-        coarse = self.state["coarse"]
-        seconds = {k: v for k, v in self.state["seconds"].items() if k in ("reference", "coarse")}
-        return {
-            "coarse": coarse,
-            "condition": self.state["condition"],
-            "generator": coarse["generator"],
-            "seconds": seconds,
-        }
-
     @property
     def digest(self) -> str:
         """SHA-256 of all that Phase II goes on from: the same for the same Phase I."""
-        digest = hashlib.sha256()
-        _feed(digest.update, {key: self.state[key] for key in ("coarse", "condition")})
+        record, digest = self.state.record(), hashlib.sha256()
+        _feed(digest.update, {key: record[key] for key in ("condition", "phases")})
         return digest.hexdigest()
+
+    def prompt_record(self) -> dict[str, Any]:
+        """What its prompt was understood as, as `config.json` has it; empty if that is unknown."""
+        understood = read_run_config(self.run).get("understood")
+        return {"understood": understood} if understood else {}
 
 
 def _feed(update: Callable[[bytes], object], value: object) -> None:
@@ -75,15 +71,14 @@ def _content(prompt: Mapping[str, Any]) -> dict[str, Any]:
     """A prompt with its files by what is in them: one picture may lie in two places."""
     given = {key: value for key, value in prompt.items() if value is not None}
     files = {*MODALITIES, "mask", "matting_weights"} - {"text"}
-    options = {"exact_words": False, "ignore_unknown": False}  # older runs do not hold them
-    return options | given | {key: _digest(Path(given[key])) for key in files & given.keys()}
+    return given | {key: _digest(Path(given[key])) for key in files & given.keys()}
 
 
 def _digest(path: Path) -> str:
     """SHA-256 of a file; the path of one that is not there any more."""
     if not path.is_file():
         return str(path)
-    return f"SHA-256 {hashlib.sha256(path.read_bytes()).hexdigest()}"
+    return f"SHA-256 {sha256_file(path)}"
 
 
 def read_phase1(run: Path, wanted: Mapping[str, Any]) -> Phase1:
@@ -94,17 +89,17 @@ def read_phase1(run: Path, wanted: Mapping[str, Any]) -> Phase1:
         wanted: the new run's `config.json`; all that Phase I depends on must be the same.
 
     Raises:
-        RunError: `run` holds no run, or no whole checkpoint.
+        RunError: `run` holds no run, or no whole checkpoint of this version.
         Phase1Mismatch: Phase I is not finished, or was told something else.
     """
     found = read_run_config(run)
-    if found.get("device") == "auto":  # a run that was started before there was CUDA
-        found["device"] = "cpu"
-    told = ("seed", "bundle_sha256", "prior_3d", "device", "precision")
-    later = tuple(k for k in ("bundle_figures", "threads") if k in found)  # as of this version
+    told = (
+        *("seed", "bundle_sha256", "bundle_figures", "prior_3d", "device", "precision"),
+        "threads",
+    )
     for key, ours, theirs in [
         ("prompt", _content(wanted["prompt"]), _content(found["prompt"])),
-        *((k, wanted.get(k), found.get(k)) for k in (*told, *later)),
+        *((k, wanted[k], found.get(k)) for k in told),
         *(
             (f"{k} of preset {wanted['preset']!r}", wanted["method"][k], found["method"].get(k))
             for k in ("reference", "coarse")
@@ -122,7 +117,9 @@ def read_phase1(run: Path, wanted: Mapping[str, Any]) -> Phase1:
             f"The run in {run} has not finished Phase I.\n"
             f"Finish it with --resume, or leave out --from-phase1."
         )
-    phase1 = _phase1(run, checkpoint, log)
+    state = RunState.from_record(checkpoint.state, torch.device(wanted["device"]))
+    coarse = [record for record in log.records if record.get("phase") == "coarse"]
+    phase1 = Phase1(run, state.after_phase1(), coarse, _damage(run, log))
     if wanted.get("phase1_sha256") not in (None, phase1.digest):
         raise Phase1Mismatch(
             f"The Phase I in {run} is not the one that this run was started from.\n"
@@ -131,12 +128,10 @@ def read_phase1(run: Path, wanted: Mapping[str, Any]) -> Phase1:
     return phase1
 
 
-def _phase1(run: Path, checkpoint: Checkpoint, log: Lines) -> Phase1:
-    warnings = ()
-    if log.damage is not None:
-        warnings = (
-            f"{run / EVENTS}, line {log.damaged_line} is damaged ({log.damage}): the report's "
-            f"curves of Phase I end there.",
-        )
-    coarse = [record for record in log.records if record.get("phase") == "coarse"]
-    return Phase1(run, checkpoint.state, coarse, warnings)
+def _damage(run: Path, log: Lines) -> tuple[str, ...]:
+    if log.damage is None:
+        return ()
+    return (
+        f"{run / EVENTS}, line {log.damaged_line} is damaged ({log.damage}): the report's curves "
+        f"of Phase I end there.",
+    )

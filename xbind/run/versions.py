@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from importlib.metadata import version
-from typing import cast, get_args
 
 import torch
 
 import xbind
-from xbind.engine.backends import BackendName, version_of
+from xbind.config.backends import BACKENDS
+from xbind.engine.backends import version_of
 
 LIBRARIES = ("numpy", "scipy", "numba", "diffusers", "transformers", "xatlas")
 """Distributions that compute something of a run, beside torch and the backend of the engines."""
@@ -21,8 +21,8 @@ def versions(backend: str) -> dict[str, str]:
     """
     found = {"xbind": xbind.__version__, "torch": torch.__version__}
     found |= {name: version(name) for name in LIBRARIES}
-    if backend in get_args(BackendName):
-        found[backend] = version_of(cast(BackendName, backend))
+    if backend in BACKENDS:
+        found[backend] = version_of(backend)
     return found
 
 
