@@ -7,7 +7,7 @@ TORCH = $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 
 .PHONY: demo test results results-part results-fig6 results-report oracles lint typecheck
-.PHONY: fuzz verify-gpu verify-kernels verify-real check-bounds bench clean
+.PHONY: faults fuzz verify-gpu verify-kernels verify-real check-bounds bench clean
 
 demo: $(VENV)/run.stamp
 	$(VENV)/bin/xbind generate --text "a red mug" --out out/demo --overwrite
@@ -56,6 +56,13 @@ test: export NUMBA_NUM_THREADS ?= 2
 test: $(VENV)/dev.stamp
 	$(VENV)/bin/pytest
 	TRITON_INTERPRET=1 $(VENV)/bin/pytest tests/kernels/gpu
+
+# Hundreds of kills, damaged files, malformed inputs and odd machines; writes docs/reliability.md.
+# Hours; called again it goes on. `make faults FAULTS="--scale 0.05"` tries a twentieth.
+FAULTS ?= --scale 1
+faults: export OMP_NUM_THREADS ?= 1
+faults: $(VENV)/dev.stamp
+	$(VENV)/bin/python -P tests/faults/run.py $(FAULTS) --document docs/reliability.md
 
 # Tests against other people's implementations, in an environment of their own (6.5 GB).
 oracles: export OMP_NUM_THREADS ?= 1

@@ -73,9 +73,9 @@ setup(
     },
     entry_points={
         "console_scripts": [
-            "xbind = xbind.cli.main:main",
-            "xbind-build-engines = xbind.cli.build_engines:main",
-            "xbind-bench = xbind.cli.bench:main",
+            "xbind = xbind.cli.entry:xbind",
+            "xbind-build-engines = xbind.cli.entry:build_engines",
+            "xbind-bench = xbind.cli.entry:bench",
         ]
     },
 )

@@ -142,12 +142,9 @@ def run(command: Command) -> None:
             from xbind.run.preflight import check_generate
 
             check_generate(command)  # before the import of torch, which takes a while
-            import torch
-
             from xbind.pipeline import generate
             from xbind.run.progress import choose_reporter
 
-            torch.set_num_threads(command.threads)
             with choose_reporter() as reporter:
                 generate(command, reporter)
         case DoctorConfig(bundle=bundle):
@@ -226,6 +223,4 @@ def advice_to_resume(command: Command | None, words: list[str], earlier: int | N
     if started is None or (started == earlier and not command.resume):
         return " before the run was started; nothing was written."
     again = ["xbind", "generate", "--resume", "--out", str(command.out)]
-    if command.threads != 1:
-        again += ["--threads", str(command.threads)]
     return f". Continue from the last checkpoint with:\n  {shlex.join(again)}"

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from xbind.files import atomic_write
+from xbind.run.checks import EVENTS
 from xbind.run.events import read_events
+from xbind.run.json_files import Lines
 from xbind.run.progress import format_bytes, format_seconds
 from xbind.scene.mesh.mesh import Mesh
 
@@ -81,7 +83,7 @@ def write_report(
     Raises:
         DiskError: the page cannot be written.
     """
-    prompt = _prompt_words(config["prompt"])
+    prompt, log = _prompt_words(config["prompt"]), read_events(folder / EVENTS)
     body = "\n".join(
         [
             f"<h1>{html.escape(prompt)}</h1>",
@@ -96,7 +98,8 @@ def write_report(
             "<h2>Previews</h2>",
             *(_figure(f"previews/{p.name}", p.stem) for p in _previews(folder)),
             "<h2>Loss terms, before their weights</h2>",
-            *_charts(read_events(folder / "events.jsonl")),
+            *_damage(log),
+            *_charts(log.records),
             "<h2>Settings</h2>",
             _table([(k, config[k]) for k in SETTINGS if config.get(k) not in (None, [])]),
         ]
@@ -145,11 +148,11 @@ def _prompt_words(prompt: Mapping[str, Any]) -> str:
 
 
 def _previews(folder: Path) -> list[Path]:
-    """The last picture of each phase, in the order in which they were made."""
+    """The last picture of each phase, in the order of the phases, which is that of their names."""
     newest: dict[str, Path] = {}
     for path in sorted((folder / "previews").glob("*.png")):
         newest[path.stem.rsplit("_", 1)[0]] = path
-    return sorted(newest.values(), key=lambda path: path.stat().st_mtime_ns)
+    return list(newest.values())
 
 
 def _files(folder: Path) -> str:
@@ -179,6 +182,14 @@ def _table(rows: Iterable[tuple[str, object]], *, links: bool = False) -> str:
         label = f'<a href="{label}">{label}</a>' if links else label
         lines.append(f'<tr><td>{label}</td><td class="number">{html.escape(str(value))}</td></tr>')
     return "<table>" + "".join(lines) + "</table>"
+
+
+def _damage(log: Lines) -> list[str]:
+    """What is missing from the curves."""
+    if log.damage is None:
+        return []
+    told = f"{EVENTS}, line {log.damaged_line} is damaged ({log.damage}): the curves end there."
+    return [f"<p>{html.escape(told)}</p>"]
 
 
 def _figure(source: str, caption: str, *, pixels: bool = False) -> str:
