@@ -45,6 +45,7 @@ FORMATS: dict[ExportFormat, FormatTraits] = {
 def check_export(
     file_format: str,
     *,
+    name: str | None = None,
     faces: int | None = None,
     height: float | None = None,
     texture: int | None = None,
@@ -54,6 +55,7 @@ def check_export(
 
     Args:
         file_format: one of `ExportFormat`.
+        name: of the file, if it was given.
         faces: largest number of triangles.
         height: of the object, in metres.
         texture: side of the texture, in pixels.
@@ -65,6 +67,10 @@ def check_export(
     if file_format not in FORMATS:
         raise ValueError(f"--format wants one of {', '.join(FORMATS)}, got {file_format!r}")
     traits = FORMATS[file_format]
+    if name is not None and not name.lower().endswith(f".{file_format}"):
+        raise ValueError(
+            f"{name!r} does not end in .{file_format}: change the name, or leave out --format"
+        )
     low, high = TEXTURE_RANGE_PX
     if faces is not None and faces < MIN_FACES:
         raise ValueError(f"--faces must be at least {MIN_FACES}, got {faces}")

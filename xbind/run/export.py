@@ -123,7 +123,12 @@ def export(
     try:
         file_format = file_format or format_of((target or Path()).name)
         traits = check_export(
-            file_format, faces=faces, height=height, texture=texture, material=material
+            file_format,
+            name=None if target is None else target.name,
+            faces=faces,
+            height=height,
+            texture=texture,
+            material=material,
         )
     except ValueError as error:
         raise ExportError(f"{error}.") from error

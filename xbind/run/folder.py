@@ -41,6 +41,7 @@ _OWN_NAMES = (
     *("checkpoints", "config.json", "events.jsonl", "previews", "report.html"),
     *("reference.png", "references.png", "mask.png"),
     *("mesh.glb", "mesh.obj", "mesh.mtl", "texture.png", "turntable.mp4", "turntable.gif"),
+    "exports",
 )
 
 
