@@ -80,7 +80,7 @@ def _mp4(frames: UInt8[Tensor, "t h w 3"], fps: float) -> bytes:
     # 4:2:0 halves the resolution of colour, so both sides have to be even
     even = torch.nn.functional.pad(frames, (0, 0, 0, width % 2, 0, height % 2), value=255)
     buffer = io.BytesIO()
-    with av.open(buffer, "w", format="mp4", options={"movflags": "+faststart"}) as container:
+    with av.open(buffer, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))
         stream.width, stream.height = even.shape[2], even.shape[1]
         stream.pix_fmt = "yuv420p"
