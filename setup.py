@@ -22,6 +22,8 @@ setup(
     package_data={
         "xbind": [
             "py.typed",
+            "web/templates/*",
+            "web/vendor/*",
             "bundles/mini/**",
             "mini/prompts_*.txt",
             "mini/world/*.json",
@@ -48,6 +50,8 @@ setup(
         "tyro>=1.0",
         "rich>=14.0",
         "jaxtyping>=0.3",
+        "jinja2>=3.1",
+        "fast-simplification>=0.1.12",
         "onnx>=1.18",
         "onnxruntime>=1.22",
     ],
@@ -61,12 +65,15 @@ setup(
             "av>=14.0",
             "beartype>=0.21",
             "kaldi-native-fbank>=1.22",
+            "lib3mf>=2.3",
             "mypy>=2.0",
             "openvino>=2025.4",
+            "plyfile>=1.1",
             "pytest>=9.0",
             "ruff>=0.17",
             "tensorrt-rtx-cu12>=1.7; platform_system == 'Linux' and platform_machine == 'x86_64'",
             "triton>=3.4; platform_system == 'Linux'",
+            "usd-core>=25.5",
         ],
     },
     entry_points={

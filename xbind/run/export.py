@@ -138,7 +138,7 @@ def export(
     files = _files(target, names)
     _check_free(files, mesh_file, overwrite=overwrite)
     given = read_source(mesh_file)
-    whole, notes = _simplified(given.whole, faces)
+    whole, notes = simplify_for(given.whole, faces)
     placement = _placement(given, whole, height, solid=traits.solid)
     info = FileInfo(material or given.material, placement, given.about)
     if traits.colours == "texture":
@@ -223,7 +223,11 @@ def _colours(source: Source, simplified: Mesh | None) -> tuple[ColourField, str]
     return colours, f"texture resampled from that of {source.texture_px} pixels"
 
 
-def _simplified(whole: Mesh, faces: int | None) -> tuple[Mesh, tuple[str, ...]]:
+def simplify_for(whole: Mesh, faces: int | None) -> tuple[Mesh, tuple[str, ...]]:
+    """Returns a surface of at most `faces` triangles, and notes on what could not be done.
+
+    The same object where nothing is to be done.
+    """
     if faces is None:
         return whole, ()
     if faces >= len(whole.faces):
