@@ -22,6 +22,8 @@ class TurntableError(XBindError):
 CRF = 18
 """Constant rate factor of the video, 0 (lossless) … 51; x264's manual calls 18 nearly lossless."""
 
+_BT709 = 1  # ITU-T H.273: matrix, primaries and transfer of HDTV
+
 
 def can_write_video() -> bool:
     """Whether PyAV is installed, which .mp4 needs."""
@@ -85,10 +87,15 @@ def _mp4(frames: UInt8[Tensor, "t h w 3"], fps: float) -> bytes:
         stream.width, stream.height = even.shape[2], even.shape[1]
         stream.pix_fmt = "yuv420p"
         stream.options = {"crf": str(CRF)}
+        # said in the file: players guess the matrix by the size of the picture otherwise
+        stream.codec_context.colorspace = stream.codec_context.color_primaries = _BT709
+        stream.codec_context.color_trc = _BT709
+        stream.codec_context.color_range = av.video.reformatter.ColorRange.MPEG
         stream.thread_count = 1  # so that the bytes repeat
         for frame in even:
             pixels = av.VideoFrame.from_ndarray(frame.numpy(), format="rgb24")
-            container.mux(stream.encode(pixels))
+            coded = pixels.reformat(format="yuv420p", dst_colorspace=_BT709)
+            container.mux(stream.encode(coded))
         container.mux(stream.encode())
     return buffer.getvalue()
 
