@@ -1,9 +1,11 @@
 """Folders like those of finished runs, made in a second without a network."""
 
 import json
+from dataclasses import asdict
 
 import torch
 
+from tests.support.spheres import sphere
 from xbind.config.options import PromptConfig
 from xbind.config.presets import preset_named
 from xbind.config.scene import FieldConfig
@@ -12,8 +14,6 @@ from xbind.scene.mesh.files import FileInfo, bake, unwrap, write_glb, write_obj
 from xbind.scene.mesh.mesh import Mesh
 from xbind.scene.mesh.placement import place
 from xbind.scene.nerf.field import HashField
-
-from tests.support.spheres import sphere
 
 ABOUT = {"prompt": {"text": "a <red> & \u201cround\u201d mug"}, "seed": 7, "bundle": "mini"}
 FIELD = FieldConfig(resolutions=(4, 8), log2_entries=8, hidden=8)
@@ -31,12 +31,14 @@ def gradient(points):
     return 0.5 + 0.7 * (points - torch.tensor([0.1, -0.05, 0.2]))
 
 
-def write_mesh(path, mesh=None, *, colour_at=gradient, size=128, material="unlit", height=None):
+def write_mesh(
+    path, mesh=None, *, colour_at=gradient, size=128, material="unlit", pivot="base", height=None
+):
     """A GLB, as a run writes it."""
     mesh = mesh or ball()
     unwrapped = unwrap(mesh, size)
     texture = bake(unwrapped, colour_at, size)
-    info = FileInfo(material, place(unwrapped.vertices, "base", height), ABOUT)
+    info = FileInfo(material, place(unwrapped.vertices, pivot, height), ABOUT)
     write_glb(path, unwrapped, texture, info)
     write_obj(path.parent, unwrapped, texture, info)
     return path
@@ -44,13 +46,11 @@ def write_mesh(path, mesh=None, *, colour_at=gradient, size=128, material="unlit
 
 def config(**changes):
     """What `config.json` of a run holds."""
-    from dataclasses import asdict
-
     method = json.loads(json.dumps(asdict(preset_named("default"))))
     method["texture"]["field"] = json.loads(json.dumps(asdict(FIELD)))
-    prompt = {k: None if v is None else v for k, v in asdict(PromptConfig(text="a mug")).items()}
     return {
-        "prompt": prompt, "seed": 7, "preset": "default", "without": [], "bundle": "mini",
+        "prompt": asdict(PromptConfig(text="a mug")), "seed": 7, "preset": "default",
+        "without": [], "bundle": "mini",
         "bundle_sha256": "f00", "device": "cpu", "engine": "eager", "precision": "float32",
         "files": {"material": "unlit"}, "method": method,
     } | changes  # fmt: skip

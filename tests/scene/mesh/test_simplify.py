@@ -6,7 +6,6 @@ import torch
 import trimesh
 
 from tests.support.finished_runs import ball
-from xbind.scene.mesh.mesh import Mesh
 from xbind.scene.mesh.simplify import simplify
 
 
@@ -29,4 +28,3 @@ def test_no_vertex_is_left_over_or_there_twice():
     fewer = simplify(ball(4), 300)
     assert len(torch.unique(fewer.faces)) == len(fewer.vertices)
     assert len(torch.unique(fewer.vertices, dim=0)) == len(fewer.vertices)
-
