@@ -98,9 +98,12 @@ class Chromium:
         message, _, self._buffer = self._buffer.partition(b"\0")
         return json.loads(message)
 
-    def open(self, path: Path):
-        """Load a file from disk."""
+    def open(self, path: Path, timeout=60.0):
+        """Load a file from disk, and wait until all of it is there."""
         self.call("Page.navigate", url=path.resolve().as_uri())
+        deadline = time.monotonic() + timeout
+        while not any(e["method"] == "Page.loadEventFired" for e in self.events):
+            self.events.append(self._receive(deadline, "load"))
 
     def evaluate(self, expression, timeout=60.0):
         """The value of a JavaScript expression; promises are awaited."""
