@@ -27,8 +27,9 @@ from xbind.config.presets import preset_named
 from xbind.engine.cuda_graph import GraphedStep, Recorder
 from xbind.importing.architectures import sd21
 from xbind.importing.random_weights import write_shapes
-from xbind.networks.frozen import Bundle, assemble, load_shapes
+from xbind.networks.frozen import Bundle
 from xbind.networks.graphs import STEPS, GraphRequest, make_module, requests_of_run
+from xbind.networks.load import assemble, load_shapes
 from xbind.networks.manifest import BundleManifest
 from xbind.networks.precision import in_precision
 from xbind.networks.sample_inputs import Feeds, trial_feeds
