@@ -154,7 +154,7 @@ def test_says_and_keeps_what_the_prompt_is_understood_as(finished):
     assert list(read) == ["text"]
     assert next(iter(read["text"]["things"].items())) == ("mug", pytest.approx(0.97, abs=0.03))
     assert next(iter(read["text"]["colours"])) == "red"
-    assert "text, things" in (out / "report.html").read_text()
+    assert ">text</span> things<" in (out / "report.html").read_text()
 
 
 def test_smoke_says_that_its_object_means_nothing(finished):
