@@ -22,6 +22,7 @@ from xbind.config.options import Material, Pivot
 from xbind.errors import XBindError
 from xbind.files import atomic_write, disk_errors
 from xbind.run.checks import holds_run
+from xbind.run.outputs import title
 from xbind.run.texture_field import read_texture_field
 from xbind.scene.mesh.files import (
     ColourField,
@@ -272,13 +273,6 @@ def _plain_bytes(
         NearestSurface(textured.mesh), textured.mesh.faces, textured.uv, textured.texture
     )
     return ply_bytes(whole, colours(whole.vertices), info.placement)
-
-
-def title(about: Mapping[str, Any]) -> str:
-    """Returns the prompt on one line, from the metadata of a mesh file."""
-    prompt = about.get("prompt")
-    words = [str(x) for x in prompt.values()] if isinstance(prompt, Mapping) else []
-    return " + ".join(words) or "object"
 
 
 def _write_textured(

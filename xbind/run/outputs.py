@@ -84,6 +84,13 @@ def _prompt(prompt: PromptConfig) -> dict[str, str]:
     return {k: printable(v.name if isinstance(v, Path) else v) for k, v in given.items()}
 
 
+def title(about: Mapping[str, Any]) -> str:
+    """Returns the prompt on one line, from the metadata of a mesh file."""
+    prompt = about.get("prompt")
+    words = [str(x) for x in prompt.values()] if isinstance(prompt, Mapping) else []
+    return " + ".join(words) or "object"
+
+
 def printable(text: str) -> str:
     """Text on one line; control characters and undecodable bytes become U+FFFD."""
     return "".join(

@@ -16,9 +16,8 @@ from xbind.errors import XBindError
 from xbind.files import atomic_write
 from xbind.run.charts import CHART, Curve, read_curves
 from xbind.run.events import read_events
-from xbind.run.export import title as title_of
+from xbind.run.outputs import title as title_of
 from xbind.run.progress import format_bytes, format_seconds
-from xbind.run.report_media import picture_uri, prompt_parts, turntable_uri, viewer_mesh
 from xbind.web.page import asset, content_security_policy, inline_script, render, viewer_script
 
 SETTINGS = (
@@ -78,6 +77,9 @@ def write_report(
     Raises:
         DiskError: the page cannot be written.
     """
+    # not at the top: only finished runs need what embeds meshes and sounds
+    from xbind.run.report_media import picture_uri, prompt_parts, turntable_uri, viewer_mesh
+
     shown = viewer_mesh(folder / "mesh.glb")
     viewer, script = viewer_script(), asset("report.js")
     parts = list(prompt_parts(config["prompt"]))
@@ -100,7 +102,7 @@ def write_report(
         "reading": _reading(config.get("reading")),
         "understood": _understood(config.get("understood", {})),
         "turntable": turntable_uri(folder),
-        "pictures": _pictures(folder),
+        "pictures": [(picture_uri(folder / name), said) for name, said in _pictures(folder)],
         "candidates": picture_uri(folder / "references.png"),
         "previews": [(picture_uri(path), path.stem) for path in _previews(folder)],
         "facts": _facts(mesh, peak_bytes),
@@ -154,12 +156,9 @@ def _understood(
 
 
 def _pictures(folder: Path) -> list[tuple[str, str]]:
-    captions = {
-        "reference.png": "reference view",
-        "mask.png": "mask of the prompt's picture",
-    }
-    found = [(picture_uri(folder / name), caption) for name, caption in captions.items()]
-    return [(uri, caption) for uri, caption in found if uri is not None]
+    """Names of pictures that are there, and captions."""
+    captions = {"reference.png": "reference view", "mask.png": "mask of the prompt's picture"}
+    return [(name, said) for name, said in captions.items() if (folder / name).is_file()]
 
 
 def _previews(folder: Path) -> list[Path]:

@@ -40,5 +40,5 @@ def read_texture_field(run: Path) -> ColourField | None:
 
 
 def _field_config(config: dict[str, Any]) -> FieldConfig:
-    numbers = config["method"]["texture"]["field"]
-    return FieldConfig(**{k: tuple(x) if isinstance(x, list) else x for k, x in numbers.items()})
+    numbers: dict[str, Any] = config["method"]["texture"]["field"]
+    return FieldConfig(**numbers | {"resolutions": tuple(numbers["resolutions"])})
