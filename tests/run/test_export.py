@@ -10,8 +10,9 @@ import trimesh
 
 from tests.support import khronos
 from tests.support.finished_runs import ABOUT, ball, field_colours, write_mesh, write_run
+from xbind.config.export import ExportError
 from xbind.run.checks import RunError
-from xbind.run.export import ExportError, export, read_source
+from xbind.run.export import export, read_source
 from xbind.scene.mesh.gltf import read_document
 from xbind.scene.mesh.textured import UnreadableMesh, read_glb
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from xbind.config.options import HEIGHT_RANGE_M
+from xbind.errors import XBindError
 
 ExportFormat = Literal["glb", "obj", "ply", "stl", "3mf", "usdz"]
 """Kinds of mesh files, named by their ending."""
@@ -19,6 +20,10 @@ MIN_FACES = 100
 
 _METRES = {"mm": 1e-3, "cm": 1e-2, "m": 1.0, "in": 0.0254, "": 1.0}
 _LENGTH = re.compile(r"\s*([0-9.]+(?:[eE][-+]?[0-9]+)?)\s*([a-z]*)\s*")
+
+
+class ExportError(XBindError):
+    """A mesh that cannot be exported as asked; the message says what to change."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from xbind.config.export import (
     PRINT_HEIGHT_M,
+    ExportError,
     ExportFormat,
     FormatTraits,
     check_export,
     format_of,
 )
 from xbind.config.options import Material, Pivot
-from xbind.errors import XBindError
 from xbind.files import atomic_write, disk_errors
 from xbind.run.checks import holds_run
 from xbind.run.outputs import title
@@ -48,10 +48,6 @@ MESH = "mesh.glb"
 """The mesh of a run."""
 EXPORTS = "exports"
 """Folder in a run for exports to which no other place is given."""
-
-
-class ExportError(XBindError):
-    """A mesh that cannot be exported as asked; the message says what to change."""
 
 
 @dataclass(frozen=True, slots=True)
