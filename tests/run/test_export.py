@@ -9,10 +9,11 @@ import torch
 import trimesh
 
 from tests.support import khronos
-from tests.support.finished_runs import ABOUT, ball, field_colours, write_mesh, write_run
+from tests.support.finished_runs import ABOUT, ball, field_colours, gradient, write_mesh, write_run
 from xbind.config.export import ExportError
 from xbind.run.checks import RunError
-from xbind.run.export import export, read_source
+from xbind.run.export import export
+from xbind.run.mesh_source import read_source
 from xbind.scene.mesh.gltf import read_document
 from xbind.scene.mesh.textured import UnreadableMesh, read_glb
 
@@ -57,6 +58,19 @@ def test_fewer_faces_and_another_texture_come_from_the_field(run, tmp_path):
     assert read.texture.shape == (1, 3, 256, 256)
     assert read.components == 1
     assert colour_error(tmp_path / "m.glb", field_colours()[1]) < 0.06
+
+
+def test_a_simplified_surface_asks_the_field_where_it_was_trained(run, tmp_path, monkeypatch):
+    """Off the egg this field is black, and the middles of large faces lie off it."""
+
+    def trained(points):
+        places = (points - torch.tensor([0.1, -0.05, 0.2])) / torch.tensor([0.4, 0.3, 0.5])
+        is_near = (places.norm(dim=1, keepdim=True) - 1).abs() < 0.006
+        return torch.where(is_near, gradient(points), 0.0)
+
+    monkeypatch.setattr("xbind.run.mesh_source.read_texture_field", lambda run: trained)
+    export(run, tmp_path / "m.glb", faces=200)
+    assert colour_error(tmp_path / "m.glb", lambda points: gradient(points).clamp(0, 1)) < 0.1
 
 
 def test_a_larger_texture_holds_more_of_the_field_than_the_run_s(run, tmp_path):

@@ -19,7 +19,7 @@ from xbind.conditioning.image import read_picture
 from xbind.conditioning.thermal import load_thermal
 from xbind.config.options import MODALITIES, Modality
 from xbind.errors import XBindError
-from xbind.run.export import read_source, simplify_for, textured_surface
+from xbind.run.mesh_source import read_source, simplify_for, textured_surface
 from xbind.scene.mesh.files import FileInfo, glb_bytes
 from xbind.web.page import data_uri
 

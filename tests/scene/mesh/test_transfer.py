@@ -6,6 +6,7 @@ import torch
 import trimesh
 
 from tests.support.finished_runs import ball, gradient, write_mesh
+from xbind.scene.mesh import transfer
 from xbind.scene.mesh.mesh import Mesh
 from xbind.scene.mesh.simplify import simplify
 from xbind.scene.mesh.textured import read_glb
@@ -21,7 +22,9 @@ def brute_force(corners, point):
     return np.linalg.norm(np.einsum("wk,fkc->fwc", weights, corners) - point, axis=2).min()
 
 
-def test_nearest_points_are_as_near_as_brute_force_finds(rng):
+@pytest.mark.parametrize("samples", [20, transfer.SAMPLES])
+def test_nearest_points_are_as_near_as_brute_force_finds(rng, samples, monkeypatch):
+    monkeypatch.setattr(transfer, "SAMPLES", samples)  # few: the candidates are many triangles
     mesh = ball(1)
     corners = mesh.corners().double().numpy()
     points = mesh.vertices[torch.randint(len(mesh.vertices), (40,), generator=rng)]
