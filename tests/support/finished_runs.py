@@ -70,6 +70,6 @@ def write_run(folder, *, with_field=True, **changes):
     with open_run(folder) as run:
         run.write_config(config(**changes))
         if with_field:
-            run.save_checkpoint(360, {"texture": {"module": field.state_dict()}})
+            run.save_checkpoint(360, {"phases": {"texture": {"module": field.state_dict()}}})
     write_mesh(folder / "mesh.glb", colour_at=colours)
     return folder

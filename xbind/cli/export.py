@@ -1,10 +1,10 @@
 """`xbind export`: a finished mesh in another format."""
 
 import torch
-from rich.console import Console
 
 from xbind.cli.options import ExportConfig
 from xbind.config.export import FORMATS
+from xbind.run.console import PlainConsole
 from xbind.run.export import Exported, export
 from xbind.run.progress import format_bytes
 
@@ -26,12 +26,12 @@ def run_export(command: ExportConfig) -> None:
         material=command.material,
         overwrite=command.overwrite,
     )
-    console = Console(highlight=False, soft_wrap=True)
+    console = PlainConsole(soft_wrap=True)
     for path in made.files:
-        console.print(f"{path}  {format_bytes(path.stat().st_size)}", markup=False)
-    console.print(_summary(made, solid=FORMATS[command.file_format].solid), markup=False)
+        console.print(f"{path}  {format_bytes(path.stat().st_size)}")
+    console.print(_summary(made, solid=FORMATS[command.file_format].solid))
     for note in made.notes:
-        console.print(note, markup=False)
+        console.print(note)
 
 
 def _summary(made: Exported, *, solid: bool) -> str:

@@ -18,6 +18,7 @@ from xbind.run.charts import CHART, Curve, read_curves
 from xbind.run.events import read_events
 from xbind.run.outputs import title as title_of
 from xbind.run.progress import format_bytes, format_seconds
+from xbind.scene.mesh.mesh import Mesh
 from xbind.web.page import asset, content_security_policy, inline_script, render, viewer_script
 
 SETTINGS = (
@@ -56,6 +57,11 @@ class MeshFacts:
     """Enclosed, in cubic scene units; positive when wound outward."""
     texture_px: int
     """Side of the texture."""
+
+    @classmethod
+    def of(cls, mesh: Mesh, texture_px: int) -> "MeshFacts":
+        """The figures of a mesh in the scene's frame."""
+        return cls(len(mesh.vertices), len(mesh.faces), float(mesh.volume()), texture_px)
 
 
 def write_report(

@@ -13,14 +13,15 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from xbind.conditioning.audio_files import read_mono
+from xbind.conditioning.audio_files import opened, read_mono
 from xbind.conditioning.depth import load_depth
-from xbind.conditioning.image import read_picture
+from xbind.conditioning.picture_files import read_picture
 from xbind.conditioning.thermal import load_thermal
 from xbind.config.options import MODALITIES, Modality
 from xbind.errors import XBindError
 from xbind.run.mesh_source import read_source, simplify_for, textured_surface
 from xbind.scene.mesh.files import FileInfo, glb_bytes
+from xbind.untrusted import is_file
 from xbind.web.page import data_uri
 
 VIEWER_BYTES = 1_200_000
@@ -148,7 +149,7 @@ def prompt_parts(prompt: Mapping[str, Any]) -> Iterator[PromptPart]:
             picture, sound = _shown(modality, path, prompt)
             yield PromptPart(modality, path.name, weight, picture, sound)
         except (XBindError, OSError, soundfile.LibsndfileError):
-            missing = "cannot be shown" if path.is_file() else "is no longer where it was"
+            missing = "cannot be shown" if is_file(path) else "is no longer where it was"
             yield PromptPart(modality, path.name, weight, missing=missing)
 
 
@@ -190,8 +191,8 @@ def _thumbnail(picture: Image.Image) -> str:
 
 def _clip(path: Path) -> str:
     """The loudest part of a sound as an MP3, which every browser plays."""
-    with soundfile.SoundFile(path) as file:
-        wave, _ = read_mono(file, path, CLIP_RATE)
+    with opened(path) as file:
+        wave, _ = read_mono(file, CLIP_RATE)
     length = int(CLIP_SECONDS * CLIP_RATE)
     if len(wave) > length:
         energy = np.concatenate([[0.0], np.cumsum(np.square(wave, dtype=np.float64))])

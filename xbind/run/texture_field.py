@@ -25,10 +25,11 @@ def read_texture_field(run: Path) -> ColourField | None:
     config = read_run_config(run)
     if not any((run / "checkpoints").glob("*.pt")):
         return None
-    state = load_newest_checkpoint(run).state.get("texture")
-    if state is None:
-        return None
+    record = load_newest_checkpoint(run).state
     try:
+        state = record["phases"].get("texture")
+        if state is None:
+            return None
         field = HashField(_field_config(config), generator=torch.Generator())
         field.load_state_dict(state["module"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
