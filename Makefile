@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 ORACLES ?= $(VENV)-oracles
+VALIDATOR = gltf-validator@2.0.0-dev.3.10
 TORCH = $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 
@@ -149,6 +150,8 @@ $(VENV)/run.stamp: constraints.txt setup.py pyproject.toml
 
 $(VENV)/dev.stamp: $(VENV)/run.stamp
 	$(PIP) install -c constraints.txt -e '.[dev]'
+	command -v npm >/dev/null && npm install --silent --no-save --prefix $(VENV)/node $(VALIDATOR) \
+	  || echo 'no npm: tests of GLB files with the Khronos validator are skipped'
 	touch $@
 
 $(ORACLES)/run.stamp: constraints.txt constraints-oracles.txt setup.py

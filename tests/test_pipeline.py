@@ -23,10 +23,12 @@ from xbind.conditioning.prompt import EncodedPrompt
 from xbind.config.options import FilesConfig, GenerateConfig, PromptConfig
 from xbind.networks import loaded
 from xbind.pipeline import generate
+from xbind.run.export import export
 from xbind.run.folder import RunError
 from xbind.run.preflight import NoReferenceView
 from xbind.run.prompt_record import pose_origin
 from xbind.run.settings import ResumeMismatch
+from xbind.scene.mesh.textured import read_glb
 
 PROMPT = PromptConfig(text="a crimson mug")
 
@@ -85,6 +87,15 @@ def test_mesh_is_one_closed_textured_solid(finished):
     assert solid.is_winding_consistent
     assert solid.volume > 0
     assert solid.body_count == 1
+
+
+def test_the_run_keeps_the_texture_field_for_exports(finished, tmp_path):
+    made = export(finished[0], tmp_path / "m.glb", texture=64)
+    assert made.notes == ("texture baked from the run's texture field",)
+    copies = (read_glb(path).texture.mean((0, 2, 3)) for path in (
+        made.files[0], finished[0] / "mesh.glb"
+    ))  # fmt: skip
+    torch.testing.assert_close(*copies, atol=0.03, rtol=0)
 
 
 def test_what_the_text_was_read_as_is_said(finished):
@@ -153,7 +164,7 @@ def test_says_and_keeps_what_the_prompt_is_understood_as(finished):
     assert list(read) == ["text"]
     assert next(iter(read["text"]["things"].items())) == ("mug", pytest.approx(0.97, abs=0.03))
     assert next(iter(read["text"]["colours"])) == "red"
-    assert "text, things" in (out / "report.html").read_text()
+    assert ">text</span> things<" in (out / "report.html").read_text()
 
 
 def test_smoke_says_that_its_object_means_nothing(finished):

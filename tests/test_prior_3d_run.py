@@ -48,7 +48,7 @@ def test_the_named_prior_is_the_one_that_guides(runs):
     assert wide["planar"] == narrow["planar"]
     assert wide["stereo"] != narrow["stereo"]
     assert told(runs / "narrow")["prior_3d"] == "narrow"
-    assert 'prior_3d</td><td class="number">narrow<' in (runs / "narrow/report.html").read_text()
+    assert "prior_3d</th><td>narrow<" in (runs / "narrow/report.html").read_text()
 
 
 def test_the_default_by_name_is_the_default(bundle, runs):

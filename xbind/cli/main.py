@@ -15,6 +15,7 @@ from xbind.cli.eval_configs import EvalConfig, EvalReportConfig, EvalRunConfig
 from xbind.cli.guard import WRONG_FLAGS, guard
 from xbind.cli.options import (
     DoctorConfig,
+    ExportConfig,
     GcEnginesConfig,
     GenerateCommand,
     ImportBundleConfig,
@@ -30,6 +31,7 @@ from xbind.run.resuming import started_config
 
 Command = (
     GenerateConfig
+    | ExportConfig
     | EvalRunConfig
     | EvalReportConfig
     | EvalConfig
@@ -44,6 +46,7 @@ Command = (
 )
 COMMANDS: dict[str, type[Command]] = {
     "generate": GenerateConfig,
+    "export": ExportConfig,
     "eval run": EvalRunConfig,
     "eval report": EvalReportConfig,
     "eval": EvalConfig,
@@ -147,6 +150,10 @@ def run(command: Command) -> None:
 
             with choose_reporter() as reporter:
                 generate(command, reporter)
+        case ExportConfig():
+            from xbind.cli.export import run_export
+
+            run_export(command)
         case DoctorConfig(bundle=bundle):
             from xbind.cli.doctor import doctor
 

@@ -22,6 +22,8 @@ OUTPUTS = (
     *("mesh.glb", "mesh.obj", "mesh.mtl", "texture.png", "turntable.mp4", "turntable.gif"),
 )
 """Files that a run leaves, beside its settings, events, checkpoints and previews."""
+EXPORTS = "exports"
+"""Folder in a run for exports to which no other place is given."""
 DECIDING = (
     *("prompt", "seed", "preset", "without", "phase2_loss", "from_phase1", "phase1_sha256"),
     *("bundle_sha256", "bundle_figures", "prior_3d", "device", "engine", "precision", "vram"),
@@ -109,7 +111,7 @@ def check_holds(out: Path, *, resume: bool, overwrite: bool) -> None:
 
 def _left_over(out: Path) -> list[str]:
     """Names that a run writes and that are there without one; empty folders do not count."""
-    names = (CONFIG, EVENTS, *OUTPUTS, CHECKPOINTS, PREVIEWS)
+    names = (CONFIG, EVENTS, *OUTPUTS, CHECKPOINTS, PREVIEWS, EXPORTS)
     with disk_errors(out):
         return [
             name
@@ -128,7 +130,7 @@ def _check_removable(out: Path) -> None:
     for name in (CONFIG, EVENTS, *OUTPUTS):
         if _is_folder(out / name):
             raise RunError(f"{out / name} is a folder.\nMove it away, or give another --out.")
-    for name in (CHECKPOINTS, PREVIEWS):
+    for name in (CHECKPOINTS, PREVIEWS, EXPORTS):
         path = out / name
         if path.is_symlink() or not path.exists():
             continue

@@ -28,6 +28,7 @@ from xbind.run.checks import (
     CHECKPOINTS,
     CONFIG,
     EVENTS,
+    EXPORTS,
     OUTPUTS,
     PREVIEWS,
     RunError,
@@ -46,6 +47,7 @@ NEEDED_BYTES = 256 * 2**20
 _WRITTEN = {
     PREVIEWS: re.compile(r"[a-z]+_\d{5,}\.png"),
     CHECKPOINTS: re.compile(r"\d{8}\.[0-9a-f]{16}\.(pt|damaged)"),
+    EXPORTS: re.compile(r".+\.(glb|obj|mtl|png|ply|stl|3mf|usdz)"),
 }
 """What a run writes into its folders: nothing else in them is removed."""
 _UNLOCKED = (
@@ -242,7 +244,7 @@ def _remove_run(out: Path) -> tuple[str, ...]:
         What the user should be told of symbolic links: they are removed, and not what they name.
     """
     links = []
-    for name in (*OUTPUTS, PREVIEWS, EVENTS, DAMAGED, CHECKPOINTS):
+    for name in (*OUTPUTS, PREVIEWS, EXPORTS, EVENTS, DAMAGED, CHECKPOINTS):
         path = out / name
         if path.is_symlink() and name in _WRITTEN:
             links.append(f"{path} was a link to {path.readlink()}: the link is removed, no file.")
