@@ -141,9 +141,7 @@ def test_fast_wants_it():
 
 def test_a_graph_of_it_without_it_is_refused():
     mini = load_bundle(load_manifest("mini"))
-    with pytest.raises(
-        EngineError, match=r"needs 'taesd', which bundle 'mini' does not .*\n.*--taesd"
-    ):
+    with pytest.raises(EngineError, match=r"needs 'taesd', which .* does not have.\n.*--taesd"):
         make_module(mini, "sds3d_tiny")
 
 
