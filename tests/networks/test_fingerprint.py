@@ -103,7 +103,7 @@ def test_halved_alphas_are_another_key(tmp_path, monkeypatch):
     request = GraphRequest("sds3d", 1, 64)
     before = key_of(request, "onnxruntime", MANIFEST)
     source = MODULES["xbind.networks.load"].read_text()
-    halved = source.replace("return alphas_cumprod(betas)", "return alphas_cumprod(betas) / 2")
+    halved = source.replace("alphas = alphas_cumprod(betas)", "alphas = alphas_cumprod(betas) / 2")
     assert halved != source
     (tmp_path / "load.py").write_text(halved)
     changed = MODULES | {"xbind.networks.load": tmp_path / "load.py"}

@@ -17,6 +17,7 @@ from xbind.engine.backends import target_of, version_of
 from xbind.engine.errors import EngineError
 from xbind.engine.record import Key
 from xbind.engine.store import FORMAT
+from xbind.networks.components import loading
 from xbind.networks.graphs import GraphRequest, graph_named
 from xbind.networks.manifest import BundleError, BundleManifest
 from xbind.networks.source_digest import digest_of, modules_reached
@@ -90,7 +91,7 @@ def weight_bytes(request: GraphRequest, manifest: BundleManifest) -> int:
     count = 0
     for _, path, _ in _files(request.name, manifest):
         if path.endswith(".safetensors"):
-            with safe_open(manifest.folder / path, "pt") as file:
+            with loading(manifest.folder / path), safe_open(manifest.folder / path, "pt") as file:
                 count += sum(math.prod(file.get_slice(key).get_shape()) for key in file.keys())  # noqa: SIM118
     return 4 * count
 
