@@ -22,7 +22,8 @@ from xbind.networks.load import load_bundle
 from xbind.networks.manifest import load_manifest
 from xbind.networks.runtime import Part
 from xbind.networks.select import compile_run
-from xbind.pipeline import ResumeMismatch, generate
+from xbind.pipeline import generate
+from xbind.run.settings import ResumeMismatch
 from xbind.scene.cameras import orbit
 
 MS = [GraphRequest("ms", 3, 64)]

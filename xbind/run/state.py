@@ -63,7 +63,7 @@ class RunState:
                 {name: PhaseState(**phase) for name, phase in record["phases"].items()},
                 dict(record["seconds"]),
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise RunError(
                 f"The checkpoint of this run is that of another version of xbind ({error!r}).\n"
                 f"Continue with the version that wrote it, or start again with --overwrite."
