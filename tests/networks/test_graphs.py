@@ -45,7 +45,7 @@ ELSEWHERE = {
     "xbind/networks/graphs/requests.py": {"unet2d", "vae_decode", "bind_vision"},
     "xbind/networks/runtime.py": {"unet2d"},  # which samples the reference view
 }
-"""Modules that name a graph, its definition aside. A name that a term has too, as `ms`, is not counted."""
+"""Modules that name a graph, its definition aside. The name of a term, as `ms`, does not count."""
 
 
 @pytest.fixture(scope="module")
