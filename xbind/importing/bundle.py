@@ -16,10 +16,10 @@ from xbind.importing.checkpoint import CheckpointError
 from xbind.importing.folders import Sources, parts_of
 from xbind.importing.sources import LICENCES
 from xbind.models.preprocess import normalise_image
+from xbind.networks.graphs import shaded_balls
 from xbind.networks.load import load_clip
 from xbind.networks.manifest import FORMAT, BundleError, BundleManifest, load_manifest
 from xbind.networks.source_digest import digest_of, modules_reached
-from xbind.networks.trial import shaded_balls
 from xbind.untrusted import guarded, is_file, read_json_object
 
 PARTS = {
