@@ -36,7 +36,6 @@ from xbind.scene.mesh.transfer import NearestSurface, TextureColours
 from xbind.scene.mesh.usdz import usdz_bytes
 
 
-
 @dataclass(frozen=True, slots=True)
 class Exported:
     """What an export wrote."""

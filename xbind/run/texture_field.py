@@ -6,8 +6,8 @@ from typing import Any
 import torch
 
 from xbind.config.scene import FieldConfig
-from xbind.run.checks import RunError
-from xbind.run.folder import load_newest_checkpoint, read_run_config
+from xbind.run.checkpoints import load_newest_checkpoint
+from xbind.run.checks import RunError, read_run_config
 from xbind.scene.mesh.files import ColourField
 from xbind.scene.nerf.field import HashField
 
