@@ -9,14 +9,13 @@ An engine is built in a folder of its own and renamed into place, so that a buil
 leaves nothing that is ever loaded. Every byte is compared with its hash before use.
 """
 
-import contextlib
 import errno
 import os
 import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -182,15 +181,15 @@ class EngineStore:
 
     def _remove_unheld(self, folder: Path) -> bool:
         """Remove a folder unless a run holds the engine in it; whether it is removed."""
-        with contextlib.ExitStack() as stack:
+        with ExitStack() as stack:
             path = folder / SIDECAR
             if path.is_file():
-                with contextlib.suppress(PermissionError):  # what cannot be read, no run has loaded
-                    file = stack.enter_context(path.open())
-                    try:
-                        lock(file)
-                    except BlockingIOError:
-                        return False
+                try:
+                    lock(stack.enter_context(path.open("r+")))  # NFS locks for writers only
+                except BlockingIOError:
+                    return False
+                except PermissionError:  # what cannot be opened, no run has loaded
+                    pass
             self._remove(folder)
         return True
 

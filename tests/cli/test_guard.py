@@ -87,6 +87,19 @@ def test_no_output_at_all_is_no_error():
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+def test_a_table_to_a_closed_pipe_ends_alike():
+    program = (
+        "from xbind.run.console import PlainConsole\n"
+        "guard('xbind', [], lambda: PlainConsole().print('a table'), str)"
+    )
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-P", "-c", HEAD + program]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("size", [5, 100_000])
 def test_a_full_output_ends_in_words(size, unbuffered):

@@ -116,8 +116,7 @@ def _be_the_child(work: Callable[[], object], out: Path, err: Path) -> None:
         for descriptor, path in ((1, out), (2, err)):
             file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
             os.dup2(file, descriptor)
-        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-        sys.stderr = open(2, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115
+        open_streams()
         work()
     except SystemExit as leaving:
         status = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
@@ -129,9 +128,20 @@ def _be_the_child(work: Callable[[], object], out: Path, err: Path) -> None:
         with contextlib.suppress(OSError):
             traceback.print_exc()
     finally:
-        with contextlib.suppress(OSError, ValueError):
-            sys.stdout.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                stream.flush()
         os._exit(status)
+
+
+def open_streams() -> None:
+    """Open standard output and error on the descriptors 1 and 2; None for one that is closed."""
+    for descriptor, name in ((1, "stdout"), (2, "stderr")):
+        try:
+            stream = open(descriptor, "w", 1, encoding="utf-8", closefd=False)  # noqa: SIM115
+        except OSError:
+            stream = None
+        setattr(sys, name, stream)
 
 
 def _wait(child: int, signals: list[tuple[float, int]], started: float, limit_s: float) -> int:

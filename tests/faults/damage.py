@@ -14,7 +14,7 @@ import torch
 
 from tests.faults.commands import forked, refused_or
 from tests.faults.outcomes import Case
-from tests.support.run_files import CONFIG
+from tests.support.run_files import whole_config
 from tests.support.spheres import sphere
 from xbind.engine.record import Key, Made
 from xbind.engine.spec import GraphSpec
@@ -128,7 +128,7 @@ def _write(path: Path, found: object) -> None:
 
 
 def _make_run(folder: Path) -> None:
-    with start_run(folder, CONFIG) as run:
+    with start_run(folder, whole_config()) as run:
         for step in range(1, 9):
             run.events.append({"phase": "coarse", "step": step, "sds": 1 / step})
             if step >= 7:

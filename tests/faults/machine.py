@@ -5,6 +5,8 @@ import os
 import resource
 import shutil
 import signal
+import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -12,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.faults import seccomp
-from tests.faults.commands import Ended, command, forked
+from tests.faults.commands import Ended, command, forked, open_streams
 from tests.faults.outcomes import Case
 from tests.faults.runs import PROMPTS, whole_run, words_of
 
@@ -212,6 +214,8 @@ def _stream(words: tuple[str, ...], state: str) -> str | None:
         command(*words)()
 
     ended = forked(work, limit_s=120)
+    if state in ("full both", "closed both") and ended.status in (0, 1, 2):
+        return None  # nothing can be told
     failing = "full" in state or state == "no reader"
     return ended.fault(1, 2, 141) if failing else ended.fault(0, 1, 2)
 
@@ -231,8 +235,6 @@ def _stream_of_run(folder: Path) -> str | None:
 
 
 def _set_streams(state: str) -> None:
-    import sys
-
     if state == "ASCII":
         sys.stdout.reconfigure(encoding="ascii", errors="strict")
         sys.stderr.reconfigure(encoding="ascii", errors="strict")
@@ -241,19 +243,17 @@ def _set_streams(state: str) -> None:
     for descriptor in descriptors:
         if "closed" in state:
             os.close(descriptor)
-            setattr(sys, {1: "stdout", 2: "stderr"}[descriptor], None)
         elif "full" in state:
             os.dup2(os.open("/dev/full", os.O_WRONLY), descriptor)
         else:
             reading, writing = os.pipe()
             os.close(reading)
             os.dup2(writing, descriptor)
+    open_streams()
 
 
 def _start(work: Callable[[], object], name: str, folder: Path) -> Callable[[], Ended]:
     """Start something beside others; the result waits for it."""
-    import threading
-
     ended: list[Ended] = []
     thread = threading.Thread(target=lambda: ended.append(forked(work)), name=name)
     with warnings.catch_warnings():

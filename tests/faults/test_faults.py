@@ -56,7 +56,7 @@ def test_a_fault_is_seen():
     """Every way in which a command may end badly."""
     ended = forked(lambda: 1 / 0)
     assert ended.fault().startswith("traceback: ZeroDivisionError")
-    assert "status -11" in forked(lambda: os.kill(os.getpid(), 11)).fault()
+    assert "status -15" in forked(lambda: os.kill(os.getpid(), 15)).fault()
     assert "status -9" in forked(lambda: os.read(os.pipe()[0], 1), limit_s=0.2).fault()
     assert Ended(1, "", " ").fault() == "refused without a word"
     assert "control character" in Ended(1, "", "no \x1b[31m").fault()

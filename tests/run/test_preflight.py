@@ -9,17 +9,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.support.run_files import CONFIG, write_config
+from tests.support.run_files import CONFIG, whole_config, write_config
 from tests.support.watcher import Watcher
 from xbind.config.options import GenerateConfig, PromptConfig
-from xbind.config.variants import method_named
 from xbind.errors import XBindError
-from xbind.networks.manifest import load_manifest
 from xbind.pipeline import generate
 from xbind.run.checks import check_folder
 from xbind.run.folder import start_run
 from xbind.run.preflight import PathError, check_generate
-from xbind.run.settings import run_settings
 
 MUG = ["--text", "a red mug"]
 MISTAKES = {
@@ -118,10 +115,7 @@ def test_a_file_that_cannot_be_used_is_refused_before_a_network_is_loaded(
 def test_settings_that_differ_are_refused_before_a_network_is_loaded(tmp_path, monkeypatch):
     monkeypatch.setattr("xbind.networks.loaded.load_bundle", lambda _: pytest.fail("loaded"))
     config = GenerateConfig(prompt=PromptConfig(text="a hat"), out=tmp_path, resume=True)
-    method = method_named(config.preset, (), None)
-    held = run_settings(config, method, load_manifest("mini"), "cpu")
-    held |= {"prompt": {"text": "a mug"}, "engine": "eager", "files": {}, "versions": {}}
-    write_config(tmp_path, held)
+    write_config(tmp_path, whole_config("a mug"))
     with pytest.raises(XBindError, match="prompt differs"):
         generate(config, Watcher())
 

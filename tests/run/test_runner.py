@@ -7,8 +7,9 @@ import torch
 
 from tests.support.small_method import CONDITION, METHOD, Networks
 from tests.support.watcher import Watcher
+from xbind.run.checkpoints import load_newest_checkpoint
 from xbind.run.events import read_events
-from xbind.run.folder import load_newest_checkpoint, open_run
+from xbind.run.folder import start_run
 from xbind.run.runner import Runner
 from xbind.run.state import RunState
 
@@ -42,12 +43,12 @@ def start():
 
 def test_it_records_previews_and_saves_as_often_as_the_method_says(start, tmp_path, monkeypatch):
     saved, reporter = [], Saved()
-    with open_run(tmp_path) as folder:
+    with start_run(tmp_path, {}) as folder:
         runner = start(folder, reporter)
         monkeypatch.setattr(Runner, "save", lambda self: saved.append(self.state.done))
         runner.optimise(Networks(), 5)
     assert reporter.steps == STEPS
-    records = list(read_events(tmp_path / "events.jsonl"))
+    records = read_events(tmp_path / "events.jsonl").records
     assert [(record["phase"], record["step"]) for record in records] == STEPS
     assert set(records[-1]) == {"phase", "step", "ms"}
     assert saved == [2, 3, 5, 6, 8, 9]
@@ -59,9 +60,9 @@ def test_it_records_previews_and_saves_as_often_as_the_method_says(start, tmp_pa
 
 def test_an_interruption_unloads_and_the_checkpoint_goes_on(start, tmp_path):
     networks = Networks()
-    with open_run(tmp_path / "whole") as folder:
+    with start_run(tmp_path / "whole", {}) as folder:
         whole = start(folder, Saved()).optimise(Networks(), 5)
-    with open_run(tmp_path / "run") as folder:
+    with start_run(tmp_path / "run", {}) as folder:
         runner = start(folder, Saved(("geometry", 3)))
         try:
             runner.optimise(networks, 5)
@@ -70,7 +71,7 @@ def test_an_interruption_unloads_and_the_checkpoint_goes_on(start, tmp_path):
     found = load_newest_checkpoint(tmp_path / "run")
     assert found.step == 5
     reporter = Saved()
-    with open_run(tmp_path / "again") as folder:
+    with start_run(tmp_path / "again", {}) as folder:
         state = RunState.from_record(found.state, torch.device("cpu"))
         method = replace(METHOD, **EVERY)
         again = Runner(method, folder, reporter, state).optimise(Networks(), 5)

@@ -9,7 +9,7 @@ from tests.support.spheres import sphere
 from xbind.config.options import PromptConfig
 from xbind.config.presets import preset_named
 from xbind.config.scene import FieldConfig
-from xbind.run.folder import open_run
+from xbind.run.folder import start_run
 from xbind.scene.mesh.files import FileInfo, bake, unwrap, write_glb, write_obj
 from xbind.scene.mesh.mesh import Mesh
 from xbind.scene.mesh.placement import place
@@ -67,8 +67,7 @@ def field_colours():
 def write_run(folder, *, with_field=True, **changes):
     """A finished run: config.json, checkpoint, mesh.glb with mesh.obj."""
     field, colours = field_colours()
-    with open_run(folder) as run:
-        run.write_config(config(**changes))
+    with start_run(folder, config(**changes)) as run:
         if with_field:
             run.save_checkpoint(360, {"phases": {"texture": {"module": field.state_dict()}}})
     write_mesh(folder / "mesh.glb", colour_at=colours)

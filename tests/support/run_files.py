@@ -2,11 +2,24 @@
 
 import json
 
+from xbind.config.options import GenerateConfig, PromptConfig
+from xbind.config.variants import method_named
+from xbind.networks.manifest import load_manifest
 from xbind.run.events import read_events
 from xbind.run.json_files import to_json
+from xbind.run.settings import run_settings
+from xbind.run.versions import versions
 
 CONFIG = {"prompt": {"text": "a mug"}, "seed": 3, "preset": "smoke", "method": {}}
 """The least that `config.json` of a run holds."""
+
+
+def whole_config(text="a mug"):
+    """All that `config.json` of a run on the CPU holds when it is started."""
+    config = GenerateConfig(prompt=PromptConfig(text=text), preset="smoke")
+    method = method_named(config.preset, (), None)
+    settings = run_settings(config, method, load_manifest("mini"), "cpu")
+    return settings | {"engine": "eager", "files": {}, "versions": versions("eager")}
 
 
 def config_of(out):
