@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tests.support.small_method import CONDITION, METHOD, Networks
+from xbind.algorithm import algorithm1 as module
 from xbind.algorithm.algorithm1 import algorithm1
 from xbind.algorithm.iteration import Iteration, PhaseStarted, save_phase
 from xbind.algorithm.phase3_texture import TexturedMesh
@@ -85,3 +86,20 @@ def test_an_interrupted_stage_is_unloaded():
     assert networks.stages == ["coarse"]
     events.close()
     assert networks.stages == ["coarse", "unloaded"]
+
+
+def test_each_field_draws_its_weights_from_a_stream_of_its_own(monkeypatch):
+    seeds = {}
+    for name in ("HashField", "fit_texture_field"):
+
+        def watched(*args, made=getattr(module, name), name=name, **kwargs):
+            generator = kwargs.get("generator", args[-1])
+            seeds[name] = generator.initial_seed()
+            return made(*args, **kwargs)
+
+        monkeypatch.setattr(module, name, watched)
+    list(events_of(Networks()))
+    streams = (METHOD.coarse.stream, METHOD.texture.stream)
+    assert 0 not in streams  # the stream of the iterations
+    assert [seeds["HashField"], seeds["fit_texture_field"]] == [5 + stream for stream in streams]
+    assert streams[0] != streams[1]
