@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tests.support.small_method import CONDITION, METHOD, Networks
+from xbind.algorithm import algorithm1 as module
 from xbind.algorithm.algorithm1 import algorithm1
 from xbind.algorithm.iteration import Iteration, PhaseStarted, save_phase
 from xbind.algorithm.phase3_texture import TexturedMesh
@@ -85,3 +86,23 @@ def test_an_interrupted_stage_is_unloaded():
     assert networks.stages == ["coarse"]
     events.close()
     assert networks.stages == ["coarse", "unloaded"]
+
+
+def test_each_field_draws_its_weights_from_a_stream_of_its_own(monkeypatch):
+    seeds = {}
+
+    def watch(name):
+        made = getattr(module, name)
+
+        def watched(*args, **kwargs):
+            seeds[name] = kwargs.get("generator", args[-1]).initial_seed()
+            return made(*args, **kwargs)
+
+        monkeypatch.setattr(module, name, watched)
+
+    watch("HashField")
+    watch("fit_texture_field")
+    list(events_of(Networks()))
+    streams = (METHOD.coarse.stream, METHOD.texture.stream)
+    assert len({0, *streams}) == 3  # 0 is that of the iterations
+    assert seeds == {"HashField": 5 + streams[0], "fit_texture_field": 5 + streams[1]}
