@@ -67,7 +67,7 @@ def _line(outcome: Outcome) -> str:
 
 
 def to_page(outcomes: list[Outcome]) -> str:
-    """`docs/reliability.md`."""
+    """`docs/evidence/reliability.md`."""
     tried = Counter(outcome.kind for outcome in outcomes)
     clean = Counter(outcome.kind for outcome in outcomes if outcome.fault is None)
     rows = [

@@ -1,7 +1,7 @@
-"""`make faults`: every class of fault, tried on the commands; writes `docs/reliability.md`.
+"""`make faults`: tries every class of fault on the commands; writes docs/evidence/reliability.md.
 
     python -P tests/faults/run.py [--scale 0.02] [--class kill ...] [--out out/faults]
-                                  [--document docs/reliability.md]
+                                  [--document docs/evidence/reliability.md]
 
 Called again it goes on where it stopped. Scale 1 is 120 runs that are killed, 40 that are
 interrupted, 600 damaged files, 600 malformed inputs and every state of the machine: hours.

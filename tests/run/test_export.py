@@ -1,7 +1,5 @@
 """Exports of small finished runs, read back by other programs' readers."""
 
-import json
-
 import numpy as np
 import plyfile
 import pytest
@@ -9,7 +7,15 @@ import torch
 import trimesh
 
 from tests.support import khronos
-from tests.support.finished_runs import ABOUT, ball, field_colours, gradient, write_mesh, write_run
+from tests.support.finished_runs import (
+    ABOUT,
+    ball,
+    config,
+    field_colours,
+    gradient,
+    write_mesh,
+    write_run,
+)
 from xbind.config.export import ExportError
 from xbind.run.checks import RunError
 from xbind.run.export import export
@@ -228,10 +234,9 @@ def test_what_is_no_finished_run_is_refused(run, tmp_path):
 
 
 def test_a_field_that_does_not_fit_is_refused_and_can_be_moved_away(tmp_path):
-    run = write_run(tmp_path / "run")
-    config = json.loads((run / "config.json").read_text())
-    config["method"]["texture"]["field"]["hidden"] = 16
-    (run / "config.json").write_text(json.dumps(config))
+    method = config()["method"]
+    method["texture"]["field"]["hidden"] = 16
+    run = write_run(tmp_path / "run", method=method)
     with pytest.raises(RunError, match=r"does not fit(.|\n)*Move the folder checkpoints away"):
         export(run, tmp_path / "m.glb", texture=64)
     (run / "checkpoints").rename(run / "aside")

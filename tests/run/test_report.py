@@ -176,7 +176,7 @@ def test_curves_are_drawn_and_a_damaged_log_costs_them_only(folder):
     assert "odd" not in read.words
     (folder / "events.jsonl").write_text('{"phase": "coarse"\n{"phase": "coarse"}\n')
     read = page(folder, text="a mug")
-    assert "The loss curves cannot be shown" in read.words
+    assert "line 1 is damaged" in read.words
     assert read.values("polyline", "points") == []
     assert "1 min 03 s" in read.words
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from tests.support.finished_runs import config
 from tests.support.small_method import CONDITION, METHOD, Networks
 from tests.support.watcher import Watcher
 from xbind.run.checkpoints import load_newest_checkpoint
@@ -43,7 +44,7 @@ def start():
 
 def test_it_records_previews_and_saves_as_often_as_the_method_says(start, tmp_path, monkeypatch):
     saved, reporter = [], Saved()
-    with start_run(tmp_path, {}) as folder:
+    with start_run(tmp_path, config()) as folder:
         runner = start(folder, reporter)
         monkeypatch.setattr(Runner, "save", lambda self: saved.append(self.state.done))
         runner.optimise(Networks(), 5)
@@ -60,9 +61,9 @@ def test_it_records_previews_and_saves_as_often_as_the_method_says(start, tmp_pa
 
 def test_an_interruption_unloads_and_the_checkpoint_goes_on(start, tmp_path):
     networks = Networks()
-    with start_run(tmp_path / "whole", {}) as folder:
+    with start_run(tmp_path / "whole", config()) as folder:
         whole = start(folder, Saved()).optimise(Networks(), 5)
-    with start_run(tmp_path / "run", {}) as folder:
+    with start_run(tmp_path / "run", config()) as folder:
         runner = start(folder, Saved(("geometry", 3)))
         try:
             runner.optimise(networks, 5)
@@ -71,7 +72,7 @@ def test_an_interruption_unloads_and_the_checkpoint_goes_on(start, tmp_path):
     found = load_newest_checkpoint(tmp_path / "run")
     assert found.step == 5
     reporter = Saved()
-    with start_run(tmp_path / "again", {}) as folder:
+    with start_run(tmp_path / "again", config()) as folder:
         state = RunState.from_record(found.state, torch.device("cpu"))
         method = replace(METHOD, **EVERY)
         again = Runner(method, folder, reporter, state).optimise(Networks(), 5)
