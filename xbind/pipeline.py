@@ -30,7 +30,7 @@ from xbind.config.options import (
 )
 from xbind.config.presets import TRIALS, MethodConfig
 from xbind.config.savings import Savings
-from xbind.config.variants import method_named
+from xbind.config.variants import changes_of, method_of
 from xbind.engine.store import EngineStore, engines_folder
 from xbind.errors import XBindError
 from xbind.networks.frozen import Bundle, load_bundle
@@ -89,7 +89,7 @@ def generate(config: GenerateConfig, reporter: Reporter) -> RunResult:
     found = read_started(config.out) if config.resume else {}
     if config.resume and not config.prompt.given():
         config = replace(config, prompt=started_config(config.out).prompt)
-    method = method_named(config.preset, parts_named(config.without), config.phase2_loss)
+    method = method_of(config)
     if config.reference_only and not method.uses_reference:
         raise NoReferenceView(
             f"--reference-only: preset {config.preset!r} as it is asked for has no reference view."
@@ -283,6 +283,7 @@ def _run_config(
         "prior_3d": manifest.chosen_3d,
         "precision": config.precision,
         "vram": config.vram,
+        "changes": changes_of(config),
         "method": _set(json.loads(json.dumps(dataclasses.asdict(method)))),  # tuples are lists
     }
 
@@ -313,6 +314,10 @@ def _described(prompt: PromptConfig) -> dict[str, Any]:
     return {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(prompt).items()}
 
 
+def _number(changes: Mapping[str, Any], name: str) -> str:
+    return str(changes[name]) if name in changes else "the preset's value"
+
+
 def _check_same(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     """Refuse to continue a run under other settings.
 
@@ -328,6 +333,14 @@ def _check_same(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
                 f"--resume continues the run as it was started, but {key} differs.\n"
                 f"  started with: {found.get(key)}\n  asked for:    {wanted[key]}\n"
                 f"Leave out what the run was started with, or start again with --overwrite."
+            )
+    ours, theirs = wanted["changes"], found.get("changes", {})
+    for name in sorted(ours.keys() | theirs.keys()):
+        if _number(ours, name) != _number(theirs, name):
+            raise ResumeMismatch(
+                f"--resume continues the run as it was started, but {name} differs.\n"
+                f"  started with: {_number(theirs, name)}\n  asked for:    {_number(ours, name)}\n"
+                f"Leave out --method.{name} and --config, or start again with --overwrite."
             )
     if found.get("method") != wanted["method"]:
         raise ResumeMismatch(

@@ -5,8 +5,8 @@ from dataclasses import fields
 from pathlib import Path
 
 from xbind.conditioning.errors import PromptError
-from xbind.config.options import GenerateConfig, parts_named
-from xbind.config.variants import method_named
+from xbind.config.options import GenerateConfig
+from xbind.config.variants import method_of
 from xbind.errors import XBindError
 from xbind.networks.manifest import load_manifest
 from xbind.run.checks import check_folder, read_run_config
@@ -25,7 +25,7 @@ def check_generate(config: GenerateConfig) -> None:
     """
     for option, path in _paths(config):
         _check_name(option, path)
-    method_named(config.preset, parts_named(config.without), config.phase2_loss)
+    method_of(config)
     load_manifest(config.bundle)
     if not config.resume:  # a run that goes on has read its files
         for option, path in _paths(config):

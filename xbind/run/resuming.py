@@ -11,7 +11,7 @@ from xbind.run.checks import CONFIG, RunError, check_holds
 _EARLIER: dict[str, Any] = {
     "engine": "eager", "precision": "float32", "without": [], "phase2_loss": None,
     "from_phase1": None, "vram": None, "device": "cpu",
-    "prior_3d": None, "files": {},
+    "prior_3d": None, "files": {}, "changes": {},
 }  # fmt: skip
 """Settings of runs that were started before there were such settings."""
 _EARLIER_PROMPT = dict.fromkeys(IMAGE_OPTIONS) | {"exact_words": False, "ignore_unknown": False}
@@ -32,6 +32,8 @@ def read_started(out: Path) -> dict[str, Any]:
         found: dict[str, Any] = _EARLIER | json.loads(path.read_bytes())
         if not isinstance(found["prompt"], dict):
             raise TypeError("its prompt is not an object")
+        if not isinstance(found["changes"], dict):
+            raise TypeError("its changes are not an object")
         found["prompt"] = _EARLIER_PROMPT | found["prompt"]
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise _damaged(path, error) from error
@@ -50,6 +52,7 @@ def started_config(out: Path) -> GenerateConfig:
     try:
         prompt = PromptConfig(**_settings(PromptConfig, found["prompt"]))
         found["without"] = ",".join(found["without"])
+        found["method"] = dict(found["changes"])  # there, `method` holds all numbers
         own = {k: v for k, v in _settings(GenerateConfig, found).items() if k not in _OWN}
         return GenerateConfig(prompt=prompt, out=out, resume=True, **own)
     except (ValueError, TypeError, AttributeError) as error:  # a value of another type
