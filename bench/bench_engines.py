@@ -36,7 +36,7 @@ from xbind.engine.errors import BackendUnavailable, ParityError
 from xbind.engine.store import EngineStore
 from xbind.export.parity import compare
 from xbind.networks.build import build
-from xbind.networks.frozen import Bundle, load_bundle
+from xbind.networks.frozen import Bundle
 from xbind.networks.graphs import (
     GraphRequest,
     all_requests,
@@ -44,6 +44,7 @@ from xbind.networks.graphs import (
     output_names,
     requests_of_run,
 )
+from xbind.networks.load import load_bundle
 from xbind.networks.manifest import load_manifest
 from xbind.networks.sample_inputs import trial_feeds
 

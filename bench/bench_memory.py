@@ -35,8 +35,8 @@ from xbind.importing.architectures import reduced, sd21
 from xbind.importing.random_weights import make_random_bundle
 from xbind.memory.scene import scene_bytes
 from xbind.networks.build import export
-from xbind.networks.frozen import load_bundle
 from xbind.networks.graphs import GraphRequest, make_module
+from xbind.networks.load import load_bundle
 from xbind.networks.manifest import load_manifest
 from xbind.networks.sample_inputs import trial_feeds
 from xbind.scene.cameras import orbit

@@ -28,7 +28,7 @@ from xbind.bench.show import (
 from xbind.bench.whole import run_whole
 from xbind.config.presets import preset_named
 from xbind.importing.architectures import sd21, taesd
-from xbind.networks.frozen import load_bundle
+from xbind.networks.load import load_bundle
 from xbind.networks.manifest import load_manifest
 from xbind.run.progress import format_bytes
 from xbind.system.device import choose_device

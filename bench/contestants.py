@@ -30,7 +30,8 @@ from xbind.losses.step import GuidanceStep
 from xbind.networks.frozen import Bundle
 from xbind.networks.graphs import GraphRequest, eager_steps, make_module
 from xbind.networks.precision import in_precision
-from xbind.networks.runtime import Part, compile_run
+from xbind.networks.runtime import Part
+from xbind.networks.select import compile_run
 
 CPU = torch.device("cpu")
 PLAIN = "plain"

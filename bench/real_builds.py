@@ -32,8 +32,9 @@ from xbind.importing.architectures import reduced, sd21
 from xbind.importing.random_weights import write_shapes
 from xbind.networks.build import dialect_of
 from xbind.networks.fingerprint import roles_of
-from xbind.networks.frozen import Bundle, assemble, load_shapes
+from xbind.networks.frozen import Bundle
 from xbind.networks.graphs import GraphRequest, make_module, output_names
+from xbind.networks.load import assemble, load_shapes
 from xbind.networks.manifest import BundleManifest
 from xbind.networks.precision import in_precision
 from xbind.networks.sample_inputs import trial_feeds

@@ -1,4 +1,4 @@
-"""What every backend is: a loaded graph with one way in."""
+"""Base class of the backends: a loaded graph that maps feeds to outputs."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping

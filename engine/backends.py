@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 BackendName = Literal["onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"]
 """What can run a compiled graph."""
 CPU_BACKENDS: tuple[BackendName, ...] = ("openvino", "onnxruntime")
-"""Those for a CPU, the fastest first (docs/engines.md)."""
+"""Those for a CPU, the fastest first (docs/reference/engines.md)."""
 GPU_BACKENDS: tuple[BackendName, ...] = ("tensorrt", "tensorrt-rtx")
 """Those for CUDA; the first one that is installed is taken."""
 

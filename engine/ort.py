@@ -16,7 +16,7 @@ from xbind.system.out_of_memory import memory_errors
 MODEL = "model.onnx"
 """File name of the graph in an engine's folder."""
 PROVIDER = "CPUExecutionProvider"
-"""What the graph must run on; nothing else is registered."""
+"""Execution provider of the session; no other is registered."""
 
 
 class OrtBackend(Backend):
@@ -64,7 +64,7 @@ class OrtBackend(Backend):
 
 
 def version() -> str:
-    """Of ONNX Runtime.
+    """Version of ONNX Runtime.
 
     Raises:
         BackendUnavailable: it is not installed.
@@ -73,7 +73,7 @@ def version() -> str:
 
 
 def _load_errors(ort: Any) -> tuple[type[Exception], ...]:  # noqa: ANN401
-    """What a damaged graph makes ONNX Runtime raise; they share no base class."""
+    """Exceptions of ONNX Runtime for damaged graphs; they share no base class."""
     names = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoSuchFile")
     own = ort.capi.onnxruntime_pybind11_state
     return tuple(getattr(own, name) for name in (*names, "NotImplemented", "RuntimeException"))

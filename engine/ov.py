@@ -55,7 +55,7 @@ class OvBackend(Backend):
 
 
 def settings(threads: int, precision: str) -> dict[str, str | int]:
-    """What a model is compiled and loaded with."""
+    """Properties with which a model is compiled and loaded."""
     return {"INFERENCE_PRECISION_HINT": _HINTS[precision], "INFERENCE_NUM_THREADS": threads}
 
 
@@ -75,12 +75,12 @@ def check_precision(precision: str) -> None:
 
 
 def cpu_name() -> str:
-    """What a compiled model is tied to."""
+    """Properties that a compiled model depends on."""
     return str(_runtime().Core().get_property(DEVICE, "FULL_DEVICE_NAME"))
 
 
 def version() -> str:
-    """Of OpenVINO, with its build.
+    """Version of OpenVINO, with its build.
 
     Raises:
         BackendUnavailable: it is not installed.

@@ -22,7 +22,7 @@ DTYPES = {
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """One input or output: shapes are static, which is what engines are fastest with."""
+    """Name, shape and type of one input or output. Shapes are static."""
 
     name: str
     dtype: str

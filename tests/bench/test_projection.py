@@ -17,8 +17,8 @@ from xbind.bench.show import projection_cells
 from xbind.config.presets import fast, paper
 from xbind.importing.architectures import reduced
 from xbind.importing.random_weights import make_random_bundle
-from xbind.networks.frozen import load_bundle
 from xbind.networks.graphs import GraphRequest, make_module
+from xbind.networks.load import load_bundle
 from xbind.networks.manifest import load_manifest
 from xbind.networks.sample_inputs import trial_feeds
 

@@ -17,7 +17,7 @@ from xbind.conditioning.errors import PromptError
 from xbind.mini.world.categories import CATEGORIES
 from xbind.mini.world.sounds import synthesise
 from xbind.models.inputs import FbankConfig
-from xbind.networks.frozen import load_bind
+from xbind.networks.load import load_bind
 from xbind.networks.manifest import load_manifest
 
 RATE = 16_000

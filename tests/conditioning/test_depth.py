@@ -13,7 +13,7 @@ from xbind.conditioning.errors import PromptError
 from xbind.conditioning.prompt import encode_prompt
 from xbind.config.options import PromptConfig
 from xbind.models.inputs import DepthConfig
-from xbind.networks.frozen import load_bundle
+from xbind.networks.load import load_bundle
 from xbind.networks.manifest import load_manifest
 
 PICTURES = Path(__file__).parent.parent / "data/pictures"

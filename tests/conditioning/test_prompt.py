@@ -12,7 +12,7 @@ from PIL import Image
 from xbind.conditioning.prompt import encode_prompt
 from xbind.config.options import PromptConfig
 from xbind.models.convnet import LOG_ZOOM
-from xbind.networks.frozen import load_bundle
+from xbind.networks.load import load_bundle
 from xbind.networks.manifest import load_manifest
 
 PICTURES = Path(__file__).parent.parent / "data/pictures"

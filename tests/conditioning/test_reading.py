@@ -15,7 +15,7 @@ from xbind.conditioning.words import Vocabulary
 from xbind.mini.targets import LISTS, read_targets
 from xbind.mini.world.captions import caption
 from xbind.mini.world.categories import ADJECTIVES, CATEGORIES, COLOUR_NAMES
-from xbind.networks.frozen import load_bundle
+from xbind.networks.load import load_bundle
 from xbind.networks.manifest import load_manifest
 
 LIST = Path(__file__).with_name("prompts_to_read.txt")

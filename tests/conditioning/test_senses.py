@@ -12,7 +12,8 @@ from xbind.config.options import PromptConfig
 from xbind.models.bind import BindModel
 from xbind.models.bind_config import BindConfig, StemLayer, TrunkConfig
 from xbind.models.preprocess import normalise_image
-from xbind.networks.frozen import AlignedEncoder, load_bundle
+from xbind.networks.frozen import AlignedEncoder
+from xbind.networks.load import load_bundle
 from xbind.networks.manifest import load_manifest
 
 

@@ -16,7 +16,7 @@ from xbind.mini.world.categories import CATEGORIES, COLOUR_NAMES
 from xbind.mini.world.dataset import make_object
 from xbind.mini.world.render import render
 from xbind.mini.world.sounds import synthesise
-from xbind.networks.frozen import load_bind
+from xbind.networks.load import load_bind
 from xbind.networks.manifest import BundleError, load_manifest
 from xbind.scene.cameras import Cameras
 

@@ -12,10 +12,11 @@ from xbind.config.options import PromptConfig
 from xbind.config.presets import preset_named
 from xbind.config.savings import FASTEST, Savings, ladder
 from xbind.engine.store import EngineStore
-from xbind.networks.frozen import load_bundle
 from xbind.networks.graphs import GraphRequest, requests_of_parts
+from xbind.networks.load import load_bundle
 from xbind.networks.manifest import load_manifest
-from xbind.networks.runtime import EagerRun, Part, compile_run
+from xbind.networks.runtime import EagerRun, Part
+from xbind.networks.select import compile_run
 from xbind.scene.cameras import orbit
 
 METHOD = preset_named("probe")
@@ -118,10 +119,10 @@ def test_engines_are_loaded_for_their_part_and_given_back(
     first = [GraphRequest("ms", 1, 64), GraphRequest("vae_encode", 1, 64)]
     parts = {"coarse": Part(first, savings), "geometry": Part(first[:1], savings)}
     run = compile_run("onnxruntime", bundle, parts, store, threads=1, report=lambda line: None)
-    assert run._loaded == {}
+    assert len(run._engines) == 0
     run.step("ms")
     run.step("vae_encode")
-    assert set(run._loaded) == set(first[1:] if one_engine else first)
+    assert len(run._engines) == (1 if one_engine else 2)
     run.begin("geometry")
-    assert run._loaded == {}
+    assert len(run._engines) == 0
     assert run.step("ms").outputs == ("loss", "x_bar", "cosines")

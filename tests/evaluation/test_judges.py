@@ -16,7 +16,7 @@ from xbind.mini.judging import around, right_answers, views_of
 from xbind.mini.targets import Target
 from xbind.mini.world.captions import prompts
 from xbind.mini.world.categories import build
-from xbind.networks.frozen import load_bind
+from xbind.networks.load import load_bind
 from xbind.networks.manifest import BundleManifest, load_manifest
 
 MINI = load_manifest("mini")

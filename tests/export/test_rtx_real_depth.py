@@ -14,8 +14,8 @@ from xbind.importing.architectures import reduced, sd21
 from xbind.importing.random_weights import make_random_bundle
 from xbind.networks.build import dialect_of, export
 from xbind.networks.fingerprint import weight_bytes
-from xbind.networks.frozen import load_bundle
 from xbind.networks.graphs import GraphRequest
+from xbind.networks.load import load_bundle
 from xbind.networks.precision import in_precision
 
 pytestmark = [

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from xbind.engine.cuda_graph import Recorder
-from xbind.networks.frozen import load_bundle
 from xbind.networks.graphs import STEPS, GraphRequest, eager_steps
+from xbind.networks.load import load_bundle
 from xbind.networks.manifest import load_manifest
 from xbind.networks.sample_inputs import trial_feeds
 

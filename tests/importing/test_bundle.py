@@ -20,7 +20,7 @@ from xbind.importing.checkpoint import CheckpointError, read_checkpoint
 from xbind.importing.convert import sampled_unet
 from xbind.importing.folders import Sources
 from xbind.models.bind import BindModel
-from xbind.networks.frozen import load_bundle
+from xbind.networks.load import load_bundle
 from xbind.networks.manifest import BundleError, load_manifest, verify
 
 ARCHITECTURE = tiny(reduced())

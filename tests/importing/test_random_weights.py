@@ -13,7 +13,7 @@ from tiny_sources import tiny
 from xbind.config.options import GenerateConfig, PromptConfig
 from xbind.importing.architectures import reduced
 from xbind.importing.random_weights import make_random_bundle
-from xbind.networks.frozen import load_bundle
+from xbind.networks.load import load_bundle
 from xbind.networks.manifest import BundleError, verify
 from xbind.pipeline import generate
 from xbind.run.progress import PlainReporter

@@ -24,8 +24,8 @@ from xbind.importing.random_weights import make_random_bundle
 from xbind.networks.build import build
 from xbind.networks.build_many import Job
 from xbind.networks.fingerprint import key_of
-from xbind.networks.frozen import load_bundle
 from xbind.networks.graphs import GraphRequest, all_requests, make_module, requests_of_phase
+from xbind.networks.load import load_bundle
 from xbind.networks.manifest import load_manifest
 from xbind.networks.precision import in_precision
 from xbind.networks.sample_inputs import trial_feeds
@@ -181,7 +181,7 @@ def test_a_run_and_its_report_say_what_decodes(bundle, tmp_path, monkeypatch, ca
     raw = dict(bundle.manifest.raw)
     if not has:
         raw["parts"] = {k: v for k, v in raw["parts"].items() if k != "taesd"}
-    monkeypatch.setattr("xbind.pipeline.load_bundle", lambda _: used)
+    monkeypatch.setattr("xbind.networks.loaded.load_bundle", lambda _: used)
     monkeypatch.setattr("xbind.pipeline.load_manifest", lambda _: replace(bundle.manifest, raw=raw))
     monkeypatch.setattr("xbind.pipeline.method_named", lambda *_: wants(PROBE))
     config = GenerateConfig(

@@ -10,10 +10,11 @@ from xbind.config.options import GenerateConfig, PromptConfig
 from xbind.config.presets import PRESETS, GuidanceConfig, preset_named
 from xbind.diffusion.errors import GuidanceError
 from xbind.engine.store import EngineStore
-from xbind.networks.frozen import load_bundle
 from xbind.networks.graphs import requests_of_parts, requests_of_phase, requests_of_run
+from xbind.networks.load import load_bundle
 from xbind.networks.manifest import load_manifest
-from xbind.networks.runtime import Part, compile_run
+from xbind.networks.runtime import Part
+from xbind.networks.select import compile_run
 from xbind.pipeline import _run_config
 
 MINI = load_manifest("mini")

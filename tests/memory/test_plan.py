@@ -21,8 +21,8 @@ from xbind.export.onnx_graph import lower
 from xbind.export.record import record
 from xbind.memory.plan import GIB, RUNTIME_BYTES, Counter, DoesNotFit, Wish, fit
 from xbind.memory.scene import field_parameters, ray_samples, sample_bytes, scene_bytes
-from xbind.networks.frozen import load_bundle
 from xbind.networks.graphs import GraphRequest, graphs_of_part
+from xbind.networks.load import load_bundle
 from xbind.networks.manifest import load_manifest
 from xbind.scene.nerf.field import HashField
 

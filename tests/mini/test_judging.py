@@ -25,7 +25,7 @@ from xbind.mini.targets import Target
 from xbind.mini.world.captions import prompts
 from xbind.mini.world.categories import CATEGORIES, COLOUR_NAMES, build
 from xbind.mini.world.near_misses import build_near_miss
-from xbind.networks.frozen import load_convnet
+from xbind.networks.load import load_convnet
 from xbind.networks.manifest import load_manifest
 from xbind.scene.mesh.files import bake, unwrap, write_glb
 from xbind.scene.mesh.mesh import Mesh

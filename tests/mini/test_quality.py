@@ -12,7 +12,7 @@ from xbind.mini import quality
 from xbind.mini.quality import held_out
 from xbind.mini.sheet import save_sheet
 from xbind.mini.world.categories import CATEGORIES, COLOUR_NAMES, SEEN, UNSEEN
-from xbind.networks.frozen import load_bundle, load_convnet
+from xbind.networks.load import load_bundle, load_convnet
 from xbind.networks.manifest import load_manifest
 
 

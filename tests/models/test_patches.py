@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from xbind.models.patches import PatchProjection, project_patches
-from xbind.networks.frozen import load_bundle
+from xbind.networks.load import load_bundle
 from xbind.networks.manifest import load_manifest
 
 

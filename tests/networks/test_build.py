@@ -19,8 +19,8 @@ from xbind.export.parity import TOLERANCES, Tolerance, gate
 from xbind.export.trt_builder import build_plan
 from xbind.networks.build import TRIALS, build, compare_with_torch, dialect_of, export
 from xbind.networks.fingerprint import key_of, why_stale
-from xbind.networks.frozen import load_bundle
 from xbind.networks.graphs import GraphRequest, all_requests, make_module, requests_of_run, steps_of
+from xbind.networks.load import load_bundle
 from xbind.networks.manifest import load_manifest
 from xbind.networks.precision import in_precision
 from xbind.networks.sample_inputs import trial_feeds

@@ -21,7 +21,7 @@ MODULES = modules_reached(ROOTS)
 PLAIN = digest_of(MODULES)
 MAKERS = (
     "networks.build", "models.inputs", "engine.ov", "engine.trt", "export.lower_norm",
-    "export.onnx_graph", "networks.frozen", "networks.sample_inputs", "networks.graphs",
+    "export.onnx_graph", "networks.load", "networks.sample_inputs", "networks.graphs",
     "diffusion.schedule", "losses.sds", "diffusion.timesteps", "models.bind_layers",
     "models.preprocess", "networks.precision",
 )  # fmt: skip
@@ -66,7 +66,7 @@ import sys, tempfile
 from pathlib import Path
 from xbind.networks.build import build
 from xbind.engine.store import EngineStore
-from xbind.networks.frozen import load_bundle
+from xbind.networks.load import load_bundle
 from xbind.networks.graphs import GraphRequest
 from xbind.networks.manifest import load_manifest
 bundle = load_bundle(load_manifest("mini"))
@@ -102,11 +102,11 @@ def test_halved_alphas_are_another_key(tmp_path, monkeypatch):
     """The noise schedule is a constant of the graph: such an engine must not be found again."""
     request = GraphRequest("sds3d", 1, 64)
     before = key_of(request, "onnxruntime", MANIFEST)
-    source = MODULES["xbind.networks.frozen"].read_text()
+    source = MODULES["xbind.networks.load"].read_text()
     halved = source.replace("return alphas_cumprod(betas)", "return alphas_cumprod(betas) / 2")
     assert halved != source
-    (tmp_path / "frozen.py").write_text(halved)
-    changed = MODULES | {"xbind.networks.frozen": tmp_path / "frozen.py"}
+    (tmp_path / "load.py").write_text(halved)
+    changed = MODULES | {"xbind.networks.load": tmp_path / "load.py"}
     monkeypatch.setattr(engine_keys, "modules_reached", lambda roots: changed)
     engine_keys._exporter_digest.cache_clear()
     try:

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from xbind.networks.frozen import load_bundle
+from xbind.networks.load import load_bundle
 from xbind.networks.manifest import BundleError, load_manifest, verify
 
 

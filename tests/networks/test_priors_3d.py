@@ -10,8 +10,8 @@ from xbind.errors import XBindError
 from xbind.mini.train.assemble import assemble_only, unpack
 from xbind.mini.world.categories import CATEGORIES, SEEN, UNSEEN
 from xbind.networks.fingerprint import key_of
-from xbind.networks.frozen import load_bundle
 from xbind.networks.graphs import GraphRequest
+from xbind.networks.load import load_bundle
 from xbind.networks.manifest import BundleError, load_manifest, verify
 
 

@@ -17,10 +17,11 @@ from xbind.engine.errors import BackendUnavailable, FeedError, ParityError
 from xbind.engine.store import EngineStore
 from xbind.export.parity import TOLERANCES, Tolerance
 from xbind.losses.cds2d import Cds2d
-from xbind.networks.frozen import load_bundle
 from xbind.networks.graphs import GraphRequest, requests_of_run
+from xbind.networks.load import load_bundle
 from xbind.networks.manifest import load_manifest
-from xbind.networks.runtime import Part, compile_run
+from xbind.networks.runtime import Part
+from xbind.networks.select import compile_run
 from xbind.pipeline import ResumeMismatch, generate
 from xbind.scene.cameras import orbit
 

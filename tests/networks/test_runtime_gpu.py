@@ -11,12 +11,14 @@ from xbind.engine.cuda_graph import GraphedStep
 from xbind.engine.errors import BackendUnavailable, EngineError
 from xbind.engine.store import EngineStore
 from xbind.models.patches import PatchProjection
-from xbind.networks import runtime as compiled
-from xbind.networks.frozen import Bundle, load_bundle
+from xbind.networks import select as compiled
+from xbind.networks.frozen import Bundle
 from xbind.networks.graphs import GraphRequest
+from xbind.networks.load import load_bundle
 from xbind.networks.manifest import load_manifest
 from xbind.networks.precision import HalfUNet
-from xbind.networks.runtime import Part, compile_run, runs_in_engines
+from xbind.networks.runtime import Part
+from xbind.networks.select import compile_run, runs_in_engines
 
 CUDA, CPU = torch.device("cuda"), torch.device("cpu")
 MS = [GraphRequest("ms", 3, 64)]

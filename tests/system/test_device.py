@@ -25,7 +25,7 @@ from xbind.conditioning.prompt import encode_prompt
 from xbind.config.options import PromptConfig
 from xbind.config.presets import preset_named
 from xbind.errors import XBindError
-from xbind.networks.frozen import load_bundle
+from xbind.networks.load import load_bundle
 from xbind.networks.manifest import load_manifest
 from xbind.system.device import choose_device
 

@@ -30,7 +30,7 @@ from xbind.files import atomic_write, disk_errors
 from xbind.mini.calibration import calibrate
 from xbind.mini.judging import SIZE, TARGET, MiniWorld, load_judge
 from xbind.mini.targets import Target, list_named, prompt_of, read_targets
-from xbind.networks.frozen import load_bind, load_convnet
+from xbind.networks.load import load_bind, load_convnet
 from xbind.networks.manifest import BundleManifest, load_manifest, verify
 from xbind.pipeline import generate
 from xbind.run.progress import choose_reporter

@@ -15,7 +15,7 @@ _Degrees = Annotated[Optional[float], tyro.conf.arg(metavar="DEG")]  # noqa: UP0
 if TYPE_CHECKING:
     Changes = Mapping[str, Any]
 else:
-    Changes = Annotated[Any, tyro.conf.Suppress]  # tyro imports a type checker for a mapping
+    Changes = Annotated[object, tyro.conf.Suppress]  # for a mapping tyro imports a type checker
 
 Modality = Literal["text", "image", "audio", "depth", "video", "thermal", "imu"]
 """What a prompt can be made of."""

@@ -15,7 +15,7 @@ from xbind.importing.architectures import Architecture
 from xbind.importing.folders import Sources, parts_of
 from xbind.importing.sources import LICENCES
 from xbind.models.preprocess import normalise_image
-from xbind.networks.frozen import load_clip
+from xbind.networks.load import load_clip
 from xbind.networks.manifest import FORMAT, BundleError, BundleManifest, digest, load_manifest
 from xbind.networks.source_digest import digest_of, modules_reached
 from xbind.networks.trial import shaded_balls
@@ -39,7 +39,7 @@ PARTS = {
 OPTIONAL = {"taesd": "taesd"}
 """Likewise, of those that a bundle may lack."""
 PROGRESS = "import.json"
-"""What is done, while a bundle is being imported."""
+"""File that lists the finished components while a bundle is imported."""
 
 
 def import_bundle(

@@ -16,7 +16,7 @@ from xbind.importing.bundle import finish, record_files, write_manifest
 from xbind.importing.convert import to_half
 from xbind.models.bind import BindModel
 from xbind.models.inputs import DepthConfig, FbankConfig
-from xbind.networks.frozen import DIFFUSERS_WEIGHTS
+from xbind.networks.load import DIFFUSERS_WEIGHTS
 from xbind.networks.manifest import BundleError, BundleManifest
 
 

@@ -1,4 +1,4 @@
-"""What a guidance step is, and how an optimiser calls one."""
+"""Interface of a guidance step, and the call of one in an optimisation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class GuidanceStep(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GuidanceOutput:
-    """One step's loss, and what there is to look at."""
+    """Loss of one step, with values for display."""
 
     loss: Float[Tensor, ""]
     """Differentiable, once, in the image."""

@@ -37,7 +37,7 @@ from xbind.mini.world.draw import draw_from_seed
 from xbind.mini.world.render import render
 from xbind.mini.world.world_mesh import WorldMesh
 from xbind.models.convnet import ConvNet
-from xbind.networks.frozen import load_convnet
+from xbind.networks.load import load_convnet
 from xbind.networks.manifest import BundleManifest
 from xbind.scene.cameras import Cameras, orbit
 from xbind.scene.mesh.mesh import Mesh
@@ -232,7 +232,7 @@ class MiniWorld:
 
 
 def target_of_run(run: Path, config: Mapping[str, Any]) -> Target | None:
-    """What a run should have made: as saved beside it, or as its words say; else None.
+    """Returns the target of a run, saved beside it or read from its words; else None.
 
     Raises:
         XBindError: what was saved is damaged.

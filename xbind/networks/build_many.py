@@ -21,8 +21,8 @@ from xbind.engine.errors import EngineDamaged
 from xbind.engine.store import EngineStore
 from xbind.errors import XBindError
 from xbind.networks.fingerprint import key_of, weight_bytes
-from xbind.networks.frozen import load_bundle
 from xbind.networks.graphs import GraphRequest
+from xbind.networks.load import load_bundle
 from xbind.networks.manifest import BundleManifest, load_manifest
 
 

@@ -20,8 +20,9 @@ from xbind.networks.graphs import BIND, GraphRequest
 from xbind.networks.manifest import BundleError, BundleManifest
 from xbind.networks.source_digest import digest_of, modules_reached
 
-ROOTS = ("xbind.networks.build",)
-"""Modules that make engines; their code and all that they import decides what a graph computes."""
+ROOTS = ("xbind.networks.build", "xbind.networks.load")
+"""Modules that make engines, and the networks in them; their code and all that they import decides
+what a graph computes."""
 _LIBRARIES = ("torch", "diffusers", "transformers", "onnx")
 """Distributions whose code becomes part of a graph."""
 _OF_CLIP, _OF_UNET2D, _OF_UNET3D = ("clip",), ("unclip.unet",), ("zero123.unet",)

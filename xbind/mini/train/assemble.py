@@ -29,7 +29,7 @@ from xbind.mini.train.loop import averaged, save_atomic
 from xbind.mini.train.priors import EMBEDDING_NORM, Zero123Net, build_unet
 from xbind.mini.train.vae import load_vae
 from xbind.mini.world.categories import ADJECTIVES, CATEGORIES, COLOUR_NAMES, SEEN
-from xbind.networks.frozen import DIFFUSERS_WEIGHTS
+from xbind.networks.load import DIFFUSERS_WEIGHTS
 from xbind.networks.manifest import DEFAULT_3D, FORMAT, SHIPPED, digest, load_manifest, verify
 
 CAMERA = "clip_camera_projection"

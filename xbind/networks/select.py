@@ -1,0 +1,248 @@
+"""Which backend computes the frozen networks of a run: `compile_run`."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+
+from xbind.config.options import EngineChoice, Precision
+from xbind.engine.backends import (
+    GPU_BACKENDS,
+    BackendName,
+    check_precision,
+    cpu_backends,
+    portable_targets,
+    target_of,
+    version_of,
+)
+from xbind.engine.cuda_graph import Recorder
+from xbind.engine.errors import BackendUnavailable, EngineDamaged, EngineError, ParityError
+from xbind.engine.record import Entry, Key
+from xbind.engine.store import EngineStore
+from xbind.networks.fingerprint import key_of
+from xbind.networks.frozen import Bundle
+from xbind.networks.graphs import GraphRequest
+from xbind.networks.precision import in_precision
+from xbind.networks.runtime import EagerRun, EngineRun, FrozenHalf, Part, Wanted
+
+Report = Callable[[str], None]
+CPU = torch.device("cpu")
+_NAMES = {
+    "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "tensorrt": "TensorRT",
+    "tensorrt-rtx": "TensorRT-RTX",
+}  # fmt: skip
+
+
+def compile_run(
+    choice: EngineChoice,
+    bundle: Bundle,
+    parts: Mapping[str, Part],
+    store: EngineStore,
+    *,
+    threads: int,
+    report: Report,
+    device: torch.device = CPU,
+) -> FrozenHalf:
+    """Choose a backend, and build what its engines lack.
+
+    Args:
+        choice: `auto` is the first of OpenVINO and ONNX Runtime that is installed and whose engines
+            pass their parity gates, and eager torch where neither is installed; on CUDA the first
+            of TensorRT and TensorRT-RTX, else CUDA graphs of eager torch. It says which it took.
+            Any other name is an obligation.
+        bundle: the frozen networks.
+        parts: name → every graph that this part of the run will call, and how. A graph that does
+            not pass its parity gate in half is float32, and said so.
+        store: where engines are kept.
+        threads: how many may compute.
+        report: told, in one line each, what was chosen and what is built.
+        device: where the run computes; the bundle is moved there after the engines are built.
+
+    Raises:
+        BackendUnavailable: a backend was named that does not run here, or none here computes in
+            the precision that is wanted.
+        EngineError: an engine cannot be built, or does not compute what torch computes.
+    """
+    half = {part.savings.precision for part in parts.values()} - {"float32"}
+    on_gpu = device.type == "cuda"
+    if choice == "eager" or choice == "cuda-graphs":
+        return _in_torch(bundle, parts, half, device, graphs=choice == "cuda-graphs")
+    if choice != "auto":
+        version_of(choice)
+        target_of(choice)
+        for precision in half:
+            check_precision(choice, precision)
+        if on_gpu != (choice in GPU_BACKENDS):
+            raise BackendUnavailable(
+                f"{choice} does not compute on {device.type}.\n"
+                f"Leave out --engine, or give --device {'cpu' if on_gpu else 'cuda'}."
+            )
+        engines = _Engines(choice, "float32", bundle, store, report)
+        return _build_all(engines, parts, threads, device)
+    if on_gpu:
+        return _on_gpu(bundle, parts, store, half, device, threads=threads, report=report)
+    try:
+        able = [cpu_backends(precision) for precision in sorted(half) or ["float32"]]
+    except BackendUnavailable as error:
+        if half:
+            raise
+        report(f"guidance in eager torch. {error}")
+        return _in_torch(bundle, parts, half, device)
+    candidates = [name for name in able[0] if all(name in names for names in able)]
+    for backend in candidates:
+        report(f"guidance in {_NAMES[backend]} {version_of(backend)}; --engine eager for torch")
+        try:
+            engines = _Engines(backend, "float32", bundle, store, report)
+            return _build_all(engines, parts, threads, device)
+        except EngineError as error:
+            if backend == candidates[-1]:
+                raise
+            report(f"{_NAMES[backend]} is left out: {str(error).splitlines()[0]}")
+    raise AssertionError(candidates)
+
+
+def runs_in_engines(choice: EngineChoice, device: torch.device = CPU) -> bool:
+    """Whether `compile_run` will take engines, as far as can be told before any is built."""
+    if choice != "auto":
+        return choice not in ("eager", "cuda-graphs")
+    if device.type == "cuda":
+        return any(_is_installed(backend) for backend in GPU_BACKENDS)
+    try:
+        return bool(cpu_backends("float32"))
+    except BackendUnavailable:
+        return False
+
+
+def _is_installed(backend: BackendName) -> bool:
+    try:
+        version_of(backend)
+    except BackendUnavailable:
+        return False
+    return True
+
+
+def _in_torch(
+    bundle: Bundle,
+    parts: Mapping[str, Part],
+    half: set[Precision],
+    device: torch.device,
+    *,
+    graphs: bool = False,
+) -> EagerRun:
+    """The networks in torch, in the one precision that all parts have.
+
+    Raises:
+        BackendUnavailable: CUDA graphs on another device, or half on a CPU.
+    """
+    recorder = Recorder() if graphs else None
+    if (graphs or half) and device.type != "cuda":
+        raise BackendUnavailable(
+            f"{'CUDA graphs are' if graphs else 'Half precision in eager torch is'} for CUDA, but "
+            f"the run computes on {device.type}.\nGive --device cuda, or another --engine."
+        )
+    for precision in half:
+        bundle = in_precision(bundle, precision)
+    return EagerRun(bundle.to(device), parts, recorder=recorder)
+
+
+def _on_gpu(
+    bundle: Bundle,
+    parts: Mapping[str, Part],
+    store: EngineStore,
+    half: set[Precision],
+    device: torch.device,
+    *,
+    threads: int,
+    report: Report,
+) -> FrozenHalf:
+    """The first engine for GPUs that is installed and builds, else eager torch in CUDA graphs."""
+    why = "neither TensorRT nor TensorRT-RTX is installed"
+    for backend in filter(_is_installed, GPU_BACKENDS):
+        name = f"{_NAMES[backend]} {version_of(backend)}"
+        report(f"guidance in {name}; --engine cuda-graphs for torch")
+        try:
+            engines = _Engines(backend, "float32", bundle, store, report)
+            return _build_all(engines, parts, threads, device)
+        except EngineError as error:
+            why = f"{_NAMES[backend]} is left out: {str(error).splitlines()[0]}"
+            report(why)
+    report(f"guidance in eager torch as CUDA graphs: {why}")
+    return _in_torch(bundle, parts, half, device, graphs=True)
+
+
+def _build_all(
+    engines: "_Engines", parts: Mapping[str, Part], threads: int, device: torch.device
+) -> EngineRun:
+    """Every engine of a run, built where it is missing."""
+    wanted = dict.fromkeys((r, p.savings.precision) for p in parts.values() for r in p.requests)
+    entries = engines.of(list(wanted))
+    bundle = engines.bundle.to(device, guiding=False)
+    return EngineRun(engines.backend, bundle, parts, entries, threads=threads)
+
+
+@dataclass(frozen=True, slots=True)
+class _Engines:
+    """Finds engines, and builds those that are missing or damaged, and says so."""
+
+    backend: BackendName
+    precision: Precision
+    bundle: Bundle
+    store: EngineStore
+    report: Report
+
+    def of(self, wanted: list[Wanted]) -> dict[Wanted, Entry]:
+        """The engine of every graph."""
+        chosen = [(w, replace(self, precision=w[1])._allowed(w[0])) for w in wanted]
+        found = [(w, engines, engines._find(w[0])) for w, engines in chosen]
+        missing = sum(entry is None for _, _, entry in found)
+        if missing:
+            self.report(f"building {missing} of {len(found)} engines in {self.store.root}, once")
+        return {w: engines._build(w[0]) if e is None else e for w, engines, e in found}
+
+    def _allowed(self, request: GraphRequest) -> "_Engines":
+        """These, or float32 ones for a graph that half is known to be too little for."""
+        why = self.store.refusal(self._key(request)) if self.precision != "float32" else None
+        return self if why is None else self._in_float32(why)
+
+    def _key(self, request: GraphRequest) -> Key:
+        return key_of(
+            request, self.backend, self.bundle.manifest, precision=self.precision,
+            targets=portable_targets(self.backend),
+        )  # fmt: skip
+
+    def _find(self, request: GraphRequest) -> Entry | None:
+        try:
+            return self.store.find(self._key(request))
+        except EngineDamaged as error:
+            self.report(f"{request.label} is built anew: {str(error).splitlines()[0]}")
+            return None
+
+    def _build(self, request: GraphRequest) -> Entry:
+        """Build it; in float32 where half does not pass its gate.
+
+        Raises:
+            EngineError: it cannot be built, or does not compute what torch computes.
+        """
+        from xbind.networks.build import (
+            build,  # the exporter is only imported when something is built
+        )
+
+        try:
+            entry = build(
+                self.store, self.bundle, request, self.backend, precision=self.precision,
+                targets=portable_targets(self.backend),
+                waiting=lambda: self.report("another process is building the same engine"),
+            )  # fmt: skip
+        except ParityError as error:
+            if self.precision == "float32":
+                raise
+            wide = self._in_float32(str(error))
+            return wide._find(request) or wide._build(request)
+        seconds, parity = entry.notes["seconds"], entry.notes["parity"]
+        worst = max(figure["relative"] for figure in parity.values())
+        self.report(f"{request.label}: {seconds:.1f} s, agrees with torch to {worst:.0e}")
+        return entry
+
+    def _in_float32(self, why: str) -> "_Engines":
+        self.report(f"float32 instead of {self.precision}: {why.splitlines()[0]}")
+        return replace(self, precision="float32")
