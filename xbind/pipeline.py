@@ -30,7 +30,7 @@ from xbind.config.options import (
 )
 from xbind.config.presets import TRIALS, MethodConfig
 from xbind.config.savings import Savings
-from xbind.config.variants import changes_of, method_of
+from xbind.config.variants import change_rows, changes_of, method_of
 from xbind.errors import XBindError
 from xbind.networks.frozen import Bundle
 from xbind.networks.graphs import PARTS, has_image_term, requests_of_parts
@@ -121,6 +121,8 @@ def generate(
             f"The weights of bundle {manifest.name!r} are random: what comes out means nothing."
         )
     wanted = _run_config(config, method, manifest) | {"device": device.type}
+    for name, value in change_rows(wanted):
+        reporter.message(f"changed from preset {config.preset!r}: {name} {value}")
     started_with = found["engine"] if config.resume else config.engine
     choice = started_with if config.engine == "auto" else config.engine
     if config.resume:

@@ -116,3 +116,11 @@ def test_curves_span_the_chart_and_leave_out_what_is_no_number(folder):
     assert curves[0] == "0.0,4.0 120.0,45.0 240.0,86.0"  # -0.1, -0.2, -0.3: downwards
     assert len(curves) == 2
     assert "odd" not in read.text
+
+
+def test_changed_numbers_stand_beside_the_presets(folder):
+    changes = {"changes": {"coarse.steps": 300, "coarse.adam.betas": [0.5, 0.9]}}
+    text = page(folder, changes, text="a mug").text
+    assert "coarse.steps300 (preset: 200)" in text
+    assert "coarse.adam.betas0.5 0.9 (preset: 0.9 0.99)" in text
+    assert "Changed from the preset" not in page(folder, {"changes": {}}, text="a mug").text

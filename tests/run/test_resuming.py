@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from xbind.cli.main import parse
-from xbind.config.options import GenerateConfig, PromptConfig, parts_named
-from xbind.config.variants import method_named
+from xbind.config.options import GenerateConfig, PromptConfig
+from xbind.config.variants import method_of
 from xbind.networks.manifest import load_manifest
-from xbind.pipeline import _run_config
+from xbind.pipeline import ResumeMismatch, _check_same, _run_config
 from xbind.run.checks import RunError
 from xbind.run.resuming import read_started, started_config
 
@@ -21,14 +21,13 @@ STARTED = GenerateConfig(
     ),
     out=Path("out/mug"), seed=7, preset="smoke:stablesds-3d", without="ms,stereo",
     phase2_loss="sds", from_phase1=Path("/runs/first"), bundle="mini", device="cpu",
-    precision="bfloat16", vram=3.5,
+    precision="bfloat16", vram=3.5, method={"coarse.steps": 9, "geometry.ls_form": "sum-norm"},
 )  # fmt: skip
 
 
 def start(config, out, **changes):
     """Write what `generate` writes when it starts."""
-    method = method_named(config.preset, parts_named(config.without), config.phase2_loss)
-    held = _run_config(config, method, load_manifest(config.bundle))
+    held = _run_config(config, method_of(config), load_manifest(config.bundle))
     held |= {"device": "cpu", "engine": "onnxruntime"}
     out.mkdir(exist_ok=True)
     (out / "config.json").write_text(json.dumps(held | changes))
@@ -55,6 +54,27 @@ def test_what_is_given_beside_it_is_kept_and_so_compared(tmp_path):
     assert parse([*words, "--engine", "openvino"]).engine == "openvino"
 
 
+def test_changed_numbers_are_kept_added_to_and_compared(tmp_path):
+    start(STARTED, tmp_path)
+    words = ["generate", "--resume", "--out", str(tmp_path)]
+    assert parse([*words, "--method.coarse.steps", "9"]).method == STARTED.method
+    other = parse([*words, "--method.coarse.steps", "8", "--method.coarse.size", "32"])
+    assert other.method == STARTED.method | {"coarse.steps": 8, "coarse.size": 32}
+    found = json.loads((tmp_path / "config.json").read_text())
+    wanted = _run_config(other, method_of(other), load_manifest("mini"))
+    wanted |= {"device": "cpu", "engine": "onnxruntime"}
+    with pytest.raises(
+        ResumeMismatch,
+        match=r"coarse.size differs.\n  started with: the preset's value\n  asked for:    32\n"
+        r"Leave out --method.coarse.size and --config",
+    ):
+        _check_same(found, wanted)
+    again = wanted | {"method": found["method"], "changes": found["changes"]}
+    _check_same(found, again)
+    with pytest.raises(ResumeMismatch, match=r"started with: 9\n  asked for:    8"):
+        _check_same(found, again | {"changes": found["changes"] | {"coarse.steps": 8}})
+
+
 def test_a_run_of_an_earlier_version_has_settings_too(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"prompt": {"text": "a mug"}, "seed": 3}))
     found = read_started(tmp_path)
@@ -69,7 +89,8 @@ def test_a_run_of_an_earlier_version_has_settings_too(tmp_path):
     [
         "", "[]", "null", "{}", '{"prompt": 3}', '{"prompt": {"text": 3}}', "\ud800",
         '{"prompt": {"text": "a"}, "seed": "x"}', '{"prompt": {"text": "a"}, "without": 3}',
-        '{"prompt": {"text": "a"}, "without": ["nerf"]}', '{"prompt": {}, "seed": -1}',
+        '{"prompt": {"text": "a"}, "without": ["nerf"]}',
+        '{"prompt": {"text": "a"}, "changes": 3}', '{"prompt": {}, "seed": -1}',
     ],
 )  # fmt: skip
 def test_a_damaged_config_is_refused_with_the_way_out(tmp_path, content):

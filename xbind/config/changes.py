@@ -123,7 +123,7 @@ def _changed(config: _Config, changes: Mapping[str, Any], where: str) -> _Config
     for name, value in changes.items():
         path = f"{where}{name}"
         if name not in known:
-            raise ConfigError(_unknown(path, [f"{where}{k}" for k in known]))
+            raise ConfigError(unknown_setting(path))
         if dataclass_in(known[name]) is None:
             if isinstance(value, dict):
                 raise ConfigError(f"{path} is one setting, but {', '.join(value)} is given in it.")
@@ -141,12 +141,12 @@ def _changed(config: _Config, changes: Mapping[str, Any], where: str) -> _Config
         ) from error
 
 
-def _unknown(path: str, beside: list[str]) -> str:
-    """What to say about a name that is none."""
+def unknown_setting(path: str) -> str:
+    """The message about a dotted name that there is not, with the nearest ones."""
     everything = [name for name, _, _ in leaves(MethodConfig())]
     last = path.rpartition(".")[2]
-    near = get_close_matches(path, [*everything, *beside], n=3)
-    near += [name for name in everything if name.rpartition(".")[2] == last and name not in near]
+    near = [name for name in everything if name.rpartition(".")[2] == last]
+    near += [name for name in get_close_matches(path, everything, n=3) if name not in near]
     hint = f" Perhaps you meant {', '.join(near[:4])}." if near else ""
     return f"There is no setting {path!r}.{hint}\n`xbind config show default` lists all of them."
 

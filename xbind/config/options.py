@@ -12,6 +12,8 @@ import tyro
 _Text = Annotated[Optional[str], tyro.conf.arg(metavar="TEXT")]  # noqa: UP045
 _File = Annotated[Optional[Path], tyro.conf.arg(metavar="FILE")]  # noqa: UP045
 _Degrees = Annotated[Optional[float], tyro.conf.arg(metavar="DEG")]  # noqa: UP045
+ConfigPath = Annotated[Optional[Path], tyro.conf.arg(metavar="FILE")]  # noqa: UP045
+"""A TOML file that changes numbers of a preset."""
 if TYPE_CHECKING:
     Changes = Mapping[str, Any]
 else:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from xbind.config.changes import difference, with_changes
+from xbind.config.changes import difference, leaves, with_changes
 from xbind.config.options import GenerateConfig, Part, PlanarLoss, parts_named
 from xbind.config.presets import PRESETS, GuidanceConfig, MethodConfig, UnknownPreset, preset_named
 
@@ -156,3 +156,23 @@ def changes_of(config: GenerateConfig) -> dict[str, Any]:
     """What that run changes of its preset's numbers: dotted name → value as JSON has it."""
     base = method_named(config.preset, parts_named(config.without), config.phase2_loss)
     return difference(base, method_of(config))
+
+
+def change_rows(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What a run changes of its preset: dotted name, and new value beside the preset's.
+
+    Args:
+        settings: what `config.json` holds.
+    """
+    base = method_named(
+        settings["preset"], settings.get("without", ()), settings.get("phase2_loss")
+    )
+    before = {name: value for name, _, value in leaves(base)}
+    return [
+        (name, f"{_shown(value)} (preset: {_shown(before.get(name))})")
+        for name, value in settings.get("changes", {}).items()
+    ]
+
+
+def _shown(value: object) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

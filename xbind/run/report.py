@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from xbind.config.variants import change_rows
 from xbind.files import atomic_write
 from xbind.run.events import read_events
 from xbind.run.progress import format_bytes, format_seconds
@@ -93,6 +94,7 @@ def write_report(
             *_charts(read_events(folder / "events.jsonl")),
             "<h2>Settings</h2>",
             _table([(k, config[k]) for k in SETTINGS if config.get(k) not in (None, [])]),
+            *_changes(config),
         ]
     )
     page = (
@@ -130,6 +132,12 @@ def _reading(reading: Mapping[str, Any] | None) -> list[str]:
     rows += [(f"{written} as", word) for written, word in reading["replaced"]]
     rows += [("ignored", words) for words in reading["ignored"]]
     return ["<h2>Text</h2>", _table(rows)]
+
+
+def _changes(config: Mapping[str, Any]) -> list[str]:
+    """The numbers that are not the preset's, if any."""
+    rows = change_rows(config) if config.get("changes") else []
+    return ["<h2>Changed from the preset</h2>", _table(rows)] if rows else []
 
 
 def _prompt_words(prompt: Mapping[str, Any]) -> str:
