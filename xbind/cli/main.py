@@ -148,17 +148,11 @@ def run(command: Command) -> None:
     """Do it. What is heavy is imported here, one command's needs only."""
     match command:
         case GenerateConfig():
-            from xbind.run.preflight import check_generate
-
-            check_generate(command)  # before the import of torch, which takes a while
-            import torch
-
-            from xbind.pipeline import generate
+            from xbind.api import run_config
             from xbind.run.progress import choose_reporter
 
-            torch.set_num_threads(command.threads)
             with choose_reporter() as reporter:
-                generate(command, reporter)
+                run_config(command, reporter)
         case DoctorConfig(bundle=bundle):
             from xbind.cli.doctor import doctor
 
