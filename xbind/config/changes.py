@@ -67,6 +67,11 @@ def with_changes(method: MethodConfig, changes: Mapping[str, Any]) -> MethodConf
     Raises:
         ConfigError: a name is unknown, or a value has the wrong type or is out of range.
     """
+    if not isinstance(changes, Mapping):
+        raise ConfigError(
+            f"Changes to a preset are names with values, such as {{'coarse.steps': 300}}; got "
+            f"{changes!r}."
+        )
     return _changed(method, _nested(changes), "") if changes else method
 
 

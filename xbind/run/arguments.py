@@ -22,6 +22,7 @@ from xbind.config.options import (
     Precision,
     PromptConfig,
 )
+from xbind.config.ranges import annotations_of, check_value
 from xbind.errors import XBindError
 from xbind.run.inputs import ArrayInput, FilePath, ImageInput, store_inputs
 
@@ -110,6 +111,7 @@ def make_prompt(
     with _as_arguments():
         # the settings are checked before a file is written, with names in place of the values
         named = {k: Path(k) if k in _FILES and v is not None else v for k, v in own.items()}
+        _check_types(PromptConfig, named | weights)
         PromptConfig(**named, **weights)
         return PromptConfig(**store_inputs(own, folder), **weights)
 
@@ -123,7 +125,20 @@ def make_config(values: Mapping[str, Any]) -> GenerateConfig:
     if own.get("from_phase1") is not None:
         own["from_phase1"] = Path(own["from_phase1"])
     with _as_arguments():
+        _check_types(GenerateConfig, own)
+        _check_types(FilesConfig, files)
         return GenerateConfig(**own, files=FilesConfig(**files))
+
+
+def _check_types(config: type, values: Mapping[str, Any]) -> None:
+    """Check values before a configuration compares them with numbers.
+
+    Raises:
+        ValueError: names the field, what it wants and what it was given.
+    """
+    annotations = annotations_of(config)
+    for name, value in values.items():
+        check_value(name, annotations[name], value)
 
 
 @contextmanager
@@ -133,5 +148,3 @@ def _as_arguments() -> Iterator[None]:
         yield
     except ValueError as error:
         raise ArgumentError(_FLAG.sub(lambda m: m[1].replace("-", "_"), str(error))) from error
-    except TypeError as error:  # a comparison with a value of another type
-        raise ArgumentError(f"An argument has a value of a wrong type: {error}.") from error
