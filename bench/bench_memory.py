@@ -187,7 +187,8 @@ def scene_rows() -> Iterator[dict[str, object]]:
 def _phases(method: MethodConfig) -> Iterator[tuple[str, Phase]]:
     """The three phases, supervised by means of their pictures: no network runs."""
     blind = cast(Supervision, _Blind())
-    coarse = CoarsePhase(method.coarse, blind, torch.Generator().manual_seed(0))
+    nerf = HashField(method.coarse.field, generator=torch.Generator().manual_seed(0))
+    coarse = CoarsePhase(method.coarse, blind, nerf)
     yield "coarse", coarse
     dmtet = convert(
         coarse.field, method.coarse.threshold, method.geometry.resolution,

@@ -79,7 +79,7 @@ def main(*, steps: int = 20) -> tuple[list[Figure], list[float]]:
     Returns:
         Parity with torch for each output, and the loss before each gradient step.
     """
-    bundle = load_networks("mini", device="cpu").bundle
+    bundle = load_networks("mini", device="cpu").on_cpu()
     step = LatentMatch(bundle.unclip.vae)
     size = bundle.unclip.image_size
     recording = record(step, feeds(step, size, seed=1), step.outputs)

@@ -24,6 +24,7 @@ from xbind.algorithm.supervision import Supervision, make_condition
 from xbind.conditioning.prompt import encode_prompt
 from xbind.config.options import PromptConfig
 from xbind.config.presets import preset_named
+from xbind.networks.frozen import Bundle
 from xbind.networks.loaded import load_networks
 from xbind.scene.nerf.field import HashField
 
@@ -54,7 +55,7 @@ class SymmetricPhase(CoarsePhase):
         return {**super().weights(step), "mirror": self.w_mirror}
 
 
-def asymmetry_of(text: str, weight: float, steps: int, seed: int = 0) -> float:
+def asymmetry_of(bundle: Bundle, text: str, weight: float, steps: int, seed: int = 0) -> float:
     """Run Phase I with this weight of the loss.
 
     Returns:
@@ -62,13 +63,12 @@ def asymmetry_of(text: str, weight: float, steps: int, seed: int = 0) -> float:
     """
     method = preset_named("smoke")
     generator = torch.Generator().manual_seed(seed)
-    bundle = load_networks("mini", device="cpu").bundle
     prompt = encode_prompt(PromptConfig(text=text), bundle.bind, bundle.unclip.image_size)
     condition = make_condition(prompt, bundle, method.reference, generator)
     phase = SymmetricPhase(
         replace(method.coarse, steps=steps),
         Supervision(bundle, condition),
-        torch.Generator().manual_seed(seed + 1),
+        HashField(method.coarse.field, generator=torch.Generator().manual_seed(seed + 1)),
     )
     phase.w_mirror = weight
     for step in range(steps):
@@ -90,8 +90,9 @@ def main(text: str = "a red mug", *, steps: int = 60, weight: float = 5.0) -> tu
     Returns:
         L_mirror without and with the loss.
     """
-    without = asymmetry_of(text, 0.0, steps)
-    with_loss = asymmetry_of(text, weight, steps)
+    bundle = load_networks("mini", device="cpu").on_cpu()
+    without = asymmetry_of(bundle, text, 0.0, steps)
+    with_loss = asymmetry_of(bundle, text, weight, steps)
     print(f"L_mirror {without:.3f} without the loss, {with_loss:.3f} with it")
     return without, with_loss
 

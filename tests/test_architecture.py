@@ -33,7 +33,7 @@ ORDER = {name: place for place, name in enumerate(name for row in LAYERS for nam
 STATED = {"": {"system.telemetry", "api", "config.options", "errors"}}
 """Module → imports that the table does not allow: telemetry is off before anything is imported, and
 the package's own names are imported on first use."""
-APART = {"kernels": {"engine"}, "run": {"memory", "importing"}, "memory": {"importing"},
+APART = {"kernels": {"engine"}, "run": {"importing"}, "memory": {"importing"},
          "diffusion": {"scene"}, "bench": {"mini"}}  # fmt: skip
 """Folders of one row that know nothing of one another."""
 ONLY_FOR = {

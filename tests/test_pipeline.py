@@ -22,8 +22,11 @@ from xbind.conditioning.image import SquareImage
 from xbind.conditioning.prompt import EncodedPrompt
 from xbind.config.options import IMAGE_OPTIONS, FilesConfig, GenerateConfig, PromptConfig
 from xbind.networks import loaded
-from xbind.pipeline import NoReferenceView, ResumeMismatch, _pose_origin, generate
+from xbind.pipeline import generate
 from xbind.run.folder import RunError
+from xbind.run.preflight import NoReferenceView
+from xbind.run.prompt_record import pose_origin
+from xbind.run.settings import ResumeMismatch
 
 PROMPT = PromptConfig(text="a crimson mug")
 
@@ -300,7 +303,7 @@ def test_the_folder_alone_is_enough_to_resume(finished, capsys):
 
 
 def test_a_cache_that_is_not_kept_is_told(finished, monkeypatch):
-    monkeypatch.setattr("xbind.pipeline.cache_notice", lambda: "compiled graphs are not kept")
+    monkeypatch.setattr("xbind.run.networks.cache_notice", lambda: "compiled graphs are not kept")
     watcher = Watcher()
     generate(config(finished[0], resume=True), watcher)
     assert "compiled graphs are not kept" in watcher.messages
@@ -360,6 +363,6 @@ def test_the_origin_of_a_picture_s_pose_is_said(elevation, azimuth, view, said):
     prompt = EncodedPrompt(
         nothing, nothing, image, (), elevation_deg=elevation, azimuth_deg=azimuth
     )
-    assert said in _pose_origin(prompt, SimpleNamespace(view=view))
+    assert said in pose_origin(prompt, SimpleNamespace(view=view))
     sampled = EncodedPrompt(nothing, nothing, None, ())
-    assert _pose_origin(sampled, SimpleNamespace(view=view)) == ""
+    assert pose_origin(sampled, SimpleNamespace(view=view)) == ""

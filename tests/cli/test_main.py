@@ -19,7 +19,7 @@ from xbind.errors import XBindError
 
 def fake_pipeline(monkeypatch, generate):
     module = types.ModuleType("xbind.pipeline")
-    module.generate = generate
+    module.generate = lambda config, reporter, _networks: generate(config, reporter)
     monkeypatch.setitem(sys.modules, "xbind.pipeline", module)
 
 

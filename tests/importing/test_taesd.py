@@ -182,7 +182,8 @@ def test_a_run_and_its_report_say_what_decodes(bundle, tmp_path, monkeypatch, ca
     if not has:
         raw["parts"] = {k: v for k, v in raw["parts"].items() if k != "taesd"}
     monkeypatch.setattr("xbind.networks.loaded.load_bundle", lambda _: used)
-    monkeypatch.setattr("xbind.pipeline.load_manifest", lambda _: replace(bundle.manifest, raw=raw))
+    manifest = replace(bundle.manifest, raw=raw)
+    monkeypatch.setattr("xbind.run.networks.load_manifest", lambda _: manifest)
     monkeypatch.setattr("xbind.pipeline.method_named", lambda *_: wants(PROBE))
     config = GenerateConfig(
         prompt=PromptConfig(image=ball(tmp_path / "ball.png")), out=tmp_path / "run",

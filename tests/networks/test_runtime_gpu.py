@@ -55,7 +55,7 @@ def test_auto_is_cuda_graphs_without_tensorrt(bundle, tmp_path, moves, monkeypat
     said = []
     found = run("auto", bundle, tmp_path, said=said)
     assert found.backend == "cuda-graphs"
-    assert isinstance(found.step("ms"), GraphedStep)
+    assert isinstance(found.of_stage("coarse").step("ms"), GraphedStep)
     assert moves == [("cuda", True)]
     assert "neither TensorRT nor TensorRT-RTX is installed" in said[0]
 
@@ -91,7 +91,7 @@ def test_auto_leaves_out_tensorrt_where_it_cannot_build_and_says_why(
 def test_eager_torch_computes_in_half_on_cuda(bundle, tmp_path, moves):
     found = run("eager", bundle, tmp_path, precision="float16")
     assert found.backend == "eager"
-    assert not isinstance(found.step("ms"), GraphedStep)
+    assert not isinstance(found.of_stage("coarse").step("ms"), GraphedStep)
     assert isinstance(found.bundle.unclip.unet, HalfUNet)
 
 

@@ -10,9 +10,9 @@ from xbind.cli.main import parse
 from xbind.config.options import GenerateConfig, PromptConfig
 from xbind.config.variants import method_of
 from xbind.networks.manifest import load_manifest
-from xbind.pipeline import ResumeMismatch, _check_same, _run_config
 from xbind.run.checks import RunError
 from xbind.run.resuming import read_started, started_config
+from xbind.run.settings import ResumeMismatch, check_resumed, run_settings
 
 STARTED = GenerateConfig(
     prompt=PromptConfig(
@@ -27,8 +27,8 @@ STARTED = GenerateConfig(
 
 def start(config, out, **changes):
     """Write what `generate` writes when it starts."""
-    held = _run_config(config, method_of(config), load_manifest(config.bundle))
-    held |= {"device": "cpu", "engine": "onnxruntime"}
+    held = run_settings(config, method_of(config), load_manifest(config.bundle), "cpu")
+    held |= {"engine": "onnxruntime"}
     out.mkdir(exist_ok=True)
     (out / "config.json").write_text(json.dumps(held | changes))
 
@@ -61,18 +61,17 @@ def test_changed_numbers_are_kept_added_to_and_compared(tmp_path):
     other = parse([*words, "--method.coarse.steps", "8", "--method.coarse.size", "32"])
     assert other.method == STARTED.method | {"coarse.steps": 8, "coarse.size": 32}
     found = json.loads((tmp_path / "config.json").read_text())
-    wanted = _run_config(other, method_of(other), load_manifest("mini"))
-    wanted |= {"device": "cpu", "engine": "onnxruntime"}
+    wanted = run_settings(other, method_of(other), load_manifest("mini"), "cpu")
     with pytest.raises(
         ResumeMismatch,
         match=r"coarse.size differs.\n  started with: the preset's value\n  asked for:    32\n"
         r"Leave out --method.coarse.size and --config",
     ):
-        _check_same(found, wanted)
+        check_resumed(other, found, wanted)
     again = wanted | {"method": found["method"], "changes": found["changes"]}
-    _check_same(found, again)
+    assert check_resumed(other, found, again) == "onnxruntime"
     with pytest.raises(ResumeMismatch, match=r"started with: 9\n  asked for:    8"):
-        _check_same(found, again | {"changes": found["changes"] | {"coarse.steps": 8}})
+        check_resumed(other, found, again | {"changes": found["changes"] | {"coarse.steps": 8}})
 
 
 def test_a_run_of_an_earlier_version_has_settings_too(tmp_path):

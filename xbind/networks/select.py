@@ -23,7 +23,7 @@ from xbind.networks.fingerprint import key_of
 from xbind.networks.frozen import Bundle
 from xbind.networks.graphs import GraphRequest
 from xbind.networks.precision import in_precision
-from xbind.networks.runtime import EagerRun, EngineRun, FrozenHalf, Part, Wanted
+from xbind.networks.runtime import EagerRun, EngineRun, Part, RunNetworks, Wanted
 
 Report = Callable[[str], None]
 CPU = torch.device("cpu")
@@ -42,7 +42,7 @@ def compile_run(
     threads: int,
     report: Report,
     device: torch.device = CPU,
-) -> FrozenHalf:
+) -> RunNetworks:
     """Choose a backend, and build what its engines lack.
 
     Args:
@@ -154,7 +154,7 @@ def _on_gpu(
     *,
     threads: int,
     report: Report,
-) -> FrozenHalf:
+) -> RunNetworks:
     """The first engine for GPUs that is installed and builds, else eager torch in CUDA graphs."""
     why = "neither TensorRT nor TensorRT-RTX is installed"
     for backend in filter(_is_installed, GPU_BACKENDS):

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from xbind.config.options import MODALITIES
 from xbind.errors import XBindError
 from xbind.run.events import read_events
 from xbind.run.folder import load_newest_checkpoint, read_run_config
+from xbind.run.state import RunState
 
 
 class Phase1Mismatch(XBindError):
@@ -22,23 +25,17 @@ class Phase1:
 
     run: Path
     """Its folder."""
-    state: Mapping[str, Any]
-    """Of its last checkpoint."""
-
-    def checkpoint(self) -> dict[str, Any]:
-        """The state at the end of Phase I, as a checkpoint of a new run."""
-        coarse = self.state["coarse"]
-        seconds = {k: v for k, v in self.state["seconds"].items() if k in ("reference", "coarse")}
-        return {
-            "coarse": coarse,
-            "condition": self.state["condition"],
-            "generator": coarse["generator"],
-            "seconds": seconds,
-        }
+    state: RunState
+    """The state at the end of its Phase I."""
 
     def events(self) -> list[dict[str, Any]]:
         """Its records of Phase I."""
         return [e for e in read_events(self.run / "events.jsonl") if e["phase"] == "coarse"]
+
+    def prompt_record(self) -> dict[str, Any]:
+        """What its prompt was understood as, as `config.json` has it; empty if that is unknown."""
+        understood = read_run_config(self.run).get("understood")
+        return {"understood": understood} if understood else {}
 
 
 def _content(prompt: Mapping[str, Any]) -> dict[str, Any]:
@@ -64,7 +61,7 @@ def read_phase1(run: Path, wanted: Mapping[str, Any]) -> Phase1:
         wanted: the new run's `config.json`; all that Phase I depends on must be the same.
 
     Raises:
-        RunError: `run` holds no run, or no whole checkpoint.
+        RunError: `run` holds no run, or no whole checkpoint of this version.
         Phase1Mismatch: Phase I is not finished, or was told something else.
     """
     found = read_run_config(run)
@@ -91,4 +88,5 @@ def read_phase1(run: Path, wanted: Mapping[str, Any]) -> Phase1:
             f"The run in {run} has not finished Phase I.\n"
             f"Finish it with --resume, or leave out --from-phase1."
         )
-    return Phase1(run, checkpoint.state)
+    state = RunState.from_record(checkpoint.state, torch.device(wanted["device"]))
+    return Phase1(run, state.after_phase1())

@@ -16,16 +16,26 @@ class PathError(XBindError):
     """The name of a file or folder cannot be written down."""
 
 
+class NoReferenceView(XBindError):
+    """`--reference-only` with a method that has no reference view."""
+
+
 def check_generate(config: GenerateConfig) -> None:
     """Check names, files and folders of a run; nothing is changed.
 
     Raises:
-        XBindError: there is no such preset or bundle, a file of the prompt cannot be read, or the
-            folder cannot be written, holds a run, or holds none.
+        XBindError: there is no such preset or bundle, the method has no reference view to stop at,
+            a file of the prompt cannot be read, or the folder cannot be written, holds a run, or
+            holds none.
     """
     for option, path in _paths(config):
         _check_name(option, path)
-    method_of(config)
+    method = method_of(config)
+    if config.reference_only and not method.uses_reference:
+        raise NoReferenceView(
+            f"--reference-only: preset {config.preset!r} as it is asked for has no reference view."
+            f"\nLeave out --reference-only or --without, or choose another --preset."
+        )
     load_manifest(config.bundle)
     if not config.resume:  # a run that goes on has read its files
         for option, path in _paths(config):
