@@ -30,7 +30,7 @@ LAYERS = (
 """Folders and modules of `xbind`, from the command line down to the errors."""
 ORDER = {name: place for place, name in enumerate(name for row in LAYERS for name in row)}
 
-STATED = {"": {"system.telemetry", "api", "config.options", "errors"}}
+STATED = {"": {"system.telemetry", "api", "config.options", "errors", "run.result"}}
 """Module → imports that the table does not allow: telemetry is off before anything is imported, and
 the package's own names are imported on first use."""
 APART = {"kernels": {"engine"}, "run": {"importing"}, "memory": {"importing"},

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 from xbind.system.telemetry import switch_off
 
 if TYPE_CHECKING:
-    from xbind.api import Pipeline, Run, generate, load, open, resume
+    from xbind.api import Pipeline, generate, load, resume
+    from xbind.api import open as open  # not in __all__: `import *` would hide the built-in
     from xbind.config.options import GenerateConfig, PromptConfig
     from xbind.errors import XBindError
+    from xbind.run.result import Run
 
 __version__ = "0.1.0"
 
@@ -21,7 +23,7 @@ switch_off()  # here, since the libraries read their switches when they are impo
 
 _MODULES = {
     "GenerateConfig": "xbind.config.options", "Pipeline": "xbind.api",
-    "PromptConfig": "xbind.config.options", "Run": "xbind.api", "XBindError": "xbind.errors",
+    "PromptConfig": "xbind.config.options", "Run": "xbind.run.result", "XBindError": "xbind.errors",
     "generate": "xbind.api", "load": "xbind.api", "open": "xbind.api", "resume": "xbind.api",
 }  # fmt: skip
 """Public name → the module that has it."""
@@ -35,7 +37,6 @@ __all__ = [
     "__version__",
     "generate",
     "load",
-    "open",
     "resume",
 ]
 
@@ -52,4 +53,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *_MODULES})

@@ -1,6 +1,9 @@
 """The examples run as they are printed, and show what they say."""
 
+import dataclasses
 import importlib.util
+import inspect
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +13,13 @@ import trimesh
 import tyro
 from PIL import Image
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+import xbind
+from xbind.config.options import MODALITIES, FilesConfig, GenerateConfig, PromptConfig
+from xbind.run.arguments import GenerateOptions
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
+GUIDE = ROOT / "docs" / "guide" / "library.md"
 
 
 def example(name):
@@ -78,3 +87,35 @@ def test_the_step_is_compiled_compared_and_used():
     assert {figure.output for figure in figures} == {"loss", "x_bar"}
     assert max(figure.relative for figure in figures) < 1e-4
     assert losses[-1] < losses[0] / 2
+
+
+def test_the_guide_names_what_there_is():
+    text = GUIDE.read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) >= 4
+    for block in blocks:
+        compile(block, str(GUIDE), "exec")
+    for name in re.findall(r"xbind\.([A-Za-z]\w*)", text):
+        assert hasattr(xbind, name), name
+    for name in re.findall(r"run\.([a-z]\w*)", text):
+        assert hasattr(xbind.Run, name) or name in inspect.getsource(xbind.Run.__init__), name
+    call = set(inspect.signature(xbind.Pipeline.__call__).parameters) - {"self", "options"}
+    keywords = set(GenerateOptions.__optional_keys__) | call
+    assert {name for name in keywords if f"`{name}`" not in text} == set()
+    for link in re.findall(r"\]\(([^)#]+)", text):
+        assert (GUIDE.parent / link).is_file(), link
+
+
+def test_generate_takes_what_the_pipeline_takes():
+    """The function and the method spell their arguments out for editors: they agree."""
+    call = inspect.signature(xbind.Pipeline.__call__).parameters
+    function = inspect.signature(xbind.generate).parameters
+    shared = [name for name in call if name not in ("self", "options")]
+    assert [name for name in function if name not in ("bundle", "options")] == shared
+    assert all(str(function[name]) == str(call[name]) for name in shared)
+    options = set(GenerateOptions.__optional_keys__)
+    fields = {f.name for c in (GenerateConfig, PromptConfig, FilesConfig)
+              for f in dataclasses.fields(c)}  # fmt: skip
+    weights = {f"{modality}_weight" for modality in MODALITIES}
+    left_out = {"prompt", "files", "resume", "bundle", *weights}
+    assert options | set(shared) - {"mix", "on_step", "progress"} == fields - left_out

@@ -8,7 +8,7 @@ import inspect
 import json
 import textwrap
 from collections.abc import Iterator
-from functools import cache
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -22,7 +22,6 @@ TOML_WIDTH = 100
 """Of the comments in a TOML file, in characters."""
 
 
-@cache
 def documentation(config: type) -> dict[str, str]:
     """Name of each field → the string below it, on one line; empty where there is none."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(config)))
@@ -30,39 +29,45 @@ def documentation(config: type) -> dict[str, str]:
     body = tree.body[0].body  # type: ignore[attr-defined]
     for line, after in pairwise(body):
         match line, after:
-            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str())):
-                found[name] = " ".join(after.value.value.split())
+            case (
+                ast.AnnAssign(target=ast.Name(id=name)),
+                ast.Expr(value=ast.Constant(value=str() as text)),
+            ):
+                found[name] = " ".join(text.split())
     return found
 
 
-def groups(method: MethodConfig) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Every group of settings: its dotted path, its meaning, and its own settings with values.
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The settings of one configuration class, at one place of the method."""
 
-    The meaning is that of the field that holds the group, else of the group's class.
-    """
-    yield from _groups(method, "", _first_line(MethodConfig))
+    path: str
+    """Dotted name; empty for the method itself."""
+    meaning: str
+    """The string below the field that holds the group, else the summary of its class."""
+    settings: dict[str, tuple[Any, str]]
+    """Name → value, and the string below the field."""
 
 
-def _groups(config: Any, path: str, meaning: str) -> Iterator[tuple[str, str, dict[str, Any]]]:  # noqa: ANN401
-    inner = {n for n, a in annotations_of(type(config)).items() if dataclass_in(a) is not None}
-    texts = documentation(type(config))
-    own = {name: getattr(config, name) for name in texts if name not in inner}
+def groups(method: MethodConfig) -> Iterator[Group]:
+    """Returns every group that has settings of its own, in the order of declaration."""
+    return _groups(method, "", _summary(MethodConfig))
+
+
+def _groups(config: Any, path: str, meaning: str) -> Iterator[Group]:  # noqa: ANN401
+    annotations, texts = annotations_of(type(config)), documentation(type(config))
+    inner = [name for name, a in annotations.items() if dataclass_in(a) is not None]
+    own = {name: (getattr(config, name), texts[name]) for name in texts if name not in inner}
     if own:
-        yield path, meaning, own
-    for name in (name for name in texts if name in inner):
+        yield Group(path, meaning, own)
+    for name in inner:
         value = getattr(config, name)
         where = f"{path}.{name}" if path else name
-        yield from _groups(value, where, texts[name] or _first_line(type(value)))
+        yield from _groups(value, where, texts[name] or _summary(type(value)))
 
 
-def _first_line(config: type) -> str:
-    return (config.__doc__ or "").partition("\n\n")[0].replace("\n    ", " ")
-
-
-def _class_at(config: Any, path: str) -> type:  # noqa: ANN401
-    for name in filter(None, path.split(".")):
-        config = getattr(config, name)
-    return type(config)
+def _summary(config: type) -> str:
+    return " ".join((config.__doc__ or "").partition("\n\n")[0].split())
 
 
 def as_text(method: MethodConfig, width: int) -> str:
@@ -73,14 +78,14 @@ def as_text(method: MethodConfig, width: int) -> str:
         width: of the lines, in characters; meanings are wrapped.
     """
     lines: list[str] = []
-    for path, meaning, own in groups(method):
-        lines += ["", f"{path}: {meaning}" if path else meaning]
-        texts = documentation(_class_at(method, path))
-        for name, value in own.items():
+    for group in groups(method):
+        path = group.path
+        lines += ["", f"{path}: {group.meaning}" if path else group.meaning]
+        for name, (value, text) in group.settings.items():
             label = f"  {path}.{name}" if path else f"  {name}"
             head = f"{label:<{COLUMN}} {_as_word(value):<10}"
             indent = " " * (COLUMN + 12)
-            wrapped = textwrap.wrap(texts[name], max(width - len(indent), 30)) or [""]
+            wrapped = textwrap.wrap(text, max(width - len(indent), 30)) or [""]
             if len(head) >= len(indent):
                 lines.append(head)
             else:
@@ -92,11 +97,11 @@ def as_text(method: MethodConfig, width: int) -> str:
 def as_toml(method: MethodConfig, preset: str) -> str:
     """A TOML file with every setting, its meaning above it; `read_config_file` reads it back."""
     lines = [f"preset = {_as_toml(preset)}"]
-    for path, meaning, own in groups(method):
-        lines += ["", *_comment(meaning), f"[method.{path}]" if path else "[method]"]
-        texts = documentation(_class_at(method, path))
-        for name, value in own.items():
-            lines += [*_comment(texts[name]), f"{name} = {_as_toml(value)}"]
+    for group in groups(method):
+        table = f"[method.{group.path}]" if group.path else "[method]"
+        lines += ["", *_comment(group.meaning), table]
+        for name, (value, text) in group.settings.items():
+            lines += [*_comment(text), f"{name} = {_as_toml(value)}"]
     return "\n".join(lines) + "\n"
 
 

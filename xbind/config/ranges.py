@@ -7,7 +7,6 @@ outside the range. No torch here.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -91,7 +90,6 @@ class Settings:
         check_fields(self)
 
 
-@cache
 def annotations_of(config: type) -> dict[str, Any]:
     """Name of each field → its annotation."""
     return {field.name: field.type for field in fields(config)}

@@ -98,7 +98,7 @@ def make_prompt(
     """The prompt, with pictures and arrays written to files in the run's folder."""
     names = {field.name for field in fields(PromptConfig)}
     own = {name: value for name, value in values.items() if name in names}
-    weights = {f"{modality}_weight": weight for modality, weight in mix.items()}
+    weights: dict[str, Any] = {f"{modality}_weight": weight for modality, weight in mix.items()}
     if unknown := weights.keys() - names:
         raise ArgumentError(
             f"mix has a weight for {', '.join(sorted(unknown)).replace('_weight', '')}, which is "
@@ -110,7 +110,9 @@ def make_prompt(
         )
     with _as_arguments():
         # the settings are checked before a file is written, with names in place of the values
-        named = {k: Path(k) if k in _FILES and v is not None else v for k, v in own.items()}
+        named: dict[str, Any] = {
+            k: Path(k) if k in _FILES and v is not None else v for k, v in own.items()
+        }
         _check_types(PromptConfig, named | weights)
         PromptConfig(**named, **weights)
         return PromptConfig(**store_inputs(own, folder), **weights)
