@@ -88,7 +88,6 @@ bench: $(VENV)/dev.stamp
 	rm -f out/bench/records.jsonl
 	$(VENV)/bin/xbind-bench --threads 2 --whole --json out/bench/records.jsonl --plot docs/img/phases.svg
 	$(VENV)/bin/xbind-bench --threads 2 --curves --json out/bench/records.jsonl --plot docs/img/curves.svg
-	$(VENV)/bin/xbind-bench --project rtx3090 rtx4090 a100 h100 --json out/bench/records.jsonl
 	$(VENV)/bin/python -P bench/write_tables.py out/bench/records.jsonl docs/evidence/benchmarks.md
 
 # Graphs of the public networks' size with random weights: engines for GPUs, and two of them against

@@ -19,5 +19,9 @@ class EngineDamaged(EngineError):
     """A file in the store is not what was written; nothing of it is used."""
 
 
-class ParityError(EngineError):
+class EngineRefused(EngineError):
+    """An engine is not used, for a reason that holds at the next attempt too; remembered."""
+
+
+class ParityError(EngineRefused):
     """A compiled graph does not compute what torch computes; it is not kept."""

@@ -57,7 +57,7 @@ class GraphSpec:
 
     @property
     def output_names(self) -> tuple[str, ...]:
-        """Names of the outputs; of a guidance step `loss`, `x_bar`, then previews."""
+        """Names of the outputs; of a guidance step `loss` and `x_bar`."""
         return tuple(spec.name for spec in self.outputs)
 
     def check(self, feeds: Mapping[str, Tensor]) -> None:

@@ -1,117 +1,97 @@
-"""TensorRT and TensorRT-RTX on a CUDA device: one API under two names.
+"""Engines of TensorRT and TensorRT-RTX on a CUDA device.
 
-Not run by this project on a GPU yet: what is known is that the calls exist with these arguments in
-TensorRT-RTX 1.7.1, and that they are made in this order (a fake that insists on it).
+Not run by this project on a GPU. Known is that the calls exist with these arguments in
+TensorRT-RTX 1.7.1, and that they are made in this order, by a fake of the API that insists on it.
 """
 
-import importlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from xbind.engine.backend import Backend
-from xbind.engine.errors import BackendUnavailable, EngineDamaged
+from xbind.engine import trt_package
+from xbind.engine.backend import Backend, Runtime
+from xbind.engine.errors import BackendUnavailable, EngineDamaged, EngineError
+from xbind.engine.record import Entry
 from xbind.engine.spec import GraphSpec
+from xbind.engine.trt_package import (
+    RTX,
+    collecting_log,
+    load_tensorrt,
+    local_target,
+    runtime_errors,
+)
+from xbind.engine.workspace import Workspace
 from xbind.files import atomic_write
+from xbind.system.cache import writable_folder
+
+log = logging.getLogger(__name__)
 
 PLAN = "engine.plan"
 """File name of a built engine in its folder."""
-RTX_TARGETS = ("sm86", "sm89", "sm120")
-"""What TensorRT-RTX engines are built for unless told otherwise: GeForce RTX 30, 40 and 50."""
-_MODULES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
-_INSTALL = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt-rtx-cu12"}
-
-
-def load_tensorrt(backend: str) -> Any:  # noqa: ANN401
-    """The module of `tensorrt` or `tensorrt-rtx`.
-
-    Raises:
-        BackendUnavailable: it is not installed.
-    """
-    try:
-        return importlib.import_module(_MODULES[backend])
-    except (ImportError, OSError) as error:  # OSError: a library it needs is not there
-        raise BackendUnavailable(
-            f"{backend} is not installed here ({error}).\n"
-            f"Install it with `pip install {_INSTALL[backend]}`, or choose another --engine."
-        ) from error
-
-
-def version(backend: str) -> str:
-    """Of the package.
-
-    Raises:
-        BackendUnavailable: it is not installed.
-    """
-    return str(load_tensorrt(backend).__version__)
-
-
-def local_target() -> str:
-    """Architecture of the CUDA device that is there, such as `sm89`.
-
-    Raises:
-        BackendUnavailable: there is none.
-    """
-    if not torch.cuda.is_available():
-        raise BackendUnavailable(
-            "TensorRT runs on a CUDA device, and torch finds none here.\n"
-            "Choose --engine onnxruntime, or build for other machines with "
-            "`xbind-build-engines --target sm86,sm89,sm120`."
-        )
-    major, minor = torch.cuda.get_device_capability()
-    return f"sm{major}{minor}"
 
 
 class CudaDevice:
-    """What a backend asks of the device: memory and streams. Replaced by a fake in tests."""
+    """What a backend asks of the device: memory, streams and order. Replaced by a fake in tests."""
 
-    def __init__(self) -> None:
-        local_target()
-        self.device = torch.device("cuda")
-        self._side = torch.cuda.Stream()
+    def __init__(self, device: torch.device | None = None) -> None:
+        """`device` with or without an index; the current one by default.
+
+        Raises:
+            BackendUnavailable: there is no CUDA device.
+        """
+        local_target(device)
+        index = None if device is None else device.index
+        self.device = torch.device("cuda", torch.cuda.current_device() if index is None else index)
+        self._side = torch.cuda.Stream(self.device)
+
+    def active(self) -> Any:  # noqa: ANN401
+        """A context in which this device is the thread's current one, as TensorRT requires."""
+        return torch.cuda.device(self.device)
 
     def launch_stream(self) -> Any:  # noqa: ANN401
         """The caller's stream, or one of our own in place of the default stream.
 
-        On the default stream TensorRT synchronises with everything else at every launch.
+        On the default stream TensorRT synchronises with everything else at every launch, and
+        cannot record a CUDA graph.
         """
-        current = torch.cuda.current_stream()
-        if current != torch.cuda.default_stream():
+        current = torch.cuda.current_stream(self.device)
+        if current != torch.cuda.default_stream(self.device):
             return current
         self._side.wait_stream(current)
         return self._side
 
     def join(self, stream: Any, tensors: list[Tensor]) -> None:  # noqa: ANN401
         """Let the caller's stream wait for `stream`, and memory live until `stream` is done."""
-        current = torch.cuda.current_stream()
+        for tensor in tensors:
+            tensor.record_stream(stream)
+        current = torch.cuda.current_stream(self.device)
         if stream != current:
-            for tensor in tensors:
-                tensor.record_stream(stream)
             current.wait_stream(stream)
 
+    def mark(self) -> Any:  # noqa: ANN401
+        """A mark behind all work that the caller's stream has so far."""
+        return torch.cuda.current_stream(self.device).record_event()
 
-@dataclass(slots=True)
-class Workspace:
-    """Scratch memory that all engines of a process share: they run one after the other."""
+    def wait(self, mark: Any) -> None:  # noqa: ANN401
+        """Let the caller's stream, which may be another one, wait for a mark."""
+        torch.cuda.current_stream(self.device).wait_event(mark)
 
-    memory: Tensor | None = field(default=None)
-
-    def of(self, size: int, device: torch.device) -> Tensor:
-        """At least `size` bytes, from torch's allocator, so that it counts them."""
-        if self.memory is None or self.memory.numel() < size:
-            self.memory = torch.empty(size, dtype=torch.uint8, device=device)
-        return self.memory
+    def synchronize(self) -> None:
+        """Wait until the device is idle."""
+        torch.cuda.synchronize(self.device)
 
 
 class TrtBackend(Backend):
-    """Runs an engine on tensors in place: inputs and outputs are bound by their addresses.
+    """An engine with an input and output buffer for each of its tensors, bound once.
 
-    Tensors that live elsewhere are brought to the device, and results back to where the first
-    input lives.
+    TensorRT-RTX records the engine as one CUDA graph and records it again whenever an address
+    changes, so feeds are copied in and results are copied out. Feeds may live on any device;
+    results are returned on that of the first feed.
     """
 
     def __init__(
@@ -138,62 +118,122 @@ class TrtBackend(Backend):
         Raises:
             BackendUnavailable: the package is not installed.
             EngineDamaged: the engine was built for another version or GPU, or differs from `spec`.
+            EngineError: anything else that TensorRT reports.
+            TooLittleMemory: an allocation fails.
         """
         super().__init__(spec)
-        self._trt = load_tensorrt(backend)
-        self._device, self._workspace = device, workspace
-        self._runtime = self._trt.Runtime(self._trt.Logger(self._trt.Logger.ERROR))
-        self._engine = self._runtime.deserialize_cuda_engine(plan.read_bytes())
-        if self._engine is None:
-            raise EngineDamaged(
-                f"{backend} {self._trt.__version__} cannot load {plan}: it was built for another "
-                "version or GPU.\nBuild it again with xbind-build-engines."
-            )
-        _check_signature(self._trt, self._engine, spec, plan)
-        self._cache_path = runtime_cache
+        self._name, self._trt = backend, load_tensorrt(backend)
+        self._device, self._workspace, self._cache_path = device, workspace, runtime_cache
         self._cache: Any = None
-        self._context = self._make_context(is_rtx=backend == "tensorrt-rtx")
+        self._scratch: Tensor | None = None
+        self._is_capturable: bool | None = None
+        with self._guarded("load"):
+            self._log = collecting_log(self._trt)
+            self._runtime = self._trt.Runtime(self._log)
+            self._engine = self._runtime.deserialize_cuda_engine(plan.read_bytes())
+            if self._engine is None:
+                raise EngineDamaged(
+                    f"{backend} {self._trt.__version__} cannot load {plan}: it was built for "
+                    f"another version or GPU ({self._log.said()}).\n"
+                    "Build it again with xbind-build-engines."
+                )
+            _check_signature(self._trt, self._engine, spec, plan)
+            self._context = self._make_context()
+            tensors = (*spec.inputs, *spec.outputs)
+            self._buffers = {tensor.name: tensor.empty(device.device) for tensor in tensors}
+            for name, buffer in self._buffers.items():
+                if not self._context.set_tensor_address(name, buffer.data_ptr()):
+                    raise EngineDamaged(f"The engine {spec.name!r} does not take {name!r}.")
 
-    def _make_context(self, *, is_rtx: bool) -> Any:  # noqa: ANN401
+    @contextmanager
+    def _guarded(self, doing: str) -> Iterator[None]:
+        """On the engine's device, with every error of TensorRT turned into one of ours."""
+        what = f"{doing} the engine {self.spec.name!r}"
+        with runtime_errors(self._name, what), self._device.active():
+            yield
+
+    def _make_context(self) -> Any:  # noqa: ANN401
         """A context whose scratch memory is ours; with RTX also its cache and CUDA graphs."""
         strategy = self._trt.ExecutionContextAllocationStrategy.USER_MANAGED
-        if not is_rtx:
-            return self._engine.create_execution_context(strategy)
+        how = self._runtime_config(strategy) if self._name == RTX else strategy
+        context = self._engine.create_execution_context(how)
+        if context is None:
+            raise EngineError(
+                f"{self._name} {self._trt.__version__} makes no execution context for the engine "
+                f"{self.spec.name!r}: {self._log.said()}.\n"
+                "Free GPU memory, compare driver and package with `xbind doctor`, or choose "
+                "another --engine."
+            )
+        return context
+
+    def _runtime_config(self, strategy: Any) -> Any:  # noqa: ANN401
         config = self._engine.create_runtime_config()
         config.set_execution_context_allocation_strategy(strategy)
         # Shapes are static: RTX records the whole graph once and replays it.
         config.cuda_graph_strategy = self._trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
         if self._cache_path is not None:
             self._cache = config.create_runtime_cache()
-            if self._cache_path.is_file():
-                self._cache.deserialize(self._cache_path.read_bytes())
+            known = self._cache_path.read_bytes() if self._cache_path.is_file() else None
+            if known is not None and not self._cache.deserialize(known):
+                log.info("%s is from another card or driver; it is written again", self._cache_path)
             config.set_runtime_cache(self._cache)
-        return self._engine.create_execution_context(config)
+        return config
 
     def _run(self, feeds: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        device, origin = self._device.device, next(iter(feeds.values())).device
-        inputs = {name: x.detach().to(device).contiguous() for name, x in feeds.items()}
-        outputs = {spec.name: spec.empty(device) for spec in self.spec.outputs}
-        scratch = self._workspace.of(self._engine.device_memory_size_v2, device)
-        self._context.set_device_memory(scratch.data_ptr(), scratch.numel())
-        for name, tensor in {**inputs, **outputs}.items():
-            if not self._context.set_tensor_address(name, tensor.data_ptr()):
-                raise EngineDamaged(f"The engine {self.spec.name!r} does not take {name!r}.")
-        stream = self._device.launch_stream()
-        if not self._context.execute_async_v3(stream.cuda_stream):
-            raise EngineDamaged(
-                f"The engine {self.spec.name!r} failed to start.\n"
-                "Build it again with xbind-build-engines, or choose another --engine."
-            )
-        self._device.join(stream, [*inputs.values(), *outputs.values(), scratch])
-        return {name: tensor.to(origin) for name, tensor in outputs.items()}
+        with self._guarded("run"):
+            if self._workspace.last is not None:  # of this engine or another, on any stream
+                self._device.wait(self._workspace.last)
+            for name, x in feeds.items():
+                self._buffers[name].copy_(x.detach())
+            self._bind_scratch()
+            stream = self._device.launch_stream()
+            self._log_capturability(stream)
+            if not self._context.execute_async_v3(stream.cuda_stream):
+                raise EngineError(
+                    f"The engine {self.spec.name!r} failed to start: {self._log.said()}.\n"
+                    "Build it again with xbind-build-engines, or choose another --engine."
+                )
+            assert self._scratch is not None
+            self._device.join(stream, [self._scratch])
+            origin = next(iter(feeds.values())).device
+            names = self.spec.output_names
+            results = {name: self._buffers[name].to(origin, copy=True) for name in names}
+            self._workspace.last = self._device.mark()
+            return results
+
+    def _bind_scratch(self) -> None:
+        """Bind the shared scratch memory, again only if another engine has made it grow."""
+        size = self._engine.device_memory_size_v2
+        scratch = self._workspace.of(size, self._device.device)
+        if scratch is not self._scratch:
+            self._context.set_device_memory(scratch.data_ptr(), scratch.numel())
+            self._scratch = scratch
+
+    def _log_capturability(self, stream: Any) -> None:  # noqa: ANN401
+        """Log once whether TensorRT-RTX can record this engine as a CUDA graph."""
+        if self._name != RTX or self._is_capturable is not None:
+            return
+        self._is_capturable = bool(self._context.is_stream_capturable(stream.cuda_stream))
+        words = "as one CUDA graph" if self._is_capturable else "kernel by kernel: no CUDA graph"
+        log.info("%s: TensorRT-RTX runs it %s", self.spec.name, words)
 
     def close(self) -> None:
-        """Give the engine back; kernels that RTX has compiled are kept for the next process."""
-        if self._cache is not None and self._cache_path is not None:
-            self._cache_path.parent.mkdir(parents=True, exist_ok=True)
-            atomic_write(self._cache_path, bytes(self._cache.serialize()))
-        del self._context, self._engine, self._runtime
+        """Wait for the device, keep the kernels that RTX has compiled, and unload the engine."""
+        if self._context is None:
+            return
+        with self._guarded("unload"):
+            self._device.synchronize()  # a launch may still read buffers and weights
+            if self._cache is not None and self._cache_path is not None:
+                self._save_cache(self._cache_path, bytes(self._cache.serialize()))
+            self._buffers, self._scratch, self._cache = {}, None, None
+            self._context = self._engine = self._runtime = None
+
+    def _save_cache(self, path: Path, content: bytes) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            atomic_write(path, content)
+        except OSError as error:  # the results of the run are worth more than its cache
+            log.warning("cannot keep compiled kernels in %s: %s", path, error)
 
 
 def _check_signature(trt: Any, engine: Any, spec: GraphSpec, plan: Path) -> None:  # noqa: ANN401
@@ -203,12 +243,16 @@ def _check_signature(trt: Any, engine: Any, spec: GraphSpec, plan: Path) -> None
         name = engine.get_tensor_name(index)
         is_input = engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT
         dtype = str(engine.get_tensor_dtype(name)).removeprefix("DataType.").lower()
-        found[name] = (is_input, _NAMES.get(dtype, dtype), tuple(engine.get_tensor_shape(name)))
-    wanted = {s.name: (s in spec.inputs, s.dtype, s.shape) for s in (*spec.inputs, *spec.outputs)}
+        on_device = engine.get_tensor_location(name) == trt.TensorLocation.DEVICE
+        shape = tuple(engine.get_tensor_shape(name))
+        found[name] = (is_input, _NAMES.get(dtype, dtype), shape, on_device)
+    wanted = {
+        s.name: (s in spec.inputs, s.dtype, s.shape, True) for s in (*spec.inputs, *spec.outputs)
+    }
     if found != wanted:
         raise EngineDamaged(
-            f"{plan} has another signature than its description.\n  wanted {wanted}\n"
-            f"  found  {found}\nBuild it again with xbind-build-engines."
+            f"{plan} has another signature than its description (input?, type, shape, on the GPU?)."
+            f"\n  wanted {wanted}\n  found  {found}\nBuild it again with xbind-build-engines."
         )
 
 
@@ -217,3 +261,43 @@ _NAMES = {
     "bool": "bool",
 }  # fmt: skip
 """TensorRT's element types, lower case → torch's."""
+
+
+class TrtRuntime(Runtime):
+    """TensorRT, or TensorRT-RTX."""
+
+    def version(self) -> str:
+        return trt_package.version(self.backend)
+
+    def target(self) -> str:
+        return trt_package.plan_target(self.backend)
+
+    def check_precision(self, precision: str, targets: Sequence[str] = ()) -> None:
+        trt_package.check_precision(self.backend, precision, tuple(targets))
+
+    def default_targets(self) -> tuple[str, ...]:
+        return trt_package.rtx_targets() if self.backend == RTX else ()
+
+    def card(self, target: str) -> str | None:
+        return trt_package.local_card() if trt_package.covers(self.backend, target) else None
+
+    def open(
+        self,
+        entry: Entry,
+        *,
+        threads: int,
+        workspace: Workspace | None = None,
+        device: torch.device | None = None,
+    ) -> Backend:
+        target, here = entry.key.fields["target"], trt_package.local_card(device)
+        if not trt_package.covers(self.backend, target, device):
+            raise BackendUnavailable(
+                f"{entry.folder} was built for {target}, but this GPU is {here}.\n"
+                "Build one for it with xbind-build-engines."
+            )
+        # By the key: a builder opens the engine in a folder of another name.
+        cache = f"{entry.key.folder_name}-{trt_package.local_target(device)}.bin"
+        return TrtBackend(
+            entry.spec, entry.folder / PLAN, backend=self.backend, device=CudaDevice(device),
+            workspace=workspace or Workspace(), runtime_cache=writable_folder("kernels") / cache,
+        )  # fmt: skip

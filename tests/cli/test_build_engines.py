@@ -1,5 +1,8 @@
 """`xbind-build-engines`: what it plans, what it builds, what it refuses."""
 
+import importlib.util
+import sys
+
 import pytest
 
 from tests.support.two_priors import two_priors
@@ -102,7 +105,14 @@ def test_a_gpu_is_not_imagined(monkeypatch):
         choose_backend(BuildConfig(device="cuda"))
     assert choose_backend(BuildConfig())[0] == "openvino"
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    assert choose_backend(BuildConfig())[0] == "tensorrt"
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda *_: (8, 9))
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda *_: "a card")
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "tensorrt_rtx", None)
+        with pytest.raises(XBindError, match=r"(?s)on this GPU\..*pip install tensorrt-rtx-cu12"):
+            choose_backend(BuildConfig())
+    if importlib.util.find_spec("tensorrt_rtx") is not None:
+        assert choose_backend(BuildConfig())[0] == "tensorrt-rtx"
     assert choose_backend(BuildConfig(device="cpu"))[0] == "openvino"
     assert choose_backend(BuildConfig(engine="openvino"))[0] == "openvino"
     assert choose_backend(BuildConfig(device="cpu", precision="bfloat16"))[0] == "openvino"

@@ -28,7 +28,7 @@ STARTED = GenerateConfig(
 def start(config, out, **changes):
     """Write what `generate` writes when it starts."""
     held = run_settings(config, method_of(config), load_manifest(config.bundle), "cpu")
-    held |= {"engine": "onnxruntime"}
+    held |= {"engine": "onnxruntime", "files": {}}
     out.mkdir(exist_ok=True)
     (out / "config.json").write_text(json.dumps(held | changes))
 
@@ -74,26 +74,34 @@ def test_changed_numbers_are_kept_added_to_and_compared(tmp_path):
         check_resumed(other, found, again | {"changes": found["changes"] | {"coarse.steps": 8}})
 
 
-def test_a_run_of_an_earlier_version_has_settings_too(tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps({"prompt": {"text": "a mug"}, "seed": 3}))
-    found = read_started(tmp_path)
-    assert (found["engine"], found["device"], found["without"]) == ("eager", "cpu", [])
-    assert started_config(tmp_path).seed == 3
-    (tmp_path / "config.json").write_text(json.dumps({"prompt": {"text": "a"}, "device": "auto"}))
-    assert started_config(tmp_path).device == "cpu"
+@pytest.mark.parametrize("lost", ["engine", "files", "without", "changes", "seed"])
+def test_a_config_that_lacks_a_setting_is_refused_by_its_name(tmp_path, lost):
+    start(STARTED, tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text(
+        json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != lost})
+    )
+    for read in (read_started, started_config):
+        with pytest.raises(RunError, match=rf"it lacks {lost}\), so .*\n.*--overwrite"):
+            read(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "null", "{}", '{"prompt": 3}', "\ud800"])
+def test_a_damaged_config_is_refused_with_the_way_out(tmp_path, content):
+    (tmp_path / "config.json").write_bytes(content.encode(errors="surrogatepass"))
+    with pytest.raises(RunError, match=r"config\.json cannot be read(?s:.*)--overwrite"):
+        started_config(tmp_path)
 
 
 @pytest.mark.parametrize(
-    "content",
+    "wrong",
     [
-        "", "[]", "null", "{}", '{"prompt": 3}', '{"prompt": {"text": 3}}', "\ud800",
-        '{"prompt": {"text": "a"}, "seed": "x"}', '{"prompt": {"text": "a"}, "without": 3}',
-        '{"prompt": {"text": "a"}, "without": ["nerf"]}',
-        '{"prompt": {"text": "a"}, "changes": 3}', '{"prompt": {}, "seed": -1}',
+        {"prompt": {"text": 3}}, {"seed": "x"}, {"without": 3}, {"without": ["nerf"]},
+        {"prompt": {}, "seed": -1}, {"changes": 3},
     ],
 )  # fmt: skip
-def test_a_damaged_config_is_refused_with_the_way_out(tmp_path, content):
-    (tmp_path / "config.json").write_bytes(content.encode(errors="surrogatepass"))
+def test_a_setting_of_another_kind_is_refused_with_the_way_out(tmp_path, wrong):
+    start(STARTED, tmp_path, **wrong)
     with pytest.raises(RunError, match=r"config\.json cannot be read(?s:.*)--overwrite"):
         started_config(tmp_path)
 

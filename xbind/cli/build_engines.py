@@ -9,20 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Literal, Optional
 
 import tyro
 
-from xbind.cli.guard import guard
+from xbind.cli.guard import guard, say
 from xbind.cli.numbers import split_numbers, with_numbers
-from xbind.config.options import Changes, ConfigPath, DeviceChoice
+from xbind.config.backends import BackendName, cross_builders
+from xbind.config.options import BuildChoice, Changes, ConfigPath, DeviceChoice, Precision
 from xbind.errors import XBindError
 
 if TYPE_CHECKING:
-    from xbind.engine.backends import BackendName
     from xbind.networks.build_many import Job, Outcome
     from xbind.networks.manifest import BundleManifest
 
 FAILED = 1
 """Exit status when an engine could not be built."""
-TARGETS = ("sm80", "sm86", "sm89", "sm120", "sm121")
-"""What TensorRT-RTX builds float32 graphs for; it has no sm90 (H100) and no sm100."""
 
 # `Optional[...]`, because for `... | None` tyro imports a type checker: 0.1 s more for --help.
 _List = Annotated[Optional[str], tyro.conf.arg(metavar="A,B")]  # noqa: UP045
@@ -45,14 +43,14 @@ class BuildConfig:
     """What differs from the preset's numbers: dotted name → value."""
     prior_3d: Annotated[Optional[str], tyro.conf.arg(metavar="NAME")] = None  # noqa: UP045
     """The bundle's 3D prior to build for; by default the preset's, else the bundle's default."""
-    engine: Literal["auto", "onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"] = "auto"
+    engine: BuildChoice = "auto"
     """What shall run them; `auto` is TensorRT-RTX with --target, else TensorRT on a GPU, else the
     first of OpenVINO and ONNX Runtime that is installed."""
     device: DeviceChoice = "auto"
     """What they shall run on; `auto` takes CUDA if there is a device, and says which it took."""
     target: _List = None
     """GPU architectures to build for with TensorRT-RTX, such as sm86,sm89,sm120; needs no GPU."""
-    precision: Literal["float32", "float16", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     """Of the frozen networks; losses, norms and softmax stay in float32."""
     only: _List = None
     """Names of graphs to build, such as sds2d_img,ms; by default those that a run uses."""
@@ -78,15 +76,17 @@ class BuildConfig:
             raise ValueError("--compare is for --measure FILE --engine onnxruntime")
         if self.compare and self.precision != "float32":
             raise ValueError("--compare is for float32, which is what torch computes in")
-        if self.target is not None and self.engine not in ("auto", "tensorrt-rtx"):
-            raise ValueError(f"--target is for TensorRT-RTX only, but --engine is {self.engine}")
+        able = [r for r in cross_builders() if self.engine in ("auto", r.name)]
+        if self.target is not None and not able:
+            titles = " and ".join(record.title for record in cross_builders())
+            raise ValueError(f"--target is for {titles} only, but --engine is {self.engine}")
         if self.target is not None and self.device == "cpu":
             raise ValueError("--target names GPUs: leave out --device cpu")
-        unknown = [name for name in self.targets() if name not in TARGETS]
+        unknown = [name for name in self.targets() if name not in able[0].targets]
         if unknown:
             raise ValueError(
                 f"--target {','.join(unknown)} cannot be built for; "
-                f"TensorRT-RTX builds for {', '.join(TARGETS)}"
+                f"{able[0].title} builds for {', '.join(able[0].targets)}"
             )
 
     def targets(self) -> tuple[str, ...]:
@@ -119,7 +119,7 @@ def build_engines(config: BuildConfig) -> int:
     backend, why = choose_backend(config)
     version_of(backend)
     check_precision(backend, config.precision)
-    _say(f"{backend}: {why}")
+    say(f"{backend}: {why}")
     if config.measure is not None:
         return _measure(config, config.measure, backend)
     manifest = load_manifest(config.bundle).with_prior_3d(_prior_3d(config))
@@ -132,7 +132,7 @@ def build_engines(config: BuildConfig) -> int:
     return _build(missing, manifest, config.jobs)
 
 
-def _measure(config: BuildConfig, file: Path, backend: "BackendName") -> int:
+def _measure(config: BuildConfig, file: Path, backend: BackendName) -> int:
     """Try every graph that is wanted, and print a table; the exit status."""
     from xbind.bench.real_builds import SHAPES, Trial, markdown, run_trials
     from xbind.importing.random_weights import write_shapes
@@ -146,41 +146,39 @@ def _measure(config: BuildConfig, file: Path, backend: "BackendName") -> int:
             for j in jobs
         ],
         file,
-        _say,
+        say,
     )
     for line in markdown(rows):
-        _say(line)
+        say(line)
     return FAILED if any(row["state"] != "built" for row in rows) else 0
 
 
-def choose_backend(config: BuildConfig) -> "tuple[BackendName, str]":
+def choose_backend(config: BuildConfig) -> tuple[BackendName, str]:
     """What shall run the graphs, and why.
 
     Raises:
-        XBindError: `--device cuda` without a device, or no backend for this CPU.
+        XBindError: `--device cuda` without a device, or no backend for the device.
     """
     import torch
 
-    from xbind.engine.backends import cpu_backends
+    from xbind.engine.backends import able_backends
 
     cuda = torch.cuda.is_available()
     if config.engine != "auto":
         return config.engine, "asked for by --engine"
     if config.targets():
-        return "tensorrt-rtx", "it builds for other GPUs than this machine's"
+        return cross_builders()[0].name, "it builds for other GPUs than this machine's"
     if config.device == "cuda" and not cuda:
         raise XBindError(
             "--device cuda was asked for, but torch finds no CUDA device here.\n"
             "Name the GPUs to build for with --target, such as --target sm89, or give --device cpu."
         )
     if config.device == "cpu" or not cuda:
-        return cpu_backends(config.precision)[0], "for this CPU"
-    return "tensorrt", "for this GPU"
+        return able_backends("cpu", [config.precision])[0], "for this CPU"
+    return able_backends("cuda", [config.precision])[0], "for this GPU"
 
 
-def make_jobs(
-    config: BuildConfig, manifest: "BundleManifest", backend: "BackendName"
-) -> "list[Job]":
+def make_jobs(config: BuildConfig, manifest: "BundleManifest", backend: BackendName) -> "list[Job]":
     """One job for every graph that is wanted.
 
     Raises:
@@ -232,9 +230,9 @@ def _show_plan(jobs: "list[Job]", missing: "list[Job]", manifest: "BundleManifes
             if job in missing
             else "is built"
         )
-        _say(f"  {job.request.label:<22}{state}")
+        say(f"  {job.request.label:<22}{state}")
     costs = [estimate(job, manifest) for job in missing]
-    _say(
+    say(
         f"{len(missing)} of {len(jobs)} engines to build"
         + (
             f": about {format_bytes(sum(c.disk_bytes for c in costs))} in {jobs[0].store}, "
@@ -254,23 +252,18 @@ def _build(missing: "list[Job]", manifest: "BundleManifest", workers: int) -> in
     done: dict[Job, float] = {}
 
     def started(job: "Job") -> None:
-        _say(f"  {job.request.label}: building")
+        say(f"  {job.request.label}: building")
 
     def finished(outcome: "Outcome") -> None:
         done[outcome.job] = outcome.seconds
         pace = sum(done.values()) / sum(expected[job] for job in done)
         left = pace * sum(s for job, s in expected.items() if job not in done) / workers
-        _say(
+        say(
             f"  {outcome.job.request.label}: {outcome.state} in {outcome.seconds:.1f} s, "
             f"{outcome.message}  [{len(done)}/{len(missing)}, {format_seconds(left)} left]"
         )
 
     outcomes = run_jobs(missing, workers=workers, started=started, finished=finished)
     failed = [outcome for outcome in outcomes if outcome.state == "failed"]
-    _say(f"{len(outcomes) - len(failed)} built, {len(failed)} failed")
+    say(f"{len(outcomes) - len(failed)} built, {len(failed)} failed")
     return FAILED if failed else 0
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()

@@ -1,12 +1,12 @@
 """`xbind engines list|verify|gc`: what is in the store, whether it is whole, and what can go."""
 
-from rich.console import Console
 from rich.table import Table
 
 from xbind.engine.errors import EngineDamaged
 from xbind.engine.record import Entry
 from xbind.engine.store import EngineStore, engines_folder
 from xbind.networks.fingerprint import why_stale
+from xbind.run.console import PlainConsole
 from xbind.run.progress import format_bytes
 
 COLUMNS = ("graph", "backend", "precision", "size", "built in", "agrees with torch to", "state")
@@ -18,7 +18,7 @@ WIDTH = 200
 def show() -> None:
     """Print every engine, and why those that are not used any more are not."""
     store = EngineStore(engines_folder())
-    console = Console(highlight=False, soft_wrap=True, width=WIDTH)
+    console = PlainConsole(soft_wrap=True, width=WIDTH)
     table = Table(box=None)
     for name in COLUMNS:
         table.add_column(name, no_wrap=True)
@@ -28,13 +28,13 @@ def show() -> None:
     if found:
         console.print(table)
     size = sum(entry.size_bytes for entry in found if isinstance(entry, Entry))
-    console.print(f"{len(found)} engines, {format_bytes(size)}, in {store.root}", markup=False)
+    console.print(f"{len(found)} engines, {format_bytes(size)}, in {store.root}")
 
 
 def verify() -> int:
     """Compare every byte with its hash; the exit status, 1 when an engine is damaged."""
     store = EngineStore(engines_folder())
-    console = Console(highlight=False, soft_wrap=True)
+    console = PlainConsole(soft_wrap=True)
     bad = 0
     for entry in store.entries():
         try:
@@ -43,9 +43,9 @@ def verify() -> int:
             entry.verify()
         except EngineDamaged as error:
             bad += 1
-            console.print(str(error), markup=False)
+            console.print(str(error))
         else:
-            console.print(f"whole: {entry.folder.name}", markup=False)
+            console.print(f"whole: {entry.folder.name}")
     console.print(f"{bad} damaged" if bad else "all engines are whole")
     return int(bad > 0)
 
@@ -53,12 +53,12 @@ def verify() -> int:
 def gc(*, everything: bool) -> None:
     """Remove what is damaged, unfinished or for another installation; or everything."""
     store = EngineStore(engines_folder())
-    console = Console(highlight=False, soft_wrap=True)
+    console = PlainConsole(soft_wrap=True)
     removed = store.gc(lambda entry: not everything and not why_stale(entry.key))
     for name, size in removed:
-        console.print(f"removed {name} ({format_bytes(size)})", markup=False)
+        console.print(f"removed {name} ({format_bytes(size)})")
     total = sum(size for _, size in removed)
-    console.print(f"{len(removed)} removed, {format_bytes(total)}, from {store.root}", markup=False)
+    console.print(f"{len(removed)} removed, {format_bytes(total)}, from {store.root}")
 
 
 def _row(entry: Entry) -> tuple[str, ...]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional, cast, get_a
 
 import tyro
 
+from xbind.config.backends import BACKENDS
+
 # `Optional[...]`, because for `... | None` tyro imports a type checker: 0.1 s more for --help.
 _Text = Annotated[Optional[str], tyro.conf.arg(metavar="TEXT")]  # noqa: UP045
 _File = Annotated[Optional[Path], tyro.conf.arg(metavar="FILE")]  # noqa: UP045
@@ -27,6 +29,8 @@ MODALITIES: tuple[Modality, ...] = (
 
 IMAGE_OPTIONS = ("mask", "matting_weights", "elevation", "azimuth")
 """Fields of a prompt that say something about its image; all are None by default."""
+LEAST_SHARE = 1e-6
+"""Least weight of a modality beside the largest one; less is lost in float32's rounding."""
 
 Precision = Literal["float32", "float16", "bfloat16"]
 """Of the frozen networks in an engine, or on a GPU."""
@@ -82,10 +86,13 @@ def check_threads(threads: int) -> None:
         raise ValueError(f"--threads must be at most {MAX_THREADS}, got {threads}")
 
 
-EngineChoice = Literal[
-    "auto", "eager", "cuda-graphs", "onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"
-]
-"""What computes the frozen networks."""
+if TYPE_CHECKING:
+    EngineChoice = str
+    BuildChoice = str
+else:
+    EngineChoice = Literal[("auto", "eager", "cuda-graphs", *BACKENDS)]
+    BuildChoice = Literal[("auto", *BACKENDS)]
+"""What computes the frozen networks, and what engines are built for."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -150,6 +157,7 @@ class PromptConfig:
             raise ValueError(f"{flag} is given without --text: leave it out or add --text")
         for modality in MODALITIES:
             self._check_weight(modality)
+        self._check_ratios()
         if self.depth is None and self.depth_kind != "depth":
             raise ValueError("--depth-kind is given without --depth: leave it out or name a file")
         self._check_image_options()
@@ -178,6 +186,16 @@ class PromptConfig:
                 f"--{modality}-weight is given without --{modality}: "
                 f"leave it out or add --{modality}"
             )
+
+    def _check_ratios(self) -> None:
+        largest = max((self.weight(m) for m in self.given()), default=1.0)
+        for modality in self.given():
+            if self.weight(modality) < LEAST_SHARE * largest:
+                raise ValueError(
+                    f"--{modality}-weight {self.weight(modality)} changes nothing beside "
+                    f"{largest}: weights may differ by a factor of {1 / LEAST_SHARE:.0e} at most; "
+                    f"to leave the {modality} out, leave out --{modality}"
+                )
 
     def given(self) -> tuple[Modality, ...]:
         """The modalities of this prompt, in the order of `MODALITIES`."""

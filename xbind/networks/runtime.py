@@ -16,7 +16,7 @@ from xbind.engine.backends import open_backend
 from xbind.engine.cuda_graph import Recorder
 from xbind.engine.record import Entry
 from xbind.engine.step import EngineStep
-from xbind.engine.trt import Workspace
+from xbind.engine.workspace import Workspace
 from xbind.losses.step import GuidanceStep
 from xbind.networks.frozen import Bundle
 from xbind.networks.graphs import GraphRequest, eager_steps, sparing

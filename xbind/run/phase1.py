@@ -1,6 +1,5 @@
 """A run that starts where the Phase I of another one ended (Fig. 6 compares two such runs)."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import torch
 
 from xbind.config.options import MODALITIES
 from xbind.errors import XBindError
+from xbind.files import sha256_file
 from xbind.run.events import read_events
 from xbind.run.folder import load_newest_checkpoint, read_run_config
 from xbind.run.state import RunState
@@ -42,15 +42,14 @@ def _content(prompt: Mapping[str, Any]) -> dict[str, Any]:
     """A prompt with its files by what is in them: one picture may lie in two places."""
     given = {key: value for key, value in prompt.items() if value is not None}
     files = {*MODALITIES, "mask", "matting_weights"} - {"text"}
-    options = {"exact_words": False, "ignore_unknown": False}  # older runs do not hold them
-    return options | given | {key: _digest(Path(given[key])) for key in files & given.keys()}
+    return given | {key: _digest(Path(given[key])) for key in files & given.keys()}
 
 
 def _digest(path: Path) -> str:
     """SHA-256 of a file; the path of one that is not there any more."""
     if not path.is_file():
         return str(path)
-    return f"SHA-256 {hashlib.sha256(path.read_bytes()).hexdigest()}"
+    return f"SHA-256 {sha256_file(path)}"
 
 
 def read_phase1(run: Path, wanted: Mapping[str, Any]) -> Phase1:
@@ -65,8 +64,6 @@ def read_phase1(run: Path, wanted: Mapping[str, Any]) -> Phase1:
         Phase1Mismatch: Phase I is not finished, or was told something else.
     """
     found = read_run_config(run)
-    if found.get("device") == "auto":  # a run that was started before there was CUDA
-        found["device"] = "cpu"
     told = ("seed", "bundle_sha256", "prior_3d", "device", "precision")
     for key, ours, theirs in [
         ("prompt", _content(wanted["prompt"]), _content(found["prompt"])),

@@ -10,6 +10,7 @@ from xbind.config.variants import method_of
 from xbind.errors import XBindError
 from xbind.networks.manifest import load_manifest
 from xbind.run.checks import check_folder, read_run_config
+from xbind.untrusted import fault_of
 
 
 class PathError(XBindError):
@@ -76,17 +77,8 @@ def _check_file(option: str, path: Path) -> None:
     Raises:
         PromptError: says which option names it.
     """
-    try:
-        if not path.is_file():
-            what = "is a folder" if path.is_dir() else "does not exist"
-            if path.exists() and not path.is_dir():
-                what = "is not a file"
-            raise PromptError(f"{option} {path} {what}.\nGive the path of a file.")
-        with path.open("rb") as file:
-            empty = not file.read(1)
-    except OSError as error:
-        raise PromptError(
-            f"{option} {path} cannot be read: {error.strerror or error}.\nGive another file."
-        ) from error
-    if empty:
+    fault = fault_of(path)
+    if fault is not None:
+        raise PromptError(f"{option} {path} {fault}.\nGive the path of a file.")
+    if path.stat().st_size == 0:
         raise PromptError(f"{option} {path} is empty.\nGive another file.")

@@ -19,7 +19,7 @@ TIME: Wave = np.arange(LENGTH) / SAMPLE_RATE
 
 
 def synthesise(category: str, generator: torch.Generator) -> NDArray[np.float32]:
-    """Returns a clip [32000], 2 s of mono at 16 kHz, in [−1, 1]; pitch, rhythm and noise are random.
+    """Returns a clip [32000], 2 s of mono at 16 kHz in [−1, 1], of random pitch, rhythm and noise.
 
     Raises:
         UnknownWorldNameError: if the category does not exist.
