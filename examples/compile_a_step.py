@@ -104,7 +104,7 @@ def main(*, steps: int = 20) -> tuple[list[Figure], list[float]]:
     optimizer = torch.optim.Adam([image], 0.02)
     losses = []
     for _ in range(steps):
-        loss = guide(compiled, image, target=given["target"]).loss
+        loss = guide(compiled, image, target=given["target"])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
