@@ -20,6 +20,7 @@ import trimesh
 from PIL import Image
 
 import xbind
+from tests.support.run_files import config_of, write_config
 from xbind.cli.main import main
 from xbind.config.export import ExportError
 from xbind.errors import XBindError
@@ -161,9 +162,9 @@ def test_a_notebook_shows_the_turntable(made, tmp_path):
     assert base64.b64decode(data) == (out / "turntable.gif").read_bytes()
     copy = shutil.copytree(out, tmp_path / "copy")
     (copy / "turntable.gif").unlink()
-    held = json.loads((copy / "config.json").read_text())
+    held = config_of(copy)
     held["prompt"] |= {"text": "<b>", "audio": "/home/me/bell.wav"}
-    (copy / "config.json").write_text(json.dumps(held))
+    write_config(copy, held)
     page = xbind.open(copy)._repr_html_()
     assert "data:image/png" in page
     assert "text: &lt;b&gt; + audio: bell.wav · seed 3" in page

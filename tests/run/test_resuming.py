@@ -129,4 +129,9 @@ def test_what_decides_the_result_is_compared(tmp_path, key, other):
 def test_all_of_the_record_is_known(tmp_path):
     """A setting is compared on resume, or is known to change no step."""
     start(STARTED, tmp_path)
-    assert read_started(tmp_path).keys() - set(DECIDING) <= {"bundle", "files", "versions"}
+    assert read_started(tmp_path).keys() - set(DECIDING) <= {
+        "bundle",
+        "changes",
+        "files",
+        "versions",
+    }
