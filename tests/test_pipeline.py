@@ -25,6 +25,7 @@ from xbind.config.options import FilesConfig, GenerateConfig, PromptConfig
 from xbind.pipeline import NoReferenceView, ResumeMismatch, _pose_origin, generate
 from xbind.run.folder import RunError
 
+pytestmark = pytest.mark.slow
 PROMPT = PromptConfig(text="a crimson mug")
 
 

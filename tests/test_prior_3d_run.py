@@ -13,6 +13,8 @@ from xbind.networks.manifest import BundleError
 from xbind.pipeline import ResumeMismatch, generate
 from xbind.run.phase1 import Phase1Mismatch
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
