@@ -15,6 +15,8 @@ from xbind.run.checks import RunError
 from xbind.run.phase1 import Phase1Mismatch
 from xbind.run.settings import ResumeMismatch
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
