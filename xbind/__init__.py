@@ -2,6 +2,6 @@
 
 from xbind.system.telemetry import switch_off
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 switch_off()  # here, since the libraries read their switches when they are imported
