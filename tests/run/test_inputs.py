@@ -31,6 +31,11 @@ def test_a_picture_and_its_arrays_are_one_file(tmp_path):
     assert loaded.alpha is None
 
 
+def test_floats_are_rounded(tmp_path):
+    path = stored(tmp_path, image=np.full((32, 32, 3), 99.6 / 255))["image"]
+    assert np.asarray(Image.open(path)).max() == 100
+
+
 @pytest.mark.parametrize("value", [pixels(channels=4), Image.fromarray(pixels(channels=4))])
 def test_an_alpha_channel_stays(tmp_path, value):
     loaded = load_image(stored(tmp_path, image=value)["image"])
