@@ -40,10 +40,11 @@ def made(pipe, tmp_path_factory):
     """A run, what its callback was given, and its folder."""
     out = tmp_path_factory.mktemp("api") / "mug"
     steps = []
-    before = torch.get_num_threads()
+    torch.set_num_threads(2)  # the caller's; the run computes with one
     run = pipe("a red mug", seed=3, preset="probe", out=str(out), on_step=steps.append,
                progress=False, method={"coarse": {"steps": 3}})  # fmt: skip
-    assert torch.get_num_threads() == before
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(1)
     return run, steps, out
 
 
@@ -95,6 +96,7 @@ def test_losses_are_the_lines_of_the_log(made):
     lines = [json.loads(line) for line in (out / "events.jsonl").read_text().splitlines()]
     losses = run.losses
     assert list(losses) == ["coarse", "geometry", "texture"]
+    assert set(losses["texture"]) == set(steps[-2].terms)
     for stage, terms in losses.items():
         for name, curve in terms.items():
             wanted = {x["step"]: x[name] for x in lines if x["phase"] == stage and name in x}

@@ -92,7 +92,7 @@ class Pipeline:
         Raises:
             ArgumentError: an argument has a wrong value.
             XBindError: anything else that the caller can act on. An unfinished run stays in its
-                folder, also in a temporary one; a note on the exception names it.
+                folder; a note on the exception names a temporary one.
         """
         given: dict[str, Any] = {"text": text, "image": image, "audio": audio, "depth": depth}
         check_names(options, RunOptions)
