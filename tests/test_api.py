@@ -238,7 +238,7 @@ def test_without_out_the_folder_is_temporary(pipe, tmp_path):
     assert xbind.open(tmp_path / "kept").reference.size == (64, 64)
 
 
-def test_a_run_that_is_stopped_can_be_resumed(pipe, made, tmp_path):
+def test_a_run_that_is_stopped_can_be_resumed(pipe, made):
     def stop(record):
         if record.phase == "geometry":
             raise KeyboardInterrupt
@@ -253,6 +253,18 @@ def test_a_run_that_is_stopped_can_be_resumed(pipe, made, tmp_path):
         assert (run.folder / "mesh.glb").read_bytes() == (made[2] / "mesh.glb").read_bytes()
     finally:
         shutil.rmtree(folder)
+
+
+def test_resuming_takes_every_setting_of_the_run(made, tmp_path, monkeypatch):
+    copy = shutil.copytree(made[2], tmp_path / "copy")
+    write_config(copy, config_of(copy) | {"threads": 2})
+    asked = []
+    monkeypatch.setattr("xbind.api.run_config", lambda config, *_: asked.append(config))
+    xbind.resume(copy, progress=False)
+    (config,) = asked
+    assert (config.threads, config.seed, config.preset, config.resume) == (2, 3, "probe", True)
+    assert config.method == {"coarse.steps": 3}
+    assert config.prompt.text == "a red mug"
 
 
 def test_pictures_arrays_and_weights(pipe, tmp_path):
