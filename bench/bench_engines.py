@@ -56,7 +56,7 @@ Run = Callable[[], dict[str, Tensor]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One contestant of one graph: one line of JSON."""
+    """Record of one variant of one graph: a line of JSON."""
 
     graph: str
     form: str

@@ -40,7 +40,7 @@ from xbind.run.progress import StepRecord
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """What is measured, and how."""
+    """Settings of a measurement."""
 
     presets: tuple[str, ...]
     sizes: tuple[int, ...]
@@ -103,7 +103,7 @@ def with_size(method: MethodConfig, size: int | None) -> MethodConfig:
 def contestants_of(
     names: Sequence[str], method: MethodConfig, bundle: Bundle, wanted: Measurement, report: Report
 ) -> tuple[list[Contestant], Bundle]:
-    """Those names, ready, and the bundle where they compute; engines that are missing are built."""
+    """Returns the named variants, ready to run, and the bundle; missing engines are built."""
     requests = requests_of_run(method, bundle.manifest)
     store, device = EngineStore(engines_folder()), torch.device(wanted.device)
 
@@ -122,7 +122,7 @@ def contestants_of(
 def _run(
     wanted: Measurement, method: MethodConfig, names: list[str], bundle: Bundle, report: Report
 ) -> list[Sampled]:
-    """One run of the pipeline with every contestant in step."""
+    """Runs the pipeline once, with every variant in step."""
     contestants, bundle = contestants_of(names, method, bundle, wanted, report)
     trunk = next((c for c in contestants if c.name in (*ENGINES, GRAPHS)), contestants[-1])
     switch = Switch(trunk)
@@ -171,7 +171,7 @@ class _PreparedRun(RunNetworks):
 
 
 def run_config(wanted: Measurement, out: Path) -> GenerateConfig:
-    """What `xbind generate` would be told."""
+    """Returns the configuration of the run."""
     return GenerateConfig(
         prompt=PromptConfig(text=wanted.text), out=out, seed=wanted.seed, bundle=wanted.bundle,
         device=wanted.device, engine="eager", threads=wanted.threads,

@@ -1,4 +1,4 @@
-"""What `xbind-bench` does: measure or scale, then tables, JSON lines and a picture."""
+"""Commands of `xbind-bench`: measure or scale, then tables, JSON lines and a plot."""
 
 from typing import Literal
 
@@ -24,7 +24,7 @@ from xbind.networks.manifest import load_manifest
 from xbind.system.device import choose_device
 
 WIDTH = 200
-"""Of the tables, in characters; a narrow terminal wraps them rather than lose columns."""
+"""Width of the tables in characters; a narrow terminal wraps them."""
 
 
 def measure(config: BenchConfig) -> int:

@@ -1,4 +1,4 @@
-"""What a user of `xbind-bench` chooses. No torch here, so that `--help` answers at once."""
+"""Options of `xbind-bench`. Imports no torch, so that `--help` is fast."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,9 +32,9 @@ class BenchConfig:
     threads: int = 1
     """Threads that compute."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to measure; `auto` takes CUDA if there is a device."""
+    """Device to measure on; `auto` takes CUDA if there is a device."""
     precision: Literal["float32", "float16", "bfloat16"] = "float32"
-    """Of the networks in the engines and in `cuda-graphs`."""
+    """Precision of the networks in the engines and in `cuda-graphs`."""
     bundle: str = "mini"
     """The frozen networks: `mini`, or the folder of a bundle."""
     text: str = "a red mug"

@@ -1,4 +1,4 @@
-"""Who takes part: the same iteration with other operators and other engines for the networks."""
+"""Variants of an iteration: other operators, and other engines for the networks."""
 
 import copy
 import os
@@ -33,7 +33,7 @@ PLAIN = "plain"
 """As the field's frameworks do it: eager networks, and every operator as its definition in torch,
 but that compiled code finds which triangle a pixel sees, as their rasterisers do."""
 DEFINITION = "definition"
-"""As `plain`, with the rasteriser in torch as well: minutes per view, so only by name."""
+"""Like `plain`, with the rasteriser in torch as well: minutes per view, so only by name."""
 EAGER = "eager"
 """Eager networks, the operators' fast forms."""
 COMPILED = "torch.compile"
@@ -54,13 +54,13 @@ class BenchError(XBindError):
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """One way to compute an iteration."""
+    """Variant of an iteration."""
 
     name: str
     steps: Steps
     """Name → guidance step."""
     versions: str
-    """Of what computes the networks."""
+    """Precision of the networks."""
 
     @contextmanager
     def active(self) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""Where an iteration's time goes: the pipeline's own functions, timed where they are called.
+"""Time of an iteration by section: pipeline functions are temporarily wrapped with timers.
 
 Nothing in the pipeline knows of this. While `parts_timed` is open, the functions of `PARTS` are
 replaced by themselves with a clock around; after it they are what they were, so it costs nothing
@@ -49,7 +49,7 @@ PARTS: tuple[tuple[str, object, str], ...] = (
 in a guidance step: of render, regularisers and augment. Steps and the optimiser are added."""
 OPTIMISER = "optimiser"
 OTHER = "other"
-"""What is in no part: cameras, timesteps, the reference view's losses, bookkeeping."""
+"""Section of the remaining time: cameras, timesteps, losses of the reference view, bookkeeping."""
 HALF = ("render", "surface", "regularisers", "augment", "backward")
 """The differentiable half of an iteration; the guidance steps are the frozen one."""
 OPERATORS = (

@@ -26,7 +26,7 @@ from xbind.bench.work import IterationWork, count_iteration
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One iteration by one contestant."""
+    """Iteration of one variant."""
 
     seconds: float
     """The whole iteration."""
@@ -36,12 +36,12 @@ class Turn:
     terms: Mapping[str, float]
     """Unweighted."""
     gradient: Tensor
-    """Of the loss in all parameters, flat."""
+    """Gradient of the loss in all parameters, flat."""
 
 
 @dataclass(slots=True)
 class Sampled:
-    """What was measured of one phase."""
+    """Measurements of a phase."""
 
     phase: str
     views: int
@@ -53,7 +53,7 @@ class Sampled:
     turns: dict[str, list[Turn]] = field(default_factory=dict)
     """Contestant → its turns; the k-th of each is the same iteration."""
     work: IterationWork | None = None
-    """What an iteration must compute and move."""
+    """Least work of an iteration."""
 
 
 class Lockstep:
@@ -80,7 +80,7 @@ class Lockstep:
         self._report = report
 
     def advance(self, phase: Phase, step: int, generator: torch.Generator) -> dict[str, float]:
-        """One iteration of the run; by every contestant first, if it is a sampled one."""
+        """Runs one iteration; if it is sampled, every variant computes it first."""
         if phase.name not in self._chosen:
             self._chosen[phase.name] = set(draw_steps(phase.steps, self.samples, self._random))
         if step in self._chosen[phase.name]:
@@ -146,14 +146,14 @@ class Lockstep:
 
 
 def gradient_of(phase: Phase) -> Tensor:
-    """What `advance` left in the parameters: the gradient of the weighted sum, flat."""
+    """Returns the gradient of the weighted sum in the parameters, as `advance` left it, flat."""
     parameters = list(phase.module.parameters())
     grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
     return torch.cat([grad.detach().flatten() for grad in grads])
 
 
 def draw_steps(steps: int, samples: int, draw: random.Random) -> list[int]:
-    """One iteration out of each of `samples` equal parts of a phase: all of them where few."""
+    """Returns one iteration of each of `samples` equal parts of a phase, or all of a short one."""
     if samples >= steps:
         return list(range(steps))
     edges = [round(k * steps / samples) for k in range(samples + 1)]

@@ -1,4 +1,4 @@
-"""Where figures are kept: JSON lines, checked to be writable before anything is measured."""
+"""Records of measurements: JSON lines, checked to be writable before anything is measured."""
 
 import json
 from collections.abc import Iterable

@@ -27,7 +27,7 @@ numbers."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseRow:
-    """One contestant in one phase: one line of JSON."""
+    """Variant in a phase; a line of JSON."""
 
     kind: str = "phase"
     preset: str
@@ -50,13 +50,13 @@ class PhaseRow:
     against: str
     """The contestant that ratio and parity are against."""
     ratio: float
-    """How many times faster than that: median over the sampled iterations."""
+    """Ratio of times to the reference: median over the sampled iterations."""
     times_eager: float | None
     """The same against `eager`, which has the same operators: what the engine alone gives."""
     term_error: float
     """Largest relative difference of a loss term."""
     gradient_cosine: float
-    """Of the gradient in all parameters: the least over the sampled iterations."""
+    """Cosine of the gradient in all parameters: the least over the sampled iterations."""
     gradient_error: float
     """Relative error of the same: the largest."""
     render_difference: float
@@ -67,7 +67,7 @@ class PhaseRow:
     roofline: dict[str, float]
     """Part → share of its roofline that it reaches."""
     precision: str
-    """Of the engines."""
+    """Precision of the engines."""
     clock: str
     threads: int
     device: str
@@ -79,14 +79,14 @@ class PhaseRow:
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """How far one contestant is from another, over all sampled iterations: the worst of each."""
+    """Largest differences of a variant from another, over all sampled iterations."""
 
     term_error: float
     gradient_cosine: float
     gradient_error: float
 
     def holds(self, precision: Precision) -> bool:
-        """Whether the two computed the same."""
+        """Returns True if the two agree."""
         least, largest = TOLERANCE[precision]
         return (
             self.gradient_cosine >= least
@@ -135,7 +135,7 @@ def rows_of(
 
 
 def paired_ratio(turns: list[Turn], reference: list[Turn]) -> float:
-    """How many times faster than the reference: the median over iterations that both computed.
+    """Returns the median ratio to the reference's time, over iterations that both computed.
 
     What else the machine does meets two neighbours in time alike, so each ratio is of such two.
     """

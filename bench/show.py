@@ -98,7 +98,7 @@ def _part(row: PhaseRow, name: str, ms: float | None) -> str:
 
 
 def table(title: str, header: Sequence[str], cells: Cells) -> Table:
-    """For a terminal: the first columns to the left."""
+    """Returns the leading columns, for a terminal."""
     made = Table(title=title, box=None, title_justify="left")
     for k, name in enumerate(header):
         made.add_column(name, justify="left" if k < 3 else "right", no_wrap=True)

@@ -1,4 +1,4 @@
-"""Whole runs, from prompt to files, each contestant in a process of its own.
+"""Whole runs, from prompt to files, each variant in its own process.
 
     python -P -m xbind.bench.whole JSON
 
@@ -39,7 +39,7 @@ from xbind.run.progress import peak_memory_bytes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WholeRow:
-    """One run: one line of JSON."""
+    """Whole run; a line of JSON."""
 
     kind: str = "whole"
     preset: str
@@ -78,7 +78,7 @@ class Stopwatch(Told):
 
 
 def run_whole(wanted: Measurement, preset: str, size: int | None, name: str) -> WholeRow:
-    """One contestant's run in a new process.
+    """Runs one variant in a new process.
 
     Raises:
         BenchError: it failed; the message ends with what it said.

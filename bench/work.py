@@ -1,4 +1,4 @@
-"""What an iteration must compute and move, counted on the work itself, and its roofline."""
+"""Least work of an iteration, counted while it runs, and its roofline."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from xbind.losses.step import GuidanceStep
 
 @dataclass(slots=True)
 class IterationWork:
-    """What one iteration of a phase must do."""
+    """Least work of one iteration of a phase."""
 
     steps: dict[str, Work] = field(default_factory=dict)
     """Guidance step → multiplications and additions of its matrix products, convolutions and
@@ -90,7 +90,7 @@ def add(a: Work, b: Work) -> Work:
 def roofline_shares(
     work: IterationWork, parts_ms: Mapping[str, float], machine: Machine
 ) -> dict[str, float]:
-    """How much of its roofline each part reaches: the least time it could take, over its time.
+    """Returns the share of its roofline that each section reaches.
 
     The differentiable half is one: the operators' formulas have both passes.
 

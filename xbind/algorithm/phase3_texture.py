@@ -25,7 +25,7 @@ from xbind.scene.nerf.field import HashField
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TexturedMesh:
-    """What Algorithm 1 ends with."""
+    """Result of Algorithm 1."""
 
     mesh: Mesh
     """Its geometry, in the scene's frame."""

@@ -293,7 +293,7 @@ class GuidedViews:
 
     config: GuidanceConfig
     planar: PlanarLoss
-    """Which loss of the 2D prior the phase has."""
+    """Returns the loss of the 2D prior in a phase."""
     image: Image
     cameras: Cameras
     progress: float

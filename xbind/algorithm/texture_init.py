@@ -1,4 +1,4 @@
-"""Where Phase III starts: a new colour field, fitted to what Phase I's field shows of the surface.
+"""Start of Phase III: a new colour field, fitted to the surface that Phase I's field shows.
 
 At the surface itself Phase I's colours are accidental: its density is soft there, and what a view
 shows comes from a little further in. So the colour of a surface point is what a short ray sees that
@@ -36,7 +36,7 @@ def seen_colours(
     normals: Float[Tensor, "n 3"],
     config: TextureFitConfig,
 ) -> tuple[Float[Tensor, "n 3"], Float[Tensor, " n"]]:
-    """What a ray against the normal sees of the field, and with which opacity.
+    """Returns colour and opacity of the field along a ray against the normal.
 
     Returns:
         Colours Σwc / Σw in [0, 1] (grey where the ray meets nothing), opacities Σw in [0, 1].

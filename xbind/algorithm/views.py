@@ -45,7 +45,7 @@ def hybrid_weights(config: GuidanceConfig) -> dict[str, float]:
 
 
 def wants_reference(config: GuidanceConfig, step: int) -> bool:
-    """Whether this iteration also looks from the reference view."""
+    """Returns True if this iteration also renders the reference view."""
     return step % config.reference_every == 0 and max(config.w_rgb, config.w_mask) > 0
 
 

@@ -40,7 +40,7 @@ class BuildConfig:
     config: ConfigPath = None
     """As of `xbind generate`, as is `--method.NAME VALUE`."""
     method: Changes = field(default_factory=dict)
-    """What differs from the preset's numbers: dotted name → value."""
+    """Changes of the preset's numbers: dotted name → value."""
     prior_3d: Annotated[Optional[str], tyro.conf.arg(metavar="NAME")] = None  # noqa: UP045
     """The bundle's 3D prior to build for; by default the preset's, else the bundle's default."""
     engine: BuildChoice = "auto"
@@ -154,7 +154,7 @@ def _measure(config: BuildConfig, file: Path, backend: BackendName) -> int:
 
 
 def choose_backend(config: BuildConfig) -> tuple[BackendName, str]:
-    """What shall run the graphs, and why.
+    """Returns the backend that runs the graphs, and the reason.
 
     Raises:
         XBindError: `--device cuda` without a device, or no backend for the device.
@@ -179,7 +179,7 @@ def choose_backend(config: BuildConfig) -> tuple[BackendName, str]:
 
 
 def make_jobs(config: BuildConfig, manifest: "BundleManifest", backend: BackendName) -> "list[Job]":
-    """One job for every graph that is wanted.
+    """Returns one job per graph.
 
     Raises:
         XBindError: `--only` names what there is not.

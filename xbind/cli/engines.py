@@ -12,7 +12,7 @@ from xbind.run.progress import format_bytes
 COLUMNS = ("graph", "backend", "precision", "size", "built in", "agrees with torch to", "state")
 
 WIDTH = 200
-"""Of the table, in characters: its lines are for `grep` too."""
+"""Width of the table in characters; lines are not wrapped, for `grep`."""
 
 
 def show() -> None:

@@ -129,7 +129,7 @@ def _parse_generate(words: list[str]) -> GenerateConfig:
 
 
 def overview() -> str:
-    """What `xbind --help` prints."""
+    """Returns the text of `xbind --help`."""
     lines = [f"  {name:<16}{config.__doc__}" for name, config in COMMANDS.items()]
     return "\n".join(
         [
@@ -215,7 +215,7 @@ def _run_engines(command: Command) -> None:
 
 
 def started_at(command: Command) -> int | None:
-    """When the run in the folder of `xbind generate` was started, in ns; None if there is none."""
+    """Returns the start time of the run in a folder, in ns; None if there is none."""
     if not isinstance(command, GenerateConfig):
         return None
     try:
@@ -225,7 +225,7 @@ def started_at(command: Command) -> int | None:
 
 
 def advice_to_resume(command: Command | None, words: list[str], earlier: int | None) -> str:
-    """What to say after "interrupted": the command that goes on from the last checkpoint.
+    """Returns the advice after "interrupted": the command that continues from the last checkpoint.
 
     Args:
         command: what was interrupted; None if it was not known yet.

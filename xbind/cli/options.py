@@ -43,7 +43,7 @@ class GenerateCommand(GenerateConfig):
     """Make one textured mesh from one prompt."""
 
     prompt: Annotated[PromptWords, tyro.conf.OmitArgPrefixes]
-    """What the object should be."""
+    """Prompt of the object."""
     config: ConfigPath = None
     """TOML file that changes numbers of the preset, and may name it: what
     `xbind config show PRESET --toml` prints, or a few lines of that. Options on the command line go
@@ -130,7 +130,7 @@ class PlanConfig:
     config: ConfigPath = None
     """As of `xbind generate`, as is `--method.NAME VALUE`."""
     method: Changes = field(default_factory=dict)
-    """What differs from the preset's numbers: dotted name → value."""
+    """Changes of the preset's numbers: dotted name → value."""
     bundle: str = "mini"
     """The bundle to plan with: `mini`, or the folder of a bundle."""
     bundle_config: Optional[Literal["sd21", "reduced"]] = None  # noqa: UP045
@@ -139,7 +139,7 @@ class PlanConfig:
     vram: Annotated[Optional[float], tyro.conf.arg(metavar="GIB")] = None  # noqa: UP045
     """GiB that it shall fit into; what it saves for that is what `xbind generate --vram` saves."""
     precision: Precision = "float32"
-    """Of the frozen networks, before anything is saved."""
+    """Precision of the frozen networks, before savings."""
     engine: Literal["engines", "eager"] = "engines"
     """Networks in engines, each loaded for its phase, or in eager torch, which shares one float32
     copy of all."""
@@ -166,7 +166,7 @@ class ShowConfigConfig:
     phase2_loss: Annotated[Optional[PlanarLoss], tyro.conf.arg(metavar="{sds,cds}")] = None  # noqa: UP045
     """As of `xbind generate`."""
     method: Changes = field(default_factory=dict)
-    """What differs from the preset's numbers: dotted name → value."""
+    """Changes of the preset's numbers: dotted name → value."""
 
     def __post_init__(self) -> None:
         parts_named(self.without)

@@ -1,4 +1,4 @@
-"""What a user chooses, with its meaning and unit. Read-only after construction; no torch here."""
+"""User options with meaning and unit. Read-only after construction; imports no torch."""
 
 import math
 import os
@@ -23,7 +23,7 @@ else:
     Changes = Annotated[object, tyro.conf.Suppress]  # for a mapping tyro imports a type checker
 
 Modality = Literal["text", "image", "audio", "depth", "video", "thermal", "imu"]
-"""What a prompt can be made of."""
+"""Modalities of a prompt."""
 MODALITIES: tuple[Modality, ...] = (
     "text", "image", "audio", "depth", "video", "thermal", "imu",
 )  # fmt: skip
@@ -34,25 +34,25 @@ LEAST_SHARE = 1e-6
 """Least weight of a modality beside the largest one; less is lost in float32's rounding."""
 
 Precision = Literal["float32", "float16", "bfloat16"]
-"""Of the frozen networks in an engine, or on a GPU."""
+"""Precision of the frozen networks in an engine, or on a GPU."""
 
 DeviceChoice = Literal["auto", "cpu", "cuda"]
-"""Where to compute; `auto` is CUDA where torch finds a device and Triton is installed."""
+"""Device; `auto` is CUDA if torch finds a device and Triton is installed."""
 
 PlanarLoss = Literal["sds", "cds"]
-"""Of the 2D prior: augmented SDS (Eq. 5), or CDS (Eq. 3)."""
+"""Loss of the 2D prior: augmented SDS (Eq. 5), or CDS (Eq. 3)."""
 
 Material = Literal["unlit", "lit"]
-"""How viewers show the texture: as it is, or lit again."""
+"""Rendering of the texture in viewers: as it is, or lit again."""
 
 Pivot = Literal["base", "center"]
-"""Where the origin of a mesh file lies: middle of the bounding box's bottom face, or its centre."""
+"""Origin of a mesh file: middle of the bounding box's bottom face, or its centre."""
 
 HEIGHT_RANGE_M = (1e-6, 1e6)
 """Heights that a mesh file can be given; beyond them viewers run out of float32 and depth range."""
 
 Part = Literal["stereo", "planar", "three-phase", "ms"]
-"""What an ablation (Fig. 7) leaves out."""
+"""Parts of the method that an ablation (Fig. 7) leaves out."""
 
 
 def parts_named(text: str) -> tuple[Part, ...]:
@@ -98,12 +98,12 @@ else:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PromptConfig:
-    """What the object should be: one modality, or several mixed by weight."""
+    """Prompt: one modality, or several mixed by weight."""
 
     text: _Text = None
     """Words, such as "a red mug"."""
     exact_words: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """For bundles with a closed vocabulary: read only the bundle's own words, no synonyms."""
+    """Closed vocabularies: accept only the bundle's own words, no synonyms."""
     ignore_unknown: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """For bundles with a closed vocabulary: leave out adjectives, colours and details that the
     bundle does not know, instead of refusing the prompt; the run says which."""
@@ -127,7 +127,7 @@ class PromptConfig:
     depth: _File = None
     """A depth map: PNG or TIFF of 8 or 16 bits, or a NumPy .npy file; 0 means not measured."""
     depth_kind: Literal["depth", "disparity"] = "depth"
-    """What --depth holds: `depth` grows with the distance, `disparity` shrinks with it."""
+    """Values of --depth: `depth` grows with distance, `disparity` shrinks with it."""
     video: _File = None
     """A moving picture: GIF, WebP or PNG; with the `video` extra MP4, WebM, MOV and others."""
     thermal: _File = None
@@ -210,7 +210,7 @@ class PromptConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FilesConfig:
-    """How the mesh files are written. No step of the run depends on it."""
+    """Format of the mesh files. No step of the run depends on it."""
 
     material: Annotated[Optional[Material], tyro.conf.arg(metavar="{unlit,lit}")] = None  # noqa: UP045
     """`unlit` (default): viewers show the texture as it is, since it holds the object's shading;
@@ -242,7 +242,7 @@ class GenerateConfig:
     """Make one textured mesh from one prompt."""
 
     prompt: Annotated[PromptConfig, tyro.conf.OmitArgPrefixes]
-    """What the object should be."""
+    """Prompt of the object."""
     out: Path = Path("out/xbind")
     """Folder of the run: mesh, texture, previews, events, checkpoints."""
     seed: int = 0
@@ -289,7 +289,7 @@ class GenerateConfig:
     """Stop when the prompt is encoded and the reference view is there: a look at what the prompt is
     understood as, in seconds. --resume then makes the object."""
     files: Annotated[FilesConfig, tyro.conf.OmitArgPrefixes] = FilesConfig()
-    """How the mesh files are written."""
+    """Format of the mesh files."""
     resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Continue the run that is in --out, with its prompt and settings: they need not be given."""
     overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -337,5 +337,5 @@ class GenerateConfig:
 
 
 def _same(one: Path, other: Path) -> bool:
-    """Whether two paths name one place; links that lead in a circle name themselves."""
+    """Returns True if two paths are the same place; links in a circle are compared by name."""
     return os.path.realpath(one) == os.path.realpath(other)

@@ -100,7 +100,7 @@ def _graph_precision(backend: BackendName, precision: Precision) -> Precision:
 def _candidate(
     entry: Entry, graph: Graph, lowered: Bundle, request: GraphRequest, stack: ExitStack
 ) -> tuple[Backend, str]:
-    """What is compared with torch, and its name: the engine, or its graph where it cannot run."""
+    """Returns the subject of the comparison with torch and its name: the engine, or its graph."""
     backend = entry.key.fields["backend"]
     if record_of(backend).device == "cpu" or torch.cuda.is_available():
         threads = torch.get_num_threads()
@@ -115,7 +115,7 @@ def _candidate(
 
 
 def dialect_of(backend: BackendName, precision: Precision) -> Dialect:
-    """How a graph is written for a backend."""
+    """Returns the operator forms in a backend's graph."""
     record = record_of(backend)
     return Dialect(
         spread_scalars=record.spread_scalars,

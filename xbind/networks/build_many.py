@@ -29,7 +29,7 @@ from xbind.networks.manifest import BundleManifest, load_manifest
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One engine to build."""
+    """Engine to build."""
 
     bundle: str
     """Name or folder."""
@@ -44,7 +44,7 @@ class Job:
     """Name of the bundle's 3D prior; None for its default."""
 
     def is_built(self, manifest: BundleManifest) -> bool:
-        """Whether the store has the engine, every byte of it checked.
+        """Returns True if the store has the engine; every byte is verified.
 
         Raises:
             BackendUnavailable: the backend is not installed here.
@@ -60,7 +60,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What building one engine takes, about."""
+    """Approximate cost of building an engine."""
 
     seconds: float
     disk_bytes: int
@@ -69,7 +69,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a job."""
+    """Outcome of a job."""
 
     job: Job
     state: Literal["built", "failed"]
@@ -134,7 +134,7 @@ def run_jobs(
 
 
 def _collect(connection: Connection, job: Job, process: ForkServerProcess, since: float) -> Outcome:
-    """What a builder sent, or how it died."""
+    """Returns the message of a builder, or the reason of its death."""
     try:
         state, message = connection.recv()
     except EOFError:  # it is gone, and has said nothing

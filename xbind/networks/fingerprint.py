@@ -1,4 +1,4 @@
-"""What decides an engine, known without building it."""
+"""Fingerprints of engines: everything that decides an engine, known without building it."""
 
 import hashlib
 import json
@@ -62,7 +62,7 @@ def key_of(
 
 
 def why_stale(key: Key) -> list[str]:
-    """What of this installation differs from what an engine was built for; empty if it fits."""
+    """Returns the differences of this installation from the one of an engine; empty if it fits."""
     backend = key.fields["backend"]
     try:
         present = _surroundings(backend)
@@ -97,7 +97,7 @@ def weight_bytes(request: GraphRequest, manifest: BundleManifest) -> int:
 
 
 def _weights_digest(name: str, manifest: BundleManifest) -> str:
-    """Of the files of the components in a graph, and the figures of `bundle.json`."""
+    """Returns the digest of a graph's components: their files, and the figures of the bundle."""
     files = sorted((role, path, entry["sha256"]) for role, path, entry in _files(name, manifest))
     figures = json.dumps(manifest.figures, sort_keys=True)
     return hashlib.sha256(repr((files, figures)).encode()).hexdigest()
@@ -131,5 +131,5 @@ def roots() -> tuple[str, ...]:
 
 @cache
 def _exporter_digest() -> str:
-    """Of our own code that decides a graph: another constant or line makes another engine."""
+    """Returns the digest of our own code that decides a graph."""
     return digest_of(modules_reached(roots()))

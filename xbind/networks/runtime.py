@@ -1,4 +1,4 @@
-"""What a run computes its frozen networks with: engines, or eager torch; `select` chooses."""
+"""Execution of a run's frozen networks: engines, or eager torch. `select` chooses."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -27,12 +27,12 @@ Wanted = tuple[GraphRequest, Precision]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one part of a run calls: the reference view, or a phase."""
+    """Graphs of one stage of a run: the reference view, or a phase."""
 
     requests: list[GraphRequest]
     """Its graphs."""
     savings: Savings = FASTEST
-    """How they are run."""
+    """Savings of the stage."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Which backend computes the frozen networks of a run: `compile_run`."""
+"""Choice of the backend for the frozen networks of a run: `compile_run`."""
 
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, replace
@@ -115,7 +115,7 @@ def candidates(
 
 
 def runs_in_engines(choice: EngineChoice, device: torch.device = CPU) -> bool:
-    """Whether `compile_run` will take engines, as far as can be told before any is built."""
+    """Returns True if `compile_run` will take engines, as far as is known before any is built."""
     if choice != "auto":
         return choice not in IN_TORCH
     return bool(candidates(choice, {"float32"}, device)[0])

@@ -71,7 +71,7 @@ def _read(path: Path) -> tuple[str, frozenset[str]]:
 
 
 def _is_docstring(statement: ast.stmt) -> bool:
-    """Whether a statement is a string alone: what stands below a module, `def` or attribute."""
+    """Returns True for a statement that is only a string, such as a docstring."""
     return (
         isinstance(statement, ast.Expr)
         and isinstance(statement.value, ast.Constant)

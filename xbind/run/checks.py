@@ -13,7 +13,7 @@ from xbind.files import disk_errors, lock
 from xbind.run.json_files import Damaged, from_json, to_json
 
 CONFIG = "config.json"
-"""What a run was asked for; a folder that has it holds a run."""
+"""File of a run's settings; a folder that has it holds a run."""
 LOCK = ".lock"
 """Held by the process that writes into the folder; holds its number."""
 CHECKPOINTS, PREVIEWS, EVENTS = "checkpoints", "previews", "events.jsonl"
@@ -48,7 +48,7 @@ class RunError(XBindError):
 
 
 def holds_run(out: Path) -> bool:
-    """Whether there is a run in `out`, finished or not."""
+    """Returns True if there is a run in `out`, finished or not."""
     with disk_errors(out):
         return (out / CONFIG).exists()
 

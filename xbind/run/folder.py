@@ -49,7 +49,7 @@ _WRITTEN = {
     CHECKPOINTS: re.compile(r"\d{8}\.[0-9a-f]{16}\.(pt|damaged)"),
     EXPORTS: re.compile(r".+\.(glb|obj|mtl|png|ply|stl|3mf|usdz)"),
 }
-"""What a run writes into its folders: nothing else in them is removed."""
+"""Patterns of the files that a run writes into its folders; nothing else in them is removed."""
 _UNLOCKED = (
     "the file system of --out has no locks: start no other xbind in that folder while this one runs"
 )
@@ -62,9 +62,9 @@ class RunFolder:
     path: Path
     events: EventLog
     identity: str
-    """Of the run's settings; part of every checkpoint."""
+    """Digest of the run's settings; part of every checkpoint."""
     warnings: tuple[str, ...] = ()
-    """What the user should be told about the folder."""
+    """Notices for the user about the folder."""
 
     def settle(self, **values: object) -> None:
         """Change values of `config.json`; paths are written as strings.
@@ -76,7 +76,7 @@ class RunFolder:
         atomic_write(self.path / CONFIG, to_json(self.read_config() | values))
 
     def read_config(self) -> dict[str, Any]:
-        """What `start_run` and `settle` wrote.
+        """Returns the settings as `start_run` and `settle` wrote them.
 
         Raises:
             RunError: when the file is damaged.

@@ -55,7 +55,7 @@ def started_config(out: Path) -> GenerateConfig:
 def _settings(
     config: type[PromptConfig] | type[GenerateConfig], found: dict[str, Any]
 ) -> dict[str, Any]:
-    """Those of the plain data `found` that a configuration has, paths as `Path`."""
+    """Returns the entries of `found` that a configuration has, paths as `Path`."""
     return {
         field.name: _of_type(field.type, found[field.name])
         for field in fields(config)

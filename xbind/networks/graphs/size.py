@@ -16,7 +16,7 @@ class GraphRequest:
     shown: int = 0
     """Side of the images that the 2D prior sees, in pixels, where not its own; else 0."""
     two_passes: bool = False
-    """Whether guidance takes two passes of the UNet at the batch, instead of one at twice that."""
+    """True if guidance takes two passes of the UNet at the batch, False for one at twice that."""
 
     @property
     def label(self) -> str:
