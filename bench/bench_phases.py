@@ -1,4 +1,4 @@
-"""Throughput of whole phases: every contestant in step with one real run, one row for each."""
+"""Throughput of whole phases: every variant in step with one real run, one row for each."""
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -12,18 +12,18 @@ import torch
 
 from xbind import pipeline
 from xbind.algorithm import algorithm1
-from xbind.bench.contestants import (
-    ENGINES,
-    GRAPHS,
-    Contestant,
-    Report,
-    Switch,
-    choose_contestants,
-    make_contestant,
-)
 from xbind.bench.lockstep import Lockstep, Sampled
 from xbind.bench.rows import PhaseRow, rows_of
 from xbind.bench.timing import Clock, device_name, measure_machine
+from xbind.bench.variants import (
+    ENGINES,
+    GRAPHS,
+    Report,
+    Switch,
+    Variant,
+    choose_variants,
+    make_variant,
+)
 from xbind.config.options import GenerateConfig, Precision, PromptConfig
 from xbind.config.presets import MethodConfig, preset_named
 from xbind.config.savings import FASTEST
@@ -46,7 +46,7 @@ class Measurement:
     sizes: tuple[int, ...]
     """Sides of the rendered views, in pixels; none for the presets' own."""
     engines: tuple[str, ...]
-    """Contestants; none for all that run here."""
+    """Variants; none for all that run here."""
     bundle: str
     text: str
     """The prompt."""
@@ -71,7 +71,7 @@ def measure_phases(wanted: Measurement, report: Report) -> Iterator[PhaseRow]:
         for size in wanted.sizes or (None,)
     ]
     device = torch.device(wanted.device)
-    names = choose_contestants(wanted.engines, wanted.precision, report, device)
+    names = choose_variants(wanted.engines, wanted.precision, report, device)
     manifest = load_manifest(wanted.bundle)
     torch.set_num_threads(wanted.threads)
     machine = measure_machine(device, clock=wanted.clock)
@@ -100,20 +100,20 @@ def with_size(method: MethodConfig, size: int | None) -> MethodConfig:
     )
 
 
-def contestants_of(
+def variants_of(
     names: Sequence[str], method: MethodConfig, bundle: Bundle, wanted: Measurement, report: Report
-) -> tuple[list[Contestant], Bundle]:
+) -> tuple[list[Variant], Bundle]:
     """Returns the named variants, ready to run, and the bundle; missing engines are built."""
     requests = requests_of_run(method, bundle.manifest)
     store, device = EngineStore(engines_folder()), torch.device(wanted.device)
 
-    def make(name: str, bundle: Bundle) -> Contestant:
-        return make_contestant(
+    def make(name: str, bundle: Bundle) -> Variant:
+        return make_variant(
             name, bundle, requests, store,
             precision=wanted.precision, threads=wanted.threads, report=report, device=device,
         )  # fmt: skip
 
-    made: dict[str, Contestant] = {n: make(n, bundle) for n in names if n in ENGINES}
+    made: dict[str, Variant] = {n: make(n, bundle) for n in names if n in ENGINES}
     there = bundle.to(device)
     made |= {name: make(name, there) for name in names if name not in ENGINES}
     return [made[name] for name in names], there
@@ -123,11 +123,11 @@ def _run(
     wanted: Measurement, method: MethodConfig, names: list[str], bundle: Bundle, report: Report
 ) -> list[Sampled]:
     """Runs the pipeline once, with every variant in step."""
-    contestants, bundle = contestants_of(names, method, bundle, wanted, report)
-    trunk = next((c for c in contestants if c.name in (*ENGINES, GRAPHS)), contestants[-1])
+    variants, bundle = variants_of(names, method, bundle, wanted, report)
+    trunk = next((c for c in variants if c.name in (*ENGINES, GRAPHS)), variants[-1])
     switch = Switch(trunk)
     lockstep = Lockstep(
-        contestants, switch, eager_steps(bundle),
+        variants, switch, eager_steps(bundle),
         samples=wanted.samples, clock=wanted.clock, seed=wanted.seed, report=report,
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:

@@ -28,7 +28,7 @@ WIDTH = 200
 
 
 def measure(config: BenchConfig) -> int:
-    """Every phase with every contestant; 1 if two of them did not compute the same."""
+    """Every phase with every variant; 1 if two of them did not compute the same."""
     check_writable(config.json)
     check_writable(config.plot)
     console = Console(width=WIDTH, highlight=False, markup=False)

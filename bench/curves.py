@@ -19,7 +19,6 @@ from xbind.algorithm.phase2_geometry import GeometryPhase
 from xbind.algorithm.phase3_texture import TexturePhase
 from xbind.algorithm.reference_view import ReferenceView
 from xbind.algorithm.supervision import Condition, StereoCondition, Supervision
-from xbind.bench.contestants import Steps
 from xbind.bench.memory import peak_bytes_of
 from xbind.bench.timing import (
     Clock,
@@ -28,6 +27,7 @@ from xbind.bench.timing import (
     device_name,
     elapsed_ms,
 )
+from xbind.bench.variants import Steps
 from xbind.config.presets import CoarseConfig, GeometryConfig, TextureConfig
 from xbind.config.scene import level_resolutions
 from xbind.losses.step import GuidanceStep

@@ -6,7 +6,7 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from xbind.bench.contestants import BenchError
+from xbind.bench.variants import BenchError
 
 
 def check_writable(path: Path | None) -> None:

@@ -6,15 +6,15 @@ from statistics import fmean, median
 
 from torch.nn.functional import cosine_similarity
 
-from xbind.bench.contestants import EAGER, PLAIN
 from xbind.bench.lockstep import Sampled, Turn
 from xbind.bench.timing import Clock, Machine, describe_commit, describe_versions, device_name
+from xbind.bench.variants import EAGER, PLAIN
 from xbind.bench.work import roofline_shares
 from xbind.config.options import Precision
 
 TOLERANCE = {"float32": (0.999, 0.03), "float16": (0.99, 0.15), "bfloat16": (0.97, 0.3)}
 """Precision → least cosine and largest relative error of the parameters' gradient against the
-reference contestant. An engine's own gate is tighter; here a pixel at a silhouette, or a sample at
+reference variant. An engine's own gate is tighter; here a pixel at a silhouette, or a sample at
 the edge of an occupied cell, may fall to the other side."""
 SAME_PICTURE = 1e-3
 """Largest mean difference of two renders in [0, 1]."""
@@ -34,7 +34,7 @@ class PhaseRow:
     bundle: str
     phase: str
     form: str
-    """The contestant."""
+    """The variant."""
     size: int
     views: int
     steps: int
@@ -48,7 +48,7 @@ class PhaseRow:
     iterations_per_second: float
     views_per_second: float
     against: str
-    """The contestant that ratio and parity are against."""
+    """The variant that ratio and parity are against."""
     ratio: float
     """Ratio of times to the reference: median over the sampled iterations."""
     times_eager: float | None
@@ -104,7 +104,7 @@ def rows_of(
     precision: Precision,
     clock: Clock,
 ) -> Iterator[PhaseRow]:
-    """The figures of every contestant in one phase, against `plain` or else `eager`."""
+    """The figures of every variant in one phase, against `plain` or else `eager`."""
     against = next((n for n in (PLAIN, EAGER) if n in sampled.turns), next(iter(sampled.turns)))
     reference = sampled.turns[against]
     for name, turns in sampled.turns.items():
@@ -149,7 +149,7 @@ def mean_parts_ms(turns: list[Turn]) -> dict[str, float]:
 
 
 def parity_of(turns: list[Turn], reference: list[Turn]) -> Parity:
-    """The worst differences of the same iterations by two contestants."""
+    """The worst differences of the same iterations by two variants."""
     pairs = list(zip(turns, reference, strict=True))
     gradients = [(a.gradient.double(), b.gradient.double()) for a, b in pairs]
     return Parity(

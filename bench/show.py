@@ -16,7 +16,7 @@ Cells = list[list[str]]
 def phase_cells(rows: Sequence[PhaseRow]) -> tuple[list[str], Cells]:
     """Header and rows: speed, ratio and parity beside each other."""
     header = [
-        "preset", "phase", "contestant", "ms", "it/s", "views/s", f"× {rows[0].against}", "× eager",
+        "preset", "phase", "variant", "ms", "it/s", "views/s", f"× {rows[0].against}", "× eager",
         "gradient cosine", "error", "terms", "renders", "agrees", "peak",
     ]  # fmt: skip
     cells = [
@@ -40,7 +40,7 @@ def part_cells(rows: Sequence[PhaseRow]) -> tuple[list[str], Cells]:
     known = {*HALF, OPTIMISER, OTHER, "occupancy"}
     steps = sorted({name for row in rows for name in row.parts_ms} - known)
     names = ["occupancy", *HALF, *steps, OPTIMISER, OTHER]
-    header = ["phase", "contestant", *names, "differentiable half", "sum"]
+    header = ["phase", "variant", *names, "differentiable half", "sum"]
     cells = []
     for row in rows:
         half = sum(row.parts_ms.get(name, 0.0) for name in HALF)
@@ -65,7 +65,7 @@ def whole_cells(rows: Sequence[WholeRow]) -> tuple[list[str], Cells]:
         ]
         for row in rows
     ]  # fmt: skip
-    return ["preset", "contestant", "in all", *parts, "peak"], cells
+    return ["preset", "variant", "in all", *parts, "peak"], cells
 
 
 def curve_cells(rows: Sequence[CurveRow]) -> tuple[list[str], Cells]:

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from xbind.algorithm.iteration import Phase, advance
-from xbind.bench.contestants import Contestant, Steps, Switch
 from xbind.bench.instrument import HALF, OPTIMISER, operators_replaced
 from xbind.bench.operator_work import ONE_PASS, work_of
 from xbind.bench.ops import OpCounter, parameters_used
 from xbind.bench.timing import Machine, Work
+from xbind.bench.variants import Steps, Switch, Variant
 from xbind.losses.step import GuidanceStep
 
 
@@ -72,7 +72,7 @@ def count_iteration(
 
         return run
 
-    counting = Contestant("counting", lambda n: CountedStep(eager(n), n, work.steps), "")
+    counting = Variant("counting", lambda n: CountedStep(eager(n), n, work.steps), "")
     with operators_replaced(counted), switch.taken_by(counting):
         advance(phase, step, generator)
     numbers = sum(p.numel() for p in phase.module.parameters())

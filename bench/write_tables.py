@@ -58,7 +58,7 @@ def read_rows(lines: Sequence[str]) -> dict[str, list[Any]]:
 
 
 def fill(document: str, rows: Mapping[str, Rows]) -> str:
-    """The document with each table that there are records for made anew."""
+    """The document with each table that there are records for written again."""
     for name, (kind, table) in TABLES.items():
         if not rows[kind]:
             continue

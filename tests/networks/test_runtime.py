@@ -98,7 +98,7 @@ def test_auto_without_either_is_eager_and_says_why(bundle, store, monkeypatch):
 @pytest.mark.parametrize(
     ("choice", "module"), [("onnxruntime", "onnxruntime"), ("openvino", "openvino")]
 )
-def test_a_named_engine_is_an_obligation(bundle, store, monkeypatch, choice, module):
+def test_a_named_engine_never_falls_back(bundle, store, monkeypatch, choice, module):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(BackendUnavailable, match=rf"pip install {module}"):
         compiled(choice, bundle, MS, store)
@@ -118,7 +118,7 @@ def test_a_damaged_engine_is_said_and_built_anew(bundle, tmp_path):
     content = path.read_bytes()
     path.write_bytes(content[:1000] + b"?" + content[1001:])
     compiled("onnxruntime", bundle, MS, store, said)
-    assert said[0] == f"ms-b3-64px is built anew: {path} is not what was written."
+    assert said[0] == f"ms-b3-64px is built again: {path} is not what was written."
     assert path.read_bytes() == content
 
 

@@ -293,7 +293,7 @@ class GenerateConfig:
     resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Continue the run that is in --out, with its prompt and settings: they need not be given."""
     overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Start anew in a folder that holds a run; that run's files are removed."""
+    """Start again in a folder that holds a run; that run's files are removed."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**63:

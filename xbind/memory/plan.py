@@ -97,7 +97,7 @@ class PartPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All parts of a run; each gives back what it has loaded before the next begins."""
+    """All parts of a run; each unloads its networks before the next begins."""
 
     parts: tuple[PartPlan, ...]
     wish: Wish

@@ -45,7 +45,7 @@ def compile_run(
     Args:
         choice: `auto` is the first of `candidates` whose engines are built and pass their parity
             gates. Without a candidate it is eager torch, as CUDA graphs on CUDA; there it is so too
-            if no engine can be built. It reports its choice. Any other name is an obligation.
+            if no engine can be built. It reports its choice. Any other name never falls back.
         bundle: the frozen networks.
         parts: name → every graph that this part of the run will call, and how. A graph that does
             not pass its parity gate in half is float32, and said so.
@@ -189,7 +189,7 @@ class _Engines:
         try:
             return self.store.find(self._key(request))
         except EngineDamaged as error:
-            self.report(f"{request.label} is built anew: {str(error).splitlines()[0]}")
+            self.report(f"{request.label} is built again: {str(error).splitlines()[0]}")
             return None
 
     def _build(self, request: GraphRequest) -> Entry:

@@ -53,7 +53,7 @@ class BenchError(XBindError):
 
 
 @dataclass(frozen=True, slots=True)
-class Contestant:
+class Variant:
     """Variant of an iteration."""
 
     name: str
@@ -64,7 +64,7 @@ class Contestant:
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """While open, operators run in this contestant's form."""
+        """While open, operators run in this variant's form."""
         if self.name not in (PLAIN, DEFINITION):
             yield
             return
@@ -86,9 +86,9 @@ class TimedStep:
 
 
 class Switch:
-    """Hands out the guidance steps of the contestant whose turn it is."""
+    """Hands out the guidance steps of the variant whose turn it is."""
 
-    def __init__(self, trunk: Contestant) -> None:
+    def __init__(self, trunk: Variant) -> None:
         """`trunk` takes the run from one sampled iteration to the next."""
         self._current = trunk
         self._clock: PartClock | None = None
@@ -99,24 +99,24 @@ class Switch:
         return step if self._clock is None else TimedStep(step, name, self._clock)
 
     @contextmanager
-    def taken_by(self, contestant: Contestant, clock: PartClock | None = None) -> Iterator[None]:
-        """While open, steps and operators are this contestant's, and `clock` is told of steps."""
+    def taken_by(self, variant: Variant, clock: PartClock | None = None) -> Iterator[None]:
+        """While open, steps and operators are this variant's, and `clock` is told of steps."""
         before = self._current, self._clock
-        self._current, self._clock = contestant, clock
+        self._current, self._clock = variant, clock
         try:
-            with contestant.active():
+            with variant.active():
                 yield
         finally:
             self._current, self._clock = before
 
 
-def choose_contestants(
+def choose_variants(
     wanted: tuple[str, ...], precision: Precision, report: Report, device: torch.device = CPU
 ) -> list[str]:
     """Names of those that take part.
 
     Args:
-        wanted: names, each of which is then an obligation; none for everything that runs here,
+        wanted: names, none of which then falls back; none for everything that runs here,
             where what does not is said.
         precision: that the engines must have.
         report: told who is left out, and why.
@@ -129,8 +129,7 @@ def choose_contestants(
     unknown = [name for name in wanted if name not in CONTESTANTS]
     if unknown:
         raise BenchError(
-            f"There is no contestant {unknown[0]!r}.\n"
-            f"Choose with --engine: {', '.join(CONTESTANTS)}."
+            f"There is no variant {unknown[0]!r}.\nChoose with --engine: {', '.join(CONTESTANTS)}."
         )
     for name in wanted:
         _check(name, precision, device)
@@ -169,7 +168,7 @@ def compiler() -> str | None:
     return next((path for c in (named, "g++", "clang++") if c and (path := shutil.which(c))), None)
 
 
-def make_contestant(
+def make_variant(
     name: str,
     bundle: Bundle,
     requests: list[GraphRequest],
@@ -179,7 +178,7 @@ def make_contestant(
     threads: int,
     report: Report,
     device: torch.device = CPU,
-) -> Contestant:
+) -> Variant:
     """Prepare one: engines that are missing are built, each with its parity gate.
 
     The bundle is on the CPU for engines, which are built there, and else on `device`.
@@ -193,14 +192,14 @@ def make_contestant(
             name, bundle, parts, store, threads=threads, report=report, device=device
         )
         versions = f"{name} {version_of(name).split('-')[0]} {precision}"
-        return Contestant(name, compiled.of_stage("all").step, versions)
+        return Variant(name, compiled.of_stage("all").step, versions)
     if name == COMPILED:
         steps = cache(lambda n: cast(GuidanceStep, compiled_copy(make_module(bundle, n))))
-        return Contestant(name, steps, "inductor float32")
+        return Variant(name, steps, "inductor float32")
     if name == GRAPHS:
         bundle = in_precision(bundle, precision)
-        return Contestant(name, eager_steps(bundle, recorder=Recorder()), precision)
-    return Contestant(name, eager_steps(bundle), "float32")
+        return Variant(name, eager_steps(bundle, recorder=Recorder()), precision)
+    return Variant(name, eager_steps(bundle), "float32")
 
 
 def compiled_copy(module: nn.Module) -> nn.Module:
