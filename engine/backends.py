@@ -190,6 +190,18 @@ def gpu_backends(precision: str) -> list[BackendName]:
     return able
 
 
+def check_runtime(backend: BackendName) -> None:
+    """Refuse a GPU backend that does not start, as with a driver that is too old for it.
+
+    Raises:
+        EngineError: the message says why.
+    """
+    if backend in GPU_BACKENDS:
+        from xbind.engine import trt_package
+
+        trt_package.check_runtime(backend)
+
+
 def card_of(backend: BackendName, target: str) -> str | None:
     """The GPU that an engine for `target` runs on here; None if it runs on no GPU here.
 

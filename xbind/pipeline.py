@@ -27,6 +27,7 @@ from xbind.config.options import (
     GenerateConfig,
     PromptConfig,
     parts_named,
+    precision_for,
 )
 from xbind.config.presets import TRIALS, MethodConfig
 from xbind.config.savings import Savings
@@ -100,6 +101,10 @@ def generate(config: GenerateConfig, reporter: Reporter) -> RunResult:
     device = choose_device(config.device)
     if device.type == "cuda":
         reporter.message(f"on {torch.cuda.get_device_name(device)}")
+    precision = config.precision
+    if config.resume and precision == "auto":  # as the run was started
+        precision = found.get("precision", precision)
+    config = replace(config, precision=precision_for(precision, device.type))
     manifest = load_manifest(config.bundle).with_prior_3d(config.prior_3d or method.prior_3d)
     if manifest.raw.get("weights") == "random":
         reporter.message(
@@ -222,12 +227,13 @@ def _savings(
     Raises:
         DoesNotFit: not even with every saving into `--vram`.
     """
-    as_asked = dict.fromkeys(PARTS, Savings(precision=config.precision))
+    precision = precision_for(config.precision, device.type)
+    as_asked = dict.fromkeys(PARTS, Savings(precision=precision))
     if config.vram is None:
         return as_asked
     from xbind.memory.plan import Wish, fit
 
-    wish = Wish(config.vram, config.precision, engines=runs_in_engines(choice, device))
+    wish = Wish(config.vram, precision, engines=runs_in_engines(choice, device))
     plan = fit(method, bundle.manifest, wish)
     for line in plan.summary():
         reporter.message(line)

@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Literal, Optional
 import tyro
 
 from xbind.cli.guard import guard
-from xbind.config.options import DeviceChoice
+from xbind.config.options import DeviceChoice, PrecisionChoice, check_device, precision_for
 from xbind.errors import XBindError
 
 if TYPE_CHECKING:
+    from xbind.config.options import Precision
     from xbind.engine.backends import BackendName
     from xbind.networks.build_many import Job, Outcome
     from xbind.networks.manifest import BundleManifest
 
 FAILED = 1
 """Exit status when an engine could not be built."""
-TARGETS = ("sm80", "sm86", "sm89", "sm120", "sm121")
-"""What TensorRT-RTX builds float32 graphs for; it has no sm90 (H100) and no sm100."""
+TARGETS = ("sm75", "sm80", "sm86", "sm89", "sm120", "sm121")
+"""What TensorRT-RTX 1.7.1 builds for; it has no sm90 (H100, H200) and no sm100 (B200)."""
 
 # `Optional[...]`, because for `... | None` tyro imports a type checker: 0.1 s more for --help.
 _List = Annotated[Optional[str], tyro.conf.arg(metavar="A,B")]  # noqa: UP045
@@ -41,14 +42,16 @@ class BuildConfig:
     prior_3d: Annotated[Optional[str], tyro.conf.arg(metavar="NAME")] = None  # noqa: UP045
     """The bundle's 3D prior to build for; by default the preset's, else the bundle's default."""
     engine: Literal["auto", "onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"] = "auto"
-    """What shall run them; `auto` is TensorRT-RTX with --target, else TensorRT on a GPU, else the
-    first of OpenVINO and ONNX Runtime that is installed."""
+    """What shall run them; `auto` is TensorRT-RTX with --target, else on a GPU the first of
+    TensorRT and TensorRT-RTX that is installed and builds for it, else the first of OpenVINO and
+    ONNX Runtime that is installed."""
     device: DeviceChoice = "auto"
     """What they shall run on; `auto` takes CUDA if there is a device, and says which it took."""
     target: _List = None
     """GPU architectures to build for with TensorRT-RTX, such as sm86,sm89,sm120; needs no GPU."""
-    precision: Literal["float32", "float16", "bfloat16"] = "float32"
-    """Of the frozen networks; losses, norms and softmax stay in float32."""
+    precision: PrecisionChoice = "auto"
+    """Of the frozen networks; losses, norms and softmax stay in float32. `auto` is float16 for a
+    GPU and float32 for a CPU."""
     only: _List = None
     """Names of graphs to build, such as sds2d_img,ms; by default those that a run uses."""
     all: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -71,7 +74,8 @@ class BuildConfig:
             raise ValueError(f"--jobs must be at least 1, got {self.jobs}")
         if self.compare and (self.measure is None or self.engine != "onnxruntime"):
             raise ValueError("--compare is for --measure FILE --engine onnxruntime")
-        if self.compare and self.precision != "float32":
+        check_device(self.device)
+        if self.compare and self.precision not in ("auto", "float32"):
             raise ValueError("--compare is for float32, which is what torch computes in")
         if self.target is not None and self.engine not in ("auto", "tensorrt-rtx"):
             raise ValueError(f"--target is for TensorRT-RTX only, but --engine is {self.engine}")
@@ -83,6 +87,12 @@ class BuildConfig:
                 f"--target {','.join(unknown)} cannot be built for; "
                 f"TensorRT-RTX builds for {', '.join(TARGETS)}"
             )
+
+    def precision_of(self, backend: "BackendName") -> "Precision":
+        """The precision to build in for a backend."""
+        from xbind.engine.backends import GPU_BACKENDS
+
+        return precision_for(self.precision, "cuda" if backend in GPU_BACKENDS else "cpu")
 
     def targets(self) -> tuple[str, ...]:
         """`--target` as names, in order, each once."""
@@ -109,11 +119,15 @@ def build_engines(config: BuildConfig) -> int:
     """
     from xbind.engine.backends import check_precision, version_of
     from xbind.networks.manifest import load_manifest, verify
+    from xbind.system.device import select_gpu
 
     backend, why = choose_backend(config)
     version_of(backend)
-    check_precision(backend, config.precision)
-    _say(f"{backend}: {why}")
+    precision = config.precision_of(backend)
+    check_precision(backend, precision, config.targets())
+    if config.device.startswith("cuda:"):
+        select_gpu(config.device)
+    _say(f"{backend} in {precision}: {why}")
     if config.measure is not None:
         return _measure(config, config.measure, backend)
     manifest = load_manifest(config.bundle).with_prior_3d(_prior_3d(config))
@@ -151,25 +165,25 @@ def choose_backend(config: BuildConfig) -> "tuple[BackendName, str]":
     """What shall run the graphs, and why.
 
     Raises:
-        XBindError: `--device cuda` without a device, or no backend for this CPU.
+        XBindError: `--device cuda` without a device, or no backend for this GPU or CPU.
     """
     import torch
 
-    from xbind.engine.backends import cpu_backends
+    from xbind.engine.backends import cpu_backends, gpu_backends
 
     cuda = torch.cuda.is_available()
     if config.engine != "auto":
         return config.engine, "asked for by --engine"
     if config.targets():
         return "tensorrt-rtx", "it builds for other GPUs than this machine's"
-    if config.device == "cuda" and not cuda:
+    if config.device.startswith("cuda") and not cuda:
         raise XBindError(
-            "--device cuda was asked for, but torch finds no CUDA device here.\n"
+            f"--device {config.device} was asked for, but torch finds no CUDA device here.\n"
             "Name the GPUs to build for with --target, such as --target sm89, or give --device cpu."
         )
     if config.device == "cpu" or not cuda:
-        return cpu_backends(config.precision)[0], "for this CPU"
-    return "tensorrt", "for this GPU"
+        return cpu_backends(precision_for(config.precision, "cpu"))[0], "for this CPU"
+    return gpu_backends(precision_for(config.precision, "cuda"))[0], "for this GPU"
 
 
 def make_jobs(
@@ -181,6 +195,7 @@ def make_jobs(
         XBindError: `--only` names what there is not.
     """
     from xbind.config.variants import method_named
+    from xbind.engine.backends import portable_targets
     from xbind.engine.store import engines_folder
     from xbind.networks.build_many import Job
     from xbind.networks.graphs import all_requests, requests_of_run
@@ -197,11 +212,12 @@ def make_jobs(
                 f"Choose with --only: {', '.join(dict.fromkeys(r.name for r in every))}."
             )
         wanted = [request for request in every if request.name in names]
-    store = engines_folder()
+    store, precision = engines_folder(), config.precision_of(backend)
+    targets = config.targets() or portable_targets(backend)
+    gpu = config.device if config.device.startswith("cuda") else "cuda"
     return [
         Job(
-            config.bundle, request, backend, config.precision, config.targets(), store,
-            _prior_3d(config),
+            config.bundle, request, backend, precision, targets, store, _prior_3d(config), gpu,
         )
         for request in wanted
     ]  # fmt: skip

@@ -12,12 +12,12 @@ from torch import nn
 
 from xbind.config.options import Precision
 from xbind.engine.backend import Backend
-from xbind.engine.backends import BackendName, check_precision, open_backend
+from xbind.engine.backends import BackendName, card_of, check_precision, open_backend
 from xbind.engine.eager import EagerBackend
-from xbind.engine.errors import ParityError
+from xbind.engine.errors import EngineRefused, ParityError
 from xbind.engine.ort import MODEL, OrtBackend
 from xbind.engine.record import Entry, Made
-from xbind.engine.store import EngineStore
+from xbind.engine.store import EngineStore, cards_passed
 from xbind.export.builder import Dialect
 from xbind.export.onnx_graph import PLAIN, Graph, lower, save
 from xbind.export.parity import TOLERANCES, Figure, gate, measure
@@ -27,7 +27,10 @@ from xbind.networks.frozen import Bundle
 from xbind.networks.graphs import GraphRequest, make_module, output_names
 from xbind.networks.precision import in_precision
 from xbind.networks.sample_inputs import MANY, trial_feeds
+from xbind.system.cache import writable_folder
+from xbind.system.device import without_tf32
 
+CPU = torch.device("cpu")
 GPU_BACKENDS = ("tensorrt", "tensorrt-rtx")
 """Whose engines may be built where they cannot run."""
 TRIALS = (0.05, 0.5, 0.95)
@@ -47,6 +50,8 @@ def build(
 ) -> Entry:
     """The engine of a graph, built and compared with torch unless the store has it.
 
+    An engine for a GPU that was built without one is compared on the first GPU that loads it.
+
     Args:
         store: where it goes.
         bundle: the frozen networks.
@@ -58,13 +63,14 @@ def build(
 
     Raises:
         EngineError: it cannot be built.
-        ParityError: it does not compute what torch computes. Nothing is kept but this verdict,
-            which the next attempt at the same engine repeats.
+        EngineRefused: it cannot be built for a reason that stays, or does not compute what torch
+            computes (ParityError). This is remembered, and the next attempt repeats it.
     """
-    check_precision(backend, precision)
+    check_precision(backend, precision, targets)
     key = key_of(request, backend, bundle.manifest, precision=precision, targets=targets)
-    if (why := store.refusal(key)) is not None:
-        raise ParityError(why)
+    card = card_of(backend, key.fields["target"])
+    if (why := store.refusal(key, card)) is not None:
+        raise EngineRefused(why)
 
     def make(folder: Path) -> Made:
         started = time.monotonic()
@@ -74,17 +80,48 @@ def build(
         _write(backend, graph, folder, precision, targets)
         entry = Entry(folder, key, graph.spec, {}, {})
         with ExitStack() as stack:
-            candidate, where = _candidate(entry, graph, lowered, request, stack)
-            figures = compare_with_torch(bundle, request, module, candidate)
+            candidate, where = _candidate(entry, graph, lowered, request, card, stack)
+            figures = compare_with_torch(bundle, request, module, candidate, _where(card))
         gate(request.label, where, figures, TOLERANCES[precision])
+        compared_on.append(card)
         seconds = time.monotonic() - started
         return Made(graph.spec, {"seconds": seconds, "compared": where, **_noted(figures)})
 
+    compared_on: list[str | None] = []
     try:
-        return store.build(key, make, waiting)
+        entry = store.build(key, make, waiting)
+        if card is not None and card not in cards_passed(entry):
+            if card not in compared_on:
+                compare_on_card(entry, bundle, request, precision, card)
+            store.note_passed(entry, card)
     except ParityError as error:
+        store.refuse(key, str(error), card)
+        raise
+    except EngineRefused as error:
         store.refuse(key, str(error))
         raise
+    return entry
+
+
+def compare_on_card(
+    entry: Entry, bundle: Bundle, request: GraphRequest, precision: Precision, card: str
+) -> None:
+    """Compare an engine that was built elsewhere with torch, on the GPU that is here.
+
+    Raises:
+        ParityError: it does not compute what torch computes.
+        EngineError: it cannot be loaded or run.
+    """
+    module = make_module(bundle, request.name, two_passes=request.two_passes)
+    with open_backend(entry, threads=torch.get_num_threads()) as candidate:
+        figures = compare_with_torch(bundle, request, module, candidate, _where(card))
+    where = f"{entry.key.fields['backend']} ({card})"
+    gate(request.label, where, figures, TOLERANCES[precision])
+
+
+def _where(card: str | None) -> torch.device:
+    """Where the reference is computed: minutes on a CPU, for networks of the public size."""
+    return torch.device("cpu" if card is None else "cuda")
 
 
 def _graph_precision(backend: BackendName, precision: Precision) -> Precision:
@@ -105,17 +142,26 @@ def _write(
             threads = torch.get_num_threads()
             build_openvino(graph, folder, threads=threads, precision=precision)
         case "tensorrt" | "tensorrt-rtx":
+            from xbind.engine.trt_package import timing_cache_name
             from xbind.export.trt_builder import build_plan
 
-            build_plan(backend, graph, folder, targets=targets)
+            times = None
+            if backend == "tensorrt":  # which measures its kernels when it builds
+                times = writable_folder("kernels") / timing_cache_name(backend)
+            build_plan(backend, graph, folder, targets=targets, timing_cache=times)
 
 
 def _candidate(
-    entry: Entry, graph: Graph, lowered: Bundle, request: GraphRequest, stack: ExitStack
+    entry: Entry,
+    graph: Graph,
+    lowered: Bundle,
+    request: GraphRequest,
+    card: str | None,
+    stack: ExitStack,
 ) -> tuple[Backend, str]:
     """What is compared with torch, and its name: the engine, or its graph where it cannot run."""
     backend = entry.key.fields["backend"]
-    if backend not in GPU_BACKENDS or torch.cuda.is_available():
+    if backend not in GPU_BACKENDS or card is not None:
         threads = torch.get_num_threads()
         return stack.enter_context(open_backend(entry, threads=threads)), backend
     if entry.key.fields["precision"] == "bfloat16":  # which ONNX Runtime lacks on a CPU
@@ -156,15 +202,35 @@ def export(bundle: Bundle, request: GraphRequest, dialect: Dialect = PLAIN) -> G
 
 
 def compare_with_torch(
-    bundle: Bundle, request: GraphRequest, module: nn.Module, candidate: Backend
+    bundle: Bundle,
+    request: GraphRequest,
+    module: nn.Module,
+    candidate: Backend,
+    device: torch.device = CPU,
 ) -> list[Figure]:
-    """Figures of every output over several noise levels, on what was not recorded."""
+    """Figures of every output over several noise levels, on what was not recorded.
+
+    Args:
+        bundle: the networks, in float32.
+        request: the graph.
+        module: of the graph, in float32; on the CPU before and after.
+        candidate: what is compared with it.
+        device: where `module` computes, without TF32.
+    """
     generator = torch.Generator().manual_seed(_TRIED)
     # A large batch is spread over the schedule by itself; once is enough, and three times is slow.
     shares = TRIALS if request.batch < MANY else TRIALS[:1]
-    trials = [trial_feeds(bundle, request, share, generator) for share in shares]
-    with torch.no_grad(), EagerBackend(candidate.spec, module) as reference:
-        return measure(reference.run, candidate.run, trials)
+    trials = [
+        {name: x.to(device) for name, x in trial_feeds(bundle, request, share, generator).items()}
+        for share in shares
+    ]
+    try:
+        # nn.Module's own `to`: that of diffusers warns of modules it would rather keep as they are.
+        nn.Module.to(module, device)
+        with torch.no_grad(), without_tf32():
+            return measure(EagerBackend(candidate.spec, module).run, candidate.run, trials)
+    finally:
+        nn.Module.to(module, CPU)
 
 
 def _noted(figures: list[Figure]) -> Mapping[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from xbind.config.options import Precision
@@ -110,11 +111,13 @@ class EngineRun:
         entries: Mapping[Wanted, Entry],
         *,
         threads: int,
+        device: torch.device | None = None,
     ) -> None:
-        """`entries` has an engine for every graph of every part."""
+        """`entries` has an engine for every graph of every part; `device` is their GPU, if they
+        run on one."""
         self.backend = backend
         self._bundle, self._parts, self._entries = bundle, parts, entries
-        self._threads, self._workspace = threads, Workspace()
+        self._threads, self._device, self._workspace = threads, device, Workspace()
         self._loaded: dict[GraphRequest, Backend] = {}
         self._current = next(iter(parts))
 
@@ -152,6 +155,7 @@ class EngineRun:
                 self._loaded[request] = open_backend(
                     self._entries[request, savings.precision],
                     threads=self._threads, workspace=self._workspace,
+                    device=self._device,
                 )  # fmt: skip
         return [self._loaded[request] for request in wanted]
 

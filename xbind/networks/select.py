@@ -9,16 +9,18 @@ from xbind.config.options import EngineChoice, Precision
 from xbind.engine.backends import (
     GPU_BACKENDS,
     BackendName,
+    card_of,
     check_precision,
+    check_runtime,
     cpu_backends,
     portable_targets,
     target_of,
     version_of,
 )
 from xbind.engine.cuda_graph import Recorder
-from xbind.engine.errors import BackendUnavailable, EngineDamaged, EngineError, ParityError
+from xbind.engine.errors import BackendUnavailable, EngineDamaged, EngineError, EngineRefused
 from xbind.engine.record import Entry, Key
-from xbind.engine.store import EngineStore
+from xbind.engine.store import EngineStore, cards_passed
 from xbind.networks.fingerprint import key_of
 from xbind.networks.frozen import Bundle
 from xbind.networks.graphs import GraphRequest
@@ -106,11 +108,21 @@ def runs_in_engines(choice: EngineChoice, device: torch.device = CPU) -> bool:
     if choice != "auto":
         return choice not in ("eager", "cuda-graphs")
     if device.type == "cuda":
-        return any(_is_installed(backend) for backend in GPU_BACKENDS)
+        return any(_builds_here(backend) for backend in GPU_BACKENDS)
     try:
         return bool(cpu_backends("float32"))
     except BackendUnavailable:
         return False
+
+
+def _builds_here(backend: BackendName) -> bool:
+    """Whether a GPU backend is installed and builds for the GPU that is here."""
+    try:
+        version_of(backend)
+        target_of(backend)
+    except BackendUnavailable:
+        return False
+    return True
 
 
 def _is_installed(backend: BackendName) -> bool:
@@ -161,6 +173,7 @@ def _on_gpu(
         name = f"{_NAMES[backend]} {version_of(backend)}"
         report(f"guidance in {name}; --engine cuda-graphs for torch")
         try:
+            check_runtime(backend)
             engines = _Engines(backend, "float32", bundle, store, report)
             return _build_all(engines, parts, threads, device)
         except EngineError as error:
@@ -177,7 +190,8 @@ def _build_all(
     wanted = dict.fromkeys((r, p.savings.precision) for p in parts.values() for r in p.requests)
     entries = engines.of(list(wanted))
     bundle = engines.bundle.to(device, guiding=False)
-    return EngineRun(engines.backend, bundle, parts, entries, threads=threads)
+    gpu = device if device.type == "cuda" else None
+    return EngineRun(engines.backend, bundle, parts, entries, threads=threads, device=gpu)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,11 +211,26 @@ class _Engines:
         missing = sum(entry is None for _, _, entry in found)
         if missing:
             self.report(f"building {missing} of {len(found)} engines in {self.store.root}, once")
-        return {w: engines._build(w[0]) if e is None else e for w, engines, e in found}
+        passed = [entry is None or engines._has_passed(entry) for _, engines, entry in found]
+        if not all(passed):
+            count = f"{passed.count(False)} of {len(found)} engines"
+            self.report(f"comparing {count} with torch on this GPU, once")
+        return {
+            w: engines._build(w[0]) if e is None or not ok else e
+            for (w, engines, e), ok in zip(found, passed, strict=True)
+        }
+
+    def _has_passed(self, entry: Entry) -> bool:
+        """Whether an engine for several GPUs was compared with torch on the one that is here."""
+        card = card_of(self.backend, entry.key.fields["target"])
+        return card is None or card in cards_passed(entry)
 
     def _allowed(self, request: GraphRequest) -> "_Engines":
         """These, or float32 ones for a graph that half is known to be too little for."""
-        why = self.store.refusal(self._key(request)) if self.precision != "float32" else None
+        if self.precision == "float32":
+            return self
+        key = self._key(request)
+        why = self.store.refusal(key, card_of(self.backend, key.fields["target"]))
         return self if why is None else self._in_float32(why)
 
     def _key(self, request: GraphRequest) -> Key:
@@ -233,11 +262,12 @@ class _Engines:
                 targets=portable_targets(self.backend),
                 waiting=lambda: self.report("another process is building the same engine"),
             )  # fmt: skip
-        except ParityError as error:
+        except EngineRefused as error:
             if self.precision == "float32":
                 raise
             wide = self._in_float32(str(error))
-            return wide._find(request) or wide._build(request)
+            entry = wide._find(request)
+            return entry if entry and wide._has_passed(entry) else wide._build(request)
         seconds, parity = entry.notes["seconds"], entry.notes["parity"]
         worst = max(figure["relative"] for figure in parity.values())
         self.report(f"{request.label}: {seconds:.1f} s, agrees with torch to {worst:.0e}")

@@ -5,7 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
 
-from xbind.config.options import IMAGE_OPTIONS, GenerateConfig, PromptConfig
+from xbind.config.options import IMAGE_OPTIONS, GenerateConfig, Precision, PromptConfig
 from xbind.run.checks import CONFIG, RunError, check_holds
 
 _EARLIER: dict[str, Any] = {
@@ -33,6 +33,8 @@ def read_started(out: Path) -> dict[str, Any]:
         if not isinstance(found["prompt"], dict):
             raise TypeError("its prompt is not an object")
         found["prompt"] = _EARLIER_PROMPT | found["prompt"]
+        if found["precision"] not in get_args(Precision):
+            raise ValueError(f"its precision is {found['precision']!r}")
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise _damaged(path, error) from error
     if found["device"] == "auto":
