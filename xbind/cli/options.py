@@ -72,8 +72,8 @@ class PlanConfig:
     deep and a tenth as wide."""
     vram: Annotated[Optional[float], tyro.conf.arg(metavar="GIB")] = None  # noqa: UP045
     """GiB that it shall fit into; what it saves for that is what `xbind generate --vram` saves."""
-    precision: Precision = "float32"
-    """Of the frozen networks, before anything is saved."""
+    precision: Precision = "float16"
+    """Of the frozen networks, before anything is saved; a run on CUDA takes float16 by default."""
     engine: Literal["engines", "eager"] = "engines"
     """Networks in engines, each loaded for its phase, or in eager torch, which shares one float32
     copy of all."""

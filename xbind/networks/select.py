@@ -266,8 +266,8 @@ class _Engines:
             if self.precision == "float32":
                 raise
             wide = self._in_float32(str(error))
-            entry = wide._find(request)
-            return entry if entry and wide._has_passed(entry) else wide._build(request)
+            found = wide._find(request)
+            return found if found and wide._has_passed(found) else wide._build(request)
         seconds, parity = entry.notes["seconds"], entry.notes["parity"]
         worst = max(figure["relative"] for figure in parity.values())
         self.report(f"{request.label}: {seconds:.1f} s, agrees with torch to {worst:.0e}")
