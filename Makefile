@@ -1,4 +1,4 @@
-# `make demo`, `make test`, and `make results` for docs/results.md. Everything is installed into $(VENV), once.
+# `make demo`, `make test`, and `make results` for docs/evidence/results.md. Everything is installed into $(VENV), once.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -12,13 +12,13 @@ PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 demo: $(VENV)/run.stamp
 	$(VENV)/bin/xbind generate --text "a red mug" --out out/demo --overwrite
 
-# Every table and picture of docs/results.md: hours. Killed and called again it goes on. Several
+# Every table and picture of docs/evidence/results.md: hours. Killed and called again it goes on. Several
 # calls share the work: `make results-part PART=1/2` beside `make results-part PART=2/2`, each on a
 # core of its own, and `make results` after them: it makes what is left, and the tables.
 RESULTS ?= out/results
 EVAL = $(VENV)/bin/xbind eval
 RUN = $(EVAL) run $(if $(PART),--part $(PART))
-REPORT = $(EVAL) report --document docs/results.md
+REPORT = $(EVAL) report --document docs/evidence/results.md
 BASELINES = zerostablecds-3d stablesds-3d zerosds-3d
 ABLATIONS = stereo planar three-phase ms
 
@@ -82,14 +82,13 @@ verify-gpu: $(VENV)/dev.stamp
 verify-kernels: $(VENV)/dev.stamp
 	$(VENV)/bin/python -P bench/kernel_resources.py
 
-# Every figure of docs/benchmarks.md, on a machine that does nothing else; about 15 minutes.
+# Every figure of docs/evidence/benchmarks.md, on a machine that does nothing else; about 15 minutes.
 bench: $(VENV)/dev.stamp
 	mkdir -p out/bench
 	rm -f out/bench/records.jsonl
 	$(VENV)/bin/xbind-bench --threads 2 --whole --json out/bench/records.jsonl --plot docs/img/phases.svg
 	$(VENV)/bin/xbind-bench --threads 2 --curves --json out/bench/records.jsonl --plot docs/img/curves.svg
-	$(VENV)/bin/xbind-bench --project rtx3090 rtx4090 a100 h100 --json out/bench/records.jsonl
-	$(VENV)/bin/python -P bench/write_tables.py out/bench/records.jsonl docs/benchmarks.md
+	$(VENV)/bin/python -P bench/write_tables.py out/bench/records.jsonl docs/evidence/benchmarks.md
 
 # Graphs of the public networks' size with random weights: engines for GPUs, and two of them against
 # torch. Hours, 12 GiB of memory, 10 GB of disk; what is in the file is not done again.

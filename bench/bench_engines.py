@@ -28,10 +28,11 @@ from torch import Tensor, nn
 
 from xbind.bench.contestants import compiled_copy
 from xbind.bench.timing import describe_commit, device_name
+from xbind.config.backends import BackendName
 from xbind.config.options import Precision
 from xbind.config.presets import default
 from xbind.engine.backend import Backend
-from xbind.engine.backends import BackendName, open_backend, version_of
+from xbind.engine.backends import open_backend, version_of
 from xbind.engine.errors import BackendUnavailable, ParityError
 from xbind.engine.store import EngineStore
 from xbind.export.parity import compare

@@ -29,6 +29,7 @@ from xbind.engine.store import EngineStore, engines_folder
 from xbind.networks.frozen import Bundle
 from xbind.networks.graphs import eager_steps, requests_of_run
 from xbind.networks.load import load_bundle
+from xbind.networks.loaded import LoadedNetworks
 from xbind.networks.manifest import load_manifest
 from xbind.networks.runtime import Compiled
 from xbind.run.progress import StepRecord
@@ -127,20 +128,28 @@ def _run(
         samples=wanted.samples, clock=wanted.clock, seed=wanted.seed, report=report,
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        run_method(stack, method, Compiled(trunk.name, switch, bundle))
+        stack.enter_context(patch.object(pipeline, "method_named", lambda *_: method))
         stack.enter_context(patch.object(pipeline, "advance", lockstep.advance))
-        pipeline.generate(run_config(wanted, Path(folder) / "run"), Told(report))
+        networks = Prepared(Compiled(trunk.name, switch, bundle), torch.device(wanted.device))
+        pipeline.generate(run_config(wanted, Path(folder) / "run"), Told(report), networks)
     return list(lockstep.phases.values())
 
 
-def run_method(stack: ExitStack, method: MethodConfig, compiled: Compiled) -> None:
-    """While `stack` is open, have the pipeline run this method with these steps."""
-    for name, value in (
-        ("method_named", lambda *_: method),
-        ("compile_run", lambda *_, **__: compiled),
-        ("load_bundle", lambda _: compiled.bundle),
-    ):
-        stack.enter_context(patch.object(pipeline, name, value))
+class Prepared(LoadedNetworks):
+    """Networks whose guidance steps a benchmark has made."""
+
+    def __init__(self, compiled: Compiled, device: torch.device) -> None:
+        super().__init__(compiled.bundle.manifest, device)
+        self._compiled = compiled
+
+    @property
+    def bundle(self) -> Bundle:
+        """The networks where the run computes."""
+        return self._compiled.bundle
+
+    def compile(self, *_: object, **__: object) -> Compiled:
+        """The steps of the benchmark, whatever the run asks for."""
+        return self._compiled
 
 
 def run_config(wanted: Measurement, out: Path) -> GenerateConfig:

@@ -1,37 +1,37 @@
-"""Time the guidance steps of the public networks' size on this GPU, beside their projection.
+"""Time the guidance steps of the public networks' size on this GPU.
 
     python bench/bench_real_steps.py [--preset paper fast] [--precision float16] [--json FILE]
 
-Random weights: what a step computes means nothing, what it costs does. Each step runs in eager
-torch and as one CUDA graph; `projected` is what `xbind-bench --project` says of the card named with
---card, of which nothing was measured.
+The weights are random, so only the cost of a step means something. Each step runs in eager torch
+and as one CUDA graph.
 """
 
 import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
-from xbind.bench.counted import StepWork, bundle_of, counted_bundle
-from xbind.bench.gpus import GPUS, gpu_named
-from xbind.bench.projection import Assumptions, step_seconds
-from xbind.bench.real_builds import draw_like
+from xbind.bench.ops import OpCounter
+from xbind.bench.real_builds import SHARE, draw_like
 from xbind.bench.timing import describe_versions, device_name, quantiles_ms
 from xbind.config.presets import preset_named
 from xbind.engine.cuda_graph import GraphedStep, Recorder
-from xbind.importing.architectures import Architecture, sd21
-from xbind.importing.random_weights import networks
-from xbind.networks.frozen import Bundle
+from xbind.importing.architectures import sd21
+from xbind.importing.random_weights import write_shapes
+from xbind.networks.frozen import Bundle, assemble, load_shapes
 from xbind.networks.graphs import STEPS, GraphRequest, make_module, requests_of_run
 from xbind.networks.manifest import BundleManifest
 from xbind.networks.precision import in_precision
+from xbind.networks.sample_inputs import Feeds, trial_feeds
 
 CUDA = torch.device("cuda")
 LAYOUTS = {"channels first": torch.contiguous_format, "channels last": torch.channels_last}
@@ -46,19 +46,19 @@ def main() -> None:
     arguments = _parse()
     if not torch.cuda.is_available():
         sys.exit("bench_real_steps: torch finds no CUDA device here.\nRun it where there is one.")
-    architecture, console = sd21(), Console(width=160)
-    with counted_bundle(architecture) as counted:
-        manifest = counted.manifest
-        requests = dict.fromkeys(
-            request
-            for name in arguments.preset
-            for request in requests_of_run(preset_named(name), manifest)
-            if not arguments.only or request.name in arguments.only
+    console, precision = Console(width=160), arguments.precision
+    with TemporaryDirectory() as folder:
+        manifest = write_shapes(Path(folder) / "shapes", sd21())
+        requests = list(
+            dict.fromkeys(
+                request
+                for name in arguments.preset
+                for request in requests_of_run(preset_named(name), manifest)
+                if not arguments.only or request.name in arguments.only
+            )
         )
-        work = {request: counted.count(request) for request in requests}
-        shapes = {request: counted.feeds(request) for request in requests}
-    precision = arguments.precision
-    bundle = in_precision(random_bundle(architecture, manifest, precision), precision)
+        counted = count_graphs(manifest, requests)
+        bundle = in_precision(random_bundle(manifest, precision), precision)
     rows: list[dict[str, Any]] = []
     for layout in list(LAYOUTS)[: 2 if arguments.channels_last else 1]:
         nets: list[Any] = [getattr(p, n) for p in (bundle.unclip, bundle.zero123) for n in NETS]
@@ -66,8 +66,12 @@ def main() -> None:
             move: Any = nn.Module.to  # its types leave the layout out
             move(net, memory_format=LAYOUTS[layout])
         for request in requests:
-            row = _measure(bundle, request, shapes[request], arguments.seconds)
-            row |= _about(request, work[request], layout, arguments)
+            flops, shapes = counted[request]
+            row = _measure(bundle, request, shapes, arguments.seconds)
+            row |= {
+                "graph": request.label, "layout": layout, "precision": precision,
+                "tflop": flops / 1e12, "device": device_name(CUDA), "versions": describe_versions(),
+            }  # fmt: skip
             rows.append(row)
             if arguments.json:
                 with arguments.json.open("a") as file:
@@ -79,16 +83,28 @@ def main() -> None:
         sys.exit(f"A replay computes something else than eager torch: {', '.join(differ)}")
 
 
-def _about(
-    request: GraphRequest, work: StepWork, layout: str, arguments: argparse.Namespace
-) -> dict[str, Any]:
-    card = gpu_named(arguments.card)
-    return {
-        "graph": request.label, "layout": layout, "precision": arguments.precision,
-        "tflop": work.flops / 1e12, "card": card.name,
-        "projected_ms": 1e3 * step_seconds(work, card, Assumptions()),
-        "device": device_name(CUDA), "versions": describe_versions(),
-    }  # fmt: skip
+def count_graphs(
+    manifest: BundleManifest, requests: Iterable[GraphRequest]
+) -> dict[GraphRequest, tuple[float, Feeds]]:
+    """Arithmetic and feeds of each graph in float32, counted on tensors without memory.
+
+    Args:
+        manifest: of a bundle; its weights are not read.
+        requests: the graphs.
+
+    Returns:
+        Graph → floating-point operations of one call, and its feeds as fake tensors.
+    """
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    shapes, counted = load_shapes(manifest, mode), {}
+    for request in requests:
+        with mode, torch.no_grad():
+            feeds = trial_feeds(shapes, request, SHARE, torch.Generator().manual_seed(0))
+            module = make_module(shapes, request.name)
+            with OpCounter() as counter:
+                module(**feeds)
+        counted[request] = (counter.flops, feeds)
+    return counted
 
 
 def _parse() -> argparse.Namespace:
@@ -96,7 +112,6 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--preset", nargs="+", default=["paper", "fast"])
     choices = ("float32", "float16", "bfloat16")
     parser.add_argument("--precision", default="float16", choices=choices)
-    parser.add_argument("--card", default="h100", choices=GPUS, help="whose projection to show")
     parser.add_argument("--only", nargs="+", help="names of graphs, such as sds2d_img")
     parser.add_argument("--channels-last", action="store_true", help="UNets and VAEs so, too")
     parser.add_argument("--seconds", type=float, default=1.0, help="about so long per measurement")
@@ -104,16 +119,19 @@ def _parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def random_bundle(architecture: Architecture, manifest: BundleManifest, precision: str) -> Bundle:
-    """Networks of these shapes on the device, with the weights that their libraries start from."""
+def random_bundle(manifest: BundleManifest, precision: str, device: torch.device = CUDA) -> Bundle:
+    """Networks of a bundle's shapes on the device, initialised as their libraries do it."""
     torch.manual_seed(0)  # the libraries' initialisers take no generator
-    nets = {}
-    for name, (build, _) in networks(architecture).items():
-        with torch.device(CUDA):
+
+    def fill(build: Callable[[], nn.Module], path: Path) -> nn.Module:
+        del path
+        with device:
             net = build()
-        is_linear = isinstance(net, nn.Linear)
-        nets[name] = net if is_linear else nn.Module.to(net, getattr(torch, precision))
-    return bundle_of(manifest, architecture, nets).to(CUDA)
+        if not isinstance(net, nn.Linear):
+            net = nn.Module.to(net, getattr(torch, precision))
+        return net.eval().requires_grad_(False)
+
+    return assemble(manifest, fill).to(device)
 
 
 def _measure(
@@ -171,7 +189,6 @@ def _table(rows: list[dict[str, Any]]) -> Table:
         "eager ms",
         "CUDA graph ms",
         "TFLOP/s",
-        "projected ms",
     ):
         table.add_column(column, justify="left" if column == "graph" else "right")
     for column in ("activations GiB", "difference", "finite"):
@@ -180,7 +197,7 @@ def _table(rows: list[dict[str, Any]]) -> Table:
         table.add_row(
             row["graph"], row["layout"], f"{row['tflop']:.2f}",
             f"{row['eager_ms']:.1f}", f"{row['graph_ms']:.1f}",
-            f"{1e3 * row['tflop'] / row['graph_ms']:.0f}", f"{row['projected_ms']:.1f}",
+            f"{1e3 * row['tflop'] / row['graph_ms']:.0f}",
             f"{row['activation_bytes'] / 2**30:.2f}", f"{row['difference']:.0e}",
             "yes" if row["finite"] else "NO",
         )  # fmt: skip

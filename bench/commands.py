@@ -1,6 +1,5 @@
-"""What `xbind-bench` does: measure, scale or project, then tables, JSON lines and a picture."""
+"""What `xbind-bench` does: measure or scale, then tables, JSON lines and a picture."""
 
-from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -8,29 +7,20 @@ from rich.console import Console
 
 from xbind.bench.bench_phases import Measurement, measure_phases
 from xbind.bench.config import BenchConfig
-from xbind.bench.counted import counted_bundle
 from xbind.bench.curves import measure_curves
-from xbind.bench.gpus import gpu_named
 from xbind.bench.plot import plot_curves, plot_phases
-from xbind.bench.project_rows import GOAL_BYTES, GOAL_SECONDS, ProjectionRow, levers_of
-from xbind.bench.projection import Assumptions, project
 from xbind.bench.records import append, check_writable
 from xbind.bench.rows import PhaseRow
 from xbind.bench.show import (
     curve_cells,
     part_cells,
     phase_cells,
-    projection_cells,
-    step_cells,
     table,
     whole_cells,
 )
 from xbind.bench.whole import run_whole
-from xbind.config.presets import preset_named
-from xbind.importing.architectures import sd21, taesd
 from xbind.networks.load import load_bundle
 from xbind.networks.manifest import load_manifest
-from xbind.run.progress import format_bytes
 from xbind.system.device import choose_device
 
 WIDTH = 200
@@ -109,39 +99,3 @@ def scale(config: BenchConfig) -> int:
     if steep:
         console.print(f"MORE THAN LINEAR: {'; '.join(steep)}.")
     return 1 if steep else 0
-
-
-def project_cards(config: BenchConfig) -> int:
-    """The model of a GPU, its assumptions first."""
-    gpus = [gpu_named(name) for name in config.project]
-    presets = ("paper", "fast") if config.preset == ("default",) else config.preset
-    methods = {name: preset_named(name) for name in presets}
-    check_writable(config.json)
-    console = Console(width=WIDTH, highlight=False, markup=False)
-    assumed = Assumptions()
-    console.print("A PROJECTION, not a measurement: nothing was run on these cards. Assumed:")
-    for line in assumed.lines():
-        console.print(f"  {line}")
-    for gpu in gpus:
-        console.print(
-            f"  {gpu.name}: {gpu.half_flops / 1e12:.0f} TFLOP/s in float16, "
-            f"{gpu.bytes_per_second / 1e9:.0f} GB/s, {format_bytes(gpu.memory_bytes)} "
-            f"({gpu.source})"
-        )
-    found: list[ProjectionRow] = []
-    levers: list[ProjectionRow] = []
-    with counted_bundle(replace(sd21(), taesd=taesd())) as bundle:
-        for preset, method in methods.items():
-            for gpu in gpus:
-                plain = project(method, bundle.without_taesd(), gpu, assumed)
-                row = ProjectionRow.of(preset, gpu, plain, assumed)
-                found.append(row)
-                if preset == "fast" and row.seconds > GOAL_SECONDS:
-                    levers += levers_of(preset, method, bundle, gpu, assumed)
-    append(config.json, found + levers)
-    console.print(table("Projected: one object of the sd21 bundle", *projection_cells(found)))
-    console.print(table("Projected: ms per iteration (TFLOP)", *step_cells(found)))
-    if levers:
-        goal = f"{GOAL_SECONDS} s and {GOAL_BYTES / 1e9:.0f} GB"
-        console.print(table(f"What would bring `fast` to {goal}", *projection_cells(levers)))
-    return 0

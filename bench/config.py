@@ -12,7 +12,7 @@ _File = Annotated[Optional[Path], tyro.conf.arg(metavar="FILE")]  # noqa: UP045
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BenchConfig:
-    """Measure every phase with each engine, in step with one real run; or project, or scale it.
+    """Measure every phase with each engine, in step with one real run; or scale it.
 
     Contestants compute the same iterations from the same state, in turn: ratios within one run are
     what counts. `plain` is how the field's frameworks do it: eager networks, and every operator as
@@ -20,7 +20,7 @@ class BenchConfig:
     """
 
     preset: tuple[str, ...] = ("default",)
-    """Presets to measure; with --project `paper` and `fast`, if none is named."""
+    """Presets to measure."""
     engine: tuple[str, ...] = ()
     """Contestants: plain, eager, torch.compile, cuda-graphs, onnxruntime, openvino, tensorrt,
     tensorrt-rtx; by default all that run here. torch.compile takes minutes to compile. `definition`
@@ -48,9 +48,6 @@ class BenchConfig:
     """Also run each contestant from prompt to files, in a process of its own: time, peak memory."""
     curves: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Instead: cost against render resolution, views, hash levels and tetrahedra."""
-    project: tuple[str, ...] = ()
-    """Instead: a model of the time per object with the public networks on these cards: rtx3090,
-    rtx4090, a100, h100. Nothing is measured."""
     json: _File = None
     """File that one JSON line per measurement is added to."""
     plot: _File = None
@@ -62,7 +59,5 @@ class BenchConfig:
                 raise ValueError(f"--{name} must be at least 1, got {getattr(self, name)}")
         if any(size < 8 for size in self.size):
             raise ValueError(f"--size must be at least 8 pixels, got {min(self.size)}")
-        if self.curves and self.project:
-            raise ValueError("--curves and --project each take a run of their own: give one")
-        if self.whole and (self.curves or self.project):
-            raise ValueError("--whole goes with measured phases: leave out --curves and --project")
+        if self.whole and self.curves:
+            raise ValueError("--whole goes with measured phases: leave out --curves")

@@ -7,21 +7,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from xbind.bench.instrument import PartClock, operators_plain
+from xbind.config.backends import BACKENDS, backends_for
 from xbind.config.options import Precision
 from xbind.config.savings import Savings
-from xbind.engine.backends import (
-    GPU_BACKENDS,
-    BackendName,
-    check_precision,
-    target_of,
-    version_of,
-)
+from xbind.engine.backends import check_available, version_of
 from xbind.engine.cuda_graph import Recorder
 from xbind.engine.errors import BackendUnavailable
 from xbind.engine.store import EngineStore
@@ -45,7 +40,7 @@ COMPILED = "torch.compile"
 """Networks that torch.compile has, the operators' fast forms."""
 GRAPHS = "cuda-graphs"
 """Eager networks, each guidance step recorded as one CUDA graph; the operators' fast forms."""
-ENGINES: tuple[BackendName, ...] = get_args(BackendName)
+ENGINES = tuple(BACKENDS)
 CONTESTANTS = (DEFINITION, PLAIN, EAGER, COMPILED, GRAPHS, *ENGINES)
 """Names that `--engine` takes."""
 
@@ -158,16 +153,14 @@ def _check(name: str, precision: Precision, device: torch.device) -> None:
             "torch.compile needs a C++ compiler, and there is no g++ or clang++ here.\n"
             "Install one, or leave torch.compile out of --engine."
         )
-    on_gpu = name in (GRAPHS, *GPU_BACKENDS)
+    on_gpu = name in (GRAPHS, *(record.name for record in backends_for("cuda")))
     if name in (GRAPHS, *ENGINES) and on_gpu != (device.type == "cuda"):
         raise BenchError(
             f"{name} does not compute on {device.type}.\n"
             f"Give --device {'cuda' if on_gpu else 'cpu'}, or leave it out of --engine."
         )
     if name in ENGINES:
-        version_of(name)
-        target_of(name)
-        check_precision(name, precision)
+        check_available(name, [precision])
 
 
 def compiler() -> str | None:

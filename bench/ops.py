@@ -1,10 +1,9 @@
-"""Counts what torch is asked to do: arithmetic, traffic and memory of every operation.
+"""Counts what torch is asked to do: arithmetic and traffic of every operation.
 
 It sits below autograd, so a gradient that a module computes inside of itself is counted, and it
 works on fake tensors, so networks that do not fit this machine can be counted as well.
 """
 
-import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,15 +39,11 @@ class Op:
 
 
 class OpCounter(TorchDispatchMode):
-    """While it is open, every operation is written down, and the memory of what is alive."""
+    """Records every operation while it is open."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.ops: list[Op] = []
-        self.peak_bytes = 0
-        """The most that was alive at a time of what was made inside."""
-        self._live = 0
-        self._seen: set[int] = set()
 
     @property
     def flops(self) -> float:
@@ -70,25 +65,7 @@ class OpCounter(TorchDispatchMode):
             flops = float(_flops_of(packet, args, kwargs or {}, result))
             tensors = [x for x in tree_leaves((args, kwargs, result)) if isinstance(x, Tensor)]
             self.ops.append(Op(str(packet), flops, sum(x.nbytes for x in tensors)))
-        for made in tree_leaves(result):
-            if isinstance(made, Tensor):
-                self._remember(made)
         return result
-
-    def _remember(self, made: Tensor) -> None:
-        storage = made.untyped_storage()
-        key = storage._cdata
-        if key in self._seen:
-            return
-        self._seen.add(key)
-        size = storage.nbytes()
-        self._live += size
-        self.peak_bytes = max(self.peak_bytes, self._live)
-        weakref.finalize(storage, self._forget, key, size)
-
-    def _forget(self, key: int, size: int) -> None:
-        self._seen.discard(key)
-        self._live -= size
 
 
 @contextmanager

@@ -20,8 +20,9 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from xbind.config.backends import BackendName
 from xbind.config.options import Precision
-from xbind.engine.backends import BackendName, version_of
+from xbind.engine.backends import version_of
 from xbind.engine.ort import MODEL, OrtBackend
 from xbind.errors import XBindError
 from xbind.export.onnx_graph import Graph, lower, save

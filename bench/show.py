@@ -6,10 +6,9 @@ from rich.table import Table
 
 from xbind.bench.curves import CurveRow
 from xbind.bench.instrument import HALF, OPTIMISER, OTHER
-from xbind.bench.project_rows import GOAL_BYTES, GOAL_SECONDS, ProjectionRow
 from xbind.bench.rows import PhaseRow
 from xbind.bench.whole import WholeRow
-from xbind.run.progress import format_bytes, format_seconds
+from xbind.run.progress import format_bytes
 
 Cells = list[list[str]]
 
@@ -84,43 +83,6 @@ def curve_cells(rows: Sequence[CurveRow]) -> tuple[list[str], Cells]:
         ]
         for row in rows
     ]  # fmt: skip
-    return header, cells
-
-
-def projection_cells(rows: Sequence[ProjectionRow]) -> tuple[list[str], Cells]:
-    """Header and rows: time and memory of one object."""
-    phases = list(rows[0].phase_seconds)
-    header = [
-        "preset", "change", "card", "one object", "reference", *phases, "files", "memory",
-        "most in", f"≤ {GOAL_SECONDS} s, {GOAL_BYTES / 1e9:.0f} GB",
-    ]  # fmt: skip
-    cells = [
-        [
-            row.preset, row.change, row.gpu, format_seconds(row.seconds),
-            f"{row.reference_seconds:.1f} s",
-            *(format_seconds(row.phase_seconds[phase]) for phase in phases),
-            f"{row.files_seconds:.0f} s", f"{row.memory_bytes / 1e9:.1f} GB",
-            row.worst_part, "yes" if row.meets_goal else "no",
-        ]
-        for row in rows
-    ]  # fmt: skip
-    return header, cells
-
-
-def step_cells(rows: Sequence[ProjectionRow]) -> tuple[list[str], Cells]:
-    """Header and rows: one iteration of every phase, by guidance step."""
-    header = ["preset", "card", "phase", "guidance steps: ms (TFLOP)", "other half", "iteration"]
-    cells = []
-    for row in rows:
-        for phase, steps in row.step_ms.items():
-            flops = row.step_tflop[phase]
-            told = ", ".join(f"{name} {ms:.1f} ({flops[name]:.1f})" for name, ms in steps.items())
-            cells.append(
-                [
-                    row.preset, row.gpu, phase, told, f"{row.half_ms[phase]:.1f}",
-                    f"{row.iteration_ms[phase]:.1f}",
-                ]
-            )  # fmt: skip
     return header, cells
 
 

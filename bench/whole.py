@@ -22,10 +22,10 @@ import torch
 from xbind import pipeline
 from xbind.bench.bench_phases import (
     Measurement,
+    Prepared,
     Told,
     contestants_of,
     run_config,
-    run_method,
     with_size,
 )
 from xbind.bench.contestants import BenchError
@@ -101,7 +101,7 @@ def main(argv: Sequence[str]) -> None:
     bundle = load_bundle(load_manifest(wanted.bundle))
     (contestant,), bundle = contestants_of([asked["name"]], method, bundle, wanted, lambda _: None)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        run_method(stack, method, Compiled(contestant.name, contestant.steps, bundle))
+        stack.enter_context(patch.object(pipeline, "method_named", lambda *_: method))
         stack.enter_context(contestant.active())
         watch = Stopwatch()
         started = time.monotonic()
@@ -111,7 +111,10 @@ def main(argv: Sequence[str]) -> None:
             return write_files(*args, **kwargs)
 
         stack.enter_context(patch.object(pipeline, "write_outputs", timed_files))
-        pipeline.generate(run_config(wanted, Path(folder) / "run"), watch)
+        networks = Prepared(
+            Compiled(contestant.name, contestant.steps, bundle), torch.device(wanted.device)
+        )
+        pipeline.generate(run_config(wanted, Path(folder) / "run"), watch, networks)
         watch.start("")
         seconds = time.monotonic() - started
     row = WholeRow(

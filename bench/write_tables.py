@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from xbind.bench.curves import CurveRow
-from xbind.bench.project_rows import ProjectionRow
 from xbind.bench.rows import PhaseRow
 from xbind.bench.show import (
     Cells,
@@ -20,13 +19,11 @@ from xbind.bench.show import (
     markdown,
     part_cells,
     phase_cells,
-    projection_cells,
-    step_cells,
     whole_cells,
 )
 from xbind.bench.whole import WholeRow
 
-KINDS = {"phase": PhaseRow, "whole": WholeRow, "curve": CurveRow, "projection": ProjectionRow}
+KINDS = {"phase": PhaseRow, "whole": WholeRow, "curve": CurveRow}
 Rows = Sequence[Any]
 Table = Callable[[Rows], tuple[list[str], Cells]]
 
@@ -36,9 +33,6 @@ TABLES: dict[str, tuple[str, Table]] = {
     "parts": ("phase", part_cells),
     "whole": ("whole", whole_cells),
     "curves": ("curve", curve_cells),
-    "projection": ("projection", lambda rows: projection_cells([r for r in rows if not r.change])),
-    "steps": ("projection", lambda rows: step_cells([r for r in rows if not r.change])),
-    "levers": ("projection", lambda rows: projection_cells([r for r in rows if is_lever(r)])),
 }
 """Name of a table in the document → the kind of its records, and how it is made."""
 
@@ -75,11 +69,6 @@ def fill(document: str, rows: Mapping[str, Rows]) -> str:
         if found != 1:
             raise SystemExit(f"There are {found} places for the table {name!r}; wanted one.")
     return document
-
-
-def is_lever(row: ProjectionRow) -> bool:
-    """What is changed for the card that the goal is for."""
-    return bool(row.change) and "4090" in row.gpu
 
 
 def describe(row: PhaseRow) -> str:

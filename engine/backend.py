@@ -1,11 +1,14 @@
-"""What every backend is: a loaded graph with one way in."""
+"""Base class of the backends: a loaded graph that maps feeds to outputs."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor
 
+from xbind.engine.record import Entry
 from xbind.engine.spec import GraphSpec
+from xbind.engine.workspace import Workspace
 
 
 class Backend(ABC):
@@ -44,3 +47,66 @@ class Backend(ABC):
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+class Runtime(ABC):
+    """The library that runs the engines of a backend.
+
+    Each method raises `BackendUnavailable` where the library is not installed here; only methods
+    import it.
+    """
+
+    def __init__(self, backend: str) -> None:
+        """`backend`: name of its record, for a library that serves several."""
+        self.backend = backend
+
+    @abstractmethod
+    def version(self) -> str:
+        """The full version of the library, which every engine depends on."""
+
+    @abstractmethod
+    def target(self) -> str:
+        """The hardware that an engine built for this machine is bound to.
+
+        Raises:
+            BackendUnavailable: it needs a device that is not here, or does not build for it.
+        """
+
+    @abstractmethod
+    def check_precision(self, precision: str, targets: Sequence[str] = ()) -> None:
+        """Refuse a precision that this machine lacks, or one of the architectures `targets`.
+
+        Raises:
+            BackendUnavailable: names the precisions that there are.
+        """
+
+    @abstractmethod
+    def open(
+        self,
+        entry: Entry,
+        *,
+        threads: int,
+        workspace: Workspace | None = None,
+        device: torch.device | None = None,
+    ) -> Backend:
+        """Load an engine that the store has checked: see `open_backend`."""
+
+    def default_targets(self) -> tuple[str, ...]:
+        """Architectures to build for here, where one engine can serve several GPUs; else empty.
+
+        Raises:
+            BackendUnavailable: there is no GPU, or it does not build for it.
+        """
+        return ()
+
+    def check_starts(self) -> None:  # noqa: B027
+        """Refuse a library that is installed and does not start, as with a driver too old for it.
+
+        Raises:
+            EngineError: the message says why.
+        """
+
+    def card(self, target: str) -> str | None:
+        """The GPU here that runs an engine for `target`; None if it runs on no GPU here."""
+        del target
+        return None

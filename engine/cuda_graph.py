@@ -20,7 +20,7 @@ WARM_UP = 3
 
 
 class Step(Protocol):
-    """What is recorded: see `xbind.losses.step.GuidanceStep`."""
+    """Step that is recorded; see `xbind.losses.step.GuidanceStep`."""
 
     @property
     def inputs(self) -> tuple[str, ...]: ...
@@ -35,9 +35,9 @@ class Step(Protocol):
 class _Recorded:
     graph: torch.cuda.CUDAGraph
     inputs: Mapping[str, Tensor]
-    """Where the graph reads."""
+    """Tensors that the graph reads."""
     outputs: tuple[Tensor, ...]
-    """Where it writes."""
+    """Tensors that the graph writes."""
 
 
 class Recorder:

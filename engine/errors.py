@@ -1,4 +1,4 @@
-"""What can go wrong with compiled graphs, each said with what to type next."""
+"""Errors of compiled graphs; each message says what to type next."""
 
 from xbind.errors import XBindError
 

@@ -1,6 +1,7 @@
 """ONNX Runtime on the CPU."""
 
-from collections.abc import Mapping
+import platform
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +9,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xbind.engine.backend import Backend
+from xbind.engine.backend import Backend, Runtime
 from xbind.engine.errors import BackendUnavailable, EngineDamaged
+from xbind.engine.record import Entry
 from xbind.engine.spec import GraphSpec
+from xbind.engine.workspace import Workspace
 from xbind.system.out_of_memory import memory_errors
 
 MODEL = "model.onnx"
 """File name of the graph in an engine's folder."""
 PROVIDER = "CPUExecutionProvider"
-"""What the graph must run on; nothing else is registered."""
+"""Execution provider of the session; no other is registered."""
 
 
 class OrtBackend(Backend):
@@ -64,7 +67,7 @@ class OrtBackend(Backend):
 
 
 def version() -> str:
-    """Of ONNX Runtime.
+    """Version of ONNX Runtime.
 
     Raises:
         BackendUnavailable: it is not installed.
@@ -73,7 +76,7 @@ def version() -> str:
 
 
 def _load_errors(ort: Any) -> tuple[type[Exception], ...]:  # noqa: ANN401
-    """What a damaged graph makes ONNX Runtime raise; they share no base class."""
+    """Exceptions of ONNX Runtime for damaged graphs; they share no base class."""
     names = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoSuchFile")
     own = ort.capi.onnxruntime_pybind11_state
     return tuple(getattr(own, name) for name in (*names, "NotImplemented", "RuntimeException"))
@@ -88,3 +91,30 @@ def _runtime() -> Any:  # noqa: ANN401
             "Install it with `pip install onnxruntime`, or choose --engine eager."
         ) from error
     return onnxruntime
+
+
+class OrtRuntime(Runtime):
+    """ONNX Runtime."""
+
+    def version(self) -> str:
+        return version()
+
+    def target(self) -> str:
+        return f"cpu {platform.machine()}"
+
+    def check_precision(self, precision: str, targets: Sequence[str] = ()) -> None:
+        if precision == "bfloat16":
+            raise BackendUnavailable(
+                "ONNX Runtime has no bfloat16 on a CPU, but float32 and float16.\n"
+                "Give --engine openvino, or --precision float32."
+            )
+
+    def open(
+        self,
+        entry: Entry,
+        *,
+        threads: int,
+        workspace: Workspace | None = None,
+        device: torch.device | None = None,
+    ) -> OrtBackend:
+        return OrtBackend(entry.spec, entry.folder / MODEL, threads=threads)

@@ -1,6 +1,6 @@
 """OpenVINO on the CPU."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xbind.engine.backend import Backend
+from xbind.engine.backend import Backend, Runtime
 from xbind.engine.errors import BackendUnavailable, EngineDamaged
+from xbind.engine.record import Entry
 from xbind.engine.spec import GraphSpec
+from xbind.engine.workspace import Workspace
 from xbind.system.out_of_memory import memory_errors
 from xbind.system.telemetry import import_openvino
 
@@ -37,7 +39,7 @@ class OvBackend(Backend):
         try:
             with memory_errors(f"the engine {spec.name!r}"):
                 self._model = openvino.Core().import_model(
-                    blob.read_bytes(), DEVICE, settings(threads, precision)
+                    blob.read_bytes(), DEVICE, properties(threads, precision)
                 )
         except (RuntimeError, OSError) as error:
             raise EngineDamaged(
@@ -54,8 +56,8 @@ class OvBackend(Backend):
         del self._model
 
 
-def settings(threads: int, precision: str) -> dict[str, str | int]:
-    """What a model is compiled and loaded with."""
+def properties(threads: int, precision: str) -> dict[str, str | int]:
+    """Properties with which a model is compiled and loaded."""
     return {"INFERENCE_PRECISION_HINT": _HINTS[precision], "INFERENCE_NUM_THREADS": threads}
 
 
@@ -75,12 +77,12 @@ def check_precision(precision: str) -> None:
 
 
 def cpu_name() -> str:
-    """What a compiled model is tied to."""
+    """Properties that a compiled model depends on."""
     return str(_runtime().Core().get_property(DEVICE, "FULL_DEVICE_NAME"))
 
 
 def version() -> str:
-    """Of OpenVINO, with its build.
+    """Version of OpenVINO, with its build.
 
     Raises:
         BackendUnavailable: it is not installed.
@@ -96,3 +98,27 @@ def _runtime() -> Any:  # noqa: ANN401
             "OpenVINO is not installed here.\n"
             "Install it with `pip install openvino`, or choose --engine onnxruntime."
         ) from error
+
+
+class OvRuntime(Runtime):
+    """OpenVINO."""
+
+    def version(self) -> str:
+        return version()
+
+    def target(self) -> str:
+        return f"cpu {cpu_name()}"
+
+    def check_precision(self, precision: str, targets: Sequence[str] = ()) -> None:
+        check_precision(precision)
+
+    def open(
+        self,
+        entry: Entry,
+        *,
+        threads: int,
+        workspace: Workspace | None = None,
+        device: torch.device | None = None,
+    ) -> OvBackend:
+        precision = entry.key.fields["precision"]
+        return OvBackend(entry.spec, entry.folder / BLOB, threads=threads, precision=precision)

@@ -22,7 +22,7 @@ DTYPES = {
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """One input or output: shapes are static, which is what engines are fastest with."""
+    """Name, shape and type of one input or output. Shapes are static."""
 
     name: str
     dtype: str
@@ -57,7 +57,7 @@ class GraphSpec:
 
     @property
     def output_names(self) -> tuple[str, ...]:
-        """Names of the outputs; of a guidance step `loss`, `x_bar`, then previews."""
+        """Names of the outputs; of a guidance step `loss` and `x_bar`."""
         return tuple(spec.name for spec in self.outputs)
 
     def check(self, feeds: Mapping[str, Tensor]) -> None:

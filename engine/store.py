@@ -191,7 +191,7 @@ class EngineStore:
 
     @contextmanager
     def _locked(self, key: Key, waiting: Callable[[], None]) -> Iterator[bool]:
-        """One builder per key; the system lets go of the lock of a process that dies.
+        """Holds the lock of one key's builder; the system releases it when the process dies.
 
         Yields:
             False where the file system has no locks.

@@ -5,17 +5,18 @@ TensorRT-RTX 1.7.1, and that they are made in this order, by a fake of the API t
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from xbind.engine.backend import Backend
-from xbind.engine.errors import EngineDamaged, EngineError
+from xbind.engine import trt_package
+from xbind.engine.backend import Backend, Runtime
+from xbind.engine.errors import BackendUnavailable, EngineDamaged, EngineError
+from xbind.engine.record import Entry
 from xbind.engine.spec import GraphSpec
 from xbind.engine.trt_package import (
     RTX,
@@ -24,14 +25,14 @@ from xbind.engine.trt_package import (
     local_target,
     runtime_errors,
 )
+from xbind.engine.workspace import Workspace
 from xbind.files import atomic_write
+from xbind.system.cache import writable_folder
 
 log = logging.getLogger(__name__)
 
 PLAN = "engine.plan"
 """File name of a built engine in its folder."""
-ALIGNMENT = 256
-"""Of scratch memory in bytes; also the least that is allocated."""
 
 
 class CudaDevice:
@@ -83,21 +84,6 @@ class CudaDevice:
     def synchronize(self) -> None:
         """Wait until the device is idle."""
         torch.cuda.synchronize(self.device)
-
-
-@dataclass(slots=True)
-class Workspace:
-    """Scratch memory that all engines of a process share: they run one after the other."""
-
-    memory: Tensor | None = field(default=None)
-    last: Any = field(default=None)
-    """Mark behind the last run of any of the engines."""
-
-    def of(self, size: int, device: torch.device) -> Tensor:
-        """At least `size` bytes, from torch's allocator, so that it counts them."""
-        if self.memory is None or self.memory.numel() < size or self.memory.device != device:
-            self.memory = torch.empty(max(size, ALIGNMENT), dtype=torch.uint8, device=device)
-        return self.memory
 
 
 class TrtBackend(Backend):
@@ -275,3 +261,46 @@ _NAMES = {
     "bool": "bool",
 }  # fmt: skip
 """TensorRT's element types, lower case → torch's."""
+
+
+class TrtRuntime(Runtime):
+    """TensorRT, or TensorRT-RTX."""
+
+    def version(self) -> str:
+        return trt_package.version(self.backend)
+
+    def target(self) -> str:
+        return trt_package.plan_target(self.backend)
+
+    def check_precision(self, precision: str, targets: Sequence[str] = ()) -> None:
+        trt_package.check_precision(self.backend, precision, tuple(targets))
+
+    def default_targets(self) -> tuple[str, ...]:
+        return trt_package.rtx_targets() if self.backend == RTX else ()
+
+    def check_starts(self) -> None:
+        trt_package.check_runtime(self.backend)
+
+    def card(self, target: str) -> str | None:
+        return trt_package.local_card() if trt_package.covers(self.backend, target) else None
+
+    def open(
+        self,
+        entry: Entry,
+        *,
+        threads: int,
+        workspace: Workspace | None = None,
+        device: torch.device | None = None,
+    ) -> Backend:
+        target, here = entry.key.fields["target"], trt_package.local_card(device)
+        if not trt_package.covers(self.backend, target, device):
+            raise BackendUnavailable(
+                f"{entry.folder} was built for {target}, but this GPU is {here}.\n"
+                "Build one for it with xbind-build-engines."
+            )
+        # By the key: a builder opens the engine in a folder of another name.
+        cache = f"{entry.key.folder_name}-{trt_package.local_target(device)}.bin"
+        return TrtBackend(
+            entry.spec, entry.folder / PLAN, backend=self.backend, device=CudaDevice(device),
+            workspace=workspace or Workspace(), runtime_cache=writable_folder("kernels") / cache,
+        )  # fmt: skip

@@ -27,7 +27,7 @@ HALF = (torch.float16, torch.bfloat16)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
-    """Which of several ways to say the same a backend wants."""
+    """Operator forms that a backend prefers among equivalent ones."""
 
     spread_scalars: bool = False
     """Give a number that meets an image one element for each channel. TensorRT-RTX 1.7.1 cannot
@@ -69,7 +69,7 @@ class Builder:
         self._names[value] = name
 
     def is_used(self, value: Value | None) -> bool:
-        """Whether anything depends on a value."""
+        """Returns True if any node or output depends on a value."""
         return value in self._used
 
     def name(self, value: Value) -> str:
@@ -148,7 +148,7 @@ class Builder:
 
 
 def _content(tensor: Tensor) -> str:
-    """What tells a constant from another one of its type and shape."""
+    """Returns a key that identifies a constant among those of its type and shape."""
     if isinstance(tensor, FakeTensor):  # a shape without numbers, counted by `footprint`
         place = tensor.untyped_storage()._cdata, tensor.storage_offset()
         return repr((place, tensor.stride()))

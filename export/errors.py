@@ -1,4 +1,4 @@
-"""What can go wrong between a torch module and a graph."""
+"""Errors on the way from a torch module to a graph."""
 
 from xbind.engine.errors import EngineError, EngineRefused
 

@@ -38,9 +38,9 @@ class Footprint:
     activations: int
     """Most that its tensors take at any moment, inputs and outputs included."""
     workspace: int
-    """What layouts of convolutions add to it at the worst moment."""
+    """Extra bytes for the layouts of convolutions, at the peak."""
     attention: int
-    """Of activations, what maps of attention add: what fused kernels would save."""
+    """Part of the activations that is attention maps, which fused kernels would not store."""
 
     @property
     def running(self) -> int:
@@ -94,7 +94,7 @@ def _attention_maps(model: ModelProto) -> Iterator[str]:
 
 
 def _behind(name: str, makers: dict[str, NodeProto]) -> Iterator[str]:
-    """What a softmax was computed from, back to the product of queries and keys."""
+    """Returns the product of queries and keys that a softmax was computed from."""
     while name in makers:
         yield name
         if makers[name].op_type not in ("Cast", "Add", "Mul"):

@@ -225,7 +225,7 @@ def _group_norm_backward(
 
 
 def _is_by_channel(g: Builder, x: Value) -> bool:
-    """Whether a group norm's statistics are written as one number for each channel."""
+    """Returns True if a group norm's statistics are computed per channel first."""
     return g.dialect.channel_norms and len(x.shape) == 4
 
 

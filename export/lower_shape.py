@@ -78,7 +78,7 @@ def _slice(
 
 
 def _bounds(size: int, start: int | None, end: int | None) -> tuple[int, int]:
-    """Of a slice, both counted from the front and inside."""
+    """Returns start and end of a slice, counted from the front and clamped to the axis."""
     first = 0 if start is None else start
     last = size if end is None or end > _TO_THE_END else end
     first, last = (i + size if i < 0 else i for i in (first, last))

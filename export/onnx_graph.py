@@ -25,7 +25,7 @@ OPSET = 22
 PLAIN = Dialect()
 """ONNX as ONNX Runtime wants it."""
 IR_VERSION = 10
-"""Of the file format; the newest that TensorRT 10 and ONNX Runtime 1.20 read."""
+"""Version of the file format: the newest that TensorRT 10 and ONNX Runtime 1.20 read."""
 EMBEDDED_BYTES = 2**30
 """Weights above this size go to a file of their own."""
 SMALL = 32
@@ -35,7 +35,7 @@ MODEL = "model.onnx"
 WEIGHTS = "model.onnx.data"
 """File name of its weights, where they are not inside."""
 _ALIGNMENT = 4096
-"""Of each weight in its file, so that it can be mapped into memory."""
+"""Alignment in bytes of each weight in its file, so that it can be memory-mapped."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -219,7 +219,7 @@ def _bytes(tensor: Tensor) -> bytes:
 
 
 def _write_weights(weights: dict[str, Tensor], path: Path) -> Iterator[TensorProto]:
-    """One weight after the other into one file; yields what the graph says of each.
+    """Writes the weights into one file, and yields the graph's entry for each.
 
     Small ones stay in the graph: shapes and axes are among them, which have to be read to check it.
     """

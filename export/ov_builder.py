@@ -5,21 +5,21 @@ from tempfile import TemporaryDirectory
 
 from onnx import ModelProto
 
-from xbind.engine.ov import BLOB, DEVICE, settings
+from xbind.engine.ov import BLOB, DEVICE, properties
+from xbind.export.build_settings import BuildSettings
 from xbind.export.errors import ExportError
 from xbind.export.onnx_graph import MODEL, Graph, save
 from xbind.system.out_of_memory import memory_errors
 from xbind.system.telemetry import import_openvino
 
 
-def build_openvino(graph: Graph, folder: Path, *, threads: int, precision: str) -> None:
+def build_engine(graph: Graph, folder: Path, settings: BuildSettings) -> None:
     """Compile a graph for this CPU and write it.
 
     Args:
-        graph: in float32; OpenVINO chooses where it computes in `precision`.
+        graph: in float32; OpenVINO chooses where it computes in the precision of the settings.
         folder: of the engine.
-        threads: how many will compute.
-        precision: `float32` or `bfloat16`.
+        settings: precision `float32` or `bfloat16`, and threads.
 
     Raises:
         ExportError: OpenVINO refuses the graph.
@@ -33,7 +33,9 @@ def build_openvino(graph: Graph, folder: Path, *, threads: int, precision: str) 
         try:
             with memory_errors(f"compiling {graph.spec.name!r}"):
                 model = core.read_model(Path(temporary) / MODEL)
-                compiled = core.compile_model(model, DEVICE, settings(threads, precision))
+                compiled = core.compile_model(
+                    model, DEVICE, properties(settings.threads, settings.precision)
+                )
         except RuntimeError as error:
             raise ExportError(f"OpenVINO refuses the graph {graph.spec.name!r}: {error}") from error
         (folder / BLOB).write_bytes(compiled.export_model().getvalue())

@@ -1,4 +1,4 @@
-"""Whether a compiled graph computes what torch computes: the gate that every engine passes."""
+"""Parity of a compiled graph with torch: the gate that every engine passes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ SCALAR_FLOOR = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """How far an output may be from float32 torch."""
+    """Tolerances of an output against float32 torch."""
 
     cosine: float
     """At least this, for what has a direction."""
@@ -33,7 +33,7 @@ TOLERANCES = {
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One output's worst case over all trials."""
+    """Worst case of one output over all trials."""
 
     output: str
     cosine: float
@@ -45,7 +45,7 @@ class Figure:
         return f"{self.output}: cosine {self.cosine:.6f}, relative {self.relative:.1e}{finite}"
 
     def passes(self, tolerance: Tolerance) -> bool:
-        """Whether the output may be used."""
+        """Returns True if the output is within its tolerances."""
         close = self.cosine >= tolerance.cosine and self.relative <= tolerance.relative
         return self.is_finite and close
 

@@ -21,14 +21,14 @@ from torch.utils.weak import WeakIdKeyDictionary
 from xbind.export.errors import ExportError
 
 _LITERAL = torch.ops.aten.lift_fresh.default
-"""What torch puts around a tensor that is written as a literal in Python."""
+"""Operations that torch adds around tensor literals written in Python."""
 _READ = torch.ops.aten._local_scalar_dense.default
-"""What `float(x)`, `int(x)` and `if x:` are."""
+"""Operations behind `float(x)`, `int(x)` and `if x:`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Value:
-    """One tensor of a recorded run."""
+    """Tensor of a recorded run."""
 
     shape: tuple[int, ...]
     dtype: torch.dtype
@@ -36,7 +36,7 @@ class Value:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Call:
-    """One operation of a recorded run."""
+    """Operation of a recorded run."""
 
     op: OpOverload
     arguments: dict[str, Any]
@@ -61,7 +61,7 @@ class Recording:
     constants: dict[Value, Tensor]
     """Parameters, buffers and literals."""
     names: dict[Value, str]
-    """Of the constants that have one."""
+    """Names of the constants that have one."""
 
 
 def record(

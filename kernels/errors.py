@@ -1,4 +1,4 @@
-"""What the operators refuse."""
+"""Errors of the operators."""
 
 from xbind.errors import XBindError
 

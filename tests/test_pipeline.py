@@ -17,11 +17,11 @@ import torch
 import trimesh
 
 from tests.support.watcher import Watcher
-from xbind import pipeline
 from xbind.cli.main import main
 from xbind.conditioning.image import SquareImage
 from xbind.conditioning.prompt import EncodedPrompt
 from xbind.config.options import IMAGE_OPTIONS, FilesConfig, GenerateConfig, PromptConfig
+from xbind.networks import loaded
 from xbind.pipeline import NoReferenceView, ResumeMismatch, _pose_origin, generate
 from xbind.run.folder import RunError
 
@@ -163,13 +163,13 @@ def test_smoke_says_that_its_object_means_nothing(finished):
 
 def test_reference_only_stops_there_and_resume_makes_the_same_mesh(finished, tmp_path, monkeypatch):
     out, parts = tmp_path / "run", []
-    compile_run = pipeline.compile_run
+    compile_run = loaded.compile_run
 
     def watched(choice, bundle, wanted, *args, **settings):
         parts.append({name: [r.name for r in part.requests] for name, part in wanted.items()})
         return compile_run(choice, bundle, wanted, *args, **settings)
 
-    monkeypatch.setattr(pipeline, "compile_run", watched)
+    monkeypatch.setattr(loaded, "compile_run", watched)
     watcher = Watcher()
     result = generate(config(out, reference_only=True), watcher)
     assert parts == [{"reference": ["unet2d"]}]

@@ -32,14 +32,13 @@ from xbind.config.options import (
 from xbind.config.presets import TRIALS, MethodConfig
 from xbind.config.savings import Savings
 from xbind.config.variants import method_named
-from xbind.engine.store import EngineStore, engines_folder
 from xbind.errors import XBindError
 from xbind.networks.frozen import Bundle
 from xbind.networks.graphs import PARTS, has_image_term, requests_of_parts
-from xbind.networks.load import load_bundle
+from xbind.networks.loaded import LoadedNetworks
 from xbind.networks.manifest import BundleManifest, load_manifest
 from xbind.networks.runtime import FrozenHalf, Part
-from xbind.networks.select import compile_run, runs_in_engines
+from xbind.networks.select import runs_in_engines
 from xbind.run.checks import RunError, read_run_config
 from xbind.run.folder import RunFolder, open_run
 from xbind.run.outputs import DEFAULTS, provenance, write_outputs
@@ -81,8 +80,20 @@ class RunResult:
     """Wall time of this call."""
 
 
-def generate(config: GenerateConfig, reporter: Reporter) -> RunResult:
+class LoadedMismatch(XBindError):
+    """A run is given networks of another bundle, 3D prior or device than its settings name."""
+
+
+def generate(
+    config: GenerateConfig, reporter: Reporter, loaded: LoadedNetworks | None = None
+) -> RunResult:
     """One prompt to one textured mesh: encode, choose the reference view, three phases, files.
+
+    Args:
+        config: the settings of the run.
+        reporter: receives messages and progress.
+        loaded: networks that several runs share, as from `load_networks`; of the bundle, 3D prior
+            and device that `config` names. By default the run loads its own.
 
     Raises:
         XBindError: anything the user can act on; what was written so far stays.
@@ -106,6 +117,10 @@ def generate(config: GenerateConfig, reporter: Reporter) -> RunResult:
         precision = found.get("precision", precision)
     config = replace(config, precision=precision_for(precision, device.type))
     manifest = load_manifest(config.bundle).with_prior_3d(config.prior_3d or method.prior_3d)
+    if loaded is None:
+        loaded = LoadedNetworks(manifest, device)
+    else:
+        _check_loaded(loaded, manifest, device)
     if manifest.raw.get("weights") == "random":
         reporter.message(
             f"The weights of bundle {manifest.name!r} are random: what comes out means nothing."
@@ -121,7 +136,7 @@ def generate(config: GenerateConfig, reporter: Reporter) -> RunResult:
         check_files(config.prompt)
     if (notice := cache_notice()) is not None:
         reporter.message(notice)
-    bundle = load_bundle(manifest)
+    bundle = loaded.bundle
     wanted |= _decoding(method, bundle)
     if "image_term" in wanted:
         reporter.message(f"image term: {wanted['image_term']}")
@@ -133,13 +148,13 @@ def generate(config: GenerateConfig, reporter: Reporter) -> RunResult:
         else:
             phase1 = read_phase1(config.from_phase1, wanted)
         wanted |= _reading(config, bundle, reporter)
-        compiled = _compile(config, choice, method, bundle, reporter, device)
+        compiled = _compile(config, choice, method, loaded, reporter)
     with open_run(config.out, resume=config.resume, overwrite=config.overwrite) as folder:
         for warning in folder.warnings:
             reporter.message(warning)
         if compiled is None:
             files = _files(config, found["files"])
-            compiled = _compile(config, choice, method, bundle, reporter, device)
+            compiled = _compile(config, choice, method, loaded, reporter)
             settled: dict[str, Any] = {"files": dataclasses.asdict(files)}
             if started_with == "auto":
                 settled["engine"] = compiled.backend
@@ -168,6 +183,26 @@ def generate(config: GenerateConfig, reporter: Reporter) -> RunResult:
     return RunResult(config.out, tuple(outputs), seconds)
 
 
+def _check_loaded(loaded: LoadedNetworks, manifest: BundleManifest, device: torch.device) -> None:
+    """Refuse networks that are not those of the settings.
+
+    Raises:
+        LoadedMismatch: says what differs.
+    """
+    for what, has, wanted in (
+        ("bundle", loaded.manifest.name, manifest.name),
+        ("content of the bundle", loaded.manifest.digest, manifest.digest),
+        ("3D prior", loaded.manifest.component_3d, manifest.component_3d),
+        ("device", loaded.device.type, device.type),
+    ):
+        if has != wanted:
+            raise LoadedMismatch(
+                f"The {what} of this run is not the one that was loaded.\n"
+                f"  loaded:    {has}\n  this run:  {wanted}\n"
+                f"Load the networks that this run wants, or change its settings."
+            )
+
+
 def _understood(prompt: EncodedPrompt | None, phase1: Phase1 | None) -> dict[str, Any]:
     """What the prompt was understood as, for `config.json`; nothing if the bundle names nothing."""
     if prompt is not None:
@@ -189,28 +224,22 @@ def _compile(
     config: GenerateConfig,
     choice: EngineChoice,
     method: MethodConfig,
-    bundle: Bundle,
+    loaded: LoadedNetworks,
     reporter: Reporter,
-    device: torch.device,
 ) -> FrozenHalf:
     """What the frozen networks run in, with the savings that `--vram` asks for."""
-    savings = _savings(config, choice, method, bundle, reporter, device)
+    savings = _savings(config, choice, method, loaded, reporter)
     samples = config.prompt.image is None and config.from_phase1 is None
     parts = {
         name: Part(
-            requests_of_parts(method, bundle.manifest, own, samples_reference=samples)[name], own
+            requests_of_parts(method, loaded.manifest, own, samples_reference=samples)[name], own
         )
         for name, own in savings.items()
         if name == "reference" or not config.reference_only
     }
-    return compile_run(
-        choice,
-        bundle,
-        parts,
-        EngineStore(engines_folder()),
-        threads=config.threads,
-        report=reporter.message,
-        device=device,
+    keep = None if config.vram is None else False
+    return loaded.compile(
+        choice, parts, threads=config.threads, report=reporter.message, keep_engines=keep
     )
 
 
@@ -218,23 +247,22 @@ def _savings(
     config: GenerateConfig,
     choice: EngineChoice,
     method: MethodConfig,
-    bundle: Bundle,
+    loaded: LoadedNetworks,
     reporter: Reporter,
-    device: torch.device,
 ) -> dict[str, Savings]:
     """Part of the run → how its networks are run.
 
     Raises:
         DoesNotFit: not even with every saving into `--vram`.
     """
-    precision = precision_for(config.precision, device.type)
+    precision = precision_for(config.precision, loaded.device.type)
     as_asked = dict.fromkeys(PARTS, Savings(precision=precision))
     if config.vram is None:
         return as_asked
     from xbind.memory.plan import Wish, fit
 
-    wish = Wish(config.vram, precision, engines=runs_in_engines(choice, device))
-    plan = fit(method, bundle.manifest, wish)
+    wish = Wish(config.vram, precision, engines=runs_in_engines(choice, loaded.device))
+    plan = fit(method, loaded.manifest, wish)
     for line in plan.summary():
         reporter.message(line)
     return as_asked | {part.name: part.savings for part in plan.parts}

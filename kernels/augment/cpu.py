@@ -30,7 +30,7 @@ _PIXEL = np.uint32(len(_RGB))
 @numba.njit(inline="always", error_model="numpy")
 @no_type_check
 def _share(place, low, high):
-    """How much of the pixel around `place` lies between two sides of the window."""
+    """Returns the share of the pixel around `place` between two sides of the window."""
     low, high = place - low + _HALF, high - place + _HALF
     low = low if low > _ZERO else _ZERO  # and 0 for what is not a number
     high = high if high > _ZERO else _ZERO
@@ -49,7 +49,7 @@ def _inside(place, last):
 @numba.njit(error_model="numpy")
 @no_type_check
 def _in_pixels(homography, window, columns, rows, height, width, warp, sides):
-    """One result's warp, and the sides of its window, from −1 to 1 → in pixels, 0 for the first.
+    """Returns one warp and its window's sides in pixels, from [−1, 1]; the first centre is 0.
 
     The result is counted in `rows` × `columns` parts.
     """

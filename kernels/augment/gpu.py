@@ -15,7 +15,7 @@ BLOCK = 128
 
 @triton.jit
 def _share(point, low, high, half_pixels):
-    """How much of a view's pixel around `point` lies between two sides of the window."""
+    """Returns the share of a view's pixel around `point` between two sides of the window."""
     low, high = (point - low) * half_pixels + 0.5, (high - point) * half_pixels + 0.5
     low = tl.where(low > 0, low, 0.0)  # and 0 for what is not a number
     high = tl.where(high > 0, high, 0.0)
@@ -35,7 +35,7 @@ def _place(point, pixels):
 
 @triton.jit
 def _trace(warp_ptr, window_ptr, k, x, y, height, width):
-    """Where points of result k look: upper left tap, weights of the right and lower taps, s."""
+    """Returns the look-ups of result k: upper left tap, weights of right and lower taps, and s."""
     warp, window = warp_ptr + 9 * k, window_ptr + 4 * k
     w = tl.load(warp + 6) * x + (tl.load(warp + 7) * y + tl.load(warp + 8))
     u = (tl.load(warp) * x + (tl.load(warp + 1) * y + tl.load(warp + 2))) / w
@@ -55,7 +55,7 @@ def _centre(index, part, parts, size):
 
 @triton.jit
 def _look(page, right, down, shown, x_step, y_step, is_shown):
-    """One channel at points of a view that is cropped and laid on white."""
+    """Returns one channel of the cropped view on white, at the given points."""
     upper = tl.load(page, mask=is_shown, other=1.0).to(tl.float32) * (1 - right)
     upper += tl.load(page + x_step, mask=is_shown, other=1.0).to(tl.float32) * right
     lower = tl.load(page + y_step, mask=is_shown, other=1.0).to(tl.float32) * (1 - right)

@@ -11,8 +11,7 @@ MAX_TAPS = 8
 """Most look-ups per pixel of a result, along each axis: as many as the strongest perspective that
 is drawn needs where views of 512 pixels become images of 224."""
 SLACK = 0.05
-"""How much further apart than a pixel of the view look-ups may lie: a scale that is one but for
-rounding, or hardly more, takes one look-up."""
+"""Slack in the spacing of look-ups, in view pixels: a scale of 1 within rounding takes one."""
 
 
 def taps_per_pixel(
@@ -111,7 +110,7 @@ def ms_augment(
 def _page(
     view: Float[Tensor, "3 h w"], points: Float[Tensor, "m y x 2"], window: Float[Tensor, "m 4"]
 ) -> Float[Tensor, "m 3 y x"]:
-    """What lies at points of a view that is cropped and laid on white."""
+    """Returns the cropped view on white, at the given points."""
     shown = _shown(points, window, view.shape[-2:])[:, None]
     # `grid_sample` writes outside of its gradient at a point that is not a number.
     grid = points.nan_to_num(0, 0, 0).flatten(0, 1)[None]
@@ -124,7 +123,7 @@ def _page(
 def _view_points(
     warp: Float[Tensor, "m 3 3"], columns: int, rows: int
 ) -> Float[Tensor, "m {rows} {columns} 2"]:
-    """Where in its view each of `rows` × `columns` parts of a result looks."""
+    """Returns the look-up points of `rows` × `columns` parts of each result's pixels."""
 
     def centres(count: int) -> Tensor:
         index = torch.arange(count, device=warp.device, dtype=warp.dtype)
@@ -139,7 +138,8 @@ def _view_points(
 def _shown(
     points: Float[Tensor, "m y x 2"], window: Float[Tensor, "m 4"], view: torch.Size
 ) -> Float[Tensor, "m y x"]:
-    """How much of a view's pixel at each point lies in the window: 1 inside, 0 beyond its edge."""
+    """Returns the share of the view pixel at each point inside the window: 1 inside, 0 beyond the
+    edge."""
     window = window[:, None, None]
     half_pixels = points.new_tensor([view[1], view[0]]) / 2
     inside = torch.minimum(points - window[..., :2], window[..., 2:] - points)

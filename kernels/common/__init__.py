@@ -1,1 +1,1 @@
-"""What the operators share."""
+"""Code shared by the operators."""

@@ -1,4 +1,4 @@
-"""Which form of an operator runs: chosen here by device, and said once in the log."""
+"""Selects an operator's implementation by device, and logs each choice once."""
 
 import importlib.util
 import logging

@@ -1,4 +1,4 @@
-"""What the Triton forms share. Only this file and the other `gpu_*` files import triton."""
+"""Code shared by the Triton implementations. Only `gpu*` files import triton."""
 
 import os
 from contextlib import AbstractContextManager, nullcontext
@@ -19,7 +19,7 @@ def _probe():
 
 
 def is_interpreted() -> bool:
-    """Whether kernels run in Triton's interpreter, on the CPU (TRITON_INTERPRET=1)."""
+    """Returns True if kernels run in Triton's interpreter, on the CPU (TRITON_INTERPRET=1)."""
     return not isinstance(_probe, triton.JITFunction)
 
 

@@ -75,7 +75,7 @@ def _place(context, builder, signature, arguments, lanes_type):
 
 @intrinsic
 def none(_typing, lanes):  # noqa: ANN201
-    """As many zeros."""
+    """Returns zeros in the same layout."""
     lanes_type = _Lanes(len(lanes))
 
     def generate(context, _builder, _signature, _arguments):

@@ -24,7 +24,7 @@ class RaySamples:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Composited:
-    """What volume rendering sees along each ray, and the weights it saw with."""
+    """Results of compositing along each ray, with the weights of the samples."""
 
     colour: Float[Tensor, "r 3"]
     """Σ_i w_i c_i: premultiplied, over nothing."""

@@ -32,7 +32,7 @@ def _split(x_ptr, axis: tl.constexpr, point, inside, resolution):
 
 @triton.jit
 def _entry(i, j, k, resolution, ENTRIES: tl.constexpr):
-    """Where in its level's table a vertex is kept."""
+    """Returns the index of a vertex in its level's table."""
     side = resolution + 1
     is_dense = side.to(tl.int64) * side * side <= ENTRIES
     dense = i + side * (j + side * k)

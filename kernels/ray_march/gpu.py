@@ -18,7 +18,7 @@ from xbind.kernels.common.samples import RaySamples
 BLOCK = 64
 """Rays per program."""
 OPTIONS = {"num_warps": 2, "enable_fp_fusion": False}
-"""How both kernels are compiled."""
+"""Compile options of both kernels."""
 
 
 @triton.jit
@@ -51,7 +51,7 @@ def _cell(position, radius, scale, side):
 
 @triton.jit
 def _is_kept(x, y, z, is_ahead, occupancy_ptr, radius, scale, side):
-    """Whether each position is in an occupied cell."""
+    """Returns True for positions in occupied cells."""
     i, j, k = (
         _cell(x, radius, scale, side),
         _cell(y, radius, scale, side),

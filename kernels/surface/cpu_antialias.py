@@ -26,7 +26,8 @@ def _project(clip, height, width, screen):
 
 @cached_njit(error_model="numpy")
 def _crossing(screen, up, down, axis, here, there):
-    """Where the edge meets the line through the pixel centre (`here` along, `there` across)."""
+    """Returns the intersection of the edge with the line through the pixel centre (`here` along it,
+    `there` across)."""
     along_a, across_a = screen[up, axis] - here, screen[up, 1 - axis] - there
     along_b, across_b = screen[down, axis] - here, screen[down, 1 - axis] - there
     return along_a + across_a / (across_a - across_b) * (along_b - along_a)

@@ -23,13 +23,14 @@ def look(screen_ptr, vertex, here, there, sign, mask, AXIS: tl.constexpr):  # no
 
 @triton.jit
 def _crossing(along_a, across_a, along_b, across_b):
-    """Where the segment from a to b meets the line across = 0."""
+    """Returns the intersection of the segment from a to b with the line across = 0."""
     return along_a + across_a / (across_a - across_b) * (along_b - along_a)
 
 
 @triton.jit
 def pair(rast_ptr, pixel, pixels, height, width, AXIS: tl.constexpr):  # noqa: ANN201
-    """Whether the faces of a pixel and the next differ, and how the nearer one looks at the other.
+    """Compares the faces of a pixel and its neighbour: whether they differ, and how the nearer one
+    faces the other.
 
     Returns also its face, its place along and across the axis, and +1 where it is the first.
     """
@@ -94,7 +95,7 @@ def find_kernel(  # noqa: ANN201
     pixels, height, width, vertices,
     AXIS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """How much each pair blends, and the edge it does it at: the vertices up and down (−1: none).
+    """Returns each pair's blend weight and its edge, as the indices of its two vertices (−1: none).
 
     alpha > 0: the first pixel takes that share of the second's colour; < 0: the other way round.
     """

@@ -176,7 +176,7 @@ def antialias(
 
 
 def edge_table(faces: Int[Tensor, "f 3"]) -> Int[Tensor, "f 3"]:
-    """Where each face's sides continue.
+    """Returns the neighbours of each face across its sides.
 
     Entry [f, k] = 3·g + j, int64: beyond the side of face f opposite its corner k lies face g,
     whose corner j is opposite to the same side. −1 where no face, or more than one, lies beyond.

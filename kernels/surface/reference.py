@@ -207,7 +207,7 @@ def _first_exit(
 
 
 def _crossing(along_a: Tensor, across_a: Tensor, along_b: Tensor, across_b: Tensor) -> Tensor:
-    """Where the segment from a to b meets the line across = 0."""
+    """Returns the intersection of the segment from a to b with the line across = 0."""
     return along_a + across_a / (across_a - across_b) * (along_b - along_a)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 @cache
 def _context(device: torch.device) -> dr.RasterizeCudaContext:
-    """One context per device: it owns the rasteriser's buffers."""
+    """Returns the device's rasteriser context, which owns its buffers."""
     return dr.RasterizeCudaContext(device=device)
 
 

@@ -18,11 +18,11 @@ from torch.nn.functional import pad
 from xbind.kernels.errors import KernelError
 
 WIDTHS = (16, 32, 64, 128)
-"""Of a hidden layer, in tinycudann's fused MLP."""
+"""Widths of the hidden layer that tinycudann's fused MLP supports."""
 FEATURES = (1, 2, 4, 8)
-"""Per vertex, in its grids."""
+"""Features per vertex that its grids support."""
 ALIGNMENT = 16
-"""To this the MLP's inputs and outputs are padded; what is added has zero weights here."""
+"""Multiple to which the MLP's inputs and outputs are padded; padding has zero weights."""
 
 
 def grid_mlp(
@@ -87,7 +87,7 @@ def unpack(
 
 
 def kept_entries(resolution: int, entries: int) -> int:
-    """How many entries tinycudann keeps for a level: a dense one's vertices, in eights."""
+    """Returns the number of table entries of a level in tinycudann, a multiple of 8."""
     return min((resolution + 1) ** 3 + -((resolution + 1) ** 3) % 8, entries)
 
 

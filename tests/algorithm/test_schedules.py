@@ -70,7 +70,7 @@ def feeds_of(monkeypatch, term, config, progress=0.25):
 
     def guide(step, image, **feeds):
         seen.update(name=step, feeds=feeds)
-        return type("Output", (), {"loss": image.sum()})()
+        return image.sum()
 
     monkeypatch.setattr("xbind.algorithm.supervision.guide", guide)
     monkeypatch.setattr(Supervision, "token", lambda *_: torch.zeros(4000, 1, 2))

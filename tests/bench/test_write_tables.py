@@ -9,7 +9,7 @@ from bench_rows import curve_row
 
 from xbind.bench.write_tables import TABLES, fill, read_rows
 
-DOCUMENT = Path(__file__).parents[2] / "docs/benchmarks.md"
+DOCUMENT = Path(__file__).parents[2] / "docs/evidence/benchmarks.md"
 
 
 def rows():

@@ -75,11 +75,8 @@ def test_smoke(tmp_path, capsys):
             "There is no contestant 'onnx'.\nChoose with --engine: definition, plain",
         ),
         ("--bundle nowhere", "There is no bundle 'nowhere'"),
-        ("--project rtx5000", "There is no card 'rtx5000' to project to.\nChoose with --project"),
-        ("--project h100 --preset fats", "There is no preset 'fats'"),
         ("--json /nowhere/rows.jsonl", "Cannot write /nowhere/rows.jsonl: No such file"),
         ("--curves --plot /nowhere/a.svg", "Cannot write /nowhere/a.svg: No such file"),
-        ("--project a100 --json /nowhere/a", "Cannot write /nowhere/a: No such file"),
     ],
 )
 def test_refuses_in_words(words, told):
@@ -90,7 +87,7 @@ def test_refuses_in_words(words, told):
 
 @pytest.mark.parametrize(
     "words",
-    ["--samples 0", "--threads 0", "--size 2", "--curves --project a100", "--whole --curves"],
+    ["--samples 0", "--threads 0", "--size 2", "--whole --curves"],
 )
 def test_refuses_flags(words):
     assert run(words) == 2

@@ -110,6 +110,10 @@ def test_a_gpu_is_not_imagined(monkeypatch):
         choose_backend(BuildConfig(device="cuda"))
     assert choose_backend(BuildConfig())[0] == "openvino"
     pretend(monkeypatch, (8, 9), "NVIDIA GeForce RTX 4090")
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "tensorrt_rtx", None)
+        with pytest.raises(XBindError, match=r"(?s)on this GPU\..*pip install tensorrt-rtx-cu12"):
+            choose_backend(BuildConfig())
     for installed in ("tensorrt-rtx", "tensorrt"):  # TensorRT's package cannot be had in CI
         monkeypatch.setitem(sys.modules, installed.replace("-", "_"), fake_tensorrt.module())
         assert choose_backend(BuildConfig()) == (installed, "for this GPU")

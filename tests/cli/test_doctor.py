@@ -80,7 +80,8 @@ def test_without_either_auto_is_eager_and_says_what_to_install(monkeypatch):
 def on_a_gpu(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
-    monkeypatch.setattr("torch.cuda.get_device_capability", lambda: (8, 9))
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda *_: (8, 9))
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda *_: "a card")
 
 
 def test_on_a_gpu_auto_is_tensorrt_where_it_is_installed(on_a_gpu, monkeypatch):

@@ -1,4 +1,4 @@
-"""docs/paper_preset.md says what the preset `paper` holds."""
+"""docs/reference/paper_preset.md says what the preset `paper` holds."""
 
 import ast
 import re
@@ -9,7 +9,7 @@ import pytest
 
 from xbind.config.presets import preset_named
 
-PAGE = Path(__file__).parents[2] / "docs/paper_preset.md"
+PAGE = Path(__file__).parents[2] / "docs/reference/paper_preset.md"
 ROW = re.compile(r"^\| `([a-z0-9_.]+)` \| `(.+?)` \| (.+) \|$", re.MULTILINE)
 ROWS = ROW.findall(PAGE.read_text(encoding="utf-8"))
 

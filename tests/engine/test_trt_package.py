@@ -8,10 +8,10 @@ import torch
 from fake_gpu import pretend
 
 from xbind.engine.backends import (
+    able_backends,
     card_of,
     check_precision,
-    check_runtime,
-    gpu_backends,
+    check_starts,
     open_backend,
     portable_targets,
     target_of,
@@ -65,17 +65,17 @@ def test_an_architecture_that_rtx_does_not_know_is_refused_at_once(monkeypatch, 
             ask("tensorrt-rtx")
         assert f"does not build for {words}, but for sm75, sm80" in str(caught.value)
         assert "--engine cuda-graphs" in str(caught.value)
-    assert gpu_backends("float16") == ["tensorrt"]
+    assert able_backends("cuda", ["float16"]) == ["tensorrt"]
 
 
 def test_what_is_installed_is_taken(monkeypatch):
     pretend(monkeypatch, (8, 9), CARDS[8, 9])
-    assert gpu_backends("float16") == ["tensorrt", "tensorrt-rtx"]
+    assert able_backends("cuda", ["float16"]) == ["tensorrt", "tensorrt-rtx"]
     monkeypatch.setitem(sys.modules, "tensorrt", None)
-    assert gpu_backends("float16") == ["tensorrt-rtx"]
+    assert able_backends("cuda", ["float16"]) == ["tensorrt-rtx"]
     monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
     with pytest.raises(BackendUnavailable, match=r"(?s)pip install tensorrt`.*tensorrt-rtx-cu12`"):
-        gpu_backends("float16")
+        able_backends("cuda", ["float16"])
 
 
 def test_a_plan_is_bound_to_the_card_and_an_rtx_engine_to_its_architecture(monkeypatch):
@@ -108,10 +108,10 @@ def test_turing_has_no_bfloat16():
 @pytest.mark.parametrize("backend", ["tensorrt", "tensorrt-rtx"])
 def test_a_runtime_that_does_not_start_is_an_engine_error(monkeypatch, backend):
     monkeypatch.setattr(fake_tensorrt, "ACTIVE", [True])
-    check_runtime(backend)
+    check_starts(backend)
     fake_tensorrt.DRIVER_TOO_OLD.append(True)
     with pytest.raises(EngineError, match=rf"{backend} failed to start \(TypeError"):
-        check_runtime(backend)
+        check_starts(backend)
 
 
 def test_an_engine_for_another_gpu_is_not_opened(monkeypatch, tmp_path):

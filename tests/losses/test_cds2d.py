@@ -70,8 +70,8 @@ def descend(eps_at, *, steps, views=1, sign=1.0):
     """The latent after gradient descent on one image, shown to `views` cameras alike."""
     cds, image = step(), torch.zeros(1, 3, 2, 2, dtype=torch.float64, requires_grad=True)
     for _ in range(steps):
-        out = guide(cds, image.expand(views, -1, -1, -1), **feeds(views, eps_at()))
-        (x_bar,) = torch.autograd.grad(out.loss, image)
+        loss = guide(cds, image.expand(views, -1, -1, -1), **feeds(views, eps_at()))
+        (x_bar,) = torch.autograd.grad(loss, image)
         image = (image - sign * x_bar).detach().requires_grad_()
     return latent(image.detach())
 

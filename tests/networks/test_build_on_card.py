@@ -40,7 +40,7 @@ def bundle():
 def card(monkeypatch, bundle):
     found = Card()
 
-    def write(backend, graph, folder, precision, targets):
+    def write(graph, folder, settings):
         found.built += 1
         if found.refuses is not None:
             raise BuildRefused(found.refuses)
@@ -53,7 +53,7 @@ def card(monkeypatch, bundle):
     def card_of(backend, target):
         return found.name if backend == "tensorrt-rtx" else None
 
-    monkeypatch.setattr(building, "_write", write)
+    monkeypatch.setattr(building, "resolve", lambda path: write)
     monkeypatch.setattr(building, "open_backend", opened)
     monkeypatch.setattr(building, "card_of", card_of)
     monkeypatch.setattr(select, "card_of", card_of)
@@ -126,7 +126,7 @@ def test_a_run_compares_what_was_built_elsewhere_and_takes_float32_where_half_fa
     store = EngineStore(tmp_path)
     for precision in ("float16", "float32"):
         build(store, bundle, REQUEST, "tensorrt-rtx", targets=TARGETS, precision=precision)
-    monkeypatch.setattr(select, "target_of", lambda backend: "sm86")
+    monkeypatch.setattr(select, "check_available", lambda backend, precisions: None)
     monkeypatch.setattr(type(bundle), "to", lambda self, device, guiding=True: self)
     card.name, card.error = "sm86 RTX 3090", 0.05  # float16 may be off by 0.03
 

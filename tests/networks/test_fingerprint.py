@@ -11,13 +11,13 @@ import pytest
 from xbind.engine.errors import EngineError
 from xbind.networks import fingerprint as engine_keys
 from xbind.networks.build import build
-from xbind.networks.fingerprint import ROOTS, key_of, roles_of, weight_bytes
+from xbind.networks.fingerprint import ROOTS, key_of, roles_of, roots, weight_bytes
 from xbind.networks.graphs import BIND, FORWARDS, STEPS, GraphRequest
 from xbind.networks.manifest import BundleError, load_manifest
 from xbind.networks.source_digest import digest_of, modules_reached
 
 MANIFEST = load_manifest("mini")
-MODULES = modules_reached(ROOTS)
+MODULES = modules_reached(roots())
 PLAIN = digest_of(MODULES)
 MAKERS = (
     "networks.build", "models.inputs", "engine.ov", "engine.trt", "export.lower_norm",
@@ -107,7 +107,7 @@ def test_halved_alphas_are_another_key(tmp_path, monkeypatch):
     assert halved != source
     (tmp_path / "load.py").write_text(halved)
     changed = MODULES | {"xbind.networks.load": tmp_path / "load.py"}
-    monkeypatch.setattr(engine_keys, "modules_reached", lambda roots: changed)
+    monkeypatch.setattr(engine_keys, "modules_reached", lambda _: changed)
     engine_keys._exporter_digest.cache_clear()
     try:
         after = key_of(request, "onnxruntime", MANIFEST)

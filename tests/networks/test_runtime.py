@@ -89,7 +89,7 @@ def test_auto_without_either_is_eager_and_says_why(bundle, store, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     said = []
     assert compiled("auto", bundle, MS, store, said).backend == "eager"
-    assert said[0].startswith("guidance in eager torch. No engine computes in float32 on this CPU.")
+    assert said[0].startswith("guidance in eager torch: No engine computes in float32 on this CPU.")
     assert "ONNX Runtime is not installed here." in said[0]
 
 

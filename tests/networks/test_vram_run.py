@@ -56,7 +56,7 @@ def run(manifest, tmp_path_factory):
     def beginning(self, name):
         begin(self, name)
         part[0] = name
-        assert not self._loaded
+        assert not self._engines
 
     def planning(*arguments):
         plans.append(fit(*arguments))

@@ -99,7 +99,7 @@ def test_a_file_that_cannot_be_used_is_refused_before_a_network_is_loaded(
     def loaded(_manifest):
         raise AssertionError("the networks are loaded")
 
-    monkeypatch.setattr("xbind.pipeline.load_bundle", loaded)
+    monkeypatch.setattr("xbind.networks.loaded.load_bundle", loaded)
     (tmp_path / "text.png").write_text("this is no picture")
     files = {name: tmp_path / value for name, value in prompt.items()}
     config = GenerateConfig(prompt=PromptConfig(**files), out=tmp_path / "out")
@@ -112,7 +112,7 @@ def test_a_file_that_cannot_be_used_is_refused_before_a_network_is_loaded(
 
 
 def test_settings_that_differ_are_refused_before_a_network_is_loaded(tmp_path, monkeypatch):
-    monkeypatch.setattr("xbind.pipeline.load_bundle", lambda _: pytest.fail("loaded"))
+    monkeypatch.setattr("xbind.networks.loaded.load_bundle", lambda _: pytest.fail("loaded"))
     (tmp_path / "config.json").write_text(json.dumps({"prompt": {"text": "a mug"}}))
     config = GenerateConfig(prompt=PromptConfig(text="a hat"), out=tmp_path, resume=True)
     with pytest.raises(XBindError, match="prompt differs"):

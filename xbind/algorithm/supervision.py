@@ -191,7 +191,7 @@ class Supervision:
             cfg_scale=_number(config.cfg_2d_at(progress), image),
             weight=image.new_ones(b),
             **_image_term("sds2d", config, image),
-        ).loss
+        )
 
     def planar_c(
         self, config: GuidanceConfig, image: Image, progress: float, generator: torch.Generator
@@ -210,7 +210,7 @@ class Supervision:
             cfg_scale=_number(config.cfg_2d_at(progress), image),
             weight=self._unclip.schedule.variance(t_1),
             clamp=_number(cds_clamp(progress, config.cds), image),
-        ).loss
+        )
 
     def stereo(
         self,
@@ -236,7 +236,7 @@ class Supervision:
             cfg_scale=_number(config.cfg_3d, image),
             weight=image.new_ones(b),
             **_image_term("sds3d", config, image),
-        ).loss
+        )
 
     def token(self, cameras: Cameras) -> Float[Tensor, "b 1 d"]:
         """c(x_r, R, T): the projected [image embedding ; relative camera] of each view."""
@@ -260,7 +260,7 @@ class Supervision:
         )  # fmt: skip
         return guide(
             self._step("ms"), augmented, c_m=self.condition.c_m, weight=weight / weight.sum()
-        ).loss
+        )
 
     def _latent_shape(self, config: GuidanceConfig) -> tuple[int, int, int]:
         """Channels, height and width of the 2D prior's latents."""

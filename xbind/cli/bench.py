@@ -1,4 +1,4 @@
-"""`xbind-bench`: how fast each phase is here, with what, and what a GPU may make of it."""
+"""`xbind-bench`: how fast each phase runs here, with each engine."""
 
 import sys
 from collections.abc import Sequence
@@ -27,8 +27,6 @@ def bench(config: BenchConfig) -> int:
     Raises:
         XBindError: something cannot be measured as asked, or a file cannot be written.
     """
-    from xbind.bench.commands import measure, project_cards, scale
+    from xbind.bench.commands import measure, scale
 
-    if config.project:
-        return project_cards(config)
     return scale(config) if config.curves else measure(config)

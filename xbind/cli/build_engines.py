@@ -10,19 +10,23 @@ from typing import TYPE_CHECKING, Annotated, Literal, Optional
 import tyro
 
 from xbind.cli.guard import guard
-from xbind.config.options import DeviceChoice, PrecisionChoice, check_device, precision_for
+from xbind.config.backends import BACKENDS, BackendName, cross_builders
+from xbind.config.options import (
+    BuildChoice,
+    DeviceChoice,
+    Precision,
+    PrecisionChoice,
+    check_device,
+    precision_for,
+)
 from xbind.errors import XBindError
 
 if TYPE_CHECKING:
-    from xbind.config.options import Precision
-    from xbind.engine.backends import BackendName
     from xbind.networks.build_many import Job, Outcome
     from xbind.networks.manifest import BundleManifest
 
 FAILED = 1
 """Exit status when an engine could not be built."""
-TARGETS = ("sm75", "sm80", "sm86", "sm89", "sm120", "sm121")
-"""What TensorRT-RTX 1.7.1 builds for; it has no sm90 (H100, H200) and no sm100 (B200)."""
 
 # `Optional[...]`, because for `... | None` tyro imports a type checker: 0.1 s more for --help.
 _List = Annotated[Optional[str], tyro.conf.arg(metavar="A,B")]  # noqa: UP045
@@ -41,7 +45,7 @@ class BuildConfig:
     """The preset whose view counts and sizes the graphs are for."""
     prior_3d: Annotated[Optional[str], tyro.conf.arg(metavar="NAME")] = None  # noqa: UP045
     """The bundle's 3D prior to build for; by default the preset's, else the bundle's default."""
-    engine: Literal["auto", "onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"] = "auto"
+    engine: BuildChoice = "auto"
     """What shall run them; `auto` is TensorRT-RTX with --target, else on a GPU the first of
     TensorRT and TensorRT-RTX that is installed and builds for it, else the first of OpenVINO and
     ONNX Runtime that is installed."""
@@ -77,22 +81,22 @@ class BuildConfig:
         check_device(self.device)
         if self.compare and self.precision not in ("auto", "float32"):
             raise ValueError("--compare is for float32, which is what torch computes in")
-        if self.target is not None and self.engine not in ("auto", "tensorrt-rtx"):
-            raise ValueError(f"--target is for TensorRT-RTX only, but --engine is {self.engine}")
+        able = [r for r in cross_builders() if self.engine in ("auto", r.name)]
+        if self.target is not None and not able:
+            titles = " and ".join(record.title for record in cross_builders())
+            raise ValueError(f"--target is for {titles} only, but --engine is {self.engine}")
         if self.target is not None and self.device == "cpu":
             raise ValueError("--target names GPUs: leave out --device cpu")
-        unknown = [name for name in self.targets() if name not in TARGETS]
+        unknown = [name for name in self.targets() if name not in able[0].targets]
         if unknown:
             raise ValueError(
                 f"--target {','.join(unknown)} cannot be built for; "
-                f"TensorRT-RTX builds for {', '.join(TARGETS)}"
+                f"{able[0].title} builds for {', '.join(able[0].targets)}"
             )
 
-    def precision_of(self, backend: "BackendName") -> "Precision":
+    def precision_of(self, backend: BackendName) -> Precision:
         """The precision to build in for a backend."""
-        from xbind.engine.backends import GPU_BACKENDS
-
-        return precision_for(self.precision, "cuda" if backend in GPU_BACKENDS else "cpu")
+        return precision_for(self.precision, BACKENDS[backend].device)
 
     def targets(self) -> tuple[str, ...]:
         """`--target` as names, in order, each once."""
@@ -140,7 +144,7 @@ def build_engines(config: BuildConfig) -> int:
     return _build(missing, manifest, config.jobs)
 
 
-def _measure(config: BuildConfig, file: Path, backend: "BackendName") -> int:
+def _measure(config: BuildConfig, file: Path, backend: BackendName) -> int:
     """Try every graph that is wanted, and print a table; the exit status."""
     from xbind.bench.real_builds import SHAPES, Trial, markdown, run_trials
     from xbind.importing.random_weights import write_shapes
@@ -161,34 +165,32 @@ def _measure(config: BuildConfig, file: Path, backend: "BackendName") -> int:
     return FAILED if any(row["state"] != "built" for row in rows) else 0
 
 
-def choose_backend(config: BuildConfig) -> "tuple[BackendName, str]":
+def choose_backend(config: BuildConfig) -> tuple[BackendName, str]:
     """What shall run the graphs, and why.
 
     Raises:
-        XBindError: `--device cuda` without a device, or no backend for this GPU or CPU.
+        XBindError: `--device cuda` without a device, or no backend for the device.
     """
     import torch
 
-    from xbind.engine.backends import cpu_backends, gpu_backends
+    from xbind.engine.backends import able_backends
 
     cuda = torch.cuda.is_available()
     if config.engine != "auto":
         return config.engine, "asked for by --engine"
     if config.targets():
-        return "tensorrt-rtx", "it builds for other GPUs than this machine's"
+        return cross_builders()[0].name, "it builds for other GPUs than this machine's"
     if config.device.startswith("cuda") and not cuda:
         raise XBindError(
             f"--device {config.device} was asked for, but torch finds no CUDA device here.\n"
             "Name the GPUs to build for with --target, such as --target sm89, or give --device cpu."
         )
     if config.device == "cpu" or not cuda:
-        return cpu_backends(precision_for(config.precision, "cpu"))[0], "for this CPU"
-    return gpu_backends(precision_for(config.precision, "cuda"))[0], "for this GPU"
+        return able_backends("cpu", [precision_for(config.precision, "cpu")])[0], "for this CPU"
+    return able_backends("cuda", [precision_for(config.precision, "cuda")])[0], "for this GPU"
 
 
-def make_jobs(
-    config: BuildConfig, manifest: "BundleManifest", backend: "BackendName"
-) -> "list[Job]":
+def make_jobs(config: BuildConfig, manifest: "BundleManifest", backend: BackendName) -> "list[Job]":
     """One job for every graph that is wanted.
 
     Raises:

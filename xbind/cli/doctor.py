@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import numba
 import torch
@@ -17,7 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 import xbind
-from xbind.engine.backends import CPU_BACKENDS, GPU_BACKENDS, BackendName, target_of, version_of
+from xbind.config.backends import BACKENDS, BackendName, backends_for
+from xbind.engine.backends import target_of, version_of
 from xbind.engine.errors import BackendUnavailable
 from xbind.engine.record import Entry
 from xbind.engine.store import EngineStore, engines_folder
@@ -132,9 +133,10 @@ def _device() -> Finding:
 
 def _backends() -> Iterator[Finding]:
     """What could run the frozen networks, and which of them `--engine auto` takes."""
-    states = {name: _can_run(name) for name in get_args(BackendName)}
+    states = {name: _can_run(name) for name in BACKENDS}
     on_gpu = choose_device("auto").type == "cuda"
-    candidates, without = (GPU_BACKENDS, "cuda-graphs") if on_gpu else (CPU_BACKENDS, "eager")
+    candidates = [record.name for record in backends_for("cuda" if on_gpu else "cpu")]
+    without = "cuda-graphs" if on_gpu else "eager"
     taken = next((name for name in candidates if states[name].state == "ok"), without)
     yield Finding("ok", "engine", f"--engine auto takes {taken}; eager torch is always there")
     yield from states.values()

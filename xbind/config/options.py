@@ -4,9 +4,11 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Optional, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, Optional, cast, get_args
 
 import tyro
+
+from xbind.config.backends import BACKENDS
 
 # `Optional[...]`, because for `... | None` tyro imports a type checker: 0.1 s more for --help.
 _Text = Annotated[Optional[str], tyro.conf.arg(metavar="TEXT")]  # noqa: UP045
@@ -107,10 +109,13 @@ def check_threads(threads: int) -> None:
         raise ValueError(f"--threads must be at most {MAX_THREADS}, got {threads}")
 
 
-EngineChoice = Literal[
-    "auto", "eager", "cuda-graphs", "onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"
-]
-"""What computes the frozen networks."""
+if TYPE_CHECKING:
+    EngineChoice = str
+    BuildChoice = str
+else:
+    EngineChoice = Literal[("auto", "eager", "cuda-graphs", *BACKENDS)]
+    BuildChoice = Literal[("auto", *BACKENDS)]
+"""What computes the frozen networks, and what engines are built for."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,6 +1,6 @@
 """The presets: configurations by name. Read-only; no torch here.
 
-docs/paper_preset.md compares `paper` with Sec. V-A of the paper, number by number.
+docs/reference/paper_preset.md compares `paper` with Sec. V-A of the paper, number by number.
 """
 
 from collections.abc import Callable
@@ -104,7 +104,7 @@ def paper() -> MethodConfig:
 
     What Sec. V-A leaves open is from the files that its authors built on (threestudio's
     magic123-hifa-coarse-sd and magic123-refine-sd, Consistent3D's consistency-refine). See
-    docs/paper_preset.md for each number and its source.
+    docs/reference/paper_preset.md for each number and its source.
     """
     method = MethodConfig()
     ray_step = 3.464 / 256  # 256 samples across the cube's diagonal

@@ -1,1 +1,1 @@
-"""What the diffusion priors share: noise schedule, timesteps, latents, guidance scale."""
+"""Code shared by the diffusion priors: noise schedule, timesteps, latents, guidance scale."""

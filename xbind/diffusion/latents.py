@@ -36,7 +36,7 @@ class _Config(Protocol):
 
 @runtime_checkable
 class Decoder(Protocol):
-    """As much of diffusers' autoencoders as decoding takes."""
+    """Protocol of an autoencoder's decoder, a subset of diffusers' autoencoders."""
 
     @property
     def config(self) -> _Config:
@@ -48,7 +48,7 @@ class Decoder(Protocol):
 
 @runtime_checkable
 class Vae(Decoder, Protocol):
-    """As much of diffusers' AutoencoderKL as a step uses."""
+    """Protocol of an autoencoder, a subset of diffusers' AutoencoderKL."""
 
     def encode(self, x: Tensor, /) -> _Encoded:
         """Image in [−1, 1] to the posterior of its latent."""

@@ -23,11 +23,11 @@ class _Config(Protocol):
 
 @runtime_checkable
 class UNet(Protocol):
-    """As much of diffusers' UNet2DConditionModel as a prior uses."""
+    """Protocol of a UNet, a subset of diffusers' UNet2DConditionModel."""
 
     @property
     def config(self) -> _Config:
-        """Says whether the network takes class labels, and the shape of its latents."""
+        """Configuration with the class-embedding type and the shape of latents."""
 
     def __call__(
         self,

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from xbind.diffusion.errors import GuidanceError
 
 PREDICTION_TYPES = ("epsilon", "v_prediction", "sample")
-"""What a network returns, in the words of diffusers' scheduler files: ε̂, v̂ = αε̂ − σẑ, or ẑ."""
+"""Prediction types of networks, named as in diffusers' scheduler files: ε̂, v̂ = αε̂ − σẑ, or ẑ."""
 
 Latent = Float[Tensor, "b cz hz wz"]
 SharedLatent = Float[Tensor, "#b cz hz wz"]
-"""One for every view, or one for all of them."""
+"""One timestep per view, or one for all views."""
 Timestep = Int[Tensor, " b"]
 PerView = Float[Tensor, "b 1 1 1"]
 

@@ -1,4 +1,4 @@
-"""What is only sampled or encoded: networks as modules from tensors to one tensor."""
+"""Networks that are only sampled or encode, as modules from tensors to one tensor."""
 
 from typing import Any, cast
 
@@ -70,7 +70,7 @@ class Decode(nn.Module):
 
 
 class Embed(nn.Module):
-    """One modality of the aligned encoder."""
+    """Encoder of one modality of the aligned encoder."""
 
     def __init__(self, model: Any, modality: Modality) -> None:  # noqa: ANN401
         super().__init__()

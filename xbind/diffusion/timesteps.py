@@ -1,4 +1,4 @@
-"""Which timesteps an iteration looks at: functions of the run's progress in [0, 1]."""
+"""Timestep distributions, as functions of the run's progress in [0, 1]."""
 
 import math
 

@@ -1,1 +1,1 @@
-"""What is measured of finished runs, by judges that took no part in making them."""
+"""Evaluation of finished runs, by judges that are used for nothing else."""

@@ -32,7 +32,7 @@ SHAPE = (
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One method's evaluation."""
+    """Evaluation of one method."""
 
     path: Path
     settings: dict[str, Any]
@@ -54,7 +54,7 @@ class Result:
 
 
 def read_result(path: Path) -> Result:
-    """What `xbind eval run` left in a folder, all of it judged.
+    """Returns the results that `xbind eval run` left in a folder; every run must be judged.
 
     Raises:
         XBindError: it holds no evaluation, or an unfinished one.

@@ -19,7 +19,7 @@ APART_DEG = 60.0
 
 
 def right_at_1(scores: Float[Tensor, "v p"], right: Collection[int]) -> Bool[Tensor, " v"]:
-    """Whether the best of the pool's prompts is a right one (R@1), for each view."""
+    """Returns True for views whose best prompt of the pool is a correct one (R@1)."""
     return torch.isin(scores.argmax(1), torch.tensor(sorted(right)))
 
 
@@ -63,7 +63,7 @@ def quarter_turn(
 
 
 def count_fronts(cosine_sine: Float[Tensor, "v 2"]) -> int:
-    """How many views, each over `APART_DEG` from the next, are judged to show a front.
+    """Returns the number of views, over `APART_DEG` apart, that are judged to show a front.
 
     Args:
         cosine_sine: of the azimuth that a pose estimator reads from each view.
@@ -91,7 +91,7 @@ def chamfer(a: Float[Tensor, "n 3"], b: Float[Tensor, "m 3"]) -> float:
 
 
 def thinned(points: Float[Tensor, "n 3"], cell: float) -> Float[Tensor, "m 3"]:
-    """One point for each cell of a grid, so that how often a place was seen does not count."""
+    """Returns one point per occupied grid cell, so that the density of samples does not count."""
     places = np.floor(points.numpy() / cell).astype(np.int64)
     _, first = np.unique(places, axis=0, return_index=True)
     return points[torch.from_numpy(np.sort(first))]

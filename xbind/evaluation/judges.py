@@ -1,4 +1,4 @@
-"""Who looks at views: a network that took no part, and the one that guided, to be named as such."""
+"""Judges of views: an independent network, and the network that guided, reported as self-judged."""
 
 import pickle
 import warnings
@@ -22,14 +22,14 @@ from xbind.networks.manifest import BundleManifest
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Look:
-    """What a judge says of `v` views."""
+    """Scores of `v` views by one judge."""
 
     features: Float[Tensor, "v f"]
     """Before any decision: for cosines and distances."""
     scores: Float[Tensor, "v p"]
-    """How well each view fits each prompt of the pool; only their order counts."""
+    """Similarity of each view and each prompt of the pool; only its order counts."""
     accepted: Bool[Tensor, " v"] | None = None
-    """Of a judge that knows near misses: whether it takes the view for none of them."""
+    """True for views that are not taken for a near miss; None if the judge knows no near misses."""
 
 
 class Judge(Protocol):
@@ -37,7 +37,7 @@ class Judge(Protocol):
 
     @property
     def name(self) -> str:
-        """As tables call it."""
+        """Name in tables."""
 
     @property
     def pool(self) -> Sequence[str]:
@@ -132,7 +132,7 @@ _UNLOADABLE = (
     RuntimeError, OSError, ValueError, KeyError, AssertionError, pickle.UnpicklingError,
     UserWarning,
 )  # fmt: skip
-"""What open_clip raises for a model that it does not know, or weights that do not fit."""
+"""Exceptions of open_clip for an unknown model, or for weights that do not fit."""
 OPEN_CLIPS = ("ViT-B-32", "ViT-B-16", "ViT-L-14")
 """The paper's judges, with OpenAI's weights."""
 _QUICK = "-quickgelu"
@@ -195,7 +195,7 @@ def load_open_clip(model: str, pool: Sequence[str], *, allow_download: bool) -> 
 
 
 def _needs_quick_gelu(open_clip: Any, architecture: str, weights: str) -> bool:  # noqa: ANN401
-    """Whether weights were trained with QuickGELU.
+    """Returns True if the weights were trained with QuickGELU.
 
     Args:
         open_clip: the package.

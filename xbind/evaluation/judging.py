@@ -22,13 +22,13 @@ from xbind.run.folder import read_run_config
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of each run."""
+    """Outcome of each run."""
 
     judged: list[Path] = field(default_factory=list)
     not_judged: dict[str, str] = field(default_factory=dict)
     """Name of a run → why."""
     unreadable: list[str] = field(default_factory=list)
-    """Those of them that are damaged or lack a file."""
+    """Runs that are damaged or lack a file."""
 
     def reasons(self) -> str:
         """A line for each run that was not judged."""

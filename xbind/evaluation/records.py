@@ -30,7 +30,7 @@ class EvaluationMismatch(XBindError):
 
 @dataclass(frozen=True, slots=True)
 class Mean:
-    """Of one figure over objects."""
+    """Mean of one figure over objects, with its standard error."""
 
     mean: float
     standard_error: float | None
@@ -69,7 +69,7 @@ def means_by_kind(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Mean
 
 @dataclass(frozen=True, slots=True)
 class EvaluationFolder:
-    """Where an evaluation is written; several processes may write to it."""
+    """Folder of an evaluation; several processes may write to it."""
 
     path: Path
 

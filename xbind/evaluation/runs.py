@@ -26,7 +26,7 @@ from xbind.scene.mesh.textured import TexturedMesh, Views, read_glb
 VIEWS = 120
 """Distinct azimuths, as in the paper (Sec. V-A-4)."""
 ELEVATION_DEG = 15.0
-"""Of the views (threestudio's test views; no value in the paper)."""
+"""Elevation of the views (threestudio's test views; no value in the paper)."""
 MESH = "mesh.glb"
 
 
@@ -35,7 +35,7 @@ class NotJudged(XBindError):
 
 
 class World(Protocol):
-    """What is known of the right answer to a run's prompt."""
+    """Correct answer to a run's prompt, as far as it is known."""
 
     @property
     def advice(self) -> str:
@@ -82,7 +82,7 @@ class Panel:
     own: Judge
     """The encoder that the MS loss optimises."""
     aligned: AlignedEncoder
-    """For ARCC, and to read prompts."""
+    """Aligned encoder, for ARCC and for reading prompts."""
     view: ConvNet | None
     """The bundle's pose estimator: it frames a picture as the run did."""
     world: World

@@ -28,7 +28,7 @@ START_DEG = 40.0
 
 
 def row_of(run: Path) -> Image.Image:
-    """One run: prompt, reference view (white if the method has none), four views."""
+    """Returns one run's row: prompt, reference view (white if there is none), four views."""
     row = Image.new("RGB", (LABEL_PX + 5 * VIEW_PX, VIEW_PX), "white")
     _write(row, (4, VIEW_PX // 2), _label_of(run))
     if (run / "reference.png").exists():
@@ -53,14 +53,14 @@ def views_of(run: Path, count: int, *, normals: bool = False) -> Image.Image:
 
 
 def label(prompt: dict[str, Any]) -> str:
-    """What was given, a line for each modality; of files the name."""
+    """Returns the prompt, one line per modality; of files the name only."""
     lines = [f"“{prompt['text']}”"] if prompt.get("text") else []
     files = [(kind, prompt[kind]) for kind in MODALITIES if kind != "text" and prompt.get(kind)]
     return "\n".join(lines + [f"{kind}:\n{Path(name).stem}" for kind, name in files])
 
 
 def save_rows(path: Path, runs: Sequence[Path], *, columns: int = 2) -> None:
-    """One row for each run, in `columns` blocks beside each other."""
+    """Returns a sheet with one row per run, in `columns` blocks side by side."""
     rows = [row_of(run) for run in runs]
     width, height = rows[0].size
     lines = -(-len(rows) // columns)

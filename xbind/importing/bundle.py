@@ -39,7 +39,7 @@ PARTS = {
 OPTIONAL = {"taesd": "taesd"}
 """Likewise, of those that a bundle may lack."""
 PROGRESS = "import.json"
-"""What is done, while a bundle is being imported."""
+"""File that lists the finished components while a bundle is imported."""
 
 
 def import_bundle(

@@ -48,7 +48,7 @@ def under(state: State, prefix: str) -> State:
 
 
 _EMA_COUNTERS = {"decay", "num_updates"}
-"""What latent-diffusion's `LitEma` keeps beside the averages."""
+"""Buffers of latent-diffusion's `LitEma` beside the averages."""
 
 
 def sampled_unet(state: State) -> tuple[State, bool]:

@@ -1,4 +1,4 @@
-"""What writes each folder of an imported bundle: read, rename, check, convert."""
+"""Writers of the folders of an imported bundle: read, rename, verify, convert."""
 
 import dataclasses
 import json
@@ -32,7 +32,7 @@ CAMERA_FOLDERS = ("clip_camera_projection", "cc_projection")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sources:
-    """What a bundle is made of; each a file, or a folder of diffusers or transformers."""
+    """Sources of a bundle: each a file, or a folder of diffusers or transformers."""
 
     unclip: Path
     zero123: Path
@@ -292,7 +292,7 @@ def _faults_of(name: str, shape: tuple[int, ...], x: Tensor) -> list[str]:
 
 
 def _tower(build: Callable[[], nn.Module], state: State, tower: str) -> State:
-    """One tower of a checkpoint that may hold two, named as the network names it.
+    """Returns one tower of a checkpoint that may hold two, with the network's names.
 
     transformers leaves the prefix of a lone tower out in some versions and writes it in others.
     """

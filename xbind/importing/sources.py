@@ -1,4 +1,4 @@
-"""Where the public networks of the `sd21` bundle come from, and what their licences ask for."""
+"""Sources and licences of the public networks of the `sd21` bundle."""
 
 UNCLIP_ID = "sd2-community/stable-diffusion-2-1-unclip"
 """A mirror: Stability AI removed its own SD 2.x repositories from the hub in November 2025."""

@@ -31,14 +31,12 @@ class InParts:
         """Return one tensor for each of `outputs`, as if all rows had been given at once."""
         if len(image) <= self._count:
             return self._step(image, **feeds)
-        losses, gradients, previews = [], [], []
+        losses, gradients = [], []
         for first in range(0, len(image), self._count):
             rows = slice(first, first + self._count)
             own = {k: x if k in SHARED or not x.ndim else x[rows] for k, x in feeds.items()}
-            loss, x_bar, *seen = self._step(image[rows], **own)
+            loss, x_bar = self._step(image[rows], **own)
             share = len(x_bar) / len(image) if self._reduction == "mean" else 1.0
             losses.append(share * loss)
             gradients.append(share * x_bar)
-            previews.append(seen)
-        joined = (torch.cat(parts) for parts in zip(*previews, strict=True))
-        return torch.stack(losses).sum(), torch.cat(gradients), *joined
+        return torch.stack(losses).sum(), torch.cat(gradients)

@@ -16,10 +16,10 @@ class ImageEncoder(Protocol):
 
 
 class Ms(nn.Module):
-    """Eq. 2 as a guidance step: augmented views to loss, gradient and cosines."""
+    """Eq. 2 as a guidance step: augmented views to loss and gradient."""
 
     inputs = ("augmented", "c_m", "weight")
-    outputs = ("loss", "x_bar", "cosines")
+    outputs = ("loss", "x_bar")
 
     def __init__(self, encoder: ImageEncoder) -> None:
         """Freeze the encoder."""
@@ -32,7 +32,7 @@ class Ms(nn.Module):
         augmented: Float[Tensor, "k 3 s s"],
         c_m: Float[Tensor, " d"],
         weight: Float[Tensor, " k"],
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor]:
         """Turn the views' embeddings towards C_m.
 
         Eq. 2:  L = −Σ_k weight_k cos(C_m, E(x_k)): the printed sign would turn them away.
@@ -43,14 +43,14 @@ class Ms(nn.Module):
             weight: one factor per image; `ms_weights` makes it Eq. 2's sums and averages.
 
         Returns:
-            loss, x_bar = ∂loss/∂augmented, and the cosines [k].
+            loss and x_bar = ∂loss/∂augmented.
         """
         with torch.enable_grad():
             augmented = augmented.detach().requires_grad_()
             cosines = (_unit(self.encoder(augmented)) * _unit(c_m)).sum(-1)
             loss = -(weight * cosines).sum()
         (x_bar,) = torch.autograd.grad(loss, augmented)
-        return loss.detach(), x_bar, cosines.detach()
+        return loss.detach(), x_bar
 
 
 def ms_weights(

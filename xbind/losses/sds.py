@@ -23,7 +23,7 @@ def distil(
     weight: Float[Tensor, " b"],
     w_img: Float[Tensor, ""] | None,
     decoder: Decoder | None = None,
-) -> tuple[Tensor, ...]:
+) -> tuple[Tensor, Tensor]:
     """Pull rendered views towards what a prior takes them for.
 
     Eq. 5:  λ(t) [ (z − ẑ) ∂z/∂θ + ω_img (x − x̂) ∂x/∂θ ]
@@ -46,7 +46,7 @@ def distil(
         decoder: of the same latents, for x̂; None for that of `vae`.
 
     Returns:
-        loss, x_bar = ∂loss/∂image, and x_hat (x̂, clamped to [0, 1]) if there is an image term.
+        loss and x_bar = ∂loss/∂image; x̂ is clamped to [0, 1].
     """
     image = image.detach().requires_grad_()
     x = resize(image, image_size)
@@ -55,11 +55,9 @@ def distil(
         z_t = schedule.add_noise(z, noise, t)
         z_hat = schedule.latent_of(predict(z_t), z_t, t)
     loss = latent_loss(z - z_hat, weight)
-    previews: tuple[Tensor, ...] = ()
     if w_img is not None:
         with torch.no_grad():
             x_hat = decode(decoder or vae, z_hat)
         loss = loss + w_img * (weight * (x - x_hat).square().mean((1, 2, 3))).mean()
-        previews = (x_hat,)
     (x_bar,) = torch.autograd.grad(loss, image)
-    return loss.detach(), x_bar, *previews
+    return loss.detach(), x_bar

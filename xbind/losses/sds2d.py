@@ -10,7 +10,9 @@ from xbind.losses.sds import distil
 
 
 class Sds2d(nn.Module):
-    """Eq. 5 as a guidance step: image and feeds to loss, ∂loss/∂image and x̂."""
+    """Eq. 5 as a guidance step: image and feeds to loss and ∂loss/∂image."""
+
+    outputs = ("loss", "x_bar")
 
     def __init__(
         self,
@@ -33,7 +35,7 @@ class Sds2d(nn.Module):
             context: the encoded empty prompt.
             latent_px: side of the square of pixels that one place of a latent stands for. With the
                 side of the feed `noise` it decides the size at which the prior sees the views.
-            image_term: without it this is Eq. 4: no decoding, no feed `w_img`, no output `x_hat`.
+            image_term: without it this is Eq. 4: no decoding, no feed `w_img`.
             two_passes: see `UnclipPrior`.
             decoder: see `distil`.
         """
@@ -44,7 +46,6 @@ class Sds2d(nn.Module):
         self.latent_px = latent_px
         names = ("image", "noise", "t", "class_labels", "cfg_scale", "weight")
         self.inputs = (*names, *(("w_img",) if image_term else ()))
-        self.outputs = ("loss", "x_bar", *(("x_hat",) if image_term else ()))
         self.eval().requires_grad_(False)
 
     def forward(
@@ -56,7 +57,7 @@ class Sds2d(nn.Module):
         cfg_scale: Float[Tensor, ""],
         weight: Float[Tensor, " b"],
         w_img: Float[Tensor, ""] | None = None,
-    ) -> tuple[Tensor, ...]:
+    ) -> tuple[Tensor, Tensor]:
         """Run `distil` with the prior under `class_labels` (see `unclip_condition`)."""
         return distil(
             self.vae,

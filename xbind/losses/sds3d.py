@@ -12,6 +12,8 @@ from xbind.losses.sds import distil
 class Sds3d(nn.Module):
     """Eq. 10 as a guidance step: image and feeds to loss and ∂loss/∂image."""
 
+    outputs = ("loss", "x_bar")
+
     def __init__(
         self,
         vae: Vae,
@@ -26,7 +28,7 @@ class Sds3d(nn.Module):
         """Freeze the networks; `decoder` as in `distil`.
 
         Eq. 10 has no image term; with `image_term` that of Eq. 5 is added, along with the feed
-        `w_img` and the output `x_hat`.
+        `w_img`.
         """
         super().__init__()
         self.vae, self.decoder = vae, decoder
@@ -35,7 +37,6 @@ class Sds3d(nn.Module):
         self.image_size = image_size
         names = ("image", "noise", "t", "token", "reference_latent", "cfg_scale", "weight")
         self.inputs = (*names, *(("w_img",) if image_term else ()))
-        self.outputs = ("loss", "x_bar", *(("x_hat",) if image_term else ()))
         self.eval().requires_grad_(False)
 
     def forward(
@@ -48,7 +49,7 @@ class Sds3d(nn.Module):
         cfg_scale: Float[Tensor, ""],
         weight: Float[Tensor, " b"],
         w_img: Float[Tensor, ""] | None = None,
-    ) -> tuple[Tensor, ...]:
+    ) -> tuple[Tensor, Tensor]:
         """Run `distil` with the prior under c(x_r, R, T) = (`token`, `reference_latent`)."""
         return distil(
             self.vae,

@@ -1,7 +1,6 @@
-"""What a guidance step is, and how an optimiser calls one."""
+"""Interface of a guidance step, and the call of one in an optimisation."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Float
@@ -26,20 +25,10 @@ class GuidanceStep(Protocol):
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Names of the outputs: `loss`, then `x_bar` = ∂loss/∂(first input), then previews."""
+        """Names of the outputs: `loss` and `x_bar` = ∂loss/∂(first input)."""
 
     def __call__(self, image: Tensor, /, **feeds: Tensor) -> tuple[Tensor, ...]:
         """Return one tensor for each of `outputs`."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class GuidanceOutput:
-    """One step's loss, and what there is to look at."""
-
-    loss: Float[Tensor, ""]
-    """Differentiable, once, in the image."""
-    previews: Mapping[str, Tensor]
-    """The step's other outputs by name, such as `x_hat` or `cosines`; without gradient."""
 
 
 class _Guided(Function):
@@ -51,24 +40,24 @@ class _Guided(Function):
         image: Tensor,
         step: GuidanceStep,
         feeds: Mapping[str, Tensor],
-    ) -> tuple[Tensor, ...]:
-        loss, x_bar, *previews = step(image.detach(), **feeds)
+    ) -> Tensor:
+        loss, x_bar = step(image.detach(), **feeds)
         ctx.save_for_backward(x_bar)
-        ctx.mark_non_differentiable(*previews)
-        return loss, *previews
+        return loss
 
     @staticmethod
     @once_differentiable
     def backward(
         ctx: Any,  # noqa: ANN401
         loss_bar: Tensor,
-        *_: Tensor,
     ) -> tuple[Tensor, None, None]:
         (x_bar,) = ctx.saved_tensors
         return loss_bar * x_bar, None, None
 
 
-def guide(step: GuidanceStep, image: Float[Tensor, "b c h w"], **feeds: Tensor) -> GuidanceOutput:
+def guide(
+    step: GuidanceStep, image: Float[Tensor, "b c h w"], **feeds: Tensor
+) -> Float[Tensor, ""]:
     """Run a guidance step as one call that is differentiable in the image.
 
     Args:
@@ -76,7 +65,7 @@ def guide(step: GuidanceStep, image: Float[Tensor, "b c h w"], **feeds: Tensor) 
         image: the step's first input; the others go by name.
 
     Returns:
-        The loss, differentiable once in `image` and in nothing else, and the previews.
+        The loss, differentiable once in `image` and in nothing else.
 
     Raises:
         GuidanceError: the feeds are not those that the step names.
@@ -87,5 +76,5 @@ def guide(step: GuidanceStep, image: Float[Tensor, "b c h w"], **feeds: Tensor) 
             f"{type(step).__name__} takes the feeds {sorted(wanted)}, got {sorted(feeds)}.\n"
             "Give every feed of `step.inputs` by its name, and no other."
         )
-    loss, *previews = _Guided.apply(image, step, feeds)  # type: ignore[no-untyped-call]
-    return GuidanceOutput(loss, dict(zip(step.outputs[2:], previews, strict=True)))
+    loss: Tensor = _Guided.apply(image, step, feeds)  # type: ignore[no-untyped-call]
+    return loss

@@ -1,7 +1,7 @@
 """What a run needs of a GPU's memory, part by part, and how to run so that it fits.
 
 Counted from shapes: neither weights nor a GPU are needed. What is assumed is written in
-docs/on_a_gpu.md, beside how far the counts are from what was measured.
+docs/guide/gpu.md, beside how far the counts are from what was measured.
 """
 
 from collections.abc import Iterator
@@ -35,8 +35,8 @@ from xbind.networks.sample_inputs import trial_feeds
 
 GIB = 2**30
 RUNTIME_BYTES = 3 * GIB // 4
-"""What is there before anything is loaded: the CUDA context, its libraries, the allocator's
-fragments. Assumed; not measured by this project."""
+"""Memory in use before anything is loaded: CUDA context, libraries, fragments of the allocator.
+Assumed; not measured by this project."""
 
 
 class DoesNotFit(XBindError):
@@ -45,14 +45,14 @@ class DoesNotFit(XBindError):
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a run shall fit into."""
+    """Memory budget of a run."""
 
     gib: float | None
     """Memory, in GiB; None plans a run without savings, whatever it takes."""
     precision: Precision = "float32"
     """Of the networks, before anything is saved."""
     engines: bool = True
-    """Whether networks run in engines, or in eager torch from one float32 copy of the bundle."""
+    """True for engines, False for eager torch with one float32 copy of the bundle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ class Counter:
         self._counted: dict[tuple[GraphRequest, Precision], Footprint] = {}
 
     def count(self, request: GraphRequest, precision: Precision) -> Footprint:
-        """What a graph needs in an engine."""
+        """Returns the memory of a graph in an engine."""
         key = (request, precision)
         if key not in self._counted:
             bundle = self._bundle(precision)
@@ -159,7 +159,7 @@ class Counter:
 
 
 def fit(method: MethodConfig, manifest: BundleManifest, wish: Wish) -> Plan:
-    """How each part of a run has to save: the first rung of `ladder` that fits, for each by itself.
+    """Returns the savings of each stage: the first rung of `ladder` that fits.
 
     Raises:
         DoesNotFit: a part does not fit with every saving; the message says what it needs.

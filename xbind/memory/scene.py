@@ -17,27 +17,27 @@ from xbind.config.presets import (
 )
 
 SAMPLE_BYTES = 200
-"""For a sample of the field of the preset `default` on a ray: position, features, hidden layer,
-outputs, gradients."""
+"""Bytes per sample on a ray with the field of `default`: position, features, hidden layer, outputs,
+gradients."""
 NUMBER_BYTES = 5.2
 """For each number more that a larger field keeps of a sample: features and hidden layers. Measured
 on a CPU between the fields of `default` and `paper`: 1 267 bytes for 244 numbers."""
 PIXEL_BYTES = 260
-"""For a pixel of a rasterised view: triangle, position, layers before and after antialiasing."""
+"""Bytes per pixel of a rasterised view: triangle, position, layers around antialiasing."""
 TET_BYTES = 116
-"""For a tetrahedron: four indices, and the signs of its corners while its case is looked up."""
+"""Bytes per tetrahedron: four indices, and the signs of its corners."""
 VERTEX_BYTES = 188
-"""For a vertex of the grid: place, reach, four parameters, their gradient and four states of Adan,
-displaced place."""
+"""Bytes per vertex of the grid: position, reach, four parameters, their gradients, four states of
+Adan, displaced position."""
 FACE_BYTES = 400
-"""For a face of the mesh: corners, normals, edges and what the two regularisers need."""
+"""Bytes per face of the mesh: corners, normals, edges, and the buffers of the two regularisers."""
 FACES = 18
 """Faces of the mesh over the squared resolution of the grid (mini bundle, 24 prompts: 17)."""
 
 
 @dataclass(frozen=True, slots=True)
 class SceneBytes:
-    """What one phase optimises and renders."""
+    """Scene of one phase: its parameters and its renders."""
 
     state: int
     """Parameters, gradients and the optimiser's state."""
@@ -64,7 +64,7 @@ def field_parameters(config: FieldConfig) -> int:
 
 
 def sample_bytes(config: FieldConfig) -> int:
-    """For a sample of the field on a ray, in a forward and backward pass."""
+    """Returns the bytes per sample of the field, for a forward and a backward pass."""
 
     def kept(field: FieldConfig) -> int:
         return field.encoded + len(field.heads) * field.hidden_layers * field.hidden

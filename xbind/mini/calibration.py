@@ -1,4 +1,4 @@
-"""What the judges say of objects whose worth is known: real ones, and near misses.
+"""Scores of objects of known quality: real ones and near misses.
 
 A figure of generated objects means something only beside these.
 """
@@ -57,7 +57,7 @@ def calibrate(judge: Judge, self_judge: Judge, aligned: AlignedEncoder) -> Rows:
 def _object(
     category: str, k: int, judge: Judge, self_judge: Judge, aligned: AlignedEncoder
 ) -> list[tuple[str, Mapping[str, float]]]:
-    """One real object of a category, and what is wrong with it in every way."""
+    """Makes a real object of a category and all of its near misses."""
     index = CATEGORIES.index(category)
     colour = COLOUR_NAMES[(3 * index + 5 * k) % len(COLOUR_NAMES)]
     target = Target("text", "", category, colour)

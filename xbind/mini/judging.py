@@ -232,7 +232,7 @@ class MiniWorld:
 
 
 def target_of_run(run: Path, config: Mapping[str, Any]) -> Target | None:
-    """What a run should have made: as saved beside it, or as its words say; else None.
+    """Returns the target of a run, saved beside it or read from its words; else None.
 
     Raises:
         XBindError: what was saved is damaged.

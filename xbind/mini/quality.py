@@ -61,7 +61,7 @@ _STREAM = 79
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Held:
-    """One held-out object of every category, seen from the reference pose and the novel ones."""
+    """Returns a held-out object of every category, seen from the reference pose and novel ones."""
 
     colour: Float[Tensor, "k v 3 s s"]
     normals: Float[Tensor, "k v 3 s s"]
@@ -96,7 +96,7 @@ def _share(right: Tensor) -> float:
 
 
 def measure_text(bundle: Bundle, judge: ConvNet) -> tuple[Mapping[str, float], Tensor]:
-    """One sample of the 2D prior for each of the 136 prompts."""
+    """Returns a sample of the 2D prior for each of the 136 prompts."""
     encoder, generator = bundle.bind, torch.Generator().manual_seed(0)
     ids = torch.tensor([encoder.tokenizer.encode(words).ids for words in prompts()])
     with torch.inference_mode():

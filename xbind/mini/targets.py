@@ -20,7 +20,7 @@ from xbind.mini.world.sounds import SAMPLE_RATE, synthesise
 from xbind.scene.cameras import Cameras
 
 LISTS = Path(__file__).parent
-"""Where the shipped lists are: `prompts_<name>.txt`."""
+"""Folder of the shipped lists, `prompts_<name>.txt`."""
 PICTURE_PX = 256
 """Side of the pictures that are given as prompts."""
 PICTURE_POSE = (20.0, 40.0)
@@ -36,24 +36,24 @@ class Target:
     """A prompt and what it should make."""
 
     kind: Kind
-    """What is given: words, a picture, a sound, or words and a sound."""
+    """Kind of the prompt: text, image, audio, or text and audio."""
     words: str
-    """Of `text` and `mix`; empty otherwise."""
+    """Words of `text` and `mix`; empty otherwise."""
     category: str
     colour: str | None
     """None where the prompt names no colour."""
     variant: int = 0
-    """Which of the world's objects (or sounds) is shown (or heard)."""
+    """Index of the world's object (or sound) that is shown (or heard)."""
 
     @property
     def name(self) -> str:
-        """Of its folder."""
+        """Name of its folder."""
         known = [self.words] if self.kind == "text" else [self.kind, self.colour, self.category]
         variant = str(self.variant) if self.variant else None
         return "_".join(word for word in (*known, variant) if word).replace(" ", "_")
 
     def plain(self) -> dict[str, Any]:
-        """As JSON holds it."""
+        """Returns the target as JSON data."""
         return asdict(self)
 
 
@@ -123,7 +123,7 @@ def _target_of(parts: list[str]) -> Target | None:
 
 
 def target_of_prompt(prompt: Mapping[str, Any], read: str | None = None) -> Target | None:
-    """What a prompt of words asks for, if it names one category and at most one colour.
+    """Returns the target of a text that names one category and at most one colour, else None.
 
     Args:
         prompt: as `config.json` holds it.

@@ -9,7 +9,7 @@ Modality = Literal["vision", "text", "audio", "depth", "thermal", "imu"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StemLayer:
-    """One convolution of a stem."""
+    """Configuration of one convolution of a stem."""
 
     channels: int
     """Output channels."""
@@ -21,7 +21,7 @@ class StemLayer:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrunkConfig:
-    """One modality's stem, trunk and head."""
+    """Configuration of one modality's stem, trunk and head."""
 
     width: int
     """Token width."""
@@ -50,7 +50,7 @@ class TrunkConfig:
     """Factor after the L2 norm (20 for audio, 10 for thermal, 5 for depth and IMU); None leaves a
     unit vector."""
     learnt_scale: bool = False
-    """Whether the factor is a parameter, clipped at 100, as in ImageBind's text tower."""
+    """True if the factor is a parameter, clipped at 100, as in ImageBind's text tower."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

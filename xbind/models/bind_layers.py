@@ -224,7 +224,7 @@ class _SelectClass(nn.Module):
 
 
 def head(name: str, config: BindConfig) -> nn.Module:
-    """What turns a modality's tokens into one vector of the shared space."""
+    """Maps a modality's tokens to one vector of the shared space."""
     width = config.trunks[name].width
     if name == "text":
         return _SelectEos(width, config.embed_dim)
@@ -247,7 +247,7 @@ def postprocessor(trunk: TrunkConfig) -> nn.Module:
 
 
 def preprocessor(name: str, config: BindConfig) -> nn.Module:
-    """What turns a modality's input into tokens."""
+    """Maps a modality's input to tokens."""
     trunk = config.trunks[name]
     if name == "text":
         return _TextPreprocessor(config)

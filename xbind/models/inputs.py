@@ -6,7 +6,7 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FbankConfig:
-    """What an audio encoder reads; the defaults are ImageBind's."""
+    """Preprocessing of an audio encoder; the defaults are ImageBind's."""
 
     sample_rate: int = 16_000
     """Samples per second."""
@@ -66,7 +66,7 @@ class FbankConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DepthConfig:
-    """What a depth encoder reads; the defaults are ImageBind's."""
+    """Preprocessing of a depth encoder; the defaults are ImageBind's."""
 
     scale: Literal["metric", "relative"] = "metric"
     """`metric`: disparity in pixels of `baseline_focal`, in units of `max_disparity`.

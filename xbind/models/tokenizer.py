@@ -126,4 +126,4 @@ class BpeTokenizer:
 
 
 Tokenizer = WordTokenizer | BpeTokenizer
-"""What turns a prompt's words into ids."""
+"""Protocol of a tokenizer: a prompt's words to token ids."""

@@ -10,4 +10,5 @@
 | `fingerprint` | what decides an engine; `source_digest`: the code in it |
 | `build` | one engine, with its parity gate; `build_many`: several, in processes |
 | `runtime` | the engines of a run, or eager torch; `select`: which of them |
+| `loaded` | a bundle and its open engines, for any number of runs |
 """

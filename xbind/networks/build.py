@@ -10,14 +10,16 @@ from typing import Any
 import torch
 from torch import nn
 
+from xbind.config.backends import BackendName
 from xbind.config.options import Precision
 from xbind.engine.backend import Backend
-from xbind.engine.backends import BackendName, card_of, check_precision, open_backend
+from xbind.engine.backends import card_of, check_precision, open_backend, record_of, resolve
 from xbind.engine.eager import EagerBackend
 from xbind.engine.errors import EngineRefused, ParityError
 from xbind.engine.ort import MODEL, OrtBackend
 from xbind.engine.record import Entry, Made
 from xbind.engine.store import EngineStore, cards_passed
+from xbind.export.build_settings import BuildSettings, EngineBuilder
 from xbind.export.builder import Dialect
 from xbind.export.onnx_graph import PLAIN, Graph, lower, save
 from xbind.export.parity import TOLERANCES, Figure, gate, measure
@@ -27,12 +29,9 @@ from xbind.networks.frozen import Bundle
 from xbind.networks.graphs import GraphRequest, make_module, output_names
 from xbind.networks.precision import in_precision
 from xbind.networks.sample_inputs import MANY, trial_feeds
-from xbind.system.cache import writable_folder
 from xbind.system.device import without_tf32
 
 CPU = torch.device("cpu")
-GPU_BACKENDS = ("tensorrt", "tensorrt-rtx")
-"""Whose engines may be built where they cannot run."""
 TRIALS = (0.05, 0.5, 0.95)
 """Noise levels at which every engine is compared with torch, as shares of the schedule."""
 _RECORDED, _TRIED = 1, 2  # seeds: what is recorded and what is tried must differ
@@ -72,12 +71,18 @@ def build(
     if (why := store.refusal(key, card)) is not None:
         raise EngineRefused(why)
 
+    settings = BuildSettings(
+        backend=backend, precision=precision, targets=tuple(targets),
+        threads=torch.get_num_threads(),
+    )  # fmt: skip
+
     def make(folder: Path) -> Made:
         started = time.monotonic()
         module = make_module(bundle, request.name, two_passes=request.two_passes)
         lowered = in_precision(bundle, _graph_precision(backend, precision))
         graph = export(lowered, request, dialect_of(backend, precision))
-        _write(backend, graph, folder, precision, targets)
+        build_engine: EngineBuilder = resolve(record_of(backend).builder)
+        build_engine(graph, folder, settings)
         entry = Entry(folder, key, graph.spec, {}, {})
         with ExitStack() as stack:
             candidate, where = _candidate(entry, graph, lowered, request, card, stack)
@@ -125,30 +130,8 @@ def _where(card: str | None) -> torch.device:
 
 
 def _graph_precision(backend: BackendName, precision: Precision) -> Precision:
-    """What is written into the graph; OpenVINO takes float32 and chooses for itself."""
-    return "float32" if backend == "openvino" else precision
-
-
-def _write(
-    backend: BackendName, graph: Graph, folder: Path, precision: Precision, targets: Sequence[str]
-) -> None:
-    """What the backend loads."""
-    match backend:
-        case "onnxruntime":
-            save(graph, folder)
-        case "openvino":
-            from xbind.export.ov_builder import build_openvino
-
-            threads = torch.get_num_threads()
-            build_openvino(graph, folder, threads=threads, precision=precision)
-        case "tensorrt" | "tensorrt-rtx":
-            from xbind.engine.trt_package import timing_cache_name
-            from xbind.export.trt_builder import build_plan
-
-            times = None
-            if backend == "tensorrt":  # which measures its kernels when it builds
-                times = writable_folder("kernels") / timing_cache_name(backend)
-            build_plan(backend, graph, folder, targets=targets, timing_cache=times)
+    """The precision that is written into the graph."""
+    return "float32" if record_of(backend).rounds_itself else precision
 
 
 def _candidate(
@@ -161,7 +144,7 @@ def _candidate(
 ) -> tuple[Backend, str]:
     """What is compared with torch, and its name: the engine, or its graph where it cannot run."""
     backend = entry.key.fields["backend"]
-    if backend not in GPU_BACKENDS or card is not None:
+    if record_of(backend).device == "cpu" or card is not None:
         threads = torch.get_num_threads()
         return stack.enter_context(open_backend(entry, threads=threads)), backend
     if entry.key.fields["precision"] == "bfloat16":  # which ONNX Runtime lacks on a CPU
@@ -175,9 +158,10 @@ def _candidate(
 
 def dialect_of(backend: BackendName, precision: Precision) -> Dialect:
     """How a graph is written for a backend."""
+    record = record_of(backend)
     return Dialect(
-        spread_scalars=backend in GPU_BACKENDS,
-        channel_norms=backend == "openvino" and precision == "float32",
+        spread_scalars=record.spread_scalars,
+        channel_norms=record.channel_norms and precision == "float32",
     )
 
 

@@ -15,8 +15,9 @@ from typing import Literal
 
 import torch
 
+from xbind.config.backends import BackendName
 from xbind.config.options import Precision
-from xbind.engine.backends import BackendName, card_of
+from xbind.engine.backends import card_of, record_of
 from xbind.engine.errors import EngineDamaged
 from xbind.engine.store import EngineStore, cards_passed
 from xbind.errors import XBindError
@@ -81,17 +82,6 @@ class Outcome:
     seconds: float
 
 
-SECONDS = {"onnxruntime": 4.0, "openvino": 10.0, "tensorrt": 60.0, "tensorrt-rtx": 15.0}
-"""For a graph of the mini bundle on one core, its process included; TensorRT's is a guess."""
-SECONDS_PER_GB = {"onnxruntime": 30.0, "openvino": 60.0, "tensorrt": 300.0, "tensorrt-rtx": 30.0}
-"""For each GB of weights: guesses from single networks of up to 870 M parameters."""
-DISK = {"onnxruntime": 1.1, "openvino": 2.2, "tensorrt": 1.6, "tensorrt-rtx": 1.6}
-"""Engine over weights (mini bundle): gradients need the kernels of convolutions turned as well."""
-FIXED_BYTES = {"onnxruntime": 2**18, "openvino": 2**20, "tensorrt": 6 * 2**20,
-               "tensorrt-rtx": 6 * 2**20}  # fmt: skip
-"""Of every engine, beside its weights."""
-MEMORY = {"onnxruntime": 4.0, "openvino": 5.0, "tensorrt": 6.0, "tensorrt-rtx": 5.0}
-"""Peak over weights."""
 BASE_MEMORY_BYTES = 900 * 2**20
 """torch, diffusers and the backend, before any network."""
 
@@ -99,11 +89,12 @@ BASE_MEMORY_BYTES = 900 * 2**20
 def estimate(job: Job, manifest: BundleManifest) -> Estimate:
     """From the size of the weights alone."""
     weights = weight_bytes(job.request, manifest)
+    cost = record_of(job.backend).cost
     stored = weights // (1 if job.precision == "float32" else 2)
     return Estimate(
-        seconds=SECONDS[job.backend] + SECONDS_PER_GB[job.backend] * weights / 1e9,
-        disk_bytes=int(DISK[job.backend] * stored) + FIXED_BYTES[job.backend],
-        memory_bytes=BASE_MEMORY_BYTES + int(MEMORY[job.backend] * weights),
+        seconds=cost.seconds + cost.seconds_per_gb * weights / 1e9,
+        disk_bytes=int(cost.disk * stored) + cost.disk_fixed,
+        memory_bytes=BASE_MEMORY_BYTES + int(cost.memory * weights),
     )
 
 

@@ -7,12 +7,13 @@ import platform
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.metadata import version
-from typing import Any, cast
+from typing import Any
 
 from safetensors import safe_open
 
+from xbind.config.backends import BACKENDS, BackendName
 from xbind.config.options import Precision
-from xbind.engine.backends import BackendName, target_of, version_of
+from xbind.engine.backends import target_of, version_of
 from xbind.engine.errors import EngineError
 from xbind.engine.record import Key
 from xbind.engine.store import FORMAT
@@ -21,8 +22,8 @@ from xbind.networks.manifest import BundleError, BundleManifest
 from xbind.networks.source_digest import digest_of, modules_reached
 
 ROOTS = ("xbind.networks.build", "xbind.networks.load")
-"""Modules that make engines, and the networks in them; their code and all that they import decides
-what a graph computes."""
+"""Modules that make engines, and the networks in them; with those that the backends' records name,
+their code and all that they import decides what a graph computes."""
 _LIBRARIES = ("torch", "diffusers", "transformers", "onnx")
 """Distributions whose code becomes part of a graph."""
 _OF_CLIP, _OF_UNET2D, _OF_UNET3D = ("clip",), ("unclip.unet",), ("zero123.unet",)
@@ -80,7 +81,7 @@ def key_of(
 
 def why_stale(key: Key) -> list[str]:
     """What of this installation differs from what an engine was built for; empty if it fits."""
-    backend = cast(BackendName, key.fields["backend"])
+    backend = key.fields["backend"]
     try:
         present = _surroundings(backend)
     except EngineError as error:
@@ -153,7 +154,16 @@ def roles_of(name: str) -> tuple[str, ...]:
     return _ROLES[name]
 
 
+def roots() -> tuple[str, ...]:
+    """`ROOTS`, and the modules that backends run and build engines with, which are imported late.
+
+    The choice of a backend is not in it: each is part of every engine's fingerprint.
+    """
+    named = {path for record in BACKENDS.values() for path in (record.runtime, record.builder)}
+    return (*ROOTS, *sorted({path.partition(":")[0] for path in named}))
+
+
 @cache
 def _exporter_digest() -> str:
     """Of our own code that decides a graph: another constant or line makes another engine."""
-    return digest_of(modules_reached(ROOTS))
+    return digest_of(modules_reached(roots()))

@@ -1,7 +1,8 @@
 """What a run computes its frozen networks with: engines, or eager torch; `select` chooses."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -15,7 +16,7 @@ from xbind.engine.backends import open_backend
 from xbind.engine.cuda_graph import Recorder
 from xbind.engine.record import Entry
 from xbind.engine.step import EngineStep
-from xbind.engine.trt import Workspace
+from xbind.engine.workspace import Workspace
 from xbind.losses.step import GuidanceStep
 from xbind.networks.frozen import Bundle
 from xbind.networks.graphs import GraphRequest, eager_steps, sparing
@@ -100,6 +101,32 @@ class EagerRun:
         return self._steps[self._current](name)
 
 
+class OpenEngines:
+    """Engines in memory, each opened on its first use."""
+
+    def __init__(self) -> None:
+        self._open: dict[tuple[Path, int, torch.device | None], Backend] = {}
+        self._workspace = Workspace()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def get(self, entry: Entry, *, threads: int, device: torch.device | None = None) -> Backend:
+        """The loaded engine of an entry of the store, on a GPU `device` if it runs on one."""
+        key = (entry.folder, threads, device)
+        if key not in self._open:
+            self._open[key] = open_backend(
+                entry, threads=threads, workspace=self._workspace, device=device
+            )
+        return self._open[key]
+
+    def close(self, *, but: Collection[Entry] = ()) -> None:
+        """Unload all engines, or all but those of some entries."""
+        kept = {entry.folder for entry in but}
+        for key in [key for key in self._open if key[0] not in kept]:
+            self._open.pop(key).close()
+
+
 class EngineRun:
     """Steps in engines, each loaded when its part first calls it and given back at the end."""
 
@@ -117,9 +144,13 @@ class EngineRun:
         run on one."""
         self.backend = backend
         self._bundle, self._parts, self._entries = bundle, parts, entries
-        self._threads, self._device, self._workspace = threads, device, Workspace()
-        self._loaded: dict[GraphRequest, Backend] = {}
+        self._threads, self._device = threads, device
+        self._engines, self._keeps = OpenEngines(), False
         self._current = next(iter(parts))
+
+    def keep_open(self, engines: OpenEngines) -> None:
+        """Take engines from `engines`, and leave them open there at the end of a stage."""
+        self._engines, self._keeps = engines, True
 
     @property
     def bundle(self) -> Bundle:
@@ -136,7 +167,8 @@ class EngineRun:
 
     def begin(self, part: str) -> None:
         """Give back what is loaded and go on to a part of the run."""
-        self._close(list(self._loaded))
+        if not self._keeps:
+            self._engines.close()
         self._current = part
 
     def step(self, name: str) -> GuidanceStep:
@@ -147,21 +179,14 @@ class EngineRun:
         return [r for r in self._parts[self._current].requests if r.name == name]
 
     def _load(self, name: str) -> list[Backend]:
-        wanted, savings = self._requests(name), self.savings
+        savings = self.savings
+        entries = [self._entries[request, savings.precision] for request in self._requests(name)]
         if savings.one_engine:
-            self._close([request for request in self._loaded if request not in wanted])
-        for request in wanted:
-            if request not in self._loaded:
-                self._loaded[request] = open_backend(
-                    self._entries[request, savings.precision],
-                    threads=self._threads, workspace=self._workspace,
-                    device=self._device,
-                )  # fmt: skip
-        return [self._loaded[request] for request in wanted]
-
-    def _close(self, requests: list[GraphRequest]) -> None:
-        for request in requests:
-            self._loaded.pop(request).close()
+            self._engines.close(but=entries)
+        return [
+            self._engines.get(entry, threads=self._threads, device=self._device)
+            for entry in entries
+        ]
 
 
 class EngineUNet:

@@ -1,20 +1,19 @@
 """Which backend computes the frozen networks of a run: `compile_run`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, replace
 
 import torch
 
+from xbind.config.backends import BackendName
 from xbind.config.options import EngineChoice, Precision
 from xbind.engine.backends import (
-    GPU_BACKENDS,
-    BackendName,
+    able_backends,
     card_of,
-    check_precision,
-    check_runtime,
-    cpu_backends,
+    check_available,
+    check_starts,
     portable_targets,
-    target_of,
+    record_of,
     version_of,
 )
 from xbind.engine.cuda_graph import Recorder
@@ -29,10 +28,8 @@ from xbind.networks.runtime import EagerRun, EngineRun, FrozenHalf, Part, Wanted
 
 Report = Callable[[str], None]
 CPU = torch.device("cpu")
-_NAMES = {
-    "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "tensorrt": "TensorRT",
-    "tensorrt-rtx": "TensorRT-RTX",
-}  # fmt: skip
+IN_TORCH = ("eager", "cuda-graphs")
+"""Choices that take no engine."""
 
 
 def compile_run(
@@ -48,10 +45,9 @@ def compile_run(
     """Choose a backend, and build what its engines lack.
 
     Args:
-        choice: `auto` is the first of OpenVINO and ONNX Runtime that is installed and whose engines
-            pass their parity gates, and eager torch where neither is installed; on CUDA the first
-            of TensorRT and TensorRT-RTX, else CUDA graphs of eager torch. It says which it took.
-            Any other name is an obligation.
+        choice: `auto` is the first of `candidates` whose engines are built and pass their parity
+            gates. Without a candidate it is eager torch, as CUDA graphs on CUDA; there it is so too
+            if no engine can be built. It reports its choice. Any other name is an obligation.
         bundle: the frozen networks.
         parts: name → every graph that this part of the run will call, and how. A graph that does
             not pass its parity gate in half is float32, and said so.
@@ -65,72 +61,67 @@ def compile_run(
             the precision that is wanted.
         EngineError: an engine cannot be built, or does not compute what torch computes.
     """
-    half = {part.savings.precision for part in parts.values()} - {"float32"}
-    on_gpu = device.type == "cuda"
-    if choice == "eager" or choice == "cuda-graphs":
+    precisions = {part.savings.precision for part in parts.values()}
+    half = precisions - {"float32"}
+    if choice in IN_TORCH:
         return _in_torch(bundle, parts, half, device, graphs=choice == "cuda-graphs")
-    if choice != "auto":
-        version_of(choice)
-        target_of(choice)
-        for precision in half:
-            check_precision(choice, precision)
-        if on_gpu != (choice in GPU_BACKENDS):
-            raise BackendUnavailable(
-                f"{choice} does not compute on {device.type}.\n"
-                f"Leave out --engine, or give --device {'cpu' if on_gpu else 'cuda'}."
-            )
-        engines = _Engines(choice, "float32", bundle, store, report)
-        return _build_all(engines, parts, threads, device)
-    if on_gpu:
-        return _on_gpu(bundle, parts, store, half, device, threads=threads, report=report)
-    try:
-        able = [cpu_backends(precision) for precision in sorted(half) or ["float32"]]
-    except BackendUnavailable as error:
-        if half:
-            raise
-        report(f"guidance in eager torch. {error}")
-        return _in_torch(bundle, parts, half, device)
-    candidates = [name for name in able[0] if all(name in names for names in able)]
-    for backend in candidates:
-        report(f"guidance in {_NAMES[backend]} {version_of(backend)}; --engine eager for torch")
+    names, why = candidates(choice, precisions, device)
+    in_torch = "cuda-graphs" if device.type == "cuda" else "eager"
+    for backend in names:
+        title = record_of(backend).title
+        if choice == "auto":
+            report(f"guidance in {title} {version_of(backend)}; --engine {in_torch} for torch")
         try:
+            check_starts(backend)
             engines = _Engines(backend, "float32", bundle, store, report)
             return _build_all(engines, parts, threads, device)
         except EngineError as error:
-            if backend == candidates[-1]:
+            is_last = backend == names[-1] and in_torch == "eager"
+            if choice != "auto" or is_last:
                 raise
-            report(f"{_NAMES[backend]} is left out: {str(error).splitlines()[0]}")
-    raise AssertionError(candidates)
+            why = f"{title} is left out: {str(error).splitlines()[0]}"
+            report(why)
+    how = " as CUDA graphs" if in_torch == "cuda-graphs" else ""
+    report(f"guidance in eager torch{how}: {why}")
+    return _in_torch(bundle, parts, half, device, graphs=in_torch == "cuda-graphs")
+
+
+def candidates(
+    choice: EngineChoice, precisions: Set[Precision], device: torch.device
+) -> tuple[list[BackendName], str]:
+    """The backends that a run may take, the preferred one first, and why none if there is none.
+
+    Args:
+        choice: a backend, which is then the only candidate, or `auto`.
+        precisions: those that each of them must have.
+        device: where the run computes.
+
+    Raises:
+        BackendUnavailable: the named backend does not run here; or none has the precision that is
+            wanted, and neither has eager torch on this device.
+    """
+    if choice != "auto":
+        check_available(choice, precisions)
+        record = record_of(choice)
+        if device.type != record.device:
+            raise BackendUnavailable(
+                f"{choice} does not compute on {device.type}.\n"
+                f"Leave out --engine, or give --device {record.device}."
+            )
+        return [choice], ""
+    try:
+        return able_backends(device.type, precisions), ""
+    except BackendUnavailable as error:
+        if device.type != "cuda" and precisions - {"float32"}:
+            raise
+        return [], str(error)
 
 
 def runs_in_engines(choice: EngineChoice, device: torch.device = CPU) -> bool:
     """Whether `compile_run` will take engines, as far as can be told before any is built."""
     if choice != "auto":
-        return choice not in ("eager", "cuda-graphs")
-    if device.type == "cuda":
-        return any(_builds_here(backend) for backend in GPU_BACKENDS)
-    try:
-        return bool(cpu_backends("float32"))
-    except BackendUnavailable:
-        return False
-
-
-def _builds_here(backend: BackendName) -> bool:
-    """Whether a GPU backend is installed and builds for the GPU that is here."""
-    try:
-        version_of(backend)
-        target_of(backend)
-    except BackendUnavailable:
-        return False
-    return True
-
-
-def _is_installed(backend: BackendName) -> bool:
-    try:
-        version_of(backend)
-    except BackendUnavailable:
-        return False
-    return True
+        return choice not in IN_TORCH
+    return bool(candidates(choice, {"float32"}, device)[0])
 
 
 def _in_torch(
@@ -155,32 +146,6 @@ def _in_torch(
     for precision in half:
         bundle = in_precision(bundle, precision)
     return EagerRun(bundle.to(device), parts, recorder=recorder)
-
-
-def _on_gpu(
-    bundle: Bundle,
-    parts: Mapping[str, Part],
-    store: EngineStore,
-    half: set[Precision],
-    device: torch.device,
-    *,
-    threads: int,
-    report: Report,
-) -> FrozenHalf:
-    """The first engine for GPUs that is installed and builds, else eager torch in CUDA graphs."""
-    why = "neither TensorRT nor TensorRT-RTX is installed"
-    for backend in filter(_is_installed, GPU_BACKENDS):
-        name = f"{_NAMES[backend]} {version_of(backend)}"
-        report(f"guidance in {name}; --engine cuda-graphs for torch")
-        try:
-            check_runtime(backend)
-            engines = _Engines(backend, "float32", bundle, store, report)
-            return _build_all(engines, parts, threads, device)
-        except EngineError as error:
-            why = f"{_NAMES[backend]} is left out: {str(error).splitlines()[0]}"
-            report(why)
-    report(f"guidance in eager torch as CUDA graphs: {why}")
-    return _in_torch(bundle, parts, half, device, graphs=True)
 
 
 def _build_all(

@@ -50,7 +50,7 @@ def writable_folder(name: str) -> Path:
 
 
 def cache_notice() -> str | None:
-    """What to tell a user whose compiled graphs or operators are not kept; None if they are."""
+    """Returns a notice if compiled graphs or operators are not kept, else None."""
     folder = cache_folder()
     if is_writable(folder):
         if folder != _temporary:
@@ -66,7 +66,8 @@ def cache_notice() -> str | None:
 
 
 def is_writable(folder: Path) -> bool:
-    """Whether a file can be created in `folder`, which is created with its parents if missing."""
+    """Returns True if a file can be created in `folder`, which is created with its parents if
+    missing."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

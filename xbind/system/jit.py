@@ -36,7 +36,7 @@ def cached_njit(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., 
 
 @lru_cache
 def kernel_folder() -> Path:
-    """Where compiled kernels are kept.
+    """Folder of compiled kernels.
 
     Raises:
         CacheError: nothing can be written here, temporary folders included.
@@ -45,7 +45,7 @@ def kernel_folder() -> Path:
 
 
 class _Locator(caching._SourceFileBackedLocatorMixin, caching._CacheLocator):
-    """Says where the compiled code of a function is kept, and which sources it depends on."""
+    """Locator of a function's compiled code, with the sources that it depends on."""
 
     def __init__(self, function: Callable[..., Any], source: str) -> None:
         self._py_file, self._lineno = source, function.__code__.co_firstlineno

@@ -11,7 +11,7 @@ _SIGNS = (
     "could not allocate", "failed to allocate memory", "not enough memory", "out of memory",
     "std::length_error",
 )  # fmt: skip
-"""What C++ libraries write into a `RuntimeError` when an allocation fails, in lower case."""
+"""Phrases of C++ libraries in a `RuntimeError` for a failed allocation, in lower case."""
 
 
 class TooLittleMemory(XBindError):
@@ -19,7 +19,7 @@ class TooLittleMemory(XBindError):
 
 
 def is_memory_error(error: BaseException) -> bool:
-    """Whether an allocation that failed is what caused an error of Python, torch or an engine."""
+    """Returns True if a failed allocation caused an error of Python, torch or an engine."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, MemoryError) or (

@@ -81,7 +81,7 @@ def draw_captions(
     is_normal: Bool[Tensor, " b"],
     generator: torch.Generator,
 ) -> Int[Tensor, " b"]:
-    """One bank row per object; normal maps get captions that name no colour."""
+    """Returns one row per object of the caption bank; normal maps get captions without a colour."""
     u = torch.rand(len(labels), 2, generator=generator).tolist()
     chosen = []
     for (k, c), a, normal, (kind_u, row_u) in zip(

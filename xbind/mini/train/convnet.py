@@ -23,7 +23,7 @@ VIEW_WIDTHS = (24, 48, 80, 112)
 
 
 NEAR_MISS_SHARE = 0.3
-"""Of the judge's batches."""
+"""Share of near misses in the judge's batches."""
 BLURRED_SHARE = 0.1
 """Likewise, of correct objects that are blurred beyond recognition of their parts."""
 BLUR_PX = (1.5, 3.5)
@@ -152,7 +152,7 @@ def load_convnet(net: ConvNet, checkpoint: Path) -> ConvNet:
 
 
 def encode_poses(world: World, work: Path, device: torch.device = CPU) -> None:
-    """What the estimator reads off the training views → `seen_poses.npy`, float16 [o,v,3].
+    """Writes the estimated poses of the training views to `seen_poses.npy`, float16 [o,v,3].
 
     Elevation / 45°, cos and sin of the azimuth.
     """

@@ -15,7 +15,7 @@ from xbind.mini.world.dataset import load_split
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """One rendered split: `o` objects with `v` views each."""
+    """Rendered split: `o` objects with `v` views each."""
 
     rgba: np.ndarray
     """uint8 [o,v,h,w,4], premultiplied."""
@@ -43,7 +43,7 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What is trained on, and what never is."""
+    """Training and validation splits."""
 
     train: Split
     held_out: Split
@@ -93,7 +93,7 @@ def as_image(normals: np.ndarray, device: torch.device = CPU) -> Float[Tensor, "
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """Which views a batch holds."""
+    """Indices of a batch's views."""
 
     objects: Int[Tensor, " b"]
     views: Int[Tensor, " b"]

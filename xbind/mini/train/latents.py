@@ -1,4 +1,4 @@
-"""What the priors train on: latents of every view, embeddings of views, captions and sounds."""
+"""Training data of the priors: latents of views; embeddings of views, captions and sounds."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -59,7 +59,7 @@ def encode_latents(world: World, work: Path, device: torch.device = CPU) -> None
 def encode_views(
     embed: Callable[[Tensor], Tensor], world: World, device: torch.device = CPU
 ) -> np.ndarray:
-    """What a network says of the colour views in [0,1], float16 [o,v,d]."""
+    """Returns a network's output for the colour views in [0,1], float16 [o,v,d]."""
     split, step, rows = world.train, at_once(device), []
     with torch.inference_mode():
         for o in range(0, split.objects, step):
@@ -79,7 +79,7 @@ def encode_embeddings(world: World, work: Path, device: torch.device = CPU) -> N
 
 
 def load_image_embeddings(work: Path) -> np.ndarray:
-    """What `encode_embeddings` wrote for the views: float16 [o,v,d]."""
+    """Returns the views' embeddings, written by `encode_embeddings`: float16 [o,v,d]."""
     return np.load(work / "image_embeddings.npy", allow_pickle=False)
 
 
@@ -98,7 +98,7 @@ class Latents:
     audio: Float[Tensor, "k n d"]
     """Unit embeddings of the sounds per category."""
     pose: Float[Tensor, "o v 4"]
-    """Of the colour views: elevation, azimuth (degrees), distance, field of view (degrees)."""
+    """Elevation, azimuth, distance and field of view of the colour views; angles in degrees."""
     labels: Int[Tensor, "o 2"]
     """Category, colour."""
     adjective: Int[Tensor, " o"]
@@ -181,7 +181,7 @@ def only_objects(data: Latents, objects: Int[Tensor, " n"]) -> Latents:
 
 @dataclass(frozen=True, slots=True)
 class TargetDraw:
-    """One batch of latents to denoise and where they come from."""
+    """Batch of latents to denoise, with their conditions."""
 
     z: Float[Tensor, "b 4 h w"]
     objects: Int[Tensor, " b"]

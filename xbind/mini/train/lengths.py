@@ -1,4 +1,4 @@
-"""How long, in which batches and how fast each part is trained by default."""
+"""Default lengths, batches and learning rates of the training of each component."""
 
 import math
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoopConfig:
-    """How long and how fast."""
+    """Length, batch and learning rate of one training."""
 
     samples: int
     """Training samples in all, over all sittings."""
@@ -32,11 +32,11 @@ class LoopConfig:
     seed: int = 0
     """Seed of initialisation and batches."""
     bfloat16: bool = False
-    """Whether forward passes run under autocast; it pays on CPUs that multiply bfloat16."""
+    """True if forward passes run under autocast; faster on CPUs that multiply bfloat16."""
     minutes: float = math.inf
     """Length of a sitting at most; a learning rate that follows the clock cannot be repeated."""
     device: torch.device = CPU
-    """Where the network and what it is trained on are held."""
+    """Device of the network and its data."""
 
     def autocast(self) -> torch.autocast:
         """The context of forward passes."""

@@ -1,4 +1,4 @@
-"""One training loop for every network of the bundle: seeded, checkpointed, resumable.
+"""Training loop of all networks of the bundle: seeded, with checkpoints, resumable.
 
 Step i draws everything from a generator seeded by (seed, i), so a run that was killed and resumed
 sees the same batches as one that was not. Nothing in a step waits for the device: losses are read

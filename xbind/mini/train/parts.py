@@ -20,7 +20,7 @@ from xbind.networks.manifest import SHIPPED
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sitting:
-    """What one call was asked for; None stands for the part's default."""
+    """Options of one call; None is the component's default."""
 
     work: Path
     """Folder of data and checkpoints."""
@@ -33,7 +33,7 @@ class Sitting:
     minutes: float = math.inf
     """Length of this sitting at most."""
     device: torch.device = CPU
-    """Where networks are trained and run."""
+    """Device for training and inference."""
     workers: int = 1
     """Processes that render."""
     bundle: Path = SHIPPED / "mini"

@@ -54,7 +54,7 @@ def _soften(x: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _crop(x: Tensor, generator: torch.Generator) -> Tensor:
-    """One random or central square, aligned to the latent grid."""
+    """Returns a random or central square crop, aligned to the latent grid."""
     room = (x.shape[-1] - CROP_PX) // 4 + 1
     top, left = (4 * torch.randint(room, (2,), generator=generator)).tolist()
     if torch.rand((), generator=generator) < 0.5:

@@ -32,7 +32,7 @@ CHUNK = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitConfig:
-    """What to render."""
+    """Content of a rendered split."""
 
     views: int = 10
     """Views of each object."""
@@ -41,13 +41,13 @@ class SplitConfig:
     size: int = 64
     """Side of the images, in pixels."""
     normals: bool = True
-    """Whether to keep normal maps."""
+    """True if normal maps are kept."""
     depth: bool = True
-    """Whether to keep depth maps."""
+    """True if depth maps are kept."""
     close_fraction: float = 0.2
     """Share of views from the closer, cropping cameras of the paper's Phase II."""
     near_misses: bool = False
-    """Whether its objects are near misses, in place of correct ones."""
+    """True if the objects are near misses."""
 
 
 def make_near_miss(index: int, seed: int) -> WorldMesh:

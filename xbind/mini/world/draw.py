@@ -15,12 +15,12 @@ class Draw:
     """Source of all randomness; a CPU generator."""
 
     def uniform(self, low: float, high: float) -> float:
-        """One number from U[low, high)."""
+        """Draws a number from U[low, high)."""
         unit = torch.rand((), generator=self.generator, dtype=torch.float64)
         return low + (high - low) * float(unit)
 
     def integer(self, low: int, high: int) -> int:
-        """One integer from {low, …, high − 1}."""
+        """Draws an integer from {low, …, high − 1}."""
         return int(torch.randint(low, high, (), generator=self.generator))
 
     def bernoulli(self, probability: float) -> bool:

@@ -20,7 +20,7 @@ DEPTH_BAND = 0.1
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WorldViews:
-    """What `b` cameras see."""
+    """Buffers of `b` cameras."""
 
     rgba: NDArray[np.uint8]
     """[b, h, w, 4], premultiplied: on white it is rgb + 255 − alpha."""

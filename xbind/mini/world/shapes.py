@@ -29,7 +29,7 @@ class Part:
     albedo: Albedo
     """Red, green, blue in [0, 1]."""
     role: str = "body"
-    """What the part does in its object; near misses drop or repeat parts by role."""
+    """Role of the part in its object; near misses drop or repeat parts by role."""
 
     def moved(self, x: float = 0.0, y: float = 0.0, z: float = 0.0) -> "Part":
         """The part translated by (x, y, z)."""

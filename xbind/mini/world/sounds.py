@@ -19,7 +19,7 @@ TIME: Wave = np.arange(LENGTH) / SAMPLE_RATE
 
 
 def synthesise(category: str, generator: torch.Generator) -> NDArray[np.float32]:
-    """One clip [32000] of 2 s at 16 kHz, mono, in [−1, 1]: random pitch, rhythm, level, noise.
+    """Returns a clip [32000], 2 s of mono at 16 kHz in [−1, 1], of random pitch, rhythm and noise.
 
     Raises:
         UnknownWorldNameError: if the category does not exist.
@@ -170,7 +170,7 @@ def _car(draw: Draw) -> Wave:
 
 
 def _bell(draw: Draw) -> Wave:
-    """One strike, or two, with a bell's inharmonic partials and a long decay."""
+    """Returns one strike, or two, with a bell's inharmonic partials and a long decay."""
     pitch = draw.uniform(350, 850)
     partials = ((1.0, 1.0, 1.4), (0.7, 2.0, 2.1), (0.6, 2.4, 2.7), (0.4, 3.0, 3.4), (0.3, 4.5, 5))
     starts = [draw.uniform(0.0, 0.3)]

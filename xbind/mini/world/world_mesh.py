@@ -1,4 +1,4 @@
-"""One object of the world as a shaded triangle mesh."""
+"""Object of the world as a shaded triangle mesh."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

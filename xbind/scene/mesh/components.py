@@ -13,10 +13,10 @@ from xbind.scene.mesh.mesh import Mesh
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One connected part of a mesh."""
+    """Connected component of a mesh."""
 
     faces: int
-    """How many triangles it has."""
+    """Number of triangles."""
     area: float
     """In squared scene units."""
     volume: float

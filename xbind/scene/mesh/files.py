@@ -46,13 +46,13 @@ _TEXTURE, _MATERIAL, _MESH = "texture.png", "mesh.mtl", "mesh.obj"
 
 @dataclass(frozen=True, slots=True)
 class FileInfo:
-    """What a mesh file says beside its geometry and texture, and where the object stands in it."""
+    """Metadata of a mesh file, and the object's placement in it."""
 
     material: Material = "unlit"
     """`unlit`: viewers show the texture as it is; `lit`: they light it, as a rough surface."""
     placement: Placement = IN_PLACE
     about: Mapping[str, Any] = field(default_factory=dict)
-    """Where the object came from: plain data, written into `extras.xbind` and as OBJ comments."""
+    """Provenance of the object: plain data, written to `extras.xbind` and as OBJ comments."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -122,7 +122,7 @@ def _sum_field(digest: str) -> bytes:
 
 
 def _within(value: Any, *path: str | int) -> Any:  # noqa: ANN401
-    """What lies at a path of keys and indices; None if nothing does."""
+    """Returns the value at a path of keys and indices, or None."""
     for step in path:
         try:
             value = value[step]

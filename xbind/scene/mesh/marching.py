@@ -102,7 +102,8 @@ def _reference_topology(
 def _on_edges(
     vertices: Float[Tensor, "v 3"], sdf: Float[Tensor, " v"], edges: Int[Tensor, "e 2"]
 ) -> Float[Tensor, "e 3"]:
-    """Where the linear interpolation of `sdf` is 0 on edges from an inside to an outside end."""
+    """Returns the zeros of `sdf`, interpolated linearly, on edges with one end inside and one
+    outside."""
     inside, outside = edges.unbind(1)
     # index_select, because the backward of plain indexing adds in thread order: not deterministic.
     s_in, s_out = sdf.index_select(0, inside), sdf.index_select(0, outside)

@@ -27,7 +27,7 @@ class Mesh:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to draw."""
+        """True if the mesh has no faces."""
         return len(self.faces) == 0
 
     def corners(self) -> Float[Tensor, "f 3 3"]:
@@ -65,7 +65,7 @@ class Mesh:
         return (a * torch.linalg.cross(b, c)).sum() / 6
 
     def _edge_keys(self) -> Int[Tensor, " n"]:
-        """One number per undirected edge, for each face's three sides in turn."""
+        """Returns an index per undirected edge, for each face's three sides in turn."""
         start, end = self.faces, self.faces.roll(-1, 1)
         low, high = torch.minimum(start, end), torch.maximum(start, end)
         return (low * len(self.vertices) + high).flatten()

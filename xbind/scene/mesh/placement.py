@@ -1,4 +1,4 @@
-"""Where an object stands in its file, in which direction its axes point, and how large it is.
+"""Placement of an object in its file: origin, axes and scale.
 
 The scene is z-up with its front towards +x. Files are y-up with the front towards +z, as glTF asks.
 """
@@ -42,7 +42,7 @@ class Placement:
         return np.ascontiguousarray(moved, np.float32)
 
     def plain(self) -> dict[str, Any]:
-        """As JSON holds it."""
+        """Returns the placement as JSON data."""
         return {"scale": self.scale, "origin": list(self.origin)}
 
     @classmethod

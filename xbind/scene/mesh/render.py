@@ -21,7 +21,7 @@ ColourAt = Callable[[Float[Tensor, "p 3"]], Float[Tensor, "p 3"]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SurfacePoints:
-    """What `b` square views of a mesh see at their pixel centres."""
+    """Buffers of `b` square views of a mesh, sampled at pixel centres."""
 
     rast: Float[Tensor, "b h w 4"]
     """(u, v, z/w, face + 1): see `xbind.kernels.rasterize`."""
@@ -30,7 +30,7 @@ class SurfacePoints:
     positions: Float[Tensor, "b h w 3"]
     """World position of the surface point; zero where the mask is false."""
     mask: Bool[Tensor, "b h w"]
-    """Where there is one."""
+    """True where a pixel shows the mesh."""
     table: Int[Tensor, "f 3"]
     """`edge_table` of the mesh's faces."""
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 SAFE_OFFSET = 0.225
-"""How far a vertex inside the box may move along each axis, in cells, with no tetrahedron inverted.
+"""Largest movement of an inner vertex along each axis, in cells, that inverts no tetrahedron.
 
 A body-centred tetrahedron is half a cell wide across each pair of opposite edges, so two sides that
 approach by a quarter of a cell each just meet; this is nine tenths of that.
@@ -31,7 +31,7 @@ class TetrahedralGrid:
     cell: Float[Tensor, " 3"]
     """Sides of one cell, in scene units."""
     is_boundary: Bool[Tensor, " v"]
-    """Whether a vertex lies on the surface of the box."""
+    """True for vertices on the surface of the box."""
 
 
 def cells_of(
@@ -117,5 +117,5 @@ def _tets_across(axis: int, cells: tuple[int, int, int]) -> NDArray[np.int64]:
 
 
 def _strides(shape: tuple[int, int, int]) -> NDArray[np.int64]:
-    """How far apart neighbours along each axis are in the flattened array."""
+    """Returns the strides of the axes in the flattened array."""
     return np.array([shape[1] * shape[2], shape[2], 1])

@@ -44,7 +44,7 @@ class Views:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TexturedMesh:
-    """What a GLB holds, in our frame."""
+    """Content of a GLB, in the scene's frame."""
 
     mesh: Mesh
     uv: Float[Tensor, "v 2"]
@@ -81,7 +81,7 @@ _NO_MESH = (
     OSError, ValueError, AttributeError, IndexError, KeyError, TypeError, struct.error,
     Image.DecompressionBombError,
 )  # fmt: skip
-"""What trimesh and Pillow raise for bytes that are not a mesh with a texture."""
+"""Exceptions of trimesh and Pillow for bytes that are not a textured mesh."""
 
 
 def read_glb(path: Path) -> TexturedMesh:

@@ -47,7 +47,7 @@ class HashField(nn.Module):
         return self._density(self.raw_density(x))
 
     def raw_density(self, x: Float[Tensor, "n 3"]) -> Float[Tensor, " n"]:
-        """What the softplus is given: the network's first output plus the blob.
+        """Returns the input of the density's softplus: the network's first output plus the blob.
 
         Blob (Magic3D):  blob_density · (1 − |x| / blob_radius)
         """

@@ -1,4 +1,4 @@
-"""Where the field is worth sampling: a coarse grid of its recent densities."""
+"""Occupancy grid: a coarse grid of the field's recent densities, which skips empty space."""
 
 import logging
 from collections.abc import Callable
@@ -20,7 +20,7 @@ class OccupancyGrid(nn.Module):
     """
 
     cells: Bool[Tensor, "g g g"]
-    """Which cells are occupied, indexed [x, y, z]."""
+    """True for occupied cells, indexed [x, y, z]."""
     density: Float[Tensor, "g g g"]
     """The remembered densities, per scene unit."""
 

@@ -41,12 +41,12 @@ class NormalViews:
     normals: Float[Tensor, "b 3 h w"]
     """Unit normals in the world frame, zero where there is no surface."""
     mask: Bool[Tensor, "b 1 h w"]
-    """Where there is one."""
+    """True where a ray meets the object."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Rays:
-    """What `render` knows of each ray before it makes images."""
+    """Quantities of each ray, before they are reshaped to images."""
 
     colour: Float[Tensor, "r 3"]
     opacity: Float[Tensor, " r"]

@@ -1,0 +1,112 @@
+"""What engines can run on: one record for each backend. No torch here.
+
+A backend is its record here, its file in `engine/` and what builds its artefact in `export/`.
+Nothing else lists backends: flags, messages, choices, estimates and fingerprints read the records.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuildCost:
+    """What building an engine takes, about; measured on the mini bundle where not said."""
+
+    seconds: float
+    """For a graph of the mini bundle on one core, its process included."""
+    seconds_per_gb: float
+    """For each GB of weights: guesses from single networks of up to 870 M parameters."""
+    disk: float
+    """Bytes of the engine over bytes of its weights: gradients need the kernels of convolutions
+    turned as well."""
+    disk_fixed: int
+    """Bytes of every engine, beside its weights."""
+    memory: float
+    """Peak of the build over bytes of the weights in float32."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BackendRecord:
+    """Everything that is known about a backend outside of its own files."""
+
+    name: str
+    """What `--engine` takes, and what fingerprints of engines hold."""
+    title: str
+    """Its name in messages."""
+    device: Literal["cpu", "cuda"]
+    """Where its engines run."""
+    runtime: str
+    """Module and class of its `xbind.engine.backend.Runtime`, with a colon between them."""
+    builder: str
+    """Module and name of its `xbind.export.build_settings.EngineBuilder`, likewise."""
+    cost: BuildCost
+    """What building an engine takes."""
+    targets: tuple[str, ...] = ()
+    """GPU architectures that it can build for where they are not; what `--target` takes."""
+    rounds_itself: bool = False
+    """Whether it takes graphs in float32 and chooses the precision of each operation."""
+    spread_scalars: bool = False
+    """See `xbind.export.builder.Dialect`."""
+    channel_norms: bool = False
+    """See `xbind.export.builder.Dialect`; for graphs in float32."""
+
+
+_RECORDS = (
+    BackendRecord(
+        name="openvino",
+        title="OpenVINO",
+        device="cpu",
+        runtime="xbind.engine.ov:OvRuntime",
+        builder="xbind.export.ov_builder:build_engine",
+        cost=BuildCost(seconds=10.0, seconds_per_gb=60.0, disk=2.2, disk_fixed=2**20, memory=5.0),
+        rounds_itself=True,
+        channel_norms=True,
+    ),
+    BackendRecord(
+        name="onnxruntime",
+        title="ONNX Runtime",
+        device="cpu",
+        runtime="xbind.engine.ort:OrtRuntime",
+        builder="xbind.export.ort_builder:build_engine",
+        cost=BuildCost(seconds=4.0, seconds_per_gb=30.0, disk=1.1, disk_fixed=2**18, memory=4.0),
+    ),
+    BackendRecord(
+        name="tensorrt",
+        title="TensorRT",
+        device="cuda",
+        runtime="xbind.engine.trt:TrtRuntime",
+        builder="xbind.export.trt_builder:build_engine",
+        cost=BuildCost(  # never built by this project: guesses
+            seconds=60.0, seconds_per_gb=300.0, disk=1.6, disk_fixed=6 * 2**20, memory=6.0
+        ),
+        spread_scalars=True,
+    ),
+    BackendRecord(
+        name="tensorrt-rtx",
+        title="TensorRT-RTX",
+        device="cuda",
+        runtime="xbind.engine.trt:TrtRuntime",
+        builder="xbind.export.trt_builder:build_engine",
+        cost=BuildCost(
+            seconds=15.0, seconds_per_gb=30.0, disk=1.6, disk_fixed=6 * 2**20, memory=5.0
+        ),
+        # 1.7.1 has no sm90 (H100, H200) and no sm100 (B200).
+        targets=("sm75", "sm80", "sm86", "sm89", "sm120", "sm121"),
+        spread_scalars=True,
+    ),
+)
+
+BACKENDS = {record.name: record for record in _RECORDS}
+"""Name → record; of one device, the backend that is preferred comes first (docs/engines.md)."""
+BackendName = str
+"""A key of `BACKENDS`."""
+
+
+def backends_for(device: str) -> list[BackendRecord]:
+    """The backends of a device (`cpu` or `cuda`), the preferred one first."""
+    return [record for record in BACKENDS.values() if record.device == device]
+
+
+def cross_builders() -> list[BackendRecord]:
+    """The backends that build for GPUs that are not there."""
+    return [record for record in BACKENDS.values() if record.targets]
