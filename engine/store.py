@@ -13,6 +13,7 @@ leaves nothing that is ever loaded. Every byte is compared with its hash before 
 
 import errno
 import hashlib
+import json
 import os
 import shutil
 import time
@@ -107,14 +108,22 @@ class EngineStore:
         """Remember why the engine for a key is not used, on one GPU or anywhere."""
         with _disk_errors(self.root):
             (self.root / _REFUSED).mkdir(parents=True, exist_ok=True)
-            atomic_write(self._refused(key, card), why.encode())
+            content = {"why": why, "card": card, "key": dict(key.fields)}
+            atomic_write(self._refused(key, card), json.dumps(content).encode())
 
     def refusal(self, key: Key, card: str | None = None) -> str | None:
         """Why the engine for a key is not used, on this GPU or anywhere; `gc` forgets it."""
         for path in {self._refused(key, card), self._refused(key, None)}:
             if path.is_file():
-                return path.read_text(encoding="utf-8", errors="replace")
+                return _read_refusal(path)[1]
         return None
+
+    def refused(self) -> Iterator[tuple[Key, str]]:
+        """The key of every engine that is not used, and why."""
+        for path in sorted((self.root / _REFUSED).glob("*")):
+            key, why = _read_refusal(path)
+            if key is not None:
+                yield key, why
 
     def _refused(self, key: Key, card: str | None) -> Path:
         suffix = "" if card is None else f"-{_slug(card)}"
@@ -215,6 +224,16 @@ def cards_passed(entry: Entry) -> list[str]:
     """The GPUs on which an engine was compared with torch and passed."""
     folder = entry.folder / _PASSED
     return sorted(path.read_text(encoding="utf-8", errors="replace") for path in folder.glob("*"))
+
+
+def _read_refusal(path: Path) -> tuple[Key | None, str]:
+    """The key and the reason in a file of `refuse`; a damaged file refuses all the same."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    try:
+        content = json.loads(text)
+        return Key(dict(content["key"])), str(content["why"])
+    except (ValueError, KeyError, TypeError):
+        return None, f"it was refused before, and {path} does not say why (`xbind engines gc`)"
 
 
 def _slug(card: str) -> str:

@@ -14,6 +14,7 @@ import xbind
 from xbind.cli.eval_configs import EvalConfig, EvalReportConfig, EvalRunConfig
 from xbind.cli.guard import WRONG_FLAGS, guard
 from xbind.cli.options import (
+    DiagnoseEnginesConfig,
     DoctorConfig,
     GcEnginesConfig,
     GenerateCommand,
@@ -40,6 +41,7 @@ Command = (
     | RandomBundleConfig
     | ListEnginesConfig
     | VerifyEnginesConfig
+    | DiagnoseEnginesConfig
     | GcEnginesConfig
 )
 COMMANDS: dict[str, type[Command]] = {
@@ -54,6 +56,7 @@ COMMANDS: dict[str, type[Command]] = {
     "bundle random": RandomBundleConfig,
     "engines list": ListEnginesConfig,
     "engines verify": VerifyEnginesConfig,
+    "engines diagnose": DiagnoseEnginesConfig,
     "engines gc": GcEnginesConfig,
 }
 
@@ -196,6 +199,8 @@ def _run_engines(command: Command) -> None:
             engines.show()
         case VerifyEnginesConfig():
             sys.exit(engines.verify())
+        case DiagnoseEnginesConfig():
+            sys.exit(engines.diagnose(command))
         case GcEnginesConfig(all=everything):
             engines.gc(everything=everything)
 

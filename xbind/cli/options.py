@@ -141,6 +141,23 @@ class VerifyEnginesConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class DiagnoseEnginesConfig:
+    """Find the layer in which an engine leaves its tolerance, and layers to keep in float32.
+
+    Compares every intermediate tensor with the same graph in float32 in ONNX Runtime. Layers that
+    are found are built in float32 by `--precision mixed`. Needs Polygraphy.
+    """
+
+    key: tyro.conf.Positional[str]
+    """The engine, or one that failed its parity gate: the start of its folder's name in the store,
+    such as sds2d_img-b1-64px-tensorrt; a name that fits several lists them."""
+    bundle: str = "mini"
+    """The bundle that it was made of: `mini`, or the folder of a bundle."""
+    prior_3d: Annotated[Optional[str], tyro.conf.arg(metavar="NAME")] = None  # noqa: UP045
+    """The bundle's 3D prior that it was made of; by default the bundle's default."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class GcEnginesConfig:
     """Remove compiled graphs that are damaged, unfinished, or for another installation."""
 

@@ -24,10 +24,11 @@ MODALITIES: tuple[Modality, ...] = (
 IMAGE_OPTIONS = ("mask", "matting_weights", "elevation", "azimuth")
 """Fields of a prompt that say something about its image; all are None by default."""
 
-Precision = Literal["float32", "float16", "bfloat16"]
-"""Of the frozen networks in an engine, or on a GPU."""
+Precision = Literal["float32", "float16", "bfloat16", "mixed"]
+"""Of the frozen networks in an engine, or on a GPU; `mixed` is float16 with the layers in float32
+that `xbind engines diagnose` has found."""
 
-PrecisionChoice = Literal["auto", "float32", "float16", "bfloat16"]
+PrecisionChoice = Literal["auto", "float32", "float16", "bfloat16", "mixed"]
 """A precision, or the one that suits the device; see `precision_for`."""
 
 
@@ -286,7 +287,8 @@ class GenerateConfig:
     precision: PrecisionChoice = "auto"
     """Of the frozen networks: `auto` is float16 on CUDA and float32 on a CPU. In engines, a graph
     that loses too much in half stays in float32, and the run says which. bfloat16 is faster where
-    the CPU has it; `--engine auto` then takes OpenVINO."""
+    the CPU has it; `--engine auto` then takes OpenVINO. `mixed` is float16 with some layers in
+    float32, as `xbind engines diagnose` finds them."""
     vram: Annotated[Optional[float], tyro.conf.arg(metavar="GIB")] = None  # noqa: UP045
     """GiB of memory that frozen networks and the scene may take together. Where a part of the run
     needs more, it saves: float16, guidance in two passes, views one at a time, one engine loaded at

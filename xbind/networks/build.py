@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from xbind.config.backends import BackendName
 from xbind.config.options import Precision
@@ -21,10 +21,11 @@ from xbind.engine.record import Entry, Made
 from xbind.engine.store import EngineStore, cards_passed
 from xbind.export.build_settings import BuildSettings, EngineBuilder
 from xbind.export.builder import Dialect
+from xbind.export.mixed import keep_float32
 from xbind.export.onnx_graph import PLAIN, Graph, lower, save
 from xbind.export.parity import TOLERANCES, Figure, gate, measure
 from xbind.export.record import record
-from xbind.networks.fingerprint import key_of
+from xbind.networks.fingerprint import key_of, read_layers
 from xbind.networks.frozen import Bundle
 from xbind.networks.graphs import GraphRequest, make_module, output_names
 from xbind.networks.precision import in_precision
@@ -79,8 +80,10 @@ def build(
     def make(folder: Path) -> Made:
         started = time.monotonic()
         module = make_module(bundle, request.name, two_passes=request.two_passes)
-        lowered = in_precision(bundle, _graph_precision(backend, precision))
+        lowered = in_precision(bundle, graph_precision(backend, precision))
         graph = export(lowered, request, dialect_of(backend, precision))
+        if precision == "mixed":
+            graph = keep_float32(graph, read_layers(request, backend, bundle.manifest))
         build_engine: EngineBuilder = resolve(record_of(backend).builder)
         build_engine(graph, folder, settings)
         entry = Entry(folder, key, graph.spec, {}, {})
@@ -129,7 +132,7 @@ def _where(card: str | None) -> torch.device:
     return torch.device("cpu" if card is None else "cuda")
 
 
-def _graph_precision(backend: BackendName, precision: Precision) -> Precision:
+def graph_precision(backend: BackendName, precision: Precision) -> Precision:
     """The precision that is written into the graph."""
     return "float32" if record_of(backend).rounds_itself else precision
 
@@ -185,6 +188,14 @@ def export(bundle: Bundle, request: GraphRequest, dialect: Dialect = PLAIN) -> G
     return lower(request.label, recording, dialect, upcast_attention=upcast)
 
 
+def trial_set(bundle: Bundle, request: GraphRequest) -> list[dict[str, Tensor]]:
+    """The feeds on which engines of a graph are compared with torch, one for each noise level."""
+    generator = torch.Generator().manual_seed(_TRIED)
+    # A large batch is spread over the schedule by itself; once is enough, and three times is slow.
+    shares = TRIALS if request.batch < MANY else TRIALS[:1]
+    return [dict(trial_feeds(bundle, request, share, generator)) for share in shares]
+
+
 def compare_with_torch(
     bundle: Bundle,
     request: GraphRequest,
@@ -201,12 +212,8 @@ def compare_with_torch(
         candidate: what is compared with it.
         device: where `module` computes, without TF32.
     """
-    generator = torch.Generator().manual_seed(_TRIED)
-    # A large batch is spread over the schedule by itself; once is enough, and three times is slow.
-    shares = TRIALS if request.batch < MANY else TRIALS[:1]
     trials = [
-        {name: x.to(device) for name, x in trial_feeds(bundle, request, share, generator).items()}
-        for share in shares
+        {name: x.to(device) for name, x in feeds.items()} for feeds in trial_set(bundle, request)
     ]
     try:
         # nn.Module's own `to`: that of diffusers warns of modules it would rather keep as they are.

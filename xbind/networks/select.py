@@ -137,6 +137,11 @@ def _in_torch(
     Raises:
         BackendUnavailable: CUDA graphs on another device, or half on a CPU.
     """
+    if "mixed" in half:
+        raise BackendUnavailable(
+            "--precision mixed is for engines, which hold some layers in float32; torch has the "
+            "networks in one precision.\nGive --precision float16, or another --engine."
+        )
     recorder = Recorder() if graphs else None
     if (graphs or half) and device.type != "cuda":
         raise BackendUnavailable(
