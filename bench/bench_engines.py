@@ -44,10 +44,10 @@ from xbind.networks.graphs import (
     make_module,
     output_names,
     requests_of_run,
+    sample_inputs,
 )
 from xbind.networks.load import load_bundle
 from xbind.networks.manifest import load_manifest
-from xbind.networks.sample_inputs import trial_feeds
 
 ENGINES = ("onnxruntime", "openvino")
 PRECISIONS = ("float32", "bfloat16")
@@ -110,7 +110,7 @@ def _parse() -> argparse.Namespace:
 def _bench(
     bundle: Bundle, request: GraphRequest, store: EngineStore, arguments: argparse.Namespace
 ) -> list[Row]:
-    feeds = trial_feeds(bundle, request, 0.5, torch.Generator().manual_seed(0))
+    feeds = sample_inputs(bundle, request, 0.5, torch.Generator().manual_seed(0))
     module = make_module(bundle, request.name)
     names = output_names(request.name, module)
     forms: dict[str, Run] = {"eager": _call(module, names, feeds)}

@@ -35,10 +35,9 @@ from xbind.importing.architectures import reduced, sd21
 from xbind.importing.random_weights import make_random_bundle
 from xbind.memory.scene import scene_bytes
 from xbind.networks.build import export
-from xbind.networks.graphs import GraphRequest, make_module
+from xbind.networks.graphs import GraphRequest, make_module, sample_inputs
 from xbind.networks.load import load_bundle
 from xbind.networks.manifest import load_manifest
-from xbind.networks.sample_inputs import trial_feeds
 from xbind.scene.cameras import orbit
 from xbind.scene.nerf.field import HashField
 
@@ -116,7 +115,7 @@ def measure_graph(
     """Predicted and measured bytes of one graph in one runtime."""
     torch.set_num_threads(1)
     bundle, request = load_bundle(load_manifest(bundle_name)), GraphRequest(name, batch, size)
-    feeds = trial_feeds(bundle, request, 0.5, torch.Generator().manual_seed(0))
+    feeds = sample_inputs(bundle, request, 0.5, torch.Generator().manual_seed(0))
     graph = export(bundle, request)
     needs = footprint(graph)
     if runtime == "torch":
@@ -187,7 +186,8 @@ def scene_rows() -> Iterator[dict[str, object]]:
 def _phases(method: MethodConfig) -> Iterator[tuple[str, Phase]]:
     """The three phases, supervised by means of their pictures: no network runs."""
     blind = cast(Supervision, _Blind())
-    coarse = CoarsePhase(method.coarse, blind, torch.Generator().manual_seed(0))
+    nerf = HashField(method.coarse.field, generator=torch.Generator().manual_seed(0))
+    coarse = CoarsePhase(method.coarse, blind, nerf)
     yield "coarse", coarse
     dmtet = convert(
         coarse.field, method.coarse.threshold, method.geometry.resolution,

@@ -11,6 +11,7 @@ from unittest.mock import patch
 import torch
 
 from xbind import pipeline
+from xbind.algorithm import algorithm1
 from xbind.bench.contestants import (
     ENGINES,
     GRAPHS,
@@ -25,13 +26,15 @@ from xbind.bench.rows import PhaseRow, rows_of
 from xbind.bench.timing import Clock, device_name, measure_machine
 from xbind.config.options import GenerateConfig, Precision, PromptConfig
 from xbind.config.presets import MethodConfig, preset_named
+from xbind.config.savings import FASTEST
 from xbind.engine.store import EngineStore, engines_folder
+from xbind.losses.step import GuidanceStep
 from xbind.networks.frozen import Bundle
 from xbind.networks.graphs import eager_steps, requests_of_run
 from xbind.networks.load import load_bundle
 from xbind.networks.loaded import LoadedNetworks
 from xbind.networks.manifest import load_manifest
-from xbind.networks.runtime import Compiled
+from xbind.networks.runtime import RunNetworks, StageNetworks
 from xbind.run.progress import StepRecord
 
 
@@ -129,27 +132,42 @@ def _run(
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         stack.enter_context(patch.object(pipeline, "method_named", lambda *_: method))
-        stack.enter_context(patch.object(pipeline, "advance", lockstep.advance))
-        networks = Prepared(Compiled(trunk.name, switch, bundle), torch.device(wanted.device))
+        stack.enter_context(patch.object(algorithm1, "advance", lockstep.advance))
+        networks = Prepared(bundle, switch, trunk.name, torch.device(wanted.device))
         pipeline.generate(run_config(wanted, Path(folder) / "run"), Told(report), networks)
     return list(lockstep.phases.values())
 
 
 class Prepared(LoadedNetworks):
-    """Networks whose guidance steps a benchmark has made."""
+    """Networks whose guidance steps a benchmark has made, the same ones in every stage."""
 
-    def __init__(self, compiled: Compiled, device: torch.device) -> None:
-        super().__init__(compiled.bundle.manifest, device)
-        self._compiled = compiled
+    def __init__(
+        self,
+        bundle: Bundle,
+        step: Callable[[str], GuidanceStep],
+        backend: str,
+        device: torch.device,
+    ) -> None:
+        """`bundle` is where the run computes."""
+        super().__init__(bundle.manifest, device)
+        self._run = _PreparedRun(bundle, step, backend)
 
-    @property
-    def bundle(self) -> Bundle:
-        """The networks where the run computes."""
-        return self._compiled.bundle
+    def on_cpu(self) -> Bundle:
+        """The networks, which stay where the run computes."""
+        return self._run.bundle
 
-    def compile(self, *_: object, **__: object) -> Compiled:
+    def compile(self, *_: object, **__: object) -> RunNetworks:
         """The steps of the benchmark, whatever the run asks for."""
-        return self._compiled
+        return self._run
+
+
+class _PreparedRun(RunNetworks):
+    def __init__(self, bundle: Bundle, step: Callable[[str], GuidanceStep], backend: str) -> None:
+        self.bundle, self.backend, self._step = bundle, backend, step
+
+    def of_stage(self, name: str) -> StageNetworks:
+        del name
+        return StageNetworks(self.bundle, FASTEST, self._step)
 
 
 def run_config(wanted: Measurement, out: Path) -> GenerateConfig:

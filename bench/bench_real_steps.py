@@ -27,11 +27,18 @@ from xbind.config.presets import preset_named
 from xbind.engine.cuda_graph import GraphedStep, Recorder
 from xbind.importing.architectures import sd21
 from xbind.importing.random_weights import write_shapes
-from xbind.networks.frozen import Bundle, assemble, load_shapes
-from xbind.networks.graphs import STEPS, GraphRequest, make_module, requests_of_run
+from xbind.networks.frozen import Bundle
+from xbind.networks.graphs import (
+    GraphRequest,
+    StepDef,
+    graph_named,
+    make_module,
+    requests_of_run,
+    sample_inputs,
+)
+from xbind.networks.load import assemble, load_shapes
 from xbind.networks.manifest import BundleManifest
 from xbind.networks.precision import in_precision
-from xbind.networks.sample_inputs import Feeds, trial_feeds
 
 CUDA = torch.device("cuda")
 LAYOUTS = {"channels first": torch.contiguous_format, "channels last": torch.channels_last}
@@ -85,7 +92,7 @@ def main() -> None:
 
 def count_graphs(
     manifest: BundleManifest, requests: Iterable[GraphRequest]
-) -> dict[GraphRequest, tuple[float, Feeds]]:
+) -> dict[GraphRequest, tuple[float, dict[str, Tensor]]]:
     """Arithmetic and feeds of each graph in float32, counted on tensors without memory.
 
     Args:
@@ -99,7 +106,7 @@ def count_graphs(
     shapes, counted = load_shapes(manifest, mode), {}
     for request in requests:
         with mode, torch.no_grad():
-            feeds = trial_feeds(shapes, request, SHARE, torch.Generator().manual_seed(0))
+            feeds = sample_inputs(shapes, request, SHARE, torch.Generator().manual_seed(0))
             module = make_module(shapes, request.name)
             with OpCounter() as counter:
                 module(**feeds)
@@ -140,7 +147,7 @@ def _measure(
     module: Any = make_module(bundle, request.name)
     generator = torch.Generator(CUDA).manual_seed(0)
     feeds = {name: draw_like(name, x, generator) for name, x in shapes.items()}
-    if request.name not in STEPS:  # a plain forward: as a step of one output
+    if not isinstance(graph_named(request.name), StepDef):  # as a step of one output
         module = _Forward(module, tuple(feeds))
     graphed = GraphedStep(module, Recorder())
     first, *others = module.inputs

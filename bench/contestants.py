@@ -193,7 +193,7 @@ def make_contestant(
             name, bundle, parts, store, threads=threads, report=report, device=device
         )
         versions = f"{name} {version_of(name).split('-')[0]} {precision}"
-        return Contestant(name, compiled.step, versions)
+        return Contestant(name, compiled.of_stage("all").step, versions)
     if name == COMPILED:
         steps = cache(lambda n: cast(GuidanceStep, compiled_copy(make_module(bundle, n))))
         return Contestant(name, steps, "inductor float32")

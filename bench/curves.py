@@ -191,7 +191,7 @@ def coarse_phase(
         all_levels = config.field.resolutions
         resolutions = level_resolutions(levels, all_levels[0], all_levels[-1])
         config = replace(config, field=replace(config.field, resolutions=resolutions))
-    return CoarsePhase(config, supervision, _generator())
+    return CoarsePhase(config, supervision, HashField(config.field, generator=_generator()))
 
 
 def geometry_phase(

@@ -88,7 +88,7 @@ class Lockstep:
         return advance(phase, step, generator)
 
     def _take_turns(self, phase: Phase, step: int, generator: torch.Generator) -> None:
-        state = copy.deepcopy(save_phase(phase))
+        state = copy.deepcopy(save_phase(phase, step, generator))
         drawn = generator.get_state()
 
         def from_here() -> None:

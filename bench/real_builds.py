@@ -32,13 +32,17 @@ from xbind.export.trt_builder import build_plan
 from xbind.importing.architectures import reduced, sd21
 from xbind.importing.random_weights import write_shapes
 from xbind.networks.build import dialect_of
-from xbind.networks.fingerprint import roles_of
 from xbind.networks.frozen import Bundle
-from xbind.networks.graphs import GraphRequest, make_module, output_names
+from xbind.networks.graphs import (
+    GraphRequest,
+    graph_named,
+    make_module,
+    output_names,
+    sample_inputs,
+)
 from xbind.networks.load import assemble, load_shapes
 from xbind.networks.manifest import BundleManifest
 from xbind.networks.precision import in_precision
-from xbind.networks.sample_inputs import trial_feeds
 
 SHAPES = {"sd21": sd21, "reduced": reduced}
 """Name → the shapes of all networks."""
@@ -200,7 +204,7 @@ def _graph_of(trial: Trial, manifest: BundleManifest) -> tuple[nn.Module, Graph]
     request, mode = trial.request, FakeTensorMode(allow_non_fake_inputs=True)
     shapes = load_shapes(manifest, mode)
     with mode:
-        feeds = trial_feeds(shapes, request, SHARE, torch.Generator().manual_seed(0))
+        feeds = sample_inputs(shapes, request, SHARE, torch.Generator().manual_seed(0))
     bundle = _random(manifest, request.name, trial.precision)
     module = make_module(bundle, request.name, two_passes=request.two_passes)
     names = output_names(request.name, module)
@@ -213,7 +217,7 @@ def _graph_of(trial: Trial, manifest: BundleManifest) -> tuple[nn.Module, Graph]
 def _random(manifest: BundleManifest, name: str, precision: Precision) -> Bundle:
     """Random weights for the networks of a graph, shapes for all others."""
     generator = torch.Generator().manual_seed(0)
-    needed = [manifest.part(role) for role in roles_of(name)]
+    needed = [manifest.part(role) for role in graph_named(name).components]
 
     def fill(build: Callable[[], nn.Module], path: Path) -> nn.Module:
         with torch.device("meta"):
@@ -249,7 +253,7 @@ def _computed(
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     shapes = load_shapes(manifest, mode)
     with mode:
-        like = trial_feeds(shapes, trial.request, SHARE, torch.Generator().manual_seed(0))
+        like = sample_inputs(shapes, trial.request, SHARE, torch.Generator().manual_seed(0))
     feeds = {name: draw_like(name, x, generator) for name, x in like.items()}
     returned = module(**feeds)
     outputs = (returned,) if isinstance(returned, Tensor) else returned

@@ -33,7 +33,6 @@ from xbind.bench.timing import describe_commit, describe_versions, device_name
 from xbind.config.presets import preset_named
 from xbind.networks.load import load_bundle
 from xbind.networks.manifest import load_manifest
-from xbind.networks.runtime import Compiled
 from xbind.run.outputs import write_outputs as write_files
 from xbind.run.progress import peak_memory_bytes
 
@@ -111,9 +110,8 @@ def main(argv: Sequence[str]) -> None:
             return write_files(*args, **kwargs)
 
         stack.enter_context(patch.object(pipeline, "write_outputs", timed_files))
-        networks = Prepared(
-            Compiled(contestant.name, contestant.steps, bundle), torch.device(wanted.device)
-        )
+        device = torch.device(wanted.device)
+        networks = Prepared(bundle, contestant.steps, contestant.name, device)
         pipeline.generate(run_config(wanted, Path(folder) / "run"), watch, networks)
         watch.start("")
         seconds = time.monotonic() - started

@@ -9,7 +9,7 @@ from typing import Any
 
 from xbind.engine.errors import EngineDamaged
 from xbind.engine.spec import GraphSpec
-from xbind.files import sync_file, sync_folder
+from xbind.files import sha256_file, sync_file, sync_folder
 
 SIDECAR = "engine.json"
 """Name of the file that describes an engine."""
@@ -70,7 +70,7 @@ class Entry:
             if not path.is_file() or path.stat().st_size != wanted["bytes"]:
                 found = f"{path.stat().st_size} bytes" if path.is_file() else "nothing"
                 raise damaged(path, f"{wanted['bytes']} bytes", found)
-            found = _digest(path)
+            found = sha256_file(path)
             if found != wanted["sha256"]:
                 raise damaged(path, f"sha256 {wanted['sha256']}", found)
 
@@ -89,7 +89,7 @@ def describe(folder: Path, key: Key, made: Made) -> None:
     for path in sorted(folder.iterdir()):
         with path.open("rb") as file:
             sync_file(file.fileno())
-        files[path.name] = {"sha256": _digest(path), "bytes": path.stat().st_size}
+        files[path.name] = {"sha256": sha256_file(path), "bytes": path.stat().st_size}
     content: dict[str, Any] = {
         "key": dict(key.fields),
         "spec": made.spec.to_dict(),
@@ -126,11 +126,6 @@ def read(folder: Path) -> Entry:
 
 def _canonical(content: Mapping[str, Any]) -> str:
     return json.dumps(content, sort_keys=True, indent=1, ensure_ascii=False) + "\n"
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def damaged(path: Path, wanted: str, found: str) -> EngineDamaged:

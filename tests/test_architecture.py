@@ -25,14 +25,14 @@ LAYERS = (
     ("diffusion", "scene"),
     ("models",),
     ("export", "kernels", "engine"),
-    ("system", "config", "files", "errors"),
+    ("untrusted", "system", "config", "files", "errors"),
 )
 """Folders and modules of `xbind`, from the command line down to the errors."""
 ORDER = {name: place for place, name in enumerate(name for row in LAYERS for name in row)}
 
 STATED = {"": {"system.telemetry"}}
 """Module → imports that the table does not allow: telemetry is off before anything is imported."""
-APART = {"kernels": {"engine"}, "run": {"memory", "importing"}, "memory": {"importing"},
+APART = {"kernels": {"engine"}, "run": {"importing"}, "memory": {"importing"},
          "diffusion": {"scene"}, "bench": {"mini"}}  # fmt: skip
 """Folders of one row that know nothing of one another."""
 ONLY_FOR = {

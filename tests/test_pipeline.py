@@ -20,10 +20,13 @@ from tests.support.watcher import Watcher
 from xbind.cli.main import main
 from xbind.conditioning.image import SquareImage
 from xbind.conditioning.prompt import EncodedPrompt
-from xbind.config.options import IMAGE_OPTIONS, FilesConfig, GenerateConfig, PromptConfig
+from xbind.config.options import FilesConfig, GenerateConfig, PromptConfig
 from xbind.networks import loaded
-from xbind.pipeline import NoReferenceView, ResumeMismatch, _pose_origin, generate
+from xbind.pipeline import generate
 from xbind.run.folder import RunError
+from xbind.run.preflight import NoReferenceView
+from xbind.run.prompt_record import pose_origin
+from xbind.run.settings import ResumeMismatch
 
 PROMPT = PromptConfig(text="a crimson mug")
 
@@ -131,10 +134,6 @@ def test_resume_writes_the_files_as_asked_and_keeps_what_is_not_asked_for(finish
     np.testing.assert_allclose(bounds[:, 1], [0, 0.1], rtol=1e-6)
     held = json.loads((out / "config.json").read_text())
     assert held["files"] == {"material": "lit", "pivot": "base", "height": 0.1}
-    del held["files"]  # a run that was started before there were such settings
-    (out / "config.json").write_text(json.dumps(held))
-    generate(config(out, resume=True), Watcher())
-    assert mesh_bytes(out) == mesh_bytes(finished[0])
 
 
 @pytest.mark.parametrize("files", [{"pivot": "top"}, {"roof": 1}, 3, {"height": "tall"}])
@@ -237,16 +236,6 @@ def test_resume_refuses_other_settings(finished):
         generate(config(finished[0], seed=1, resume=True), Watcher())
 
 
-def test_a_run_from_before_the_options_of_reading_goes_on(finished, tmp_path):
-    out = tmp_path / "run"
-    shutil.copytree(finished[0], out)
-    held = json.loads((out / "config.json").read_text())
-    del held["prompt"]["exact_words"], held["prompt"]["ignore_unknown"], held["reading"]
-    (out / "config.json").write_text(json.dumps(held))
-    with pytest.raises(ResumeMismatch, match="seed differs"):  # and not the prompt
-        generate(config(out, seed=1, resume=True), Watcher())
-
-
 def test_resume_refuses_numbers_of_another_version(finished, tmp_path):
     out = tmp_path / "run"
     shutil.copytree(finished[0], out)
@@ -300,7 +289,7 @@ def test_the_folder_alone_is_enough_to_resume(finished, capsys):
 
 
 def test_a_cache_that_is_not_kept_is_told(finished, monkeypatch):
-    monkeypatch.setattr("xbind.pipeline.cache_notice", lambda: "compiled graphs are not kept")
+    monkeypatch.setattr("xbind.run.networks.cache_notice", lambda: "compiled graphs are not kept")
     watcher = Watcher()
     generate(config(finished[0], resume=True), watcher)
     assert "compiled graphs are not kept" in watcher.messages
@@ -334,17 +323,6 @@ def test_a_picture_s_mask_and_pose_are_written_and_belong_to_the_run(tmp_path):
             generate(wanted(**pose), Watcher())
 
 
-def test_a_run_from_before_the_options_of_pictures_is_resumed(finished, tmp_path):
-    shutil.copytree(finished[0], tmp_path / "run")
-    path = tmp_path / "run/config.json"
-    written = json.loads(path.read_bytes())
-    for option in IMAGE_OPTIONS:
-        assert written["prompt"].pop(option) is None
-    path.write_text(json.dumps(written))
-    generate(config(tmp_path / "run", resume=True), Watcher())
-    assert mesh_bytes(tmp_path / "run") == mesh_bytes(finished[0])
-
-
 @pytest.mark.parametrize(
     ("elevation", "azimuth", "view", "said"),
     [
@@ -360,6 +338,6 @@ def test_the_origin_of_a_picture_s_pose_is_said(elevation, azimuth, view, said):
     prompt = EncodedPrompt(
         nothing, nothing, image, (), elevation_deg=elevation, azimuth_deg=azimuth
     )
-    assert said in _pose_origin(prompt, SimpleNamespace(view=view))
+    assert said in pose_origin(prompt, SimpleNamespace(view=view))
     sampled = EncodedPrompt(nothing, nothing, None, ())
-    assert _pose_origin(sampled, SimpleNamespace(view=view)) == ""
+    assert pose_origin(sampled, SimpleNamespace(view=view)) == ""

@@ -10,8 +10,9 @@ from tests.support.watcher import Watcher
 from xbind.config import variants as methods
 from xbind.config.options import GenerateConfig, PromptConfig
 from xbind.networks.manifest import BundleError
-from xbind.pipeline import ResumeMismatch, generate
+from xbind.pipeline import generate
 from xbind.run.phase1 import Phase1Mismatch
+from xbind.run.settings import ResumeMismatch
 
 
 @pytest.fixture(scope="module")

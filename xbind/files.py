@@ -6,6 +6,7 @@ Network and FUSE file systems may lack locks (Lustre without `flock`) or the flu
 
 import errno
 import fcntl
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,6 +62,12 @@ def atomic_write(path: Path, data: bytes) -> None:
             sync_folder(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal; read in pieces, so that a large file fits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def remove_temporaries(folder: Path) -> None:

@@ -67,25 +67,6 @@ def pack(
     return torch.cat([part.float().flatten() for part in (hidden, output, *levels)])
 
 
-def unpack(
-    params: Tensor,
-    resolutions: tuple[int, ...],
-    *,
-    entries: int,
-    features: int,
-    hidden: int,
-    outputs: int,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Table, hidden and output weights from tinycudann's parameters; entries it lacks are zero."""
-    inputs = len(resolutions) * features
-    shapes = [(hidden, inputs + -inputs % ALIGNMENT), (outputs + -outputs % ALIGNMENT, hidden)]
-    shapes += [(kept_entries(r, entries), features) for r in resolutions]
-    parts = params.split([rows * columns for rows, columns in shapes])
-    first, last, *levels = (p.view(shape) for p, shape in zip(parts, shapes, strict=True))
-    table = torch.stack([pad(level, (0, 0, 0, entries - len(level))) for level in levels])
-    return table, first[:, :inputs], last[:outputs]
-
-
 def kept_entries(resolution: int, entries: int) -> int:
     """Returns the number of table entries of a level in tinycudann, a multiple of 8."""
     return min((resolution + 1) ** 3 + -((resolution + 1) ** 3) % 8, entries)

@@ -35,7 +35,7 @@ def test_phase_1_optimises_every_weight_of_both_heads():
     config = replace(
         PAPER.coarse, steps=2, size=16, ray_step=0.05, field=FIELD, guidance=NONE, w_opacity=1.0
     )
-    phase = CoarsePhase(config, BLIND, seeded())
+    phase = CoarsePhase(config, BLIND, HashField(FIELD, generator=seeded()))
     assert phase.optimizer.defaults["lr"] == 0.01
     assert phase.occupancy.config.threshold == 0.01 / PAPER.coarse.ray_step
     before = [p.detach().clone() for p in phase.field.heads[0]]

@@ -14,7 +14,7 @@ from xbind.config.presets import (
     TextureConfig,
     preset_named,
 )
-from xbind.networks.graphs import has_image_term, sds_name
+from xbind.networks.graphs import StepUse, has_image_term, step_of
 from xbind.scene.cameras import orbit
 
 DEFAULT = CoarseConfig()
@@ -39,6 +39,12 @@ def test_the_weight_of_l_nz_ramps():
     assert w_nz_at(preset_named("paper").coarse, 0) == 100.0
 
 
+def chosen(guidance):
+    """Names of the steps of both priors in a bundle that has TAESD."""
+    use = StepUse(guidance, has_taesd=True)
+    return tuple(step_of(term, use).name for term in ("planar", "stereo"))
+
+
 @pytest.mark.parametrize(
     ("w_img", "w_img_3d", "names"),
     [
@@ -50,10 +56,10 @@ def test_the_weight_of_l_nz_ramps():
 )
 def test_each_prior_has_an_image_term_of_its_own(w_img, w_img_3d, names):
     guidance = GuidanceConfig(w_img=w_img, w_img_3d=w_img_3d)
-    assert tuple(sds_name(n, guidance, has_taesd=True) for n in ("sds2d", "sds3d")) == names
+    assert chosen(guidance) == names
     tiny = replace(guidance, decoder="tiny")
     wanted = tuple(name.replace("_img", "_tiny") for name in names)
-    assert tuple(sds_name(n, tiny, has_taesd=True) for n in ("sds2d", "sds3d")) == wanted
+    assert chosen(tiny) == wanted
 
 
 def test_cds_has_no_image_term():

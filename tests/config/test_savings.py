@@ -46,7 +46,7 @@ def condition(bundle):
 def test_terms_and_gradients_are_those_of_a_run_without_savings(bundle, condition, term, savings):
     found = []
     for way in (FASTEST, savings):
-        run = EagerRun(bundle, {"coarse": Part([], way)})
+        run = EagerRun(bundle, {"coarse": Part([], way)}).of_stage("coarse")
         supervision = Supervision(bundle, condition, run.step)
         image = torch.rand(3, 3, 64, 64, generator=seeded(1)).requires_grad_()
         config = METHOD.coarse.guidance
@@ -82,7 +82,7 @@ def test_two_passes_give_the_network_half_the_batch(bundle, condition, monkeypat
 
     monkeypatch.setattr(bundle.unclip.unet, "forward", watched)
     for savings in (FASTEST, SPARING):
-        run = EagerRun(bundle, {"coarse": Part([], savings)})
+        run = EagerRun(bundle, {"coarse": Part([], savings)}).of_stage("coarse")
         image = torch.rand(2, 3, 64, 64, generator=seeded(1))
         Supervision(bundle, condition, run.step).planar_s(
             METHOD.coarse.guidance, image, 0.5, seeded(2)
@@ -120,9 +120,9 @@ def test_engines_are_loaded_for_their_part_and_given_back(
     parts = {"coarse": Part(first, savings), "geometry": Part(first[:1], savings)}
     run = compile_run("onnxruntime", bundle, parts, store, threads=1, report=lambda line: None)
     assert len(run._engines) == 0
-    run.step("ms")
-    run.step("vae_encode")
-    assert len(run._engines) == (1 if one_engine else 2)
-    run.begin("geometry")
+    with run.stage("coarse") as coarse:
+        coarse.step("ms")
+        coarse.step("vae_encode")
+        assert len(run._engines) == (1 if one_engine else 2)
     assert len(run._engines) == 0
-    assert run.step("ms").outputs == ("loss", "x_bar")
+    assert run.of_stage("geometry").step("ms").outputs == ("loss", "x_bar")

@@ -81,7 +81,7 @@ def test_the_two_lines_of_eq_4_agree_under_their_weights(rng):
     residual = z - ours.latent_of(eps_hat, ours.add_noise(z, noise, t), t)
 
     by_noise = ours.variance(t).view(-1, 1, 1, 1) * (eps_hat - noise)
-    by_latent = ours.residual_weight(t).view(-1, 1, 1, 1) * residual
+    by_latent = ours.alpha(t) * ours.sigma(t) * residual  # λ = w α/σ
     torch.testing.assert_close(by_latent, by_noise)
 
 

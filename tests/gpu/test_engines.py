@@ -10,10 +10,9 @@ from xbind.engine.errors import BackendUnavailable
 from xbind.engine.store import EngineStore, cards_passed
 from xbind.export.parity import TOLERANCES, measure
 from xbind.networks.build import build
-from xbind.networks.graphs import GraphRequest, make_module
+from xbind.networks.graphs import GraphRequest, make_module, sample_inputs
 from xbind.networks.load import load_bundle
 from xbind.networks.manifest import load_manifest
-from xbind.networks.sample_inputs import trial_feeds
 from xbind.system.device import without_tf32
 
 CUDA = torch.device("cuda")
@@ -42,7 +41,7 @@ def test_an_engine_computes_what_torch_computes_on_this_card(
     assert len(cards_passed(entry)) == 1
     module = make_module(bundle, request_.name).to(CUDA)
     generator = torch.Generator().manual_seed(5)
-    feeds = {k: x.to(CUDA) for k, x in trial_feeds(bundle, request_, 0.3, generator).items()}
+    feeds = {k: x.to(CUDA) for k, x in sample_inputs(bundle, request_, 0.3, generator).items()}
     try:
         with open_backend(entry, threads=1) as engine, torch.no_grad(), without_tf32():
             reference = EagerBackend(entry.spec, module)

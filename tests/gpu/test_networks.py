@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from xbind.engine.cuda_graph import Recorder
-from xbind.networks.graphs import STEPS, GraphRequest, eager_steps
+from xbind.networks.graphs import GraphRequest, eager_steps, sample_inputs, steps_of
 from xbind.networks.load import load_bundle
 from xbind.networks.manifest import load_manifest
-from xbind.networks.sample_inputs import trial_feeds
 
 CUDA = torch.device("cuda")
+STEPS = steps_of(load_manifest("mini"))
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def steps(manifest):
 def feeds_of(manifest, name, seed):
     batch = 5 if name == "ms" else 2
     generator = torch.Generator().manual_seed(seed)
-    return trial_feeds(load_bundle(manifest), GraphRequest(name, batch, 64), 0.5, generator)
+    return sample_inputs(load_bundle(manifest), GraphRequest(name, batch, 64), 0.5, generator)
 
 
 @pytest.mark.parametrize("name", STEPS)

@@ -323,7 +323,7 @@ def test_a_pickle_that_would_run_code_is_not_opened(tmp_path, capsys):
         ("a.ckpt", pickle.dumps([1, 2]), "holds more than tensors.*another kind"),
         ("a.safetensors", b"\x00" * 20, "is damaged"),
         ("a.txt", b"x", "no checkpoint by its name"),
-        ("none.ckpt", None, "There is no file"),
+        ("none.ckpt", None, "does not exist"),
     ],
 )
 def test_what_is_no_checkpoint_is_refused(tmp_path, name, content, message):

@@ -24,11 +24,16 @@ from xbind.importing.random_weights import make_random_bundle
 from xbind.networks.build import build
 from xbind.networks.build_many import Job
 from xbind.networks.fingerprint import key_of
-from xbind.networks.graphs import GraphRequest, all_requests, make_module, requests_of_phase
+from xbind.networks.graphs import (
+    GraphRequest,
+    all_requests,
+    make_module,
+    requests_of_phase,
+    sample_inputs,
+)
 from xbind.networks.load import load_bundle
 from xbind.networks.manifest import load_manifest
 from xbind.networks.precision import in_precision
-from xbind.networks.sample_inputs import trial_feeds
 from xbind.pipeline import generate
 from xbind.run.progress import PlainReporter
 
@@ -72,7 +77,7 @@ def public(folder):
 def test_x_hat_is_what_diffusers_decodes_and_the_loss_follows(bundle, manifest, name):
     """Against the same step with the VAE: ẑ is the same, only x̂ and the image term differ."""
     request = GraphRequest(f"{name}_tiny", 2, 64)
-    feeds = trial_feeds(bundle, request, 0.5, seeded(1))
+    feeds = sample_inputs(bundle, request, 0.5, seeded(1))
     small = make_module(bundle, f"{name}_tiny")
     plain = make_module(bundle, name)
     without = {k: x for k, x in feeds.items() if k != "w_img"}
@@ -136,7 +141,7 @@ def test_fast_wants_it():
 
 def test_a_graph_of_it_without_it_is_refused():
     mini = load_bundle(load_manifest("mini"))
-    with pytest.raises(EngineError, match=r"needs TAESD, which bundle 'mini' has not\.\n.*--taesd"):
+    with pytest.raises(EngineError, match=r"needs 'taesd', which .* does not have.\n.*--taesd"):
         make_module(mini, "sds3d_tiny")
 
 
@@ -181,7 +186,8 @@ def test_a_run_and_its_report_say_what_decodes(bundle, tmp_path, monkeypatch, ca
     if not has:
         raw["parts"] = {k: v for k, v in raw["parts"].items() if k != "taesd"}
     monkeypatch.setattr("xbind.networks.loaded.load_bundle", lambda _: used)
-    monkeypatch.setattr("xbind.pipeline.load_manifest", lambda _: replace(bundle.manifest, raw=raw))
+    manifest = replace(bundle.manifest, raw=raw)
+    monkeypatch.setattr("xbind.run.networks.load_manifest", lambda _: manifest)
     monkeypatch.setattr("xbind.pipeline.method_named", lambda *_: wants(PROBE))
     config = GenerateConfig(
         prompt=PromptConfig(image=ball(tmp_path / "ball.png")), out=tmp_path / "run",

@@ -115,17 +115,19 @@ def test_is_the_same_field(backend, rng):
     torch.testing.assert_close(got_bars[1:], want_bars[1:], rtol=1e-3, atol=2e-3)
 
 
-def test_packing_there_and_back(backend, rng):
+def test_parameters_are_packed_layer_by_layer_then_level_by_level(backend, rng):
     table, hidden, output = (v.detach() for v in field(rng, outputs=17))
     params = backend.pack(table, hidden, output, RESOLUTIONS)
-    sizes = {"entries": 256, "features": 2, "hidden": 16, "outputs": 17}
-    back = backend.unpack(params, RESOLUTIONS, **sizes)
-    assert params.shape == (16 * 16 + 32 * 16 + (64 + 256 + 256) * 2,)
-    assert torch.equal(back[1], hidden)
-    assert torch.equal(back[2], output)
-    assert torch.equal(back[0][1:], table[1:])
-    assert torch.equal(back[0][0, :64], table[0, :64])
-    assert not back[0][0, 64:].any()  # entries beyond the vertices are never read
+    rows = (16, 32, 64, 256, 256)  # 17 outputs stand in 32 rows; a dense level keeps its vertices
+    columns = (16, 16, 2, 2, 2)
+    parts = params.split([r * c for r, c in zip(rows, columns, strict=True)])
+    first, last, *levels = (p.view(r, c) for p, r, c in zip(parts, rows, columns, strict=True))
+    assert torch.equal(first[:, : hidden.shape[1]], hidden)
+    assert not first[:, hidden.shape[1] :].any()
+    assert torch.equal(last[:17], output)
+    assert not last[17:].any()
+    for level, kept in zip(table, levels, strict=True):
+        assert torch.equal(kept, level[: len(kept)])
 
 
 def test_a_dense_level_is_kept_in_eights(backend):

@@ -15,7 +15,7 @@ from xbind.networks.load import load_bundle
 from xbind.networks.manifest import load_manifest
 from xbind.networks.runtime import Part
 from xbind.networks.select import compile_run
-from xbind.pipeline import _run_config
+from xbind.run.settings import run_settings
 
 MINI = load_manifest("mini")
 METHOD = preset_named("probe")
@@ -66,7 +66,9 @@ def test_an_engine_of_that_size_computes_the_same(bundle, tmp_path):
             choice, bundle, {"geometry": Part([request])}, EngineStore(tmp_path), threads=1,
             report=lambda line: None,
         )  # fmt: skip
-        found.append(term(Supervision(bundle, told, run.step), "planar_c", SMALL))
+        found.append(
+            term(Supervision(bundle, told, run.of_stage("geometry").step), "planar_c", SMALL)
+        )
     (loss, x_bar), (loss_e, x_bar_e) = found
     torch.testing.assert_close(loss_e, loss, rtol=1e-4, atol=1e-5)
     assert (x_bar_e - x_bar).norm() < 3e-4 * x_bar.norm()
@@ -105,7 +107,9 @@ def test_what_cannot_be_halved_is_refused(size):
 def test_runs_of_versions_that_know_it_not_go_on():
     """What is not set is not written, so it does not differ."""
     config = GenerateConfig(prompt=PromptConfig(text="x"))
-    written = [_run_config(config, preset_named(n), MINI)["method"] for n in ("default", "fast")]
+    written = [
+        run_settings(config, preset_named(n), MINI, "cpu")["method"] for n in ("default", "fast")
+    ]
     sizes = [method["coarse"]["guidance"].get("size_2d", "left out") for method in written]
     assert sizes == ["left out", 256]
     assert "cfg_2d_end" not in written[1]["coarse"]["guidance"]

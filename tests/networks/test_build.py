@@ -11,7 +11,13 @@ import torch
 from xbind.config.presets import default
 from xbind.engine.backends import check_precision, open_backend
 from xbind.engine.eager import EagerBackend
-from xbind.engine.errors import BackendUnavailable, EngineDamaged, EngineError, ParityError
+from xbind.engine.errors import (
+    BackendUnavailable,
+    EngineDamaged,
+    EngineError,
+    EngineRefused,
+    ParityError,
+)
 from xbind.engine.store import EngineStore
 from xbind.engine.trt import PLAN
 from xbind.export.onnx_graph import Graph
@@ -19,11 +25,17 @@ from xbind.export.parity import TOLERANCES, Tolerance, gate
 from xbind.export.trt_builder import build_plan
 from xbind.networks.build import TRIALS, build, compare_with_torch, dialect_of, export
 from xbind.networks.fingerprint import key_of, why_stale
-from xbind.networks.graphs import GraphRequest, all_requests, make_module, requests_of_run, steps_of
+from xbind.networks.graphs import (
+    GraphRequest,
+    all_requests,
+    make_module,
+    requests_of_run,
+    sample_inputs,
+    steps_of,
+)
 from xbind.networks.load import load_bundle
 from xbind.networks.manifest import load_manifest
 from xbind.networks.precision import in_precision
-from xbind.networks.sample_inputs import trial_feeds
 
 MANIFEST = load_manifest("mini")
 MODALITIES = ("vision", "text", "audio", "depth")
@@ -62,7 +74,7 @@ def test_computes_what_torch_computes(bundle, store, request_):
 def test_a_step_s_gradient_is_that_of_its_loss(bundle, store):
     """Central differences of the engine's own loss, without the parts that the method detaches."""
     request = GraphRequest("ms", 3, 64)
-    feeds = trial_feeds(bundle, request, 0.5, torch.Generator().manual_seed(3))
+    feeds = sample_inputs(bundle, request, 0.5, torch.Generator().manual_seed(3))
     direction = torch.randn(feeds["augmented"].shape, generator=torch.Generator().manual_seed(4))
     with open_backend(build(store, bundle, request, "onnxruntime"), threads=1) as engine:
         x_bar = engine.run(feeds)["x_bar"]
@@ -102,7 +114,7 @@ OPENVINO = pytest.mark.skipif(
 def test_openvino_computes_what_torch_computes(bundle, tmp_path):
     entry = build(EngineStore(tmp_path), bundle, GraphRequest("ms", 3, 64), "openvino")
     assert entry.notes["parity"]["x_bar"]["cosine"] > 0.9999
-    feeds = trial_feeds(bundle, GraphRequest("ms", 3, 64), 0.2, torch.Generator().manual_seed(9))
+    feeds = sample_inputs(bundle, GraphRequest("ms", 3, 64), 0.2, torch.Generator().manual_seed(9))
     with open_backend(entry, threads=1) as engine:
         first = engine.run(feeds)["x_bar"]
         kept = first.clone()
@@ -266,7 +278,7 @@ def test_a_verdict_is_kept_and_gc_forgets_it(bundle, tmp_path, monkeypatch):
     with pytest.raises(ParityError) as first:
         build(*arguments, precision="float16")
     monkeypatch.setattr("xbind.networks.build.export", None)  # nothing is tried again
-    with pytest.raises(ParityError) as second:
+    with pytest.raises(EngineRefused) as second:
         build(*arguments, precision="float16")
     assert str(second.value) == str(first.value)
     store.gc(lambda _: True)
@@ -284,7 +296,7 @@ def test_trials_are_not_what_was_recorded(bundle):
 
     graph = export(bundle, request)
     compare_with_torch(bundle, request, module, Spy(graph.spec, module))
-    recorded = trial_feeds(bundle, request, 0.5, torch.Generator().manual_seed(1))["augmented"]
+    recorded = sample_inputs(bundle, request, 0.5, torch.Generator().manual_seed(1))["augmented"]
     assert len(seen) == len(TRIALS)
     assert not any(torch.equal(x, recorded) for x in seen)
 

@@ -11,9 +11,9 @@ import pytest
 from xbind.engine.errors import EngineError
 from xbind.networks import fingerprint as engine_keys
 from xbind.networks.build import build
-from xbind.networks.fingerprint import ROOTS, key_of, roles_of, roots, weight_bytes
-from xbind.networks.graphs import BIND, FORWARDS, STEPS, GraphRequest
-from xbind.networks.manifest import BundleError, load_manifest
+from xbind.networks.fingerprint import ROOTS, key_of, roots, weight_bytes
+from xbind.networks.graphs import GRAPHS, GraphRequest, graph_named
+from xbind.networks.manifest import ROLES, BundleError, load_manifest
 from xbind.networks.source_digest import digest_of, modules_reached
 
 MANIFEST = load_manifest("mini")
@@ -21,7 +21,7 @@ MODULES = modules_reached(roots())
 PLAIN = digest_of(MODULES)
 MAKERS = (
     "networks.build", "models.inputs", "engine.ov", "engine.trt", "export.lower_norm",
-    "export.onnx_graph", "networks.load", "networks.sample_inputs", "networks.graphs",
+    "export.onnx_graph", "networks.load", "networks.graphs.sampling", "networks.graphs.steps",
     "diffusion.schedule", "losses.sds", "diffusion.timesteps", "models.bind_layers",
     "models.preprocess", "networks.precision",
 )  # fmt: skip
@@ -103,7 +103,7 @@ def test_halved_alphas_are_another_key(tmp_path, monkeypatch):
     request = GraphRequest("sds3d", 1, 64)
     before = key_of(request, "onnxruntime", MANIFEST)
     source = MODULES["xbind.networks.load"].read_text()
-    halved = source.replace("return alphas_cumprod(betas)", "return alphas_cumprod(betas) / 2")
+    halved = source.replace("alphas = alphas_cumprod(betas)", "alphas = alphas_cumprod(betas) / 2")
     assert halved != source
     (tmp_path / "load.py").write_text(halved)
     changed = MODULES | {"xbind.networks.load": tmp_path / "load.py"}
@@ -129,17 +129,17 @@ def test_a_root_that_has_moved_is_an_error():
         modules_reached(["xbind.moved"])
 
 
-@pytest.mark.parametrize("name", [*STEPS, *FORWARDS, f"{BIND}vision"])
+@pytest.mark.parametrize("name", GRAPHS)
 def test_every_graph_has_its_components(name):
-    assert roles_of(name)
-    assert ("taesd" in roles_of(name)) == name.endswith("_tiny")
+    assert set(graph_named(name).components) <= {*ROLES, "taesd"}
+    assert ("taesd" in graph_named(name).components) == name.endswith("_tiny")
 
 
 @pytest.mark.parametrize("name", ["sds4d", "sds2d_huge", ""])
 def test_an_unknown_graph_has_none(name):
-    with pytest.raises(EngineError, match=r"the graph '.*' holds[\s\S]*Choose of: .*sds3d"):
-        roles_of(name)
-    with pytest.raises(EngineError, match="not known which components"):
+    with pytest.raises(EngineError, match=r"no graph '.*'\.\nChoose of: .*sds3d.*bind_vision"):
+        graph_named(name)
+    with pytest.raises(EngineError, match="There is no graph"):
         key_of(GraphRequest(name, 1, 64), "onnxruntime", MANIFEST)
 
 

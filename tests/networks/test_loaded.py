@@ -12,9 +12,9 @@ from xbind.config.options import GenerateConfig, PromptConfig
 from xbind.config.savings import Savings
 from xbind.engine.ort import OrtBackend
 from xbind.networks.graphs import GraphRequest
-from xbind.networks.loaded import load_networks
+from xbind.networks.loaded import LoadedMismatch, load_networks
 from xbind.networks.runtime import Part
-from xbind.pipeline import LoadedMismatch, generate
+from xbind.pipeline import generate
 
 PART = Part([GraphRequest("ms", 3, 64)])
 
@@ -58,19 +58,23 @@ def test_two_runs_give_the_meshes_of_two_processes(loaded, tmp_path, monkeypatch
 def test_engines_are_unloaded_where_memory_is_short(loaded):
     report = [].append
     networks = loaded.compile("onnxruntime", {"coarse": PART}, threads=1, report=report)
-    networks.step("ms")
+    with networks.stage("coarse") as stage:
+        stage.step("ms")
     assert len(loaded._engines) > 0
-    kept = loaded.compile(
+    short = loaded.compile(
         "onnxruntime", {"coarse": PART}, threads=1, report=report, keep_engines=False
     )
-    kept.step("ms")
+    with short.stage("coarse") as stage:
+        stage.step("ms")
+        assert len(short._engines) > 0
     assert len(loaded._engines) == 0
 
 
 def test_an_engine_of_other_threads_is_another(loaded):
     for threads in (1, 2, 2):
         parts = {"coarse": Part(PART.requests, Savings())}
-        loaded.compile("onnxruntime", parts, threads=threads, report=[].append).step("ms")
+        networks = loaded.compile("onnxruntime", parts, threads=threads, report=[].append)
+        networks.of_stage("coarse").step("ms")
     assert len(loaded._engines) == 2
     loaded.close()
     assert len(loaded._engines) == 0

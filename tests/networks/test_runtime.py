@@ -22,7 +22,8 @@ from xbind.networks.load import load_bundle
 from xbind.networks.manifest import load_manifest
 from xbind.networks.runtime import Part
 from xbind.networks.select import compile_run
-from xbind.pipeline import ResumeMismatch, generate
+from xbind.pipeline import generate
+from xbind.run.settings import ResumeMismatch
 from xbind.scene.cameras import orbit
 
 MS = [GraphRequest("ms", 3, 64)]
@@ -147,7 +148,7 @@ def test_auto_in_bfloat16_is_openvino_or_an_error(bundle, store, monkeypatch):
 
 
 def test_a_size_without_an_engine_is_refused(bundle, store):
-    step = compiled("onnxruntime", bundle, MS, store).step("ms")
+    step = compiled("onnxruntime", bundle, MS, store).of_stage("coarse").step("ms")
     with pytest.raises(FeedError, match=r"\[3, 3, 64, 64\]"):
         step(torch.zeros(5, 3, 64, 64), c_m=torch.zeros(128), weight=torch.ones(5))
 
@@ -158,7 +159,7 @@ def both(bundle, store, request):
     requests = requests_of_run(METHOD, bundle.manifest)
     made = {}
     for choice in ("eager", request.param):
-        run = compiled(choice, bundle, requests, store)
+        run = compiled(choice, bundle, requests, store).of_stage("coarse")
         condition = make_condition(prompt(bundle), run.bundle, METHOD.reference, seeded(5))
         made[choice] = (condition, run)
     first = made["eager"][0]

@@ -65,7 +65,7 @@ def test_auto_is_cuda_graphs_without_tensorrt(bundle, tmp_path, moves, monkeypat
     said = []
     found = run("auto", bundle, tmp_path, said=said)
     assert found.backend == "cuda-graphs"
-    assert isinstance(found.step("ms"), GraphedStep)
+    assert isinstance(found.of_stage("coarse").step("ms"), GraphedStep)
     assert moves == [("cuda", True)]
     assert said[0].startswith("guidance in eager torch as CUDA graphs: No engine computes in ")
     assert "pip install tensorrt-rtx-cu12" in said[0]
@@ -101,7 +101,7 @@ def test_auto_leaves_out_tensorrt_where_it_cannot_build_and_says_why(
 def test_eager_torch_computes_in_half_on_cuda(bundle, tmp_path, moves):
     found = run("eager", bundle, tmp_path, precision="float16")
     assert found.backend == "eager"
-    assert not isinstance(found.step("ms"), GraphedStep)
+    assert not isinstance(found.of_stage("coarse").step("ms"), GraphedStep)
     assert isinstance(found.bundle.unclip.unet, HalfUNet)
 
 

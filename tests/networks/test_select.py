@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.support.backend_records import only
 from xbind.config.backends import BACKENDS, BuildCost
 from xbind.config.savings import Savings
 from xbind.engine.ort import MODEL, OrtBackend, OrtRuntime
@@ -48,12 +49,8 @@ def record(monkeypatch):
         BACKENDS["onnxruntime"], name="fake", title="Fake", runtime="xbind.engine.ort:Library",
         cost=COST,
     )  # fmt: skip
-    others = dict(BACKENDS)
-    for name in others:
-        monkeypatch.delitem(BACKENDS, name)
-    for name, known in {"fake": record, **others}.items():
-        monkeypatch.setitem(BACKENDS, name, known)
-    return record
+    with only(record, *BACKENDS.values()):
+        yield record
 
 
 def test_a_new_record_is_all_that_a_backend_needs(record, tmp_path):

@@ -38,7 +38,7 @@ def run(manifest, tmp_path_factory):
     picture = np.where(inside[..., None], (200, 40, 30), 255).astype(np.uint8)
     Image.fromarray(picture).save(folder / "ball.png")
     events, plans, part = [], [], ["reference"]
-    open_backend, begin = compiled.open_backend, EngineRun.begin
+    open_backend, of_stage = compiled.open_backend, EngineRun.of_stage
 
     def opening(entry, **arguments):
         backend = open_backend(entry, **arguments)
@@ -54,9 +54,9 @@ def run(manifest, tmp_path_factory):
         return backend
 
     def beginning(self, name):
-        begin(self, name)
         part[0] = name
         assert not self._engines
+        return of_stage(self, name)
 
     def planning(*arguments):
         plans.append(fit(*arguments))
@@ -64,7 +64,7 @@ def run(manifest, tmp_path_factory):
 
     watch.setattr("xbind.memory.plan.fit", planning)
     watch.setattr(compiled, "open_backend", opening)
-    watch.setattr(EngineRun, "begin", beginning)
+    watch.setattr(EngineRun, "of_stage", beginning)
     watch.setenv("XBIND_CACHE", str(folder / "cache"))
     config = GenerateConfig(
         prompt=PromptConfig(image=folder / "ball.png"), out=folder / "run", preset="probe",

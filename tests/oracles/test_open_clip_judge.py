@@ -84,7 +84,7 @@ def test_a_bundle_without_a_judge_is_judged_by_it(tiny, tmp_path):
     ("model", "message"),
     [
         ("ViT-B-32", "would fetch its weights"),
-        ("ViT-B-32@nothing.pt", "There is no file nothing.pt"),
+        ("ViT-B-32@nothing.pt", "The file nothing.pt does not exist"),
         ("xbind-huge@{weights}", "cannot load xbind-huge"),
         ("ViT-B-32:openai@{weights}", "cannot load ViT-B-32"),
         ("ViT-B-32@{weights}", "GELU or QuickGELU"),

@@ -97,15 +97,6 @@ def test_another_phase_1_is_refused(finished, tmp_path, change, message):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_run_from_before_the_options_of_reading_is_the_same_prompt(finished, tmp_path):
-    held = json.loads((finished / "config.json").read_text())
-    del held["prompt"]["exact_words"], held["prompt"]["ignore_unknown"]
-    (tmp_path / "old").mkdir()
-    (tmp_path / "old/config.json").write_text(json.dumps(held))
-    with pytest.raises(Phase1Mismatch, match="seed"):  # and not the prompt
-        generate(config(tmp_path / "new", seed=1, from_phase1=tmp_path / "old"), Watcher())
-
-
 def test_what_is_no_run_or_not_far_enough_is_refused(finished, tmp_path):
     for folder, message in ((tmp_path / "none", "no folder"), (tmp_path, "no config.json")):
         with pytest.raises(RunError, match=message):

@@ -30,7 +30,7 @@ MISTAKES = {
     "out cannot be made": ([*MUG, "--out", "/proc/xbind"], "Cannot write"),
     "missing picture": (["--image", "{}/none.png"], "--image"),
     "folder as picture": (["--image", "{}/run"], "is a folder"),
-    "device as picture": (["--image", "/dev/zero"], "is not a file"),
+    "device as picture": (["--image", "/dev/zero"], "is a device, not a file"),
     "long picture name": (["--image", "x" * 300], "cannot be read"),
     "empty picture": (["--image", "{}/empty.png"], "is empty"),
     "missing sound": (["--audio", "{}/none.wav"], "--audio"),

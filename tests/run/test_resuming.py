@@ -10,9 +10,9 @@ from xbind.cli.main import parse
 from xbind.config.options import GenerateConfig, PromptConfig, parts_named
 from xbind.config.variants import method_named
 from xbind.networks.manifest import load_manifest
-from xbind.pipeline import _run_config
 from xbind.run.checks import RunError
 from xbind.run.resuming import read_started, started_config
+from xbind.run.settings import run_settings
 
 STARTED = GenerateConfig(
     prompt=PromptConfig(
@@ -28,8 +28,8 @@ STARTED = GenerateConfig(
 def start(config, out, **changes):
     """Write what `generate` writes when it starts."""
     method = method_named(config.preset, parts_named(config.without), config.phase2_loss)
-    held = _run_config(config, method, load_manifest(config.bundle))
-    held |= {"device": "cpu", "engine": "onnxruntime"}
+    held = run_settings(config, method, load_manifest(config.bundle), "cpu")
+    held |= {"engine": "onnxruntime", "files": {}}
     out.mkdir(exist_ok=True)
     (out / "config.json").write_text(json.dumps(held | changes))
 
@@ -55,25 +55,34 @@ def test_what_is_given_beside_it_is_kept_and_so_compared(tmp_path):
     assert parse([*words, "--engine", "openvino"]).engine == "openvino"
 
 
-def test_a_run_of_an_earlier_version_has_settings_too(tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps({"prompt": {"text": "a mug"}, "seed": 3}))
-    found = read_started(tmp_path)
-    assert (found["engine"], found["device"], found["without"]) == ("eager", "cpu", [])
-    assert started_config(tmp_path).seed == 3
-    (tmp_path / "config.json").write_text(json.dumps({"prompt": {"text": "a"}, "device": "auto"}))
-    assert started_config(tmp_path).device == "cpu"
+@pytest.mark.parametrize("lost", ["engine", "files", "without", "seed"])
+def test_a_config_that_lacks_a_setting_is_refused_by_its_name(tmp_path, lost):
+    start(STARTED, tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text(
+        json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != lost})
+    )
+    for read in (read_started, started_config):
+        with pytest.raises(RunError, match=rf"it lacks {lost}\), so .*\n.*--overwrite"):
+            read(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "null", "{}", '{"prompt": 3}', "\ud800"])
+def test_a_damaged_config_is_refused_with_the_way_out(tmp_path, content):
+    (tmp_path / "config.json").write_bytes(content.encode(errors="surrogatepass"))
+    with pytest.raises(RunError, match=r"config\.json cannot be read(?s:.*)--overwrite"):
+        started_config(tmp_path)
 
 
 @pytest.mark.parametrize(
-    "content",
+    "wrong",
     [
-        "", "[]", "null", "{}", '{"prompt": 3}', '{"prompt": {"text": 3}}', "\ud800",
-        '{"prompt": {"text": "a"}, "seed": "x"}', '{"prompt": {"text": "a"}, "without": 3}',
-        '{"prompt": {"text": "a"}, "without": ["nerf"]}', '{"prompt": {}, "seed": -1}',
+        {"prompt": {"text": 3}}, {"seed": "x"}, {"without": 3}, {"without": ["nerf"]},
+        {"prompt": {}, "seed": -1},
     ],
 )  # fmt: skip
-def test_a_damaged_config_is_refused_with_the_way_out(tmp_path, content):
-    (tmp_path / "config.json").write_bytes(content.encode(errors="surrogatepass"))
+def test_a_setting_of_another_kind_is_refused_with_the_way_out(tmp_path, wrong):
+    start(STARTED, tmp_path, **wrong)
     with pytest.raises(RunError, match=r"config\.json cannot be read(?s:.*)--overwrite"):
         started_config(tmp_path)
 

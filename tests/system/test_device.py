@@ -28,6 +28,7 @@ from xbind.config.presets import preset_named
 from xbind.errors import XBindError
 from xbind.networks.load import load_bundle
 from xbind.networks.manifest import load_manifest
+from xbind.scene.nerf.field import HashField
 from xbind.system.device import choose_device, without_tf32
 
 
@@ -60,7 +61,8 @@ def test_everything_of_a_run_is_made_on_its_device():
         condition = make_condition(prompt, bundle, few, generator)
         condition = Condition.from_state(condition.state())
         supervision = Supervision(bundle, condition)
-        coarse = CoarsePhase(replace(method.coarse, steps=2), supervision, generator)
+        nerf = HashField(method.coarse.field, generator=generator)
+        coarse = CoarsePhase(replace(method.coarse, steps=2), supervision, nerf)
         terms = [advance(coarse, 0, generator)]
         geometry = GeometryPhase(
             replace(method.geometry, steps=2, close_share=1.0), supervision,

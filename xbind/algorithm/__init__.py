@@ -2,6 +2,7 @@
 
 | step of Algorithm 1 | file |
 |---|---|
+| the whole of it, on one page | `algorithm1` |
 | reference view x_r, its mask and camera | `reference_view` |
 | C_m, x_r and the fixed noise of a run | `supervision` (`make_condition`) |
 | L_planar and L_stereo (Eq. 8, 9, 12, 13) | `supervision`, `views` |

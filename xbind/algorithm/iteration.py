@@ -1,6 +1,7 @@
 """What the three phases share: an iteration, and everything a checkpoint needs to repeat it."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -39,20 +40,68 @@ def weighted_sum(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> T
 
 
 def advance(phase: Phase, step: int, generator: torch.Generator) -> dict[str, float]:
-    """One iteration: `θ ← θ − η ∇θ Loss` (Algorithm 1, line 20). Returns the unweighted terms."""
-    terms = phase.terms(step, generator)
+    """UPDATE of Algorithm 1 (lines 18-21), which renders x, sums the Loss and steps θ once.
+
+    Returns:
+        The terms of the Loss, unweighted.
+    """
+    terms = phase.terms(step, generator)  # line 19, and those of the phase's Loss
     phase.optimizer.zero_grad(set_to_none=True)
     weighted_sum(terms, phase.weights(step)).backward()
-    phase.optimizer.step()
+    phase.optimizer.step()  # line 20: θ ← θ − η ∇θ Loss
     return {name: float(term.detach()) for name, term in terms.items()}
 
 
-def save_phase(phase: Phase) -> dict[str, Any]:
-    """State to continue from, as plain data."""
-    return {"module": phase.module.state_dict(), "optimizer": phase.optimizer.state_dict()}
+@dataclass(frozen=True, slots=True, eq=False)
+class PhaseState:
+    """Plain data from which a phase goes on exactly where it was saved."""
+
+    step: int
+    """Iterations of the phase that are done."""
+    module: dict[str, Any]
+    """State of what is optimised."""
+    optimizer: dict[str, Any]
+    """State of the optimiser."""
+    generator: Tensor
+    """State of the generator that the iterations draw from."""
 
 
-def restore_phase(phase: Phase, state: Mapping[str, Any]) -> None:
-    """Continue from what `save_phase` returned."""
-    phase.module.load_state_dict(state["module"])
-    phase.optimizer.load_state_dict(state["optimizer"])
+def save_phase(phase: Phase, step: int, generator: torch.Generator) -> PhaseState:
+    """The state after `step` iterations; its tensors are shared with the phase, not copied."""
+    return PhaseState(
+        step, phase.module.state_dict(), phase.optimizer.state_dict(), generator.get_state()
+    )
+
+
+def restore_phase(phase: Phase, state: PhaseState) -> None:
+    """Set a phase's module and optimiser to a saved state."""
+    phase.module.load_state_dict(state.module)
+    phase.optimizer.load_state_dict(state.optimizer)
+
+
+def resume(phase: Phase, saved: Mapping[str, PhaseState]) -> int:
+    """Set a phase to its saved state, if it has one; returns its iterations that are done."""
+    if phase.name not in saved:
+        return 0
+    restore_phase(phase, saved[phase.name])
+    return saved[phase.name].step
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PhaseStarted:
+    """A phase is about to iterate."""
+
+    phase: Phase
+    step: int
+    """Iterations that were done before, in an interrupted run."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Iteration:
+    """An iteration of a phase is done."""
+
+    phase: Phase
+    step: int
+    """Iterations of the phase that are done, this one included."""
+    terms: Mapping[str, float]
+    """The loss terms, unweighted."""

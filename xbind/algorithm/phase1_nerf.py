@@ -22,18 +22,16 @@ from xbind.scene.nerf.render import NerfViews, render, surface_normals
 
 
 class CoarsePhase:
-    """What Phase I optimises, what it looks at, and what it is told."""
+    """The NeRF of Phase I with its optimiser, views and loss terms."""
 
     name = "coarse"
 
-    def __init__(
-        self, config: CoarseConfig, supervision: Supervision, generator: torch.Generator
-    ) -> None:
+    def __init__(self, config: CoarseConfig, supervision: Supervision, field: HashField) -> None:
         self.config = config
         self.steps = config.steps
-        self.field = HashField(config.field, generator=generator)
+        self.field = field
         self.occupancy = OccupancyGrid(
-            config.occupancy, radius=config.field.radius, device=generator.device
+            config.occupancy, radius=config.field.radius, device=field.table.device
         )
         self.module = nn.ModuleDict({"field": self.field, "occupancy": self.occupancy})
         self.optimizer = torch.optim.Adam(

@@ -47,7 +47,7 @@ def convert(field: HashField, threshold: float, resolution: int, config: Convers
 
 
 class GeometryPhase:
-    """What Phase II optimises, what it looks at, and what it is told."""
+    """The mesh of Phase II with its optimiser, views and loss terms."""
 
     name = "geometry"
 

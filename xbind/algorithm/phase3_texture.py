@@ -1,6 +1,7 @@
 """Phase III of Algorithm 1 (lines 12-17): a texture field on the frozen geometry."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -22,8 +23,27 @@ from xbind.scene.mesh.render import shade, surface_points
 from xbind.scene.nerf.field import HashField
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class TexturedMesh:
+    """What Algorithm 1 ends with."""
+
+    mesh: Mesh
+    """Its geometry, in the scene's frame."""
+    field: HashField
+    """Its colours; the density is not used."""
+
+    def to(self, device: torch.device | str) -> "TexturedMesh":
+        """The same on another device; the field itself is moved."""
+        return TexturedMesh(self.mesh.to(device), self.field.to(device))
+
+    def colour_at(self, points: Float[Tensor, "p 3"]) -> Float[Tensor, "p 3"]:
+        """Albedo at surface points, in [0, 1]."""
+        colour: Tensor = self.field(points)[1]
+        return colour
+
+
 class TexturePhase:
-    """What Phase III optimises, what it looks at, and what it is told."""
+    """The texture field of Phase III with its optimiser, views and loss terms."""
 
     name = "texture"
 
@@ -34,18 +54,13 @@ class TexturePhase:
         self.config = config
         self.steps = config.steps
         self.mesh = mesh
-        self.field = field
+        self.textured = TexturedMesh(mesh, field)
         self.module: nn.Module = field
         self.optimizer = torch.optim.Adam(
             field.parameters(), config.learning_rate, betas=config.adam.betas, eps=config.adam.eps
         )
         self._supervision = supervision
         self._table = edge_table(mesh.faces)
-
-    def colour_at(self, points: Float[Tensor, "p 3"]) -> Float[Tensor, "p 3"]:
-        """Albedo at surface points, in [0, 1]."""
-        colour: Tensor = self.field(points)[1]
-        return colour
 
     def terms(self, step: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Algorithm 1, line 15."""
@@ -78,4 +93,4 @@ class TexturePhase:
 
     def _render(self, cameras: Cameras, size: int) -> tuple[Tensor, Tensor]:
         points = surface_points(self.mesh, cameras, size, table=self._table)
-        return shade(points, self.mesh, self.colour_at)
+        return shade(points, self.mesh, self.textured.colour_at)

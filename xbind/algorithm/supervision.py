@@ -19,6 +19,7 @@ from xbind.algorithm.reference_view import (
     told_pose,
 )
 from xbind.conditioning.prompt import EncodedPrompt
+from xbind.config.options import PlanarLoss
 from xbind.config.presets import GuidanceConfig, ReferenceConfig
 from xbind.config.savings import FASTEST, Savings
 from xbind.diffusion.latents import encode, resize
@@ -32,7 +33,7 @@ from xbind.losses.augment import augment, draw_augmentations
 from xbind.losses.ms import ms_weights
 from xbind.losses.step import GuidanceStep, guide
 from xbind.networks.frozen import Bundle
-from xbind.networks.graphs import eager_steps, image_weight, sds_name
+from xbind.networks.graphs import StepUse, eager_steps, step_of
 from xbind.scene.cameras import Cameras, relative_pose
 
 Image = Float[Tensor, "b 3 h w"]
@@ -183,14 +184,14 @@ class Supervision:
         """L_SDS* (Eq. 5) of views in [0, 1]; the latent term is a sum."""
         b = len(image)
         return guide(
-            self._step(sds_name("sds2d", config, has_taesd=self._has_taesd)),
+            self._step_of("planar", config),
             image,
             noise=_normal(generator, b, *self._latent_shape(config)),
             t=self._timesteps(config, progress, b, generator),
             class_labels=self.condition.class_labels,
             cfg_scale=_number(config.cfg_2d_at(progress), image),
             weight=image.new_ones(b),
-            **_image_term("sds2d", config, image),
+            **_image_term(config.w_img, image),
         )
 
     def planar_c(
@@ -201,7 +202,7 @@ class Supervision:
         t_1, t_2 = cds_timesteps(progress, b, config=config.cds, generator=generator)
         _, h, w = self._latent_shape(config)
         return guide(
-            self._step("cds2d"),
+            self._step_of("planar", config, "cds"),
             image,
             eps_star=self.condition.eps_star[..., :h, :w],  # a part of white noise is white noise
             t_1=t_1,
@@ -227,7 +228,7 @@ class Supervision:
         b = len(image)
         assert self.condition.stereo is not None
         return guide(
-            self._step(sds_name("sds3d", config, has_taesd=self._has_taesd)),
+            self._step_of("stereo", config),
             image,
             noise=_normal(generator, b, *self._zero123.latent_shape),
             t=self._timesteps(config, progress, b, generator),
@@ -235,7 +236,7 @@ class Supervision:
             reference_latent=self.condition.stereo.latent,
             cfg_scale=_number(config.cfg_3d, image),
             weight=image.new_ones(b),
-            **_image_term("sds3d", config, image),
+            **_image_term(config.w_img_3d, image),
         )
 
     def token(self, cameras: Cameras) -> Float[Tensor, "b 1 d"]:
@@ -259,8 +260,17 @@ class Supervision:
             device=image.device,
         )  # fmt: skip
         return guide(
-            self._step("ms"), augmented, c_m=self.condition.c_m, weight=weight / weight.sum()
+            self._step_of("ms", config),
+            augmented,
+            c_m=self.condition.c_m,
+            weight=weight / weight.sum(),
         )
+
+    def _step_of(
+        self, term: str, config: GuidanceConfig, planar: PlanarLoss = "sds"
+    ) -> GuidanceStep:
+        """The guidance step that computes a term."""
+        return self._step(step_of(term, StepUse(config, planar, self._has_taesd)).name)
 
     def _latent_shape(self, config: GuidanceConfig) -> tuple[int, int, int]:
         """Channels, height and width of the 2D prior's latents."""
@@ -277,9 +287,35 @@ class Supervision:
         )  # fmt: skip
 
 
-def _image_term(name: str, config: GuidanceConfig, like: Tensor) -> dict[str, Tensor]:
+@dataclass(frozen=True, slots=True, eq=False)
+class GuidedViews:
+    """Rendered views of one iteration, and what their terms depend on."""
+
+    config: GuidanceConfig
+    planar: PlanarLoss
+    """Which loss of the 2D prior the phase has."""
+    image: Image
+    cameras: Cameras
+    progress: float
+    """Share of the phase that is done, in [0, 1]."""
+    generator: torch.Generator
+
+
+TERMS: Mapping[str, Callable[[Supervision, GuidedViews], Float[Tensor, ""]]] = {
+    "planar": lambda supervision, v: (
+        supervision.planar_c if v.planar == "cds" else supervision.planar_s
+    )(v.config, v.image, v.progress, v.generator),
+    "stereo": lambda supervision, v: supervision.stereo(
+        v.config, v.image, v.cameras, v.progress, v.generator
+    ),
+    "ms": lambda supervision, v: supervision.ms(v.config, v.image, v.generator),
+}
+"""Term → its value without its weight, in the order of their draws. A term has a guidance step,
+which knows its weight (`xbind.networks.graphs.steps`)."""
+
+
+def _image_term(weight: float, like: Tensor) -> dict[str, Tensor]:
     """The feed of a step's image term, if it has one."""
-    weight = image_weight(name, config)
     return {"w_img": _number(weight, like)} if weight > 0 else {}
 
 

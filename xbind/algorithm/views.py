@@ -3,10 +3,11 @@
 import torch
 from torch import Tensor
 
-from xbind.algorithm.supervision import Supervision
+from xbind.algorithm.supervision import TERMS, GuidedViews, Supervision
 from xbind.config.options import PlanarLoss
 from xbind.config.presets import CameraRange, GuidanceConfig
 from xbind.losses.reference import reference_mask_loss, reference_rgb_loss
+from xbind.networks.graphs import term_weights
 from xbind.scene.cameras import Cameras, sample_cameras
 
 
@@ -33,26 +34,14 @@ def hybrid_terms(
     planar: PlanarLoss,
 ) -> dict[str, Tensor]:
     """L_planar and L_3D-SDS of rendered views (Eq. 13), without the terms whose weight is 0."""
-    terms: dict[str, Tensor] = {}
-    if config.w_2d > 0:
-        planar_term = supervision.planar_c if planar == "cds" else supervision.planar_s
-        terms["planar"] = planar_term(config, image, progress, generator)
-    if config.w_3d > 0:
-        terms["stereo"] = supervision.stereo(config, image, cameras, progress, generator)
-    if config.w_ms > 0:
-        terms["ms"] = supervision.ms(config, image, generator)
-    return terms
+    views = GuidedViews(config, planar, image, cameras, progress, generator)
+    weights = term_weights(config)
+    return {name: term(supervision, views) for name, term in TERMS.items() if weights[name] > 0}
 
 
 def hybrid_weights(config: GuidanceConfig) -> dict[str, float]:
     """Weights of `hybrid_terms` and `reference_terms`."""
-    return {
-        "planar": config.w_2d,
-        "stereo": config.w_3d,
-        "ms": config.w_ms,
-        "rgb": config.w_rgb,
-        "mask": config.w_mask,
-    }
+    return term_weights(config) | {"rgb": config.w_rgb, "mask": config.w_mask}
 
 
 def wants_reference(config: GuidanceConfig, step: int) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Optional
 
 import tyro
 
-from xbind.cli.guard import guard
+from xbind.cli.guard import guard, say
 from xbind.config.backends import BACKENDS, BackendName, cross_builders
 from xbind.config.options import (
     BuildChoice,
@@ -131,7 +131,7 @@ def build_engines(config: BuildConfig) -> int:
     check_precision(backend, precision, config.targets())
     if config.device.startswith("cuda:"):
         select_gpu(config.device)
-    _say(f"{backend} in {precision}: {why}")
+    say(f"{backend} in {precision}: {why}")
     if config.measure is not None:
         return _measure(config, config.measure, backend)
     manifest = load_manifest(config.bundle).with_prior_3d(_prior_3d(config))
@@ -158,10 +158,10 @@ def _measure(config: BuildConfig, file: Path, backend: BackendName) -> int:
             for j in jobs
         ],
         file,
-        _say,
+        say,
     )
     for line in markdown(rows):
-        _say(line)
+        say(line)
     return FAILED if any(row["state"] != "built" for row in rows) else 0
 
 
@@ -244,9 +244,9 @@ def _show_plan(jobs: "list[Job]", missing: "list[Job]", manifest: "BundleManifes
             if job in missing
             else "is built"
         )
-        _say(f"  {job.request.label:<22}{state}")
+        say(f"  {job.request.label:<22}{state}")
     costs = [estimate(job, manifest) for job in missing]
-    _say(
+    say(
         f"{len(missing)} of {len(jobs)} engines to build"
         + (
             f": about {format_bytes(sum(c.disk_bytes for c in costs))} in {jobs[0].store}, "
@@ -266,23 +266,18 @@ def _build(missing: "list[Job]", manifest: "BundleManifest", workers: int) -> in
     done: dict[Job, float] = {}
 
     def started(job: "Job") -> None:
-        _say(f"  {job.request.label}: building")
+        say(f"  {job.request.label}: building")
 
     def finished(outcome: "Outcome") -> None:
         done[outcome.job] = outcome.seconds
         pace = sum(done.values()) / sum(expected[job] for job in done)
         left = pace * sum(s for job, s in expected.items() if job not in done) / workers
-        _say(
+        say(
             f"  {outcome.job.request.label}: {outcome.state} in {outcome.seconds:.1f} s, "
             f"{outcome.message}  [{len(done)}/{len(missing)}, {format_seconds(left)} left]"
         )
 
     outcomes = run_jobs(missing, workers=workers, started=started, finished=finished)
     failed = [outcome for outcome in outcomes if outcome.state == "failed"]
-    _say(f"{len(outcomes) - len(failed)} built, {len(failed)} failed")
+    say(f"{len(outcomes) - len(failed)} built, {len(failed)} failed")
     return FAILED if failed else 0
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 
 from xbind.errors import XBindError
 from xbind.networks.manifest import BundleManifest, load_manifest, verify
+from xbind.run.console import PlainConsole
 from xbind.run.progress import format_bytes
+from xbind.untrusted import fault_of, guarded, is_file
 
 if TYPE_CHECKING:
     from xbind.cli.options import ImportBundleConfig
@@ -48,12 +49,12 @@ def show(bundle: str) -> None:
     Raises:
         XBindError: when there is no such bundle, or a file is not what the manifest says.
     """
-    console = Console(highlight=False, soft_wrap=True)
+    console = PlainConsole(soft_wrap=True)
     manifest = load_manifest(bundle)
-    console.print(f"folder: {manifest.folder}", markup=False)
+    console.print(f"folder: {manifest.folder}")
     for key, value in manifest.raw.items():
         if key != "files":
-            console.print(f"{key}: {_readable(value)}", markup=False)
+            console.print(f"{key}: {_readable(value)}")
     console.print(_table(components(manifest)))
     verify(manifest)
     console.print(f"files: all {len(manifest.files)} agree with their hashes")
@@ -72,10 +73,11 @@ def import_public(command: "ImportBundleConfig") -> None:
     from xbind.importing.sources import LICENCES
 
     fetch = command.allow_download
-    console = Console(highlight=False, soft_wrap=True)
-    if not command.imagebind.is_file():
+    console = PlainConsole(soft_wrap=True)
+    fault = fault_of(command.imagebind)
+    if fault is not None:
         raise XBindError(
-            f"--imagebind {command.imagebind} does not exist.\nGet imagebind_huge.pth (4.5 GB) "
+            f"--imagebind {command.imagebind} {fault}.\nGet imagebind_huge.pth (4.5 GB) "
             f"from where the README of facebookresearch/ImageBind says, and give its path."
         )
     unclip = locate(command.unclip, "--unclip", wanted=_UNCLIP_FILES, allow_download=fetch)
@@ -98,12 +100,12 @@ def import_public(command: "ImportBundleConfig") -> None:
     for part, licence in LICENCES.items():
         if part == "taesd" and taesd is None:
             continue
-        console.print(f"licence of {part}: {licence}", markup=False)
+        console.print(f"licence of {part}: {licence}")
     origins = {"unclip": command.unclip, "zero123": command.zero123, "clip": command.clip}
     origins |= {"imagebind": str(command.imagebind)}
     origins |= {"taesd": command.taesd} if command.taesd else {}
     manifest = import_bundle(
-        sources, command.out, sd21(), lambda line: console.print(line, markup=False),
+        sources, command.out, sd21(), console.print,
         origins=origins,
     )  # fmt: skip
     console.print(f'Made:  xbind generate --bundle {manifest.folder} --text "a red mug"')
@@ -121,7 +123,7 @@ def _tables(command: "ImportBundleConfig", places: list[Path], fetch: bool) -> P
     if command.tokenizer:
         places = [locate(command.tokenizer, "--tokenizer", wanted=_TABLES, allow_download=fetch)]
     for place in places:
-        if all((place / name).is_file() for name in _TABLES):
+        if all(is_file(place / name) for name in _TABLES):
             return place
     raise XBindError(
         f"There are no {' and '.join(_TABLES)} in {' or '.join(str(p) for p in places)}.\n"
@@ -139,10 +141,10 @@ def make_random(out: Path, *, small: bool, seed: int) -> None:
     from xbind.importing.architectures import reduced, sd21
     from xbind.importing.random_weights import make_random_bundle
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = PlainConsole(soft_wrap=True)
     shapes = reduced() if small else sd21()
-    make_random_bundle(out, shapes, seed, lambda line: console.print(line, markup=False))
-    console.print(f"Made {out}: its weights are random, its objects mean nothing.", markup=False)
+    make_random_bundle(out, shapes, seed, console.print)
+    console.print(f"Made {out}: its weights are random, its objects mean nothing.")
 
 
 def components(manifest: BundleManifest) -> list[Component]:
@@ -161,19 +163,20 @@ def components(manifest: BundleManifest) -> list[Component]:
 
 def parameter_counts(path: Path) -> Iterator[int]:
     """Elements of each tensor of a safetensors file, from its header alone."""
-    try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            if length > _TOO_LONG:
-                raise ValueError(f"its header claims {length} bytes")
-            header = json.loads(file.read(length))
-    except (OSError, ValueError, struct.error) as error:
-        raise XBindError(
-            f"{path} is missing or damaged ({error}). Get the bundle again."
-        ) from error
-    for name, tensor in header.items():
-        if name != "__metadata__":
-            yield math.prod(tensor["shape"])
+    with (
+        guarded(
+            lambda why: XBindError(f"{path} is missing or damaged ({why}). Get the bundle again.")
+        ),
+        path.open("rb") as file,
+    ):
+        (length,) = struct.unpack("<Q", file.read(8))
+        if length > _TOO_LONG:
+            raise ValueError(f"its header claims {length} bytes")
+        header = json.loads(file.read(length))
+        counts = [math.prod(x["shape"]) for name, x in header.items() if name != "__metadata__"]
+        if not all(isinstance(count, int) for count in counts):
+            raise ValueError("its header has a shape that is none")
+    yield from counts
 
 
 def _table(rows: list[Component]) -> Table:

@@ -12,7 +12,6 @@ from typing import Literal
 
 import numba
 import torch
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -25,6 +24,7 @@ from xbind.engine.store import EngineStore, engines_folder
 from xbind.errors import XBindError
 from xbind.networks.fingerprint import why_stale
 from xbind.networks.manifest import load_manifest, verify
+from xbind.run.console import PlainConsole
 from xbind.run.folder import NEEDED_BYTES
 from xbind.run.progress import format_bytes
 from xbind.system.cache import CacheError, cache_folder, cache_notice
@@ -64,8 +64,8 @@ def doctor(bundle: str) -> int:
     table = Table(box=None, show_header=False)
     for finding in findings:
         colour = _COLOURS[finding.state]
-        table.add_row(Text(finding.state, colour), Text(finding.topic), Text(finding.detail))
-    Console(highlight=False).print(table)
+        table.add_row(Text(finding.state, colour), finding.topic, finding.detail)
+    PlainConsole().print(table)
     return int(any(finding.state == "fail" for finding in findings))
 
 

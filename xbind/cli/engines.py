@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 
 from xbind.cli.options import DiagnoseEnginesConfig
@@ -12,6 +11,7 @@ from xbind.engine.store import EngineStore, cards_passed, engines_folder
 from xbind.networks.fingerprint import key_of, why_stale
 from xbind.networks.graphs import GraphRequest, request_labelled
 from xbind.networks.manifest import BundleManifest, load_manifest
+from xbind.run.console import PlainConsole
 from xbind.run.progress import format_bytes
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ WIDTH = 200
 def show() -> None:
     """Print every engine, and why those that are not used any more are not."""
     store = EngineStore(engines_folder())
-    console = Console(highlight=False, soft_wrap=True, width=WIDTH)
+    console = PlainConsole(soft_wrap=True, width=WIDTH)
     table = Table(box=None)
     for name in COLUMNS:
         table.add_column(name, no_wrap=True)
@@ -41,13 +41,13 @@ def show() -> None:
     if found:
         console.print(table)
     size = sum(entry.size_bytes for entry in found if isinstance(entry, Entry))
-    console.print(f"{len(found)} engines, {format_bytes(size)}, in {store.root}", markup=False)
+    console.print(f"{len(found)} engines, {format_bytes(size)}, in {store.root}")
 
 
 def verify() -> int:
     """Compare every byte with its hash; the exit status, 1 when an engine is damaged."""
     store = EngineStore(engines_folder())
-    console = Console(highlight=False, soft_wrap=True)
+    console = PlainConsole(soft_wrap=True)
     bad = 0
     for entry in store.entries():
         try:
@@ -56,9 +56,9 @@ def verify() -> int:
             entry.verify()
         except EngineDamaged as error:
             bad += 1
-            console.print(str(error), markup=False)
+            console.print(str(error))
         else:
-            console.print(f"whole: {entry.folder.name}", markup=False)
+            console.print(f"whole: {entry.folder.name}")
     console.print(f"{bad} damaged" if bad else "all engines are whole")
     return int(bad > 0)
 
@@ -73,21 +73,21 @@ def diagnose(config: DiagnoseEnginesConfig) -> int:
     from xbind.networks.diagnose import save_layers
     from xbind.networks.load import load_bundle
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = PlainConsole(soft_wrap=True)
     store = EngineStore(engines_folder())
     key, entry, why = _subject(store, config.key)
     manifest = load_manifest(config.bundle).with_prior_3d(config.prior_3d)
     request = request_labelled(key.fields["graph"])
     _check_made_of(key, request, manifest)
     if why is not None:
-        console.print(f"refused: {why.splitlines()[0]}", markup=False)
+        console.print(f"refused: {why.splitlines()[0]}")
     bundle = load_bundle(manifest)
     found = examine(bundle, request, key, entry)
     for line in _findings(key, found):
-        console.print(line, markup=False)
+        console.print(line)
     if found.keep:
         path = save_layers(bundle, request, key.fields["backend"], found.keep)
-        console.print(f"written to {path}; `--precision mixed` builds with them", markup=False)
+        console.print(f"written to {path}; `--precision mixed` builds with them")
     return int(not found.passes)
 
 
@@ -160,12 +160,12 @@ def _findings(key: Key, found: "Diagnosis") -> list[str]:
 def gc(*, everything: bool) -> None:
     """Remove what is damaged, unfinished or for another installation; or everything."""
     store = EngineStore(engines_folder())
-    console = Console(highlight=False, soft_wrap=True)
+    console = PlainConsole(soft_wrap=True)
     removed = store.gc(lambda entry: not everything and not why_stale(entry.key))
     for name, size in removed:
-        console.print(f"removed {name} ({format_bytes(size)})", markup=False)
+        console.print(f"removed {name} ({format_bytes(size)})")
     total = sum(size for _, size in removed)
-    console.print(f"{len(removed)} removed, {format_bytes(total)}, from {store.root}", markup=False)
+    console.print(f"{len(removed)} removed, {format_bytes(total)}, from {store.root}")
 
 
 def _row(entry: Entry) -> tuple[str, ...]:

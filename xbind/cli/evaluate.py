@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 from rich.table import Table
 
 import xbind
 from xbind.cli.eval_configs import EvalConfig, EvalReportConfig, EvalRunConfig
+from xbind.cli.guard import say
 from xbind.config.options import GenerateConfig, parts_named
 from xbind.config.variants import method_named
-from xbind.errors import XBindError
+from xbind.errors import XBindError, printable
 from xbind.evaluation import compare as report
 from xbind.evaluation import records
 from xbind.evaluation.judges import OPEN_CLIPS, load_open_clip, make_self_judge
@@ -33,6 +33,7 @@ from xbind.mini.targets import Target, list_named, prompt_of, read_targets
 from xbind.networks.load import load_bind, load_convnet
 from xbind.networks.manifest import BundleManifest, load_manifest, verify
 from xbind.pipeline import generate
+from xbind.run.console import PlainConsole
 from xbind.run.progress import choose_reporter
 from xbind.scene.mesh.dmtet import EmptySurface
 
@@ -59,7 +60,7 @@ def evaluate(config: EvalConfig) -> None:
     )  # fmt: skip
     with disk_errors(folder.path):
         folder.path.mkdir(parents=True, exist_ok=True)
-    outcome = judge_all(found, folder, panel, _say)
+    outcome = judge_all(found, folder, panel, say)
     total = len(found.finished) + len(found.unfinished)
     if not outcome.judged:
         raise XBindError(f"No run was judged.\n{outcome.reasons()}")
@@ -67,9 +68,9 @@ def evaluate(config: EvalConfig) -> None:
     rows = [row for row in folder.rows() if row["object"] in names]
     shown = [run for run in outcome.judged if mesh_digest(run)]
     _conclude(folder, rows, shown, panel, outcome.not_judged)
-    _say(f"judged {len(rows)} of {total} runs")
+    say(f"judged {len(rows)} of {total} runs")
     if outcome.not_judged:
-        _say(outcome.reasons())
+        say(outcome.reasons())
     if outcome.unreadable:
         raise XBindError(
             f"{len(outcome.unreadable)} of {total} runs could not be read: "
@@ -109,9 +110,9 @@ def evaluate_run(config: EvalRunConfig) -> None:
         _generate_and_judge(target, config, folder, panel)
     names = {target.name for target in targets}
     rows = [row for row in folder.rows() if row["object"] in names]
-    _say(f"judged {len(rows)} of {len(targets)} objects")
+    say(f"judged {len(rows)} of {len(targets)} objects")
     if len(rows) < len(targets):
-        _say("The means follow when the other parts (--part) have judged the rest.")
+        say("The means follow when the other parts (--part) have judged the rest.")
         return
     runs = [folder.path / target.name for target in targets]
     _conclude(folder, rows, [run for run in runs if mesh_digest(run)], panel)
@@ -128,7 +129,7 @@ def evaluate_report(config: EvalReportConfig) -> None:
     if config.sheet is not None:
         report.save_sheet(config.sheet, results, rows=config.rows, normals=config.normals)
     if config.document is None:
-        sys.stdout.write(text)
+        sys.stdout.write(printable(text))
     else:
         report.write_section(config.document, config.section, text)
 
@@ -258,11 +259,7 @@ def _generate_and_judge(
                 generate(wanted, reporter)
         except EmptySurface as error:  # a method may fail: that is its result
             failure = str(error).splitlines()[0]
-    judge(run, folder, panel, _say, failure)
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
+    judge(run, folder, panel, say, failure)
 
 
 def _conclude(
@@ -286,7 +283,7 @@ def _conclude(
 
 
 def _show(folder: EvaluationFolder, rows: Sequence[Mapping[str, Any]]) -> None:
-    console = Console(highlight=False, soft_wrap=True, width=WIDTH)
+    console = PlainConsole(soft_wrap=True, width=WIDTH)
     means = records.means_by_kind(rows)
     kinds = [kind for kind in means if kind != "all"]
     shown = [*kinds, "all"] if len(kinds) > 1 else kinds
@@ -306,4 +303,4 @@ def _show(folder: EvaluationFolder, rows: Sequence[Mapping[str, Any]]) -> None:
             cells = (f"{row[name]:.3f}" if name in row else "–" for name in names)
             table.add_row(f"{kind} ({row['objects']:.0f})", *cells)
         console.print(table)
-    console.print(f"{folder.path / records.MEANS}", markup=False)
+    console.print(f"{folder.path / records.MEANS}")

@@ -5,13 +5,14 @@ import os
 import signal
 import sys
 import threading
+import traceback
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import TextIO
 
-from xbind.errors import XBindError
+from xbind.errors import XBindError, is_control, printable
 from xbind.system.out_of_memory import is_memory_error, too_little_memory
 
 WRONG_FLAGS = 2
@@ -51,7 +52,7 @@ def guard(
             finally:
                 sys.stdout.flush()
         except XBindError as error:
-            sys.exit(f"{name}: {error}")
+            sys.exit(f"{name}: {printable(str(error))}")
         except BrokenPipeError:
             _leave_closed_pipe(name, stopped)
         except BaseException as error:
@@ -59,15 +60,19 @@ def guard(
             if isinstance(error, KeyboardInterrupt) or (
                 interruption.seen and isinstance(error, Exception)
             ):
-                sys.stderr.write(f"\n{name}: interrupted{stopped()}\n")
+                sys.stderr.write(f"\n{name}: interrupted{printable(stopped())}\n")
                 sys.exit(INTERRUPTED)
             if is_memory_error(error):
                 sys.exit(f"{name}: {too_little_memory(error)}")
+            sys.excepthook = _show_bug
             raise
 
 
 def _check_words(name: str, words: Sequence[str]) -> None:
-    """Leave with status 2 where a word cannot be written into the files of a run."""
+    """Leave with status 2 where a word cannot be written into the files of a run, or to a terminal.
+
+    The parser of the command line repeats words that it does not understand as they are.
+    """
     for word in words:
         try:
             word.encode()
@@ -77,6 +82,23 @@ def _check_words(name: str, words: Sequence[str]) -> None:
                 f"name.\n"
             )
             sys.exit(WRONG_FLAGS)
+        if any(map(is_control, word)):
+            sys.stderr.write(
+                f"{name}: {printable(word)!r} holds control characters. Leave them out; a file or "
+                f"folder with such a name has to be renamed.\n"
+            )
+            sys.exit(WRONG_FLAGS)
+
+
+def _show_bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Shows a traceback as Python does; messages in it can hold text from files."""
+    sys.stderr.write(printable("".join(traceback.format_exception(kind, error, trace))))
+
+
+def say(line: str) -> None:
+    """Writes a line to the standard output, at once; nothing in it can control the terminal."""
+    sys.stdout.write(f"{printable(line)}\n")
+    sys.stdout.flush()
 
 
 def _prepare_streams() -> None:
@@ -117,7 +139,9 @@ def _interruptible(name: str, stopped: Callable[[], str]) -> Iterator[_Interrupt
     def interrupt(signum: int, frame: FrameType | None) -> None:
         del signum, frame
         if interruption.seen:
-            os.write(2, f"\n{name}: interrupted twice{stopped()}\n".encode(errors="replace"))
+            os.write(
+                2, f"\n{name}: interrupted twice{printable(stopped())}\n".encode(errors="replace")
+            )
             os._exit(INTERRUPTED)
         interruption.seen = True
         raise KeyboardInterrupt
@@ -139,5 +163,5 @@ def _leave_closed_pipe(name: str, stopped: Callable[[], str]) -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     if advice := stopped().strip(" .;"):
-        sys.stderr.write(f"{name}: the output was closed; {advice}\n")
+        sys.stderr.write(f"{name}: the output was closed; {printable(advice)}\n")
     sys.exit(PIPE_CLOSED)

@@ -7,10 +7,10 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE
-from rich.console import Console
 from rich.table import Table
 
 from xbind.networks.manifest import BundleManifest, load_manifest
+from xbind.run.console import PlainConsole
 
 if TYPE_CHECKING:
     from xbind.cli.options import PlanConfig
@@ -33,16 +33,16 @@ def show_plan(config: "PlanConfig") -> None:
     from xbind.memory.plan import Wish, fit
 
     method = preset_named(config.preset)
-    console = Console(highlight=False, soft_wrap=True)
+    console = PlainConsole(soft_wrap=True)
     console.width = max(console.width, WIDTH)
     with _manifest(config) as manifest:
         wish = Wish(config.vram, config.precision, engines=config.engine != "eager")
         plan = fit(method, manifest.with_prior_3d(method.prior_3d), wish)
-        console.print(_header(config, manifest), markup=False)
+        console.print(_header(config, manifest))
     console.print(_graphs(plan))
     console.print(_parts(plan))
     for line in _verdict(plan):
-        console.print(line, markup=False)
+        console.print(line)
 
 
 @contextmanager

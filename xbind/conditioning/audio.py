@@ -15,7 +15,6 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -30,6 +29,7 @@ from xbind.conditioning.audio_windows import (
 )
 from xbind.conditioning.errors import PromptError
 from xbind.models.inputs import FbankConfig
+from xbind.untrusted import fault_of
 
 MIN_SECONDS = 0.1
 """Shorter sounds hold nothing to recognise: refused."""
@@ -127,19 +127,13 @@ def load_audio(path: Path, config: FbankConfig | None = None) -> LoadedAudio:
             `MIN_SECONDS`, silent, or holds numbers that are not finite.
     """
     config = FbankConfig() if config is None else config
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise PromptError(f"--audio {path} {what}. Give the path of a WAV, FLAC, OGG or MP3 file.")
-    try:
-        with soundfile.SoundFile(path) as file:
-            seconds = file.frames / file.samplerate
-            step = _STEP.get(file.subtype, 2.0**-15)
-            waveform, channel = audio_files.read_mono(file, path, config.sample_rate)
-    except (soundfile.SoundFileError, OSError) as error:
-        raise PromptError(
-            f"--audio {path} cannot be read as a sound ({str(error).rstrip('.')}).\n"
-            f"Give a WAV, FLAC, OGG or MP3 file; convert others first."
-        ) from error
+    fault = fault_of(path)
+    if fault is not None:
+        raise PromptError(f"--audio {path} {fault}. Give the path of a WAV, FLAC, OGG or MP3 file.")
+    with audio_files.opened(path) as file:
+        seconds = file.frames / file.samplerate
+        step = _STEP.get(file.subtype, 2.0**-15)
+        waveform, channel = audio_files.read_mono(file, config.sample_rate)
     _check_waveform(waveform, path, config.sample_rate)
     samples, offset = torch.from_numpy(waveform), 0
     if config.cut_silence:

@@ -14,8 +14,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from xbind.conditioning.errors import PromptError
-from xbind.conditioning.image import MAX_PIXELS, MIN_SIDE, read_picture
+from xbind.conditioning.picture_files import MAX_PIXELS, MIN_SIDE, decoding, read_picture
 from xbind.models.inputs import DepthConfig
+from xbind.untrusted import fault_of, guarded
 
 NEAREST = 1e-6
 """Distances below this, in metres, are no measurements."""
@@ -74,16 +75,16 @@ def normalise_depth(
 
 
 def _read_npy(path: Path) -> np.ndarray:
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise PromptError(f"--depth {path} {what}. {_advice()}")
-    try:
+    fault = fault_of(path)
+    if fault is not None:
+        raise PromptError(f"--depth {path} {fault}. {_advice()}")
+    with guarded(
+        lambda why: PromptError(
+            f"--depth {path} cannot be read as a NumPy array ({why}). {_advice()}"
+        )
+    ):
         # Mapped, so that a file that claims more than it holds is refused at once.
         values = np.lib.format.open_memmap(path, mode="r")
-    except (OSError, ValueError, EOFError) as error:
-        raise PromptError(
-            f"--depth {path} cannot be read as a NumPy array ({error}). {_advice()}"
-        ) from error
     if values.squeeze().ndim != 2:
         raise PromptError(f"--depth {path} is not one 2D array. {_advice()}")
     if values.size > MAX_PIXELS or min(values.squeeze().shape) < MIN_SIDE:
@@ -93,9 +94,10 @@ def _read_npy(path: Path) -> np.ndarray:
 
 def _read_picture(path: Path) -> np.ndarray:
     picture = read_picture(path, "--depth", lossless=True)
-    if picture.mode in ("P", "1"):
-        picture = picture.convert("L")
-    values = np.array(picture)
+    with decoding(path, "--depth"):
+        if picture.mode in ("P", "1"):
+            picture = picture.convert("L")
+        values = np.array(picture)
     if values.ndim == 3:
         colours = values[..., :3] if values.shape[-1] >= 3 else values[..., :1]
         if (colours != colours[..., :1]).any():

@@ -13,13 +13,18 @@ from jaxtyping import Float
 from torch import Tensor
 
 from xbind.conditioning.errors import PromptError
+from xbind.untrusted import fault_of, guarded
 
 CHANNELS = 6
 """Acceleration x, y, z and angular velocity x, y, z."""
 MIN_SAMPLES = 10
 """Fewer say nothing about a motion."""
-MAX_SAMPLES = 10_000_000
+MAX_SAMPLES = 1_000_000
 """More are no recording of seconds."""
+MAX_BYTES = 256 * 2**20
+"""A larger file is refused before it is read: `MAX_SAMPLES` of six numbers, 40 characters each."""
+LARGEST = 1e6
+"""Greatest magnitude of a value, in m/s², rad/s or the units that a sensor counts in."""
 
 
 def load_motion(path: Path, samples: int) -> Float[Tensor, "6 n"]:
@@ -32,15 +37,18 @@ def load_motion(path: Path, samples: int) -> Float[Tensor, "6 n"]:
     Raises:
         PromptError: when the file is missing, damaged, not of six channels, constant or not finite.
     """
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise PromptError(f"--imu {path} {what}. {_advice()}")
-    try:
-        values = _read(path)
-    except (OSError, ValueError, EOFError) as error:
+    fault = fault_of(path)
+    if fault is not None:
+        raise PromptError(f"--imu {path} {fault}. {_advice()}")
+    if path.stat().st_size > MAX_BYTES:
         raise PromptError(
-            f"--imu {path} cannot be read as numbers ({error}). {_advice()}"
-        ) from error
+            f"--imu {path} has {path.stat().st_size} bytes; at most {MAX_BYTES} are read. "
+            f"{_advice()}"
+        )
+    with guarded(
+        lambda why: PromptError(f"--imu {path} cannot be read as numbers ({why}). {_advice()}")
+    ):
+        values = _read(path)
     if values.ndim != 2 or CHANNELS not in values.shape:
         raise PromptError(f"--imu {path} has the shape {values.shape}. {_advice()}")
     channels = values if values.shape[0] == CHANNELS else values.T
@@ -48,7 +56,14 @@ def load_motion(path: Path, samples: int) -> Float[Tensor, "6 n"]:
         raise PromptError(f"--imu {path} has {channels.shape[1]} samples. {_advice()}")
     numbers = np.ascontiguousarray(channels, dtype=np.float64)
     if not np.isfinite(numbers).all():
-        raise PromptError(f"--imu {path} holds numbers that are not finite. {_advice()}")
+        raise PromptError(
+            f"--imu {path} holds numbers that are not finite (NaN or infinity). {_advice()}"
+        )
+    largest = float(np.abs(numbers).max())
+    if largest > LARGEST:
+        raise PromptError(
+            f"--imu {path} holds {largest:.3g}, and nothing moves like that. {_advice()}"
+        )
     if (numbers == numbers[:, :1]).all():
         raise PromptError(f"--imu {path} never changes: nothing moved. {_advice()}")
     at = np.linspace(0, numbers.shape[1] - 1, samples)

@@ -17,6 +17,7 @@ from torch import Tensor
 from xbind.conditioning.errors import PromptError
 from xbind.conditioning.foreground import LARGEST, SMALLEST, Foreground, no_object
 from xbind.conditioning.pieces import assemble
+from xbind.untrusted import fault_of, guarded
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Normalisation of the published U²-Net: ImageNet's, after a division by the largest value."""
@@ -48,12 +49,10 @@ def matte(rgb: Float[Tensor, "3 h w"], weights: Path, name: str) -> Foreground:
     pixels = np.asarray(small.resize((width, height), Image.Resampling.LANCZOS), np.float32)
     pixels = pixels / max(float(pixels.max()), 1e-6)
     normal = ((pixels - np.array(MEAN)) / np.array(STD)).astype(np.float32)
-    try:
+    with guarded(lambda why: _no_network(weights, f"it cannot be run: {why}")):
         result = session.run(
             [session.get_outputs()[0].name], {source.name: normal.transpose(2, 0, 1)[None]}
         )[0]
-    except Exception as error:  # ONNX Runtime raises classes of its own without a common base
-        raise _no_network(weights, f"it cannot be run: {_first_line(error)}") from error
     mask = _as_mask(np.asarray(result), weights, name)
     size = (rgb.shape[2], rgb.shape[1])
     resized = Image.fromarray(mask).resize(size, Image.Resampling.BILINEAR)
@@ -70,10 +69,10 @@ def matte(rgb: Float[Tensor, "3 h w"], weights: Path, name: str) -> Foreground:
 
 
 def _open(weights: Path) -> Any:  # noqa: ANN401  (ONNX Runtime has no types)
-    if not weights.is_file():
-        what = "is a folder" if weights.is_dir() else "does not exist"
+    fault = fault_of(weights)
+    if fault is not None:
         raise PromptError(
-            f"--matting-weights {weights} {what}.\n"
+            f"--matting-weights {weights} {fault}.\n"
             f"Give the path of a U²-Net in ONNX form; xbind downloads none."
         )
     import onnxruntime
@@ -81,13 +80,13 @@ def _open(weights: Path) -> Any:  # noqa: ANN401  (ONNX Runtime has no types)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = torch.get_num_threads()
-    try:
+    with guarded(lambda why: _no_network(weights, why)):
         session = onnxruntime.InferenceSession(
             str(weights), options, providers=["CPUExecutionProvider"]
         )
-    except Exception as error:  # as above
-        raise _no_network(weights, _first_line(error)) from error
     inputs = session.get_inputs()
+    if not session.get_outputs():
+        raise _no_network(weights, "it has no output")
     shape = inputs[0].shape if len(inputs) == 1 else []
     if len(shape) != 4 or shape[1] != 3 or inputs[0].type != "tensor(float)":
         raise _no_network(weights, "its input is not one picture [b, 3, s, s] of float32")
@@ -121,7 +120,3 @@ def _no_network(weights: Path, why: str) -> PromptError:
         f"--matting-weights {weights} cannot be used: {why}.\n"
         f"Give a U²-Net in ONNX form, such as u2net.onnx or u2netp.onnx."
     )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

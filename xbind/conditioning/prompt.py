@@ -1,5 +1,6 @@
 """A prompt of any modality, or a weighted mix, to C_m."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -33,6 +34,8 @@ from xbind.networks.frozen import AlignedEncoder
 
 MAX_ELEVATION = 89.9
 """Largest elevation of a reference camera, in degrees."""
+LEAST_MIX = 1e-3
+"""Least length of a weighted mean of unit vectors; below it rounding decides its direction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +96,13 @@ def encode_prompt(
     warnings: list[str] = []
     image: SquareImage | None = None
     foreground: Foreground | None = None
-    total = sum(prompt.weight(modality) for modality in prompt.given())
+    shares = _shares(prompt)
     embeddings: dict[Modality, Tensor] = {}
     mixed = torch.zeros(encoder.model.config.embed_dim, device=encoder.device)
     length = 0.0
     for modality in prompt.given():
         _check_known(modality, encoder)
-        share = prompt.weight(modality) / total
+        share = shares[modality]
         if modality == "image":
             rgb, foreground = _picture(prompt)
             if (doubt := foreground.warning(str(prompt.image))) is not None:
@@ -108,15 +111,58 @@ def encode_prompt(
             embedding = _embed_image(image, encoder)
         else:
             embedding = _EMBED[modality](prompt, encoder, warnings.append)
+        _check_embedding(embedding, modality, prompt)
         embeddings[modality] = embedding
         mixed = mixed + share * embedding
         length += share * encoder.norms[_TRUNK[modality]]
-    c_m = normalize(mixed, dim=0)
+    c_m = _unit(mixed, prompt)
     understood = understand(embeddings, c_m, encoder)
     elevation, azimuth = _given_pose(prompt)
     return EncodedPrompt(
         c_m, length * c_m, image, tuple(warnings), understood, foreground, elevation, azimuth
     )
+
+
+def _shares(prompt: PromptConfig) -> dict[Modality, float]:
+    """The weights over their sum, scaled by a power of two first: the sum of two 1e308 is inf."""
+    weights = {modality: prompt.weight(modality) for modality in prompt.given()}
+    _, exponent = math.frexp(max(weights.values()))
+    scaled = {modality: math.ldexp(weight, -exponent) for modality, weight in weights.items()}
+    return {modality: weight / sum(scaled.values()) for modality, weight in scaled.items()}
+
+
+def _check_embedding(embedding: Tensor, modality: Modality, prompt: PromptConfig) -> None:
+    """Refuses what no loader has found: values at which the encoder overflows.
+
+    Raises:
+        PromptError: the embedding is not finite, or has no direction.
+    """
+    if not bool(torch.isfinite(embedding).all()) or float(embedding.norm()) < 0.5:
+        raise PromptError(
+            f"--{modality} {getattr(prompt, modality)} cannot be encoded: the encoder's result is "
+            f"{_kind_of(embedding)}.\nGive another one, or bring its values to an ordinary range."
+        )
+
+
+def _unit(mixed: Float[Tensor, " d"], prompt: PromptConfig) -> Float[Tensor, " d"]:
+    """The direction of a mix.
+
+    Raises:
+        PromptError: its parts cancel each other.
+    """
+    if float(mixed.norm()) < LEAST_MIX:
+        raise PromptError(
+            f"The embeddings of {', '.join(f'--{m}' for m in prompt.given())} cancel each other.\n"
+            f"Change the weights, or leave one of them out."
+        )
+    return normalize(mixed, dim=0)
+
+
+def _kind_of(embedding: Tensor) -> str:
+    """What is wrong with an embedding."""
+    if bool(embedding.isnan().any()):
+        return "not a number (NaN)"
+    return "zero" if bool(embedding.isfinite().all()) else "infinite"
 
 
 def _given_pose(prompt: PromptConfig) -> tuple[float | None, float | None]:

@@ -58,17 +58,12 @@ class _Phrase:
     words: list[Word] = field(default_factory=list)
     determined: bool = False
     """Whether it has an article or another determiner."""
-    of_detail: bool = False
-    """Whether it continues a detail."""
 
     def has(self, *kinds: Kind) -> bool:
         return any(word.kind in kinds for word in self.words)
 
     def unknown(self) -> list[Word]:
         return [word for word in self.words if word.kind in ("unknown", "lacking")]
-
-    def spelled(self) -> str:
-        return " ".join(word.written for word in self.words)
 
 
 def read_text(

@@ -23,6 +23,8 @@ MODALITIES: tuple[Modality, ...] = (
 
 IMAGE_OPTIONS = ("mask", "matting_weights", "elevation", "azimuth")
 """Fields of a prompt that say something about its image; all are None by default."""
+LEAST_SHARE = 1e-6
+"""Least weight of a modality beside the largest one; less is lost in float32's rounding."""
 
 Precision = Literal["float32", "float16", "bfloat16", "mixed"]
 """Of the frozen networks in an engine, or on a GPU; `mixed` is float16 with the layers in float32
@@ -181,6 +183,7 @@ class PromptConfig:
             raise ValueError(f"{flag} is given without --text: leave it out or add --text")
         for modality in MODALITIES:
             self._check_weight(modality)
+        self._check_ratios()
         if self.depth is None and self.depth_kind != "depth":
             raise ValueError("--depth-kind is given without --depth: leave it out or name a file")
         self._check_image_options()
@@ -209,6 +212,16 @@ class PromptConfig:
                 f"--{modality}-weight is given without --{modality}: "
                 f"leave it out or add --{modality}"
             )
+
+    def _check_ratios(self) -> None:
+        largest = max((self.weight(m) for m in self.given()), default=1.0)
+        for modality in self.given():
+            if self.weight(modality) < LEAST_SHARE * largest:
+                raise ValueError(
+                    f"--{modality}-weight {self.weight(modality)} changes nothing beside "
+                    f"{largest}: weights may differ by a factor of {1 / LEAST_SHARE:.0e} at most; "
+                    f"to leave the {modality} out, leave out --{modality}"
+                )
 
     def given(self) -> tuple[Modality, ...]:
         """The modalities of this prompt, in the order of `MODALITIES`."""

@@ -18,6 +18,10 @@ class Savings:
     one_engine: bool = False
     """Only the engine that is running is loaded; else all engines of the current phase."""
 
+    def at_once(self, count: int) -> int:
+        """How many of `count` views, images or samples the networks are given at a time."""
+        return 1 if self.one_at_a_time else count
+
     def described(self) -> list[str]:
         """What is saved, in words; empty for none."""
         return [

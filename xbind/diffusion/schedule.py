@@ -56,13 +56,6 @@ class NoiseSchedule(nn.Module):
         """1 − ᾱ_t: DreamFusion's w(t) on (ε̂ − ε), and the w of CDS."""
         return 1 - self.alphas_cumprod[t]
 
-    def residual_weight(self, t: Timestep) -> Float[Tensor, " b"]:
-        """λ(t) = ασ: the weight on (z − ẑ) that equals w(t) = 1 − ᾱ_t on (ε̂ − ε).
-
-        z − ẑ = (σ/α)(ε̂ − ε), so λ = w·α/σ. The two lines of Eq. 4 share one letter only.
-        """
-        return (self.alpha(t) * self.sigma(t)).flatten()
-
     def add_noise(self, z: Latent, noise: Latent, t: Timestep) -> Latent:
         """z_t = α z + σ ε."""
         return self.alpha(t) * z + self.sigma(t) * noise

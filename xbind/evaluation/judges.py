@@ -1,6 +1,5 @@
 """Judges of views: an independent network, and the network that guided, reported as self-judged."""
 
-import pickle
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from xbind.models.preprocess import fit_image, normalise_image
 from xbind.networks.frozen import AlignedEncoder
 from xbind.networks.load import load_clip
 from xbind.networks.manifest import BundleManifest
+from xbind.untrusted import fault_of, guarded
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,11 +128,6 @@ class OpenClipJudge:
         return torch.nn.functional.normalize(x.float(), dim=-1)
 
 
-_UNLOADABLE = (
-    RuntimeError, OSError, ValueError, KeyError, AssertionError, pickle.UnpicklingError,
-    UserWarning,
-)  # fmt: skip
-"""Exceptions of open_clip for an unknown model, or for weights that do not fit."""
 OPEN_CLIPS = ("ViT-B-32", "ViT-B-16", "ViT-L-14")
 """The paper's judges, with OpenAI's weights."""
 _QUICK = "-quickgelu"
@@ -161,8 +156,9 @@ def load_open_clip(model: str, pool: Sequence[str], *, allow_download: bool) -> 
             f"To judge with {model}, open_clip would fetch its weights.\n"
             f"Allow it with --allow-download, or name a file: --judges {model}@FILE."
         )
-    if file and not Path(file).is_file():
-        raise XBindError(f"There is no file {file}.\nName one: --judges {named}@FILE.")
+    fault = fault_of(Path(file)) if file else None
+    if fault is not None:
+        raise XBindError(f"The file {file} {fault}.\nName one: --judges {named}@FILE.")
     try:
         import open_clip
     except ImportError as error:
@@ -172,19 +168,18 @@ def load_open_clip(model: str, pool: Sequence[str], *, allow_download: bool) -> 
         ) from error
     weights = weights or ("" if file else "openai")
     quick = _needs_quick_gelu(open_clip, architecture, weights)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("error", ".*QuickGELU mismatch", UserWarning)
-            net = open_clip.create_model(
-                architecture, pretrained=file or weights, force_quick_gelu=quick
-            )
-        tokenize = open_clip.get_tokenizer(architecture)
-    except _UNLOADABLE as error:
-        raise XBindError(
-            f"open_clip cannot load {model}: {error}\n"
+    with guarded(
+        lambda why: XBindError(
+            f"open_clip cannot load {model}: {why}\n"
             f"Name an architecture that it knows, such as {', '.join(OPEN_CLIPS)}, and weights "
             f"that fit it (safetensors, or a plain table of tensors), to --judges."
-        ) from error
+        )
+    ):
+        warnings.filterwarnings("error", ".*QuickGELU mismatch", UserWarning)
+        net = open_clip.create_model(
+            architecture, pretrained=file or weights, force_quick_gelu=quick
+        )
+        tokenize = open_clip.get_tokenizer(architecture)
     if quick and not any(type(part).__name__ == "QuickGELU" for part in net.modules()):
         raise XBindError(
             f"The weights of {model} need QuickGELU, which open_clip did not build.\n"

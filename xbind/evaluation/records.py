@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from xbind.errors import XBindError
+from xbind.errors import XBindError, printable
 from xbind.evaluation.labels import in_table_order
 from xbind.files import atomic_write, disk_errors, lock, sync_file
 from xbind.run.events import read_events
@@ -169,7 +169,8 @@ class EvaluationFolder:
 def _tell_unlocked(folder: Path) -> None:
     """Say once that processes cannot share a folder."""
     sys.stderr.write(
-        f"The file system of {folder} has no locks: let one process at a time write into it.\n"
+        f"The file system of {printable(str(folder))} has no locks: let one process at a time "
+        f"write into it.\n"
     )
 
 

@@ -1,6 +1,5 @@
 """Finished runs: where they are, and what is measured of each."""
 
-import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from xbind.config.options import MODALITIES, PromptConfig
 from xbind.errors import XBindError
 from xbind.evaluation.figures import mean_cosine, right_at_1
 from xbind.evaluation.judges import Judge, Look
+from xbind.files import sha256_file
 from xbind.losses.regularizers import normal_consistency_loss
 from xbind.models.convnet import ConvNet
 from xbind.networks.frozen import AlignedEncoder
@@ -163,7 +163,7 @@ def mesh_digest(run: Path) -> str:
     """Start of the SHA-256 of the judged file; empty if there is none."""
     if not (run / MESH).exists():
         return ""
-    return hashlib.sha256((run / MESH).read_bytes()).hexdigest()[:16]
+    return sha256_file(run / MESH)[:16]
 
 
 def answers_for(run: Path, config: Mapping[str, Any], panel: Panel) -> Collection[int]:

@@ -1,8 +1,8 @@
 """Contact sheets of finished runs: prompt, reference view, and the mesh from several sides."""
 
 import dataclasses
-import json
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,12 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from xbind.config.options import MODALITIES
+from xbind.errors import XBindError
 from xbind.scene.cameras import orbit
 from xbind.scene.mesh.render import render_normals
 from xbind.scene.mesh.textured import read_glb
 from xbind.scene.mesh.turntable import to_frames
+from xbind.untrusted import guarded, read_json_object
 
 VIEW_PX = 112
 """Side of a view, in pixels."""
@@ -31,9 +33,10 @@ def row_of(run: Path) -> Image.Image:
     """Returns one run's row: prompt, reference view (white if there is none), four views."""
     row = Image.new("RGB", (LABEL_PX + 5 * VIEW_PX, VIEW_PX), "white")
     _write(row, (4, VIEW_PX // 2), _label_of(run))
-    if (run / "reference.png").exists():
-        with Image.open(run / "reference.png") as reference:
-            row.paste(_square(reference), (LABEL_PX, 0))
+    reference = run / "reference.png"
+    if reference.exists():
+        with _reading(reference), Image.open(reference, formats=("PNG",)) as picture:
+            row.paste(_square(picture), (LABEL_PX, 0))
     row.paste(views_of(run, 4), (LABEL_PX + VIEW_PX, 0))
     return row
 
@@ -105,7 +108,18 @@ def save_comparison(
 
 
 def _label_of(run: Path) -> str:
-    return label(json.loads((run / "config.json").read_text())["prompt"])
+    path = run / "config.json"
+    with _reading(path):
+        return label(read_json_object(path)["prompt"])
+
+
+def _reading(path: Path) -> AbstractContextManager[None]:
+    """Turns whatever is raised for a file of a run into an error that names it."""
+    return guarded(
+        lambda why: XBindError(
+            f"{path} is damaged ({why}).\nMake the run again, or leave it out of the sheet."
+        )
+    )
 
 
 def _square(image: Image.Image) -> Image.Image:

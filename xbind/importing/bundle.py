@@ -10,15 +10,17 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from xbind.files import atomic_write, disk_errors
+from xbind.files import atomic_write, disk_errors, sha256_file
 from xbind.importing.architectures import Architecture
+from xbind.importing.checkpoint import CheckpointError
 from xbind.importing.folders import Sources, parts_of
 from xbind.importing.sources import LICENCES
 from xbind.models.preprocess import normalise_image
+from xbind.networks.graphs import shaded_balls
 from xbind.networks.load import load_clip
-from xbind.networks.manifest import FORMAT, BundleError, BundleManifest, digest, load_manifest
+from xbind.networks.manifest import FORMAT, BundleError, BundleManifest, load_manifest
 from xbind.networks.source_digest import digest_of, modules_reached
-from xbind.networks.trial import shaded_balls
+from xbind.untrusted import guarded, is_file, read_json_object
 
 PARTS = {
     "bind": "bind",
@@ -74,7 +76,7 @@ def import_bundle(
         if name in done and done[name]["key"] == key and _is_whole(out, done[name]["files"]):
             report(f"{name}: is there")
             continue
-        taken = _write(folder, write)
+        taken = _write(folder, source, write)
         files = record_files(out, folder)
         done[name] = {"key": key, "files": files, "taken": taken}
         atomic_write(out / PROGRESS, json.dumps(done).encode())
@@ -136,15 +138,24 @@ def _clip_norm(folder: Path, architecture: Architecture) -> float:
     return round(float(norms.mean()), 4)
 
 
-def _write(folder: Path, write: Callable[[Path], str | None]) -> str | None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        return write(folder)
-    except (OSError, SafetensorError) as error:  # safetensors has no class of its own for it
-        raise BundleError(
-            f"Cannot write {folder} ({error}).\nFree some space, or choose another folder with "
-            f"--out. The same command goes on where this one stopped."
-        ) from error
+def _write(folder: Path, source: Path, write: Callable[[Path], str | None]) -> str | None:
+    """Writes one folder; whatever the libraries raise for the source's content becomes words."""
+
+    def refuse(why: str) -> CheckpointError:
+        return CheckpointError(
+            f"{source} cannot be converted to {folder.name}: {why}.\n"
+            f"Get the checkpoint that `xbind bundle import --help` names."
+        )
+
+    with guarded(refuse):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            return write(folder)
+        except (OSError, SafetensorError) as error:  # safetensors has no class of its own for it
+            raise BundleError(
+                f"Cannot write {folder} ({error}).\nFree some space, or choose another folder with "
+                f"--out. The same command goes on where this one stopped."
+            ) from error
 
 
 def record_files(out: Path, folder: Path) -> dict[str, dict[str, Any]]:
@@ -154,19 +165,24 @@ def record_files(out: Path, folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def _record(path: Path) -> dict[str, Any]:
-    return {"sha256": digest(path), "bytes": path.stat().st_size}
+    return {"sha256": sha256_file(path), "bytes": path.stat().st_size}
 
 
 def _read_progress(out: Path) -> dict[str, Any]:
+    """What an interrupted import has finished; nothing where the file is missing or damaged."""
     try:
-        done: dict[str, Any] = json.loads((out / PROGRESS).read_text())
+        done = read_json_object(out / PROGRESS)
     except (OSError, ValueError):
         return {}
-    return done
+    whole = all(
+        isinstance(part, dict) and isinstance(part.get("files"), dict) and "key" in part
+        for part in done.values()
+    )
+    return done if whole else {}
 
 
 def _is_whole(out: Path, files: Mapping[str, Mapping[str, Any]]) -> bool:
-    return all((out / n).is_file() and _record(out / n) == dict(r) for n, r in files.items())
+    return all(is_file(out / n) and _record(out / n) == r for n, r in files.items())
 
 
 def _fingerprint(source: Path, architecture: Architecture) -> str:

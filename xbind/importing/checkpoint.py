@@ -1,17 +1,18 @@
 """Checkpoints of other people, read without running anything that is in them."""
 
 import pickle
-import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 
 from xbind.errors import XBindError
+from xbind.untrusted import fault_of, guarded
 
 State = Mapping[str, Tensor]
 SUFFIXES = (".safetensors", ".ckpt", ".pth", ".pt", ".bin")
@@ -33,8 +34,9 @@ def read_checkpoint(path: Path) -> State:
     Raises:
         CheckpointError: the file is missing, damaged, or holds more than tensors.
     """
-    if not path.is_file():
-        raise CheckpointError(f"There is no file {path}.\nGive the path of a checkpoint.")
+    fault = fault_of(path)
+    if fault is not None:
+        raise CheckpointError(f"{path} {fault}.\nGive the path of a checkpoint.")
     if path.suffix == ".safetensors":
         return _Lazy(path)
     if path.suffix not in SUFFIXES:
@@ -47,20 +49,52 @@ def read_checkpoint(path: Path) -> State:
             content = content[key]
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path} holds a {type(content).__name__}, not a table of tensors.")
-    return {str(k): v for k, v in content.items() if isinstance(v, Tensor)}
+    state = {str(k): v for k, v in content.items() if isinstance(v, Tensor)}
+    size = path.stat().st_size
+    for name, tensor in state.items():
+        _check_tensor(name, tensor, size, path)
+    return state
+
+
+def _check_tensor(name: str, tensor: Tensor, file_bytes: int, path: Path) -> None:
+    """Refuses tensors that are not plain numbers in memory, or claim more than their file holds.
+
+    Raises:
+        CheckpointError: names the tensor.
+    """
+    plain = tensor.layout == torch.strided and tensor.device.type == "cpu"
+    if not plain or tensor.is_quantized or tensor.is_nested:
+        raise CheckpointError(
+            f"{path} holds {name} as a sparse, quantised or empty tensor.\n"
+            f"Get the checkpoint with plain tensors."
+        )
+    if tensor.numel() * tensor.element_size() > file_bytes:
+        raise CheckpointError(
+            f"{path} is damaged: {name} claims the shape {list(tensor.shape)}, more than the file "
+            f"holds.\nGet it again."
+        )
 
 
 def _unpickle(path: Path) -> Any:  # noqa: ANN401
+    """The content of a pickle, of which nothing is run.
+
+    Raises:
+        CheckpointError: it is damaged, or holds more than tensors and the names of trainer classes.
+    """
+    unsafe: list[str] = []
     try:
-        zipped = zipfile.is_zipfile(path)
-        unsafe = torch.serialization.get_unsafe_globals_in_checkpoint(path) if zipped else []
-        stand_ins: list[Any] = [
-            (type("StandIn", (), {}), name) for name in unsafe if name.startswith(_TRAINERS)
-        ]
-        with torch.serialization.safe_globals(stand_ins), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about the protocol of the pickle
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
-    except pickle.UnpicklingError as error:
+        with _reading(path):
+            zipped = zipfile.is_zipfile(path)
+            if zipped:
+                unsafe = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+            stand_ins: list[Any] = [
+                (type("StandIn", (), {}), name) for name in unsafe if name.startswith(_TRAINERS)
+            ]
+            with torch.serialization.safe_globals(stand_ins):
+                return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+    except CheckpointError as error:
+        if not isinstance(error.__cause__, pickle.UnpicklingError):
+            raise
         refused = (
             ", ".join(n for n in unsafe if not n.startswith(_TRAINERS))
             or "its pickle is of another kind"
@@ -68,32 +102,31 @@ def _unpickle(path: Path) -> Any:  # noqa: ANN401
         raise CheckpointError(
             f"{path} holds more than tensors, which could run code: {refused}\n"
             f"It was not opened. Get the .safetensors form of this checkpoint."
-        ) from error
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError) as error:
-        raise CheckpointError(
-            f"{path} is damaged or no checkpoint ({_first_line(error)}).\nGet it again."
-        ) from error
+        ) from error.__cause__
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
+def _reading(path: Path) -> AbstractContextManager[None]:
+    """Turns whatever torch or safetensors raises into a `CheckpointError`."""
+    return guarded(
+        lambda why: CheckpointError(f"{path} is damaged or no checkpoint ({why}).\nGet it again.")
+    )
 
 
 class _Lazy(Mapping[str, Tensor]):
     """A safetensors file as a mapping that reads one tensor at a time."""
 
     def __init__(self, path: Path) -> None:
-        try:
+        self._path = path
+        with _reading(path):
             file: Any = safe_open(path, framework="pt")
             self._file = file
             self._names = list(file.keys())
-        except (SafetensorError, OSError) as error:
-            raise CheckpointError(f"{path} is damaged ({error}).\nGet it again.") from error
 
     def __getitem__(self, name: str) -> Tensor:
         if name not in self._names:
             raise KeyError(name)
-        tensor: Tensor = self._file.get_tensor(name)
+        with _reading(self._path):
+            tensor: Tensor = self._file.get_tensor(name)
         return tensor
 
     def __iter__(self) -> Iterator[str]:

@@ -20,6 +20,7 @@ from xbind.importing.sources import TAESD_ID
 from xbind.models.bind import BindModel
 from xbind.models.inputs import DepthConfig, FbankConfig
 from xbind.networks.load import DIFFUSERS_WEIGHTS
+from xbind.untrusted import is_file, is_folder, read_json_object, reason
 
 WEIGHTS = (
     DIFFUSERS_WEIGHTS, "model.safetensors", "diffusion_pytorch_model.fp16.safetensors",
@@ -87,7 +88,7 @@ def _write_unet(folder: Path, source: Path, config: Config) -> str | None:
     from diffusers import UNet2DConditionModel
 
     taken = None
-    if source.is_dir():
+    if is_folder(source):
         config, state = _read_config(source / "unet"), _read_weights(source / "unet")
     else:
         unet, is_average = convert.sampled_unet(read_checkpoint(source))
@@ -99,7 +100,7 @@ def _write_unet(folder: Path, source: Path, config: Config) -> str | None:
 def _write_vae(folder: Path, source: Path, config: Config) -> None:
     from diffusers import AutoencoderKL
 
-    if source.is_dir():
+    if is_folder(source):
         config, state = _read_config(source / "vae"), _read_weights(source / "vae")
     else:
         state = convert.vae_from_ldm(read_checkpoint(source), config)
@@ -113,10 +114,11 @@ def _write_taesd(folder: Path, source: Path, vae: Config) -> None:
 
     config, state = (
         (_read_config(source), _read_weights(source))
-        if source.is_dir()
+        if is_folder(source)
         else (taesd(), read_checkpoint(source))
     )
-    net = AutoencoderTiny.from_config(dict(config))
+    with torch.device("meta"):  # its own configuration may ask for any amount of memory
+        net = AutoencoderTiny.from_config(dict(config))
     found = (net.config.latent_channels, len(net.config.decoder_block_out_channels))
     wanted = (vae["latent_channels"], len(vae["block_out_channels"]))
     if found != wanted:
@@ -131,7 +133,7 @@ def _write_taesd(folder: Path, source: Path, vae: Config) -> None:
 
 def _write_normaliser(folder: Path, source: Path, a: Architecture) -> None:
     d = a.bind.embed_dim
-    if source.is_dir():
+    if is_folder(source):
         state = convert.normaliser(_read_weights(source / "image_normalizer"))
     else:
         # not in a checkpoint of one file: there the prior was trained on embeddings as they are
@@ -142,7 +144,7 @@ def _write_normaliser(folder: Path, source: Path, a: Architecture) -> None:
 
 def _write_schedule(folder: Path, source: Path, config: Config) -> None:
     name = "scheduler_config.json"
-    if source.is_dir():
+    if is_folder(source):
         found = _read_config(source / folder.name, name)
         wanted = {k: found.get(k, v) for k, v in config.items()}
         if wanted["beta_schedule"] != config["beta_schedule"]:
@@ -160,7 +162,7 @@ def _write_empty_prompt(folder: Path, source: Path, config: Config) -> None:
     from transformers import CLIPTextConfig, CLIPTextModel
 
     pad = 0
-    if source.is_dir():
+    if is_folder(source):
         config = _read_config(source / "text_encoder")
         state = _read_weights(source / "text_encoder")
         pad = _pad_token(source / "tokenizer")
@@ -189,8 +191,8 @@ def _pad_token(folder: Path) -> int:
 def _write_clip(folder: Path, source: Path, config: Config, prefix: str) -> None:
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
-    if source.is_dir():
-        source = source / "image_encoder" if (source / "image_encoder").is_dir() else source
+    if is_folder(source):
+        source = source / "image_encoder" if is_folder(source / "image_encoder") else source
         config, state = _read_config(source), _read_weights(source)
         config = {"projection_dim": config.get("projection_dim", 512)} | config.get(
             "vision_config", config
@@ -214,8 +216,8 @@ def _write_clip(folder: Path, source: Path, config: Config, prefix: str) -> None
 
 def _write_camera(folder: Path, source: Path, a: Architecture) -> None:
     d, width = a.image_encoder["projection_dim"], a.unet3d["cross_attention_dim"]
-    if source.is_dir():
-        named = [source / name for name in CAMERA_FOLDERS if (source / name).is_dir()]
+    if is_folder(source):
+        named = [source / name for name in CAMERA_FOLDERS if is_folder(source / name)]
         if not named:
             raise CheckpointError(
                 f"{source} has no camera projection: wanted a folder {' or '.join(CAMERA_FOLDERS)}."
@@ -315,18 +317,17 @@ def _own(config: Mapping[str, Any]) -> dict[str, Any]:
 def _read_config(folder: Path, name: str = "config.json") -> dict[str, Any]:
     path = folder / name
     try:
-        content: dict[str, Any] = json.loads(path.read_text())
+        return read_json_object(path)
     except (OSError, ValueError) as error:
         raise CheckpointError(
-            f"{path} is missing or damaged ({error}).\nGive a whole folder of diffusers, or a "
-            f"checkpoint in one file."
+            f"{path} is missing or damaged ({reason(error)}).\n"
+            f"Give a whole folder of diffusers, or a checkpoint in one file."
         ) from error
-    return content
 
 
 def _read_weights(folder: Path) -> State:
     for name in WEIGHTS:
-        if (folder / name).is_file():
+        if is_file(folder / name):
             return read_checkpoint(folder / name)
     raise CheckpointError(
         f"{folder} holds no weights; wanted one of {', '.join(WEIGHTS)}.\nGet the folder again, "

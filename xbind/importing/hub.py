@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from xbind.errors import XBindError
+from xbind.untrusted import reason
 
 
 class SourceError(XBindError):
@@ -24,9 +25,14 @@ def locate(source: str, flag: str, *, wanted: Sequence[str], allow_download: boo
     Raises:
         SourceError: it is neither here nor may or can be fetched.
     """
-    path = Path(source).expanduser()
-    if path.exists():
-        return path
+    try:
+        path = Path(source).expanduser()
+        if path.exists():
+            return path
+    except (OSError, RuntimeError) as error:  # a closed folder, a long name, an unknown ~user
+        raise SourceError(
+            f"{flag} {source} cannot be read: {reason(error)}.\nGive another path."
+        ) from error
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", source):
         raise SourceError(
             f"{flag} {source} does not exist.\nGive the path of a folder or file, or a hub id such "

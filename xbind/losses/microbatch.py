@@ -1,5 +1,6 @@
 """A guidance step on a few views at a time: the same loss and gradient, less memory."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -7,36 +8,43 @@ from torch import Tensor
 
 from xbind.losses.step import GuidanceStep
 
-SHARED = ("eps_star", "class_labels", "reference_latent", "c_m", "cfg_scale", "clamp", "w_img")
-"""Feeds that all views have in common; every other one has a row per view."""
 
-
-class InParts:
+class MicroBatched:
     """A step that calls another one with `count` rows of its first input at a time."""
 
     def __init__(
-        self, step: GuidanceStep, count: int, *, reduction: Literal["mean", "sum"] = "mean"
+        self,
+        step: GuidanceStep,
+        count: int,
+        *,
+        reduction: Literal["mean", "sum"] = "mean",
+        shared: Sequence[str] = (),
     ) -> None:
         """Take the step and how it puts rows together.
 
         Args:
-            step: what computes.
-            count: rows at a time; the last part may have fewer.
+            step: computes a microbatch.
+            count: rows at a time; the last microbatch may have fewer.
             reduction: whether its loss is a mean over rows, or a sum with weights among its feeds.
+            shared: feeds that all rows have in common; every other one has a row per view, or is
+                one number.
         """
         self._step, self._count, self._reduction = step, count, reduction
+        self._shared = frozenset(shared)
         self.inputs, self.outputs = step.inputs, step.outputs
 
     def __call__(self, image: Tensor, /, **feeds: Tensor) -> tuple[Tensor, ...]:
         """Return one tensor for each of `outputs`, as if all rows had been given at once."""
         if len(image) <= self._count:
             return self._step(image, **feeds)
-        losses, gradients = [], []
+        losses, gradients, previews = [], [], []
         for first in range(0, len(image), self._count):
             rows = slice(first, first + self._count)
-            own = {k: x if k in SHARED or not x.ndim else x[rows] for k, x in feeds.items()}
-            loss, x_bar = self._step(image[rows], **own)
+            own = {k: x if k in self._shared or not x.ndim else x[rows] for k, x in feeds.items()}
+            loss, x_bar, *seen = self._step(image[rows], **own)
             share = len(x_bar) / len(image) if self._reduction == "mean" else 1.0
             losses.append(share * loss)
             gradients.append(share * x_bar)
-        return torch.stack(losses).sum(), torch.cat(gradients)
+            previews.append(seen)
+        joined = (torch.cat(parts) for parts in zip(*previews, strict=True))
+        return torch.stack(losses).sum(), torch.cat(gradients), *joined

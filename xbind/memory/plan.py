@@ -26,11 +26,11 @@ from xbind.networks.graphs import (
     make_module,
     output_names,
     requests_of_parts,
+    sample_inputs,
 )
 from xbind.networks.load import load_shapes
 from xbind.networks.manifest import BundleManifest
 from xbind.networks.precision import dtype_of, in_precision
-from xbind.networks.sample_inputs import trial_feeds
 
 GIB = 2**30
 RUNTIME_BYTES = 3 * GIB // 4
@@ -130,7 +130,7 @@ class Counter:
             bundle = self._bundle(precision)
             module = make_module(bundle, request.name, two_passes=request.two_passes)
             with self._mode:
-                feeds = trial_feeds(bundle, request, 0.5, Generator().manual_seed(0))
+                feeds = sample_inputs(bundle, request, 0.5, Generator().manual_seed(0))
             names = output_names(request.name, module)
             recording = record(module, feeds, names, shapes=self._mode)
             upcast = any(vars(m).get("upcast_attention", False) for m in module.modules())

@@ -26,7 +26,7 @@ from xbind.algorithm.reference_view import (
 from xbind.conditioning.audio import fbank_clips
 from xbind.diffusion.latents import decode, encode
 from xbind.diffusion.priors import UnclipPrior, Zero123Prior
-from xbind.errors import XBindError
+from xbind.errors import XBindError, printable
 from xbind.mini.judging import recognise
 from xbind.mini.sheet import save_sheet
 from xbind.mini.train.data import as_image, on_white, psnr
@@ -257,7 +257,7 @@ def main(arguments: list[str] | None = None) -> None:
     save_sheet(given.out / "normals.png", normals_sheet, columns=2)
     figures = json.dumps(dict(text) | dict(audio) | dict(views) | dict(normals), indent=2) + "\n"
     (given.out / "quality.json").write_text(figures)
-    sys.stdout.write(figures)
+    sys.stdout.write(printable(figures))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """Words to token ids: a closed vocabulary of whole words, or CLIP's byte pairs."""
 
 import html
-import json
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,10 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from xbind.errors import XBindError
+from xbind.untrusted import guarded, read_json_object
 
 
 class UnknownWords(XBindError):
     """A text with words that the vocabulary lacks."""
+
+
+class DamagedTables(XBindError):
+    """Byte-pair tables that cannot be used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +102,15 @@ class BpeTokenizer:
     def _tokenizer(self) -> Any:  # noqa: ANN401
         from transformers import CLIPTokenizer
 
-        lines = self.merges.read_text(encoding="utf-8").split("\n")[1:]
-        merges = [tuple(line.split()) for line in lines if line]
-        return CLIPTokenizer(
-            vocab=json.loads(self.vocab.read_text(encoding="utf-8")), merges=merges
-        )
+        with guarded(
+            lambda why: DamagedTables(
+                f"{self.vocab} and {self.merges} are not CLIP's byte-pair tables: {why}.\n"
+                f"Get them from a repository of CLIP, and install or import the bundle again."
+            )
+        ):
+            lines = self.merges.read_text(encoding="utf-8").split("\n")[1:]
+            merges = [tuple(line.split()) for line in lines if line]
+            return CLIPTokenizer(vocab=read_json_object(self.vocab), merges=merges)
 
     def tokens(self, text: str) -> list[int]:
         """Ids of a text of any length, without begin, end and padding."""

@@ -5,8 +5,7 @@
 | `manifest` | what a bundle holds |
 | `frozen` | its networks, in memory; `load`: from files |
 | `precision` | the same in half precision |
-| `graphs` | the graphs of a run |
-| `sample_inputs` | inputs to trace a graph with, and to compare engines by |
+| `graphs` | each graph, declared once; sample inputs; the graphs of a run |
 | `fingerprint` | what decides an engine; `source_digest`: the code in it |
 | `build` | one engine, with its parity gate; `build_many`: several, in processes |
 | `runtime` | the engines of a run, or eager torch; `select`: which of them |

@@ -27,9 +27,8 @@ from xbind.export.parity import TOLERANCES, Figure, gate, measure
 from xbind.export.record import record
 from xbind.networks.fingerprint import key_of, read_layers
 from xbind.networks.frozen import Bundle
-from xbind.networks.graphs import GraphRequest, make_module, output_names
+from xbind.networks.graphs import MANY, GraphRequest, make_module, output_names, sample_inputs
 from xbind.networks.precision import in_precision
-from xbind.networks.sample_inputs import MANY, trial_feeds
 from xbind.system.device import without_tf32
 
 CPU = torch.device("cpu")
@@ -181,7 +180,7 @@ def export(bundle: Bundle, request: GraphRequest, dialect: Dialect = PLAIN) -> G
     """
     module = make_module(bundle, request.name, two_passes=request.two_passes)
     generator = torch.Generator().manual_seed(_RECORDED)
-    feeds = trial_feeds(bundle, request, 0.5, generator)
+    feeds = sample_inputs(bundle, request, 0.5, generator)
     # vars(): asked by name, diffusers looks into its configuration and warns.
     upcast = any(vars(part).get("upcast_attention", False) for part in module.modules())
     recording = record(module, feeds, output_names(request.name, module))
@@ -193,7 +192,7 @@ def trial_set(bundle: Bundle, request: GraphRequest) -> list[dict[str, Tensor]]:
     generator = torch.Generator().manual_seed(_TRIED)
     # A large batch is spread over the schedule by itself; once is enough, and three times is slow.
     shares = TRIALS if request.batch < MANY else TRIALS[:1]
-    return [dict(trial_feeds(bundle, request, share, generator)) for share in shares]
+    return [sample_inputs(bundle, request, share, generator) for share in shares]
 
 
 def compare_with_torch(

@@ -18,7 +18,8 @@ from xbind.engine.backends import target_of, version_of
 from xbind.engine.errors import EngineDamaged, EngineError
 from xbind.engine.record import Key
 from xbind.engine.store import FORMAT
-from xbind.networks.graphs import BIND, GraphRequest
+from xbind.networks.components import loading
+from xbind.networks.graphs import GraphRequest, graph_named
 from xbind.networks.manifest import BundleError, BundleManifest
 from xbind.networks.source_digest import digest_of, modules_reached
 from xbind.system.cache import cache_folder
@@ -28,25 +29,6 @@ ROOTS = ("xbind.networks.build", "xbind.networks.load")
 their code and all that they import decides what a graph computes."""
 _LIBRARIES = ("torch", "diffusers", "transformers", "onnx")
 """Distributions whose code becomes part of a graph."""
-_OF_CLIP, _OF_UNET2D, _OF_UNET3D = ("clip",), ("unclip.unet",), ("zero123.unet",)
-_OF_SDS2D = ("unclip.unet", "unclip.vae", "unclip.scheduler", "unclip.empty_prompt")
-_OF_SDS3D = ("zero123.unet", "zero123.vae", "zero123.scheduler")
-_ROLES: Mapping[str, tuple[str, ...]] = {
-    "ms": _OF_CLIP,
-    "clip_image": _OF_CLIP,
-    "unet2d": _OF_UNET2D,
-    "unet3d": _OF_UNET3D,
-    "vae_encode": ("unclip.vae",),
-    "vae_decode": ("unclip.vae",),
-    "cds2d": _OF_SDS2D,
-    "sds2d": _OF_SDS2D,
-    "sds2d_img": _OF_SDS2D,
-    "sds2d_tiny": (*_OF_SDS2D, "taesd"),
-    "sds3d": _OF_SDS3D,
-    "sds3d_img": _OF_SDS3D,
-    "sds3d_tiny": (*_OF_SDS3D, "taesd"),
-}
-"""Graph → the components of a bundle whose content is in it; see `roles_of`."""
 
 
 def key_of(
@@ -152,7 +134,7 @@ def weight_bytes(request: GraphRequest, manifest: BundleManifest) -> int:
     count = 0
     for _, path, _ in _files(request.name, manifest):
         if path.endswith(".safetensors"):
-            with safe_open(manifest.folder / path, "pt") as file:
+            with loading(manifest.folder / path), safe_open(manifest.folder / path, "pt") as file:
                 count += sum(math.prod(file.get_slice(key).get_shape()) for key in file.keys())  # noqa: SIM118
     return 4 * count
 
@@ -165,12 +147,12 @@ def _weights_digest(name: str, manifest: BundleManifest) -> str:
 
 
 def _files(name: str, manifest: BundleManifest) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    """Role, path in the bundle and record of every file of the components in a graph.
+    """Role, path in the bundle and entry of every file of the components in a graph.
 
     Raises:
         BundleError: the bundle lacks a component, or `bundle.json` lists no file of it.
     """
-    for role in roles_of(name):
+    for role in graph_named(name).components:
         part = manifest.path_of(role)
         files = [path for path in manifest.files if f"{path}/".startswith(f"{part}/")]
         if not files:
@@ -179,22 +161,6 @@ def _files(name: str, manifest: BundleManifest) -> Iterator[tuple[str, str, Mapp
                 f"Install or import the bundle again."
             )
         yield from ((role, path, manifest.files[path]) for path in files)
-
-
-def roles_of(name: str) -> tuple[str, ...]:
-    """The components of a bundle whose content is in a graph.
-
-    Raises:
-        EngineError: it is not known which.
-    """
-    if name.startswith(BIND):
-        return ("bind",)
-    if name not in _ROLES:
-        raise EngineError(
-            f"It is not known which components of a bundle the graph {name!r} holds.\n"
-            f"Choose of: {', '.join(sorted(_ROLES))}, {BIND}MODALITY."
-        )
-    return _ROLES[name]
 
 
 def roots() -> tuple[str, ...]:

@@ -1,14 +1,11 @@
 """From a bundle's files to frozen networks: `load_bundle`, and loaders of single networks."""
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -24,15 +21,18 @@ from xbind.models.bind import BindModel
 from xbind.models.bind_config import BindConfig
 from xbind.models.convnet import ConvNet
 from xbind.models.inputs import DepthConfig, FbankConfig
-from xbind.models.tokenizer import BpeTokenizer, WordTokenizer
+from xbind.models.tokenizer import BpeTokenizer, Tokenizer, WordTokenizer
+from xbind.networks.components import Fill, fill_in, load_tensors, loading
 from xbind.networks.frozen import AlignedEncoder, Bundle, Unclip, Zero123
-from xbind.networks.manifest import BundleError, BundleManifest, verify
+from xbind.networks.manifest import BundleError, BundleManifest, read_config, verify
 
 DIFFUSERS_WEIGHTS = "diffusion_pytorch_model.safetensors"
 """File name that diffusers gives the weights of a model."""
 
-Fill = Callable[[Callable[[], nn.Module], Path], nn.Module]
-"""Makes a network and gives it the weights of a file."""
+MAX_TIMESTEPS = 100_000
+"""Noise levels of a schedule, at most; public priors have 1000."""
+MAX_TEXT = 4096
+"""Tokens of a text encoder, at most; CLIP has 77."""
 
 
 def load_bundle(manifest: BundleManifest) -> Bundle:
@@ -42,7 +42,7 @@ def load_bundle(manifest: BundleManifest) -> Bundle:
         BundleError: a file is missing, changed, or does not fit its configuration.
     """
     verify(manifest)
-    return assemble(manifest, _fill)
+    return assemble(manifest, fill_in)
 
 
 def load_shapes(
@@ -78,7 +78,7 @@ def assemble(manifest: BundleManifest, fill: Fill) -> Bundle:
         manifest=manifest,
         bind=load_bind(manifest, fill),
         clip=load_clip(manifest.part("clip"), fill),
-        clip_size=_read_json(manifest.part("clip") / "config.json")["image_size"],
+        clip_size=_clip_size(manifest.part("clip")),
         unclip=_load_unclip(manifest, fill),
         zero123=_load_zero123(manifest, fill),
         view=load_convnet(manifest.part("view"), fill) if manifest.has("view") else None,
@@ -86,55 +86,57 @@ def assemble(manifest: BundleManifest, fill: Fill) -> Bundle:
     )
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content: dict[str, Any] = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise BundleError(
-            f"{path} cannot be read ({error}).\nInstall or import the bundle again."
-        ) from error
-    return content
+def _clip_size(folder: Path) -> int:
+    path = folder / "config.json"
+    with loading(path):
+        size = read_config(path)["image_size"]
+        if not isinstance(size, int) or size < 1:
+            raise ValueError(f"image_size is {size!r}")
+        return size
 
 
-def _fill(build: Callable[[], nn.Module], path: Path) -> nn.Module:
-    """Load safetensors into a network as float32 and freeze it.
-
-    Raises:
-        BundleError: the file does not fit the network.
-    """
-    net = build()
-    try:
-        state = {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
-        net.load_state_dict(state)
-    except (SafetensorError, OSError, RuntimeError) as error:
-        raise BundleError(
-            f"{path} does not fit its configuration:\n{error}\nInstall or import the bundle again."
-        ) from error
-    return net.eval().requires_grad_(False)
-
-
-def load_bind(manifest: BundleManifest, fill: Fill = _fill) -> AlignedEncoder:
+def load_bind(manifest: BundleManifest, fill: Fill = fill_in) -> AlignedEncoder:
     """The aligned encoder alone.
 
     Raises:
         BundleError: a file is missing or does not fit.
     """
     folder = manifest.part("bind")
-    config = _read_json(folder / "config.json")
-    words = _read_json(folder / "tokenizer.json")
-    closed = "vocabulary" in words
-    net = fill(lambda: BindModel(BindConfig.from_dict(config)), folder / "model.safetensors")
-    return AlignedEncoder(
-        cast(BindModel, net),
-        WordTokenizer(tuple(words["vocabulary"]), words["length"])
-        if closed
-        else BpeTokenizer(folder / "vocab.json", folder / "merges.txt", words["length"]),
-        words["groups"] if closed else {},
-        FbankConfig(**_read_json(folder / "fbank.json")),
-        DepthConfig(**_read_json(folder / "depth.json")),
-        dict(manifest.raw["embedding_norm"]),
-        _load_names(manifest),
-    )
+    config, words = read_config(folder / "config.json"), read_config(folder / "tokenizer.json")
+    with loading(folder):
+        shape = BindConfig.from_dict(config)
+        net = fill(lambda: BindModel(shape), folder / "model.safetensors")
+        return AlignedEncoder(
+            cast(BindModel, net),
+            _tokenizer(folder, words),
+            _groups(words),
+            FbankConfig(**read_config(folder / "fbank.json")),
+            DepthConfig(**read_config(folder / "depth.json")),
+            dict(manifest.raw["embedding_norm"]),
+            _load_names(manifest),
+        )
+
+
+def _tokenizer(folder: Path, words: Mapping[str, Any]) -> Tokenizer:
+    length = words["length"]
+    if not isinstance(length, int) or not 3 <= length <= MAX_TEXT:
+        raise ValueError(f"length is {length!r} in tokenizer.json; wanted 3 to {MAX_TEXT} tokens")
+    if "vocabulary" in words:
+        return WordTokenizer(_texts(words["vocabulary"]), length)
+    return BpeTokenizer(folder / "vocab.json", folder / "merges.txt", length)
+
+
+def _groups(words: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The words of a closed vocabulary by kind; none for an open one."""
+    if "vocabulary" not in words:
+        return {}
+    return {name: list(_texts(group)) for name, group in words["groups"].items()}
+
+
+def _texts(values: object) -> tuple[str, ...]:
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise ValueError("tokenizer.json has no list of words where one is wanted")
+    return tuple(values)
 
 
 def _load_names(manifest: BundleManifest) -> tuple[str, ...]:
@@ -163,7 +165,7 @@ def _load_names(manifest: BundleManifest) -> tuple[str, ...]:
     return tuple(dict.fromkeys(line for line in lines if line))
 
 
-def load_clip(folder: Path, fill: Fill = _fill) -> nn.Module:
+def load_clip(folder: Path, fill: Fill = fill_in) -> nn.Module:
     """A CLIPVisionModelWithProjection: `config.json` and `model.safetensors`.
 
     Raises:
@@ -171,76 +173,95 @@ def load_clip(folder: Path, fill: Fill = _fill) -> nn.Module:
     """
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
-    config = CLIPVisionConfig(**_read_json(folder / "config.json"))
-    return fill(lambda: CLIPVisionModelWithProjection(config), folder / "model.safetensors")
+    with loading(folder):
+        config = CLIPVisionConfig(**read_config(folder / "config.json"))
+        return fill(lambda: CLIPVisionModelWithProjection(config), folder / "model.safetensors")
 
 
 def _load_unet(folder: Path, fill: Fill) -> UNet:
     from diffusers import UNet2DConditionModel
 
-    config = _read_json(folder / "config.json")
-    net = fill(lambda: UNet2DConditionModel.from_config(config), folder / DIFFUSERS_WEIGHTS)
+    config = read_config(folder / "config.json")
+    with loading(folder):
+        net = fill(lambda: UNet2DConditionModel.from_config(config), folder / DIFFUSERS_WEIGHTS)
     return cast(UNet, net)
 
 
 def _load_vae(folder: Path, fill: Fill) -> Vae:
     from diffusers import AutoencoderKL
 
-    config = _read_json(folder / "config.json")
-    net = fill(lambda: AutoencoderKL.from_config(config), folder / DIFFUSERS_WEIGHTS)
+    config = read_config(folder / "config.json")
+    with loading(folder):
+        net = fill(lambda: AutoencoderKL.from_config(config), folder / DIFFUSERS_WEIGHTS)
     return cast(Vae, net)
 
 
 def _load_taesd(folder: Path, fill: Fill) -> Decoder:
     from diffusers import AutoencoderTiny
 
-    config = _read_json(folder / "config.json")
-    net = fill(lambda: AutoencoderTiny.from_config(config), folder / DIFFUSERS_WEIGHTS)
+    config = read_config(folder / "config.json")
+    with loading(folder):
+        net = fill(lambda: AutoencoderTiny.from_config(config), folder / DIFFUSERS_WEIGHTS)
     return cast(Decoder, net)
 
 
 def _load_alphas(folder: Path) -> tuple[Float[Tensor, " steps"], dict[str, Any]]:
     """ᾱ of a diffusers scheduler folder, and its configuration."""
     path = folder / "scheduler_config.json"
-    config = _read_json(path)
-    steps = config["num_train_timesteps"]
-    match config["beta_schedule"]:
-        case "scaled_linear":
-            betas = scaled_linear_betas(config["beta_start"], config["beta_end"], steps)
-        case "squaredcos_cap_v2":
-            betas = squared_cosine_betas(steps)
-        case other:
-            raise BundleError(
-                f"{path} has the beta schedule {other!r}; wanted scaled_linear or "
-                f"squaredcos_cap_v2.\nImport the bundle again from a supported checkpoint."
-            )
-    return alphas_cumprod(betas), config
+    config = read_config(path)
+    with loading(path):
+        steps = config["num_train_timesteps"]
+        if not isinstance(steps, int) or not 1 <= steps <= MAX_TIMESTEPS:
+            raise ValueError(f"num_train_timesteps is {steps!r}; wanted 1 to {MAX_TIMESTEPS}")
+        match config["beta_schedule"]:
+            case "scaled_linear":
+                betas = scaled_linear_betas(config["beta_start"], config["beta_end"], steps)
+            case "squaredcos_cap_v2":
+                betas = squared_cosine_betas(steps)
+            case other:
+                raise BundleError(
+                    f"{path} has the beta schedule {other!r}; wanted scaled_linear or "
+                    f"squaredcos_cap_v2.\nImport the bundle again from a supported checkpoint."
+                )
+        alphas = alphas_cumprod(betas)
+        if not bool(((alphas > 0) & (alphas <= 1)).all()):
+            raise ValueError("its betas give no noise levels between 0 and 1")
+    return alphas, config
 
 
 def _load_schedule(folder: Path) -> NoiseSchedule:
     alphas, config = _load_alphas(folder)
-    return NoiseSchedule(alphas, config["prediction_type"])
+    with loading(folder):
+        return NoiseSchedule(alphas, config["prediction_type"])
 
 
 def _load_unclip(manifest: BundleManifest, fill: Fill) -> Unclip:
-    normalizer = load_file(manifest.part("unclip.normalizer") / DIFFUSERS_WEIGHTS)
+    normalizer = manifest.part("unclip.normalizer") / DIFFUSERS_WEIGHTS
+    mean, std = load_tensors(normalizer, "mean", "std")
+    [context] = load_tensors(manifest.part("unclip.empty_prompt"), "context")
+    with loading(manifest.folder / "bundle.json"):
+        image_size = manifest.raw["image_size"]["unclip"]
     return Unclip(
         unet=_load_unet(manifest.part("unclip.unet"), fill),
         vae=_load_vae(manifest.part("unclip.vae"), fill),
         schedule=_load_schedule(manifest.part("unclip.scheduler")),
-        context=load_file(manifest.part("unclip.empty_prompt"))["context"].float(),
-        mean=normalizer["mean"].float().flatten(),
-        std=normalizer["std"].float().flatten(),
+        context=context,
+        mean=mean.flatten(),
+        std=std.flatten(),
         noising_alphas_cumprod=_load_alphas(manifest.part("unclip.noising_scheduler"))[0],
-        image_size=manifest.raw["image_size"]["unclip"],
+        image_size=image_size,
     )
 
 
 def _load_zero123(manifest: BundleManifest, fill: Fill) -> Zero123:
     folder = manifest.part("zero123.camera_projection")
-    shape = _read_json(folder / "config.json")
+    shape = read_config(folder / "config.json")
     told_pose = shape.pop("told_pose", False)
-    projection = fill(lambda: nn.Linear(**shape), folder / "model.safetensors")
+    with loading(folder):
+        projection = fill(lambda: nn.Linear(**shape), folder / "model.safetensors")
+    with loading(manifest.folder / "bundle.json"):
+        image_size = manifest.raw["image_size"]["zero123"]
+        norm = manifest.raw["embedding_norm"].get("zero123")
     return Zero123(
         unet=_load_unet(manifest.part("zero123.unet"), fill),
         vae=_load_vae(manifest.part("zero123.vae"), fill),
@@ -248,20 +269,21 @@ def _load_zero123(manifest: BundleManifest, fill: Fill) -> Zero123:
         image_encoder=load_clip(manifest.part("zero123.image_encoder"), fill),
         projection=cast(nn.Linear, projection),
         view=load_convnet(manifest.part("view"), fill) if told_pose else None,
-        embedding_norm=manifest.raw["embedding_norm"].get("zero123"),
-        image_size=manifest.raw["image_size"]["zero123"],
+        embedding_norm=norm,
+        image_size=image_size,
     )
 
 
-def load_convnet(folder: Path, fill: Fill = _fill) -> ConvNet:
+def load_convnet(folder: Path, fill: Fill = fill_in) -> ConvNet:
     """A judge or a pose estimator: `config.json` and `model.safetensors`.
 
     Raises:
         BundleError: the files are missing or do not fit.
     """
-    config = _read_json(folder / "config.json")
-    net = fill(
-        lambda: ConvNet(config["widths"], config["outputs"], pooled=config["pooled"]),
-        folder / "model.safetensors",
-    )
+    config = read_config(folder / "config.json")
+    with loading(folder):
+        net = fill(
+            lambda: ConvNet(config["widths"], config["outputs"], pooled=config["pooled"]),
+            folder / "model.safetensors",
+        )
     return cast(ConvNet, net)

@@ -6,14 +6,19 @@ import torch
 
 from xbind.config.options import DeviceChoice, EngineChoice
 from xbind.engine.store import EngineStore, engines_folder
+from xbind.errors import XBindError
 from xbind.networks.frozen import Bundle
 from xbind.networks.load import load_bundle
 from xbind.networks.manifest import BundleManifest, load_manifest
-from xbind.networks.runtime import EngineRun, FrozenHalf, OpenEngines, Part
+from xbind.networks.runtime import EngineRun, OpenEngines, Part, RunNetworks
 from xbind.networks.select import Report, compile_run
 from xbind.system.device import choose_device
 
 CPU = torch.device("cpu")
+
+
+class LoadedMismatch(XBindError):
+    """A run is given networks of another bundle, 3D prior or device than its settings name."""
 
 
 class LoadedNetworks:
@@ -26,7 +31,7 @@ class LoadedNetworks:
     def __init__(
         self, manifest: BundleManifest, device: torch.device, *, keep_engines: bool = False
     ) -> None:
-        """Read no weights yet: the first use of `bundle` does.
+        """Read no weights yet: `on_cpu` does, and so does `compile`.
 
         Args:
             manifest: of the bundle, with its 3D prior chosen.
@@ -40,18 +45,40 @@ class LoadedNetworks:
         self._bundle: Bundle | None = None
         self._engines = OpenEngines()
 
-    @property
-    def bundle(self) -> Bundle:
-        """The networks on the CPU, in float32, where prompts are encoded and engines are built.
+    def on_cpu(self) -> Bundle:
+        """The networks on the CPU, in float32: there prompts are encoded and engines are built.
 
-        The networks themselves are moved, so a run that computes elsewhere must be over.
+        Those of an earlier run are moved back. Not to be called while a run computes elsewhere.
 
         Raises:
-            BundleError: on the first use, if a file is missing, changed, or does not fit.
+            BundleError: at the first call, if a file is missing, changed, or does not fit.
         """
         if self._bundle is None:
             self._bundle = load_bundle(self.manifest)
-        return self._bundle if self.device == CPU else self._bundle.to(CPU)
+        return self._bundle.to(CPU) if self.device.type != "cpu" else self._bundle
+
+    def check(self, manifest: BundleManifest, device: torch.device) -> None:
+        """Refuse a run of other networks.
+
+        Args:
+            manifest: of the bundle that the run names, with its 3D prior chosen.
+            device: where the run is to compute.
+
+        Raises:
+            LoadedMismatch: says what differs.
+        """
+        for what, has, wanted in (
+            ("bundle", self.manifest.name, manifest.name),
+            ("content of the bundle", self.manifest.digest, manifest.digest),
+            ("3D prior", self.manifest.component_3d, manifest.component_3d),
+            ("device", self.device.type, device.type),
+        ):
+            if has != wanted:
+                raise LoadedMismatch(
+                    f"The {what} of this run is not the one that was loaded.\n"
+                    f"  loaded:    {has}\n  this run:  {wanted}\n"
+                    f"Load the networks that this run wants, or change its settings."
+                )
 
     def compile(
         self,
@@ -61,7 +88,7 @@ class LoadedNetworks:
         threads: int,
         report: Report,
         keep_engines: bool | None = None,
-    ) -> FrozenHalf:
+    ) -> RunNetworks:
         """The networks of one run: see `compile_run`.
 
         Args:
@@ -75,7 +102,7 @@ class LoadedNetworks:
         if not keep:
             self.close()
         networks = compile_run(
-            choice, self.bundle, parts, EngineStore(engines_folder()),
+            choice, self.on_cpu(), parts, EngineStore(engines_folder()),
             threads=threads, report=report, device=self.device,
         )  # fmt: skip
         if keep and isinstance(networks, EngineRun):
@@ -107,5 +134,5 @@ def load_networks(
     """
     manifest = load_manifest(bundle).with_prior_3d(prior_3d)
     loaded = LoadedNetworks(manifest, choose_device(device), keep_engines=keep_engines)
-    _ = loaded.bundle
+    loaded.on_cpu()
     return loaded

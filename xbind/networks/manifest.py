@@ -14,13 +14,15 @@ The component `zero123` is the default. Another component has at least its own `
 """
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from xbind.errors import XBindError
+from xbind.files import sha256_file
+from xbind.networks.manifest_shape import fault_in
+from xbind.untrusted import fault_of, is_file, read_json_object, reason
 
 FORMAT = 1
 """Layout version of `bundle.json`."""
@@ -158,18 +160,25 @@ class BundleManifest:
         Raises:
             BundleError: it is missing or no JSON.
         """
-        path = self.part(role) / "config.json"
-        try:
-            content: dict[str, Any] = json.loads(path.read_text())
-        except (OSError, ValueError) as error:
-            raise BundleError(
-                f"{path} cannot be read ({error}).\nInstall or import the bundle again."
-            ) from error
-        return content
+        return read_config(self.part(role) / "config.json")
 
     def has(self, role: str) -> bool:
         """Whether something plays an optional role."""
         return role in self.raw["parts"]
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """A JSON object of a bundle.
+
+    Raises:
+        BundleError: the file is missing, damaged or another value.
+    """
+    try:
+        return read_json_object(path)
+    except (OSError, ValueError) as error:
+        raise BundleError(
+            f"{path} cannot be read ({reason(error)}).\nInstall or import the bundle again."
+        ) from error
 
 
 def shipped_bundles() -> list[str]:
@@ -187,74 +196,34 @@ def load_manifest(bundle: str | Path) -> BundleManifest:
         BundleError: there is none, or its `bundle.json` is damaged or of another format.
     """
     shipped = SHIPPED / bundle
-    folder = shipped if _is_file(shipped / "bundle.json") else Path(bundle)
+    folder = shipped if is_file(shipped / "bundle.json") else Path(bundle)
     path = folder / "bundle.json"
-    if not _is_file(path):
+    if not is_file(path):
         raise BundleError(
             f"There is no bundle {str(bundle)!r}: neither shipped with xbind "
             f"({', '.join(shipped_bundles()) or 'none'}) nor a folder with a bundle.json.\n"
             f"Give one of the names, or the path of a bundle's folder, to --bundle."
         )
     try:
-        raw = json.loads(path.read_text())
-        missing = [role for role in ROLES if role not in raw["parts"]]
-        fits = raw["format"] == FORMAT and not missing and isinstance(raw["files"], dict)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BundleError(
-            f"{path} is damaged ({error!r}).\nInstall or import the bundle again."
-        ) from error
-    if not fits:
-        raise BundleError(
-            f"{path} has format {raw['format']!r} and lacks {missing or 'nothing'}; wanted format "
-            f"{FORMAT} with all of: {', '.join(ROLES)}.\nInstall or import the bundle again."
-        )
-    _check_priors_3d(raw, path)
+        raw = read_json_object(path)
+    except (OSError, ValueError) as error:
+        raise _damaged(path, reason(error)) from error
+    fault = fault_in(raw, FORMAT, ROLES, DEFAULT_3D) or _lacking_3d(raw)
+    if fault is not None:
+        raise _damaged(path, fault)
     return BundleManifest(folder, raw)
 
 
-def _check_priors_3d(raw: Mapping[str, Any], path: Path) -> None:
-    """Compare the table of 3D priors, if there is one, with the parts.
-
-    Raises:
-        BundleError: the table has no default, or a prior lacks a part of its own.
-    """
-    if "priors_3d" not in raw:
-        return
-    try:
-        components = [entry["component"] for entry in raw["priors_3d"].values()]
-        lists = [entry.get("categories", []) for entry in raw["priors_3d"].values()]
-        missing = [f"{c}.{own}" for c in components for own in OWN_3D
-                   if f"{c}.{own}" not in raw["parts"]]  # fmt: skip
-        fits = components.count(DEFAULT_3D) == 1 and len(set(components)) == len(components)
-        fits = fits and all(isinstance(names, list) for names in lists)
-    except (AttributeError, KeyError, TypeError) as error:
-        raise BundleError(
-            f"{path} is damaged (priors_3d: {error!r}).\nInstall or import the bundle again."
-        ) from error
-    if missing or not fits:
-        raise BundleError(
-            f"{path} is damaged: priors_3d names {', '.join(map(str, components)) or 'nothing'}, "
-            f"and parts lacks {', '.join(missing) or 'nothing'}; wanted different components, "
-            f"{DEFAULT_3D} among them.\nInstall or import the bundle again."
-        )
+def _lacking_3d(raw: Mapping[str, Any]) -> str | None:
+    """Which parts of its own a 3D prior lacks, as a sentence; None if they are all there."""
+    components = [entry["component"] for entry in raw.get("priors_3d", {}).values()]
+    wanted = [f"{component}.{own}" for component in components for own in OWN_3D]
+    missing = [role for role in wanted if role not in raw["parts"]]
+    return f"parts lacks {', '.join(missing)}, which priors_3d wants" if missing else None
 
 
-def _is_file(path: Path) -> bool:
-    """Whether there is such a file; not where its name is too long, or its folder closed to us."""
-    try:
-        return path.is_file()
-    except OSError:
-        return False
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return (
-            hashlib.file_digest(file, "sha256").hexdigest()
-            if hasattr(hashlib, "file_digest")
-            else hashlib.sha256(file.read()).hexdigest()
-        )
+def _damaged(path: Path, why: str) -> BundleError:
+    return BundleError(f"{path} is damaged: {why}.\nInstall or import the bundle again.")
 
 
 def verify(manifest: BundleManifest) -> None:
@@ -265,12 +234,19 @@ def verify(manifest: BundleManifest) -> None:
     """
     for name, record in manifest.files.items():
         path = manifest.folder / name
-        if not path.is_file():
+        fault = fault_of(path)
+        if fault is not None:
+            what = "is missing" if fault == "does not exist" else fault
             raise BundleError(
-                f"The bundle {manifest.name!r} is incomplete: {path} is missing.\n"
+                f"The bundle {manifest.name!r} is incomplete: {path} {what}.\n"
                 f"Install or import the bundle again."
             )
-        found = digest(path)
+        try:
+            found = sha256_file(path)
+        except OSError as error:
+            raise BundleError(
+                f"{path} cannot be read ({reason(error)}).\nInstall or import the bundle again."
+            ) from error
         if found != record["sha256"]:
             raise BundleError(
                 f"The bundle {manifest.name!r} is damaged: {path}\n"

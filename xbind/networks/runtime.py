@@ -1,9 +1,10 @@
 """What a run computes its frozen networks with: engines, or eager torch; `select` chooses."""
 
-from collections.abc import Callable, Collection, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -35,46 +36,49 @@ class Part:
     """How they are run."""
 
 
-class FrozenHalf(Protocol):
-    """The frozen half of a run, one part after the other; it starts in the first one."""
-
-    backend: str
-    """`eager`, or what the engines run on."""
-
-    @property
-    def bundle(self) -> Bundle:
-        """For what is computed once, before the first step; its 2D UNet may be an engine."""
-
-    @property
-    def savings(self) -> Savings:
-        """How the current part's networks are run."""
-
-    def begin(self, part: str) -> None:
-        """Go on to a part of the run; what the part before has loaded is given back."""
-
-    def step(self, name: str) -> GuidanceStep:
-        """The guidance step of that name, as the current part wants it."""
-
-
 @dataclass(frozen=True, slots=True)
-class Compiled:
-    """Steps that somebody else has made, the same ones in every part."""
+class StageNetworks:
+    """The frozen networks of one stage."""
 
-    backend: str
-    """What they run on."""
+    bundle: Bundle
+    """For what is computed once, before the first step; its 2D UNet may be an engine."""
+    savings: Savings
+    """How the networks outside of the steps are run."""
     step: Callable[[str], GuidanceStep]
     """Name → guidance step."""
+
+
+class RunNetworks(ABC):
+    """The frozen networks of a run, which uses them one stage after the other."""
+
+    backend: str
+    """`eager`, or the name of the engines' backend."""
     bundle: Bundle
-    """For what is computed once."""
-    savings: Savings = FASTEST
-    """How the networks outside of the steps are run."""
+    """The networks in torch. With engines, those that only guidance steps call stay on the CPU."""
 
-    def begin(self, part: str) -> None:
-        """Nothing is loaded, nothing is given back."""
+    @abstractmethod
+    def of_stage(self, name: str) -> StageNetworks:
+        """The networks of a stage, which stay loaded until `unload`."""
+
+    def unload(self) -> None:
+        """Free what the stages have loaded; it is loaded again when it is needed."""
+        return  # eager torch shares the bundle's networks
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[StageNetworks]:
+        """The networks of a stage, unloaded at its end: `with networks.stage("coarse") as stage`.
+
+        Args:
+            name: one of `PARTS`.
+        """
+        try:
+            yield self.of_stage(name)
+        finally:
+            self.unload()
 
 
-class EagerRun:
-    """Steps in eager torch: all parts share the bundle's networks."""
+class EagerRun(RunNetworks):
+    """Steps in eager torch: all stages share the bundle's networks."""
 
     def __init__(
         self, bundle: Bundle, parts: Mapping[str, Part], *, recorder: Recorder | None = None
@@ -85,20 +89,10 @@ class EagerRun:
         self._steps = {
             name: eager_steps(bundle, part.savings, recorder) for name, part in parts.items()
         }
-        self._current = next(iter(parts))
 
-    @property
-    def savings(self) -> Savings:
-        """How the current part's networks are run."""
-        return self._parts[self._current].savings
-
-    def begin(self, part: str) -> None:
-        """Go on to a part of the run."""
-        self._current = part
-
-    def step(self, name: str) -> GuidanceStep:
-        """The step in torch."""
-        return self._steps[self._current](name)
+    def of_stage(self, name: str) -> StageNetworks:
+        """The steps in torch."""
+        return StageNetworks(self.bundle, self._parts[name].savings, self._steps[name])
 
 
 class OpenEngines:
@@ -127,8 +121,8 @@ class OpenEngines:
             self._open.pop(key).close()
 
 
-class EngineRun:
-    """Steps in engines, each loaded when its part first calls it and given back at the end."""
+class EngineRun(RunNetworks):
+    """Steps in engines, each loaded when its stage first calls it."""
 
     def __init__(
         self,
@@ -140,53 +134,48 @@ class EngineRun:
         threads: int,
         device: torch.device | None = None,
     ) -> None:
-        """`entries` has an engine for every graph of every part; `device` is their GPU, if they
+        """`entries` has an engine for every graph of every stage; `device` is their GPU, if they
         run on one."""
-        self.backend = backend
-        self._bundle, self._parts, self._entries = bundle, parts, entries
+        self.backend, self.bundle = backend, bundle
+        self._parts, self._entries = parts, entries
         self._threads, self._device = threads, device
         self._engines, self._keeps = OpenEngines(), False
-        self._current = next(iter(parts))
 
     def keep_open(self, engines: OpenEngines) -> None:
         """Take engines from `engines`, and leave them open there at the end of a stage."""
         self._engines, self._keeps = engines, True
 
-    @property
-    def bundle(self) -> Bundle:
-        """With an engine in place of the 2D UNet, where this part of the run has one."""
-        if not self._requests("unet2d"):
-            return self._bundle
-        unet = EngineUNet(lambda: self._load("unet2d")[0], self._bundle.unclip.unet)
-        return replace(self._bundle, unclip=replace(self._bundle.unclip, unet=unet))
+    def of_stage(self, name: str) -> StageNetworks:
+        """The steps in engines, one for each size, and an engine as 2D UNet if it has one."""
+        part, bundle = self._parts[name], self.bundle
+        if _named(part, "unet2d"):
+            unet = EngineUNet(lambda: self._load(part, "unet2d")[0], bundle.unclip.unet)
+            bundle = replace(bundle, unclip=replace(bundle.unclip, unet=unet))
 
-    @property
-    def savings(self) -> Savings:
-        """How the current part's networks are run."""
-        return self._parts[self._current].savings
+        def step(graph: str) -> GuidanceStep:
+            return sparing(graph, EngineStep(self._load(part, graph)), part.savings)
 
-    def begin(self, part: str) -> None:
-        """Give back what is loaded and go on to a part of the run."""
+        return StageNetworks(bundle, part.savings, step)
+
+    def unload(self) -> None:
+        """Close the engines, unless they are kept open for other runs."""
         if not self._keeps:
             self._engines.close()
-        self._current = part
 
-    def step(self, name: str) -> GuidanceStep:
-        """The step in engines, one for each size."""
-        return sparing(name, EngineStep(self._load(name)), self.savings)
-
-    def _requests(self, name: str) -> list[GraphRequest]:
-        return [r for r in self._parts[self._current].requests if r.name == name]
-
-    def _load(self, name: str) -> list[Backend]:
-        savings = self.savings
-        entries = [self._entries[request, savings.precision] for request in self._requests(name)]
+    def _load(self, part: Part, name: str) -> list[Backend]:
+        savings = part.savings
+        entries = [self._entries[request, savings.precision] for request in _named(part, name)]
         if savings.one_engine:
             self._engines.close(but=entries)
         return [
             self._engines.get(entry, threads=self._threads, device=self._device)
             for entry in entries
         ]
+
+
+def _named(part: Part, name: str) -> list[GraphRequest]:
+    """The graphs of that name, one for each size."""
+    return [request for request in part.requests if request.name == name]
 
 
 class EngineUNet:

@@ -24,7 +24,7 @@ from xbind.networks.fingerprint import key_of
 from xbind.networks.frozen import Bundle
 from xbind.networks.graphs import GraphRequest
 from xbind.networks.precision import in_precision
-from xbind.networks.runtime import EagerRun, EngineRun, FrozenHalf, Part, Wanted
+from xbind.networks.runtime import EagerRun, EngineRun, Part, RunNetworks, Wanted
 
 Report = Callable[[str], None]
 CPU = torch.device("cpu")
@@ -41,7 +41,7 @@ def compile_run(
     threads: int,
     report: Report,
     device: torch.device = CPU,
-) -> FrozenHalf:
+) -> RunNetworks:
     """Choose a backend, and build what its engines lack.
 
     Args:

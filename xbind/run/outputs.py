@@ -11,6 +11,7 @@ from torch import Tensor
 from xbind.config.options import FilesConfig, GenerateConfig, PromptConfig, parts_named
 from xbind.config.presets import MethodConfig
 from xbind.config.scene import TurntableConfig
+from xbind.run.settings import DEFAULT_FILES
 from xbind.scene.cameras import orbit
 from xbind.scene.mesh.files import FileInfo, bake, unwrap, write_glb, write_obj
 from xbind.scene.mesh.mesh import Mesh
@@ -18,16 +19,13 @@ from xbind.scene.mesh.placement import place
 from xbind.scene.mesh.render import shade, shade_normals, surface_points
 from xbind.scene.mesh.turntable import to_frames, write_turntable
 
-DEFAULTS = FilesConfig(material="unlit", pivot="base")
-"""How files are written where nothing was said."""
-
 
 def write_outputs(
     folder: Path,
     mesh: Mesh,
     colour_at: Callable[[Tensor], Tensor],
     method: MethodConfig,
-    files: FilesConfig = DEFAULTS,
+    files: FilesConfig = DEFAULT_FILES,
     about: Mapping[str, Any] | None = None,
 ) -> list[Path]:
     """Unwrap, bake and write `mesh.glb`, `mesh.obj` (with material and texture), `turntable.gif`.
@@ -45,7 +43,7 @@ def write_outputs(
     """
     unwrapped = unwrap(mesh, method.texture.texture_px, method.texture.unwrap)
     texture = bake(unwrapped, colour_at, method.texture.texture_px)
-    pivot, material = files.pivot or DEFAULTS.pivot, files.material or DEFAULTS.material
+    pivot, material = files.pivot or DEFAULT_FILES.pivot, files.material or DEFAULT_FILES.material
     assert pivot is not None
     assert material is not None
     info = FileInfo(material, place(unwrapped.vertices, pivot, files.height), about or {})

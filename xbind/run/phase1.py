@@ -1,15 +1,18 @@
 """A run that starts where the Phase I of another one ended (Fig. 6 compares two such runs)."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from xbind.config.options import MODALITIES
 from xbind.errors import XBindError
+from xbind.files import sha256_file
 from xbind.run.events import read_events
 from xbind.run.folder import load_newest_checkpoint, read_run_config
+from xbind.run.state import RunState
 
 
 class Phase1Mismatch(XBindError):
@@ -22,38 +25,31 @@ class Phase1:
 
     run: Path
     """Its folder."""
-    state: Mapping[str, Any]
-    """Of its last checkpoint."""
-
-    def checkpoint(self) -> dict[str, Any]:
-        """The state at the end of Phase I, as a checkpoint of a new run."""
-        coarse = self.state["coarse"]
-        seconds = {k: v for k, v in self.state["seconds"].items() if k in ("reference", "coarse")}
-        return {
-            "coarse": coarse,
-            "condition": self.state["condition"],
-            "generator": coarse["generator"],
-            "seconds": seconds,
-        }
+    state: RunState
+    """The state at the end of its Phase I."""
 
     def events(self) -> list[dict[str, Any]]:
         """Its records of Phase I."""
         return [e for e in read_events(self.run / "events.jsonl") if e["phase"] == "coarse"]
+
+    def prompt_record(self) -> dict[str, Any]:
+        """What its prompt was understood as, as `config.json` has it; empty if that is unknown."""
+        understood = read_run_config(self.run).get("understood")
+        return {"understood": understood} if understood else {}
 
 
 def _content(prompt: Mapping[str, Any]) -> dict[str, Any]:
     """A prompt with its files by what is in them: one picture may lie in two places."""
     given = {key: value for key, value in prompt.items() if value is not None}
     files = {*MODALITIES, "mask", "matting_weights"} - {"text"}
-    options = {"exact_words": False, "ignore_unknown": False}  # older runs do not hold them
-    return options | given | {key: _digest(Path(given[key])) for key in files & given.keys()}
+    return given | {key: _digest(Path(given[key])) for key in files & given.keys()}
 
 
 def _digest(path: Path) -> str:
     """SHA-256 of a file; the path of one that is not there any more."""
     if not path.is_file():
         return str(path)
-    return f"SHA-256 {hashlib.sha256(path.read_bytes()).hexdigest()}"
+    return f"SHA-256 {sha256_file(path)}"
 
 
 def read_phase1(run: Path, wanted: Mapping[str, Any]) -> Phase1:
@@ -64,12 +60,10 @@ def read_phase1(run: Path, wanted: Mapping[str, Any]) -> Phase1:
         wanted: the new run's `config.json`; all that Phase I depends on must be the same.
 
     Raises:
-        RunError: `run` holds no run, or no whole checkpoint.
+        RunError: `run` holds no run, or no whole checkpoint of this version.
         Phase1Mismatch: Phase I is not finished, or was told something else.
     """
     found = read_run_config(run)
-    if found.get("device") == "auto":  # a run that was started before there was CUDA
-        found["device"] = "cpu"
     told = ("seed", "bundle_sha256", "prior_3d", "device", "precision")
     for key, ours, theirs in [
         ("prompt", _content(wanted["prompt"]), _content(found["prompt"])),
@@ -91,4 +85,5 @@ def read_phase1(run: Path, wanted: Mapping[str, Any]) -> Phase1:
             f"The run in {run} has not finished Phase I.\n"
             f"Finish it with --resume, or leave out --from-phase1."
         )
-    return Phase1(run, checkpoint.state)
+    state = RunState.from_record(checkpoint.state, torch.device(wanted["device"]))
+    return Phase1(run, state.after_phase1())

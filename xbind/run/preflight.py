@@ -10,22 +10,33 @@ from xbind.config.variants import method_named
 from xbind.errors import XBindError
 from xbind.networks.manifest import load_manifest
 from xbind.run.checks import check_folder, read_run_config
+from xbind.untrusted import fault_of
 
 
 class PathError(XBindError):
     """The name of a file or folder cannot be written down."""
 
 
+class NoReferenceView(XBindError):
+    """`--reference-only` with a method that has no reference view."""
+
+
 def check_generate(config: GenerateConfig) -> None:
     """Check names, files and folders of a run; nothing is changed.
 
     Raises:
-        XBindError: there is no such preset or bundle, a file of the prompt cannot be read, or the
-            folder cannot be written, holds a run, or holds none.
+        XBindError: there is no such preset or bundle, the method has no reference view to stop at,
+            a file of the prompt cannot be read, or the folder cannot be written, holds a run, or
+            holds none.
     """
     for option, path in _paths(config):
         _check_name(option, path)
-    method_named(config.preset, parts_named(config.without), config.phase2_loss)
+    method = method_named(config.preset, parts_named(config.without), config.phase2_loss)
+    if config.reference_only and not method.uses_reference:
+        raise NoReferenceView(
+            f"--reference-only: preset {config.preset!r} as it is asked for has no reference view."
+            f"\nLeave out --reference-only or --without, or choose another --preset."
+        )
     load_manifest(config.bundle)
     if not config.resume:  # a run that goes on has read its files
         for option, path in _paths(config):
@@ -66,17 +77,8 @@ def _check_file(option: str, path: Path) -> None:
     Raises:
         PromptError: says which option names it.
     """
-    try:
-        if not path.is_file():
-            what = "is a folder" if path.is_dir() else "does not exist"
-            if path.exists() and not path.is_dir():
-                what = "is not a file"
-            raise PromptError(f"{option} {path} {what}.\nGive the path of a file.")
-        with path.open("rb") as file:
-            empty = not file.read(1)
-    except OSError as error:
-        raise PromptError(
-            f"{option} {path} cannot be read: {error.strerror or error}.\nGive another file."
-        ) from error
-    if empty:
+    fault = fault_of(path)
+    if fault is not None:
+        raise PromptError(f"{option} {path} {fault}.\nGive the path of a file.")
+    if path.stat().st_size == 0:
         raise PromptError(f"{option} {path} is empty.\nGive another file.")

@@ -24,6 +24,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from xbind.errors import printable
+
 LINES_PER_PHASE = 20
 """How many lines the plain reporter writes for one phase, about."""
 
@@ -106,7 +108,7 @@ class PlainReporter:
         self.message(f"preview {path}")
 
     def message(self, text: str) -> None:
-        self._stream.write(f"{text}\n")
+        self._stream.write(f"{printable(text)}\n")
         self._stream.flush()
 
     def finished(self, outputs: Sequence[Path], seconds: float) -> None:
@@ -151,7 +153,7 @@ class RichReporter:
         self._preview = path
 
     def message(self, text: str) -> None:
-        self._live.console.print(text, markup=False, highlight=False)
+        self._live.console.print(printable(text), markup=False, highlight=False, emoji=False)
 
     def finished(self, outputs: Sequence[Path], seconds: float) -> None:
         self._terms, self._preview = {}, None
@@ -160,7 +162,7 @@ class RichReporter:
     def _render(self) -> RenderableType:
         lines = [format_terms(self._terms)] if self._terms else []
         if self._preview is not None:
-            lines.append(f"preview  {self._preview}")
+            lines.append(f"preview  {printable(str(self._preview))}")
         lines.append(f"peak memory  {format_bytes(peak_memory_bytes())}")
         return Group(self._progress, Text("\n".join(lines), style="dim"))
 

@@ -10,6 +10,7 @@ from typing import Any
 from xbind.files import atomic_write
 from xbind.run.events import read_events
 from xbind.run.progress import format_bytes, format_seconds
+from xbind.scene.mesh.mesh import Mesh
 
 CHART = (240, 90)
 """Width and height of one curve, in pixels."""
@@ -54,6 +55,11 @@ class MeshFacts:
     """Enclosed, in cubic scene units; positive when wound outward."""
     texture_px: int
     """Side of the texture."""
+
+    @classmethod
+    def of(cls, mesh: Mesh, texture_px: int) -> "MeshFacts":
+        """The figures of a mesh in the scene's frame."""
+        return cls(len(mesh.vertices), len(mesh.faces), float(mesh.volume()), texture_px)
 
 
 def write_report(

@@ -1,21 +1,18 @@
 """The settings of a run that was started before, read from its folder. No torch here."""
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from xbind.config.options import IMAGE_OPTIONS, GenerateConfig, Precision, PromptConfig
+from xbind.config.options import GenerateConfig, Precision, PromptConfig, precision_for
 from xbind.run.checks import CONFIG, RunError, check_holds
 
-_EARLIER: dict[str, Any] = {
-    "engine": "eager", "precision": "float32", "without": [], "phase2_loss": None,
-    "from_phase1": None, "vram": None, "device": "cpu",
-    "prior_3d": None, "files": {},
-}  # fmt: skip
-"""Settings of runs that were started before there were such settings."""
-_EARLIER_PROMPT = dict.fromkeys(IMAGE_OPTIONS) | {"exact_words": False, "ignore_unknown": False}
-"""Likewise, of the prompt."""
+_NEEDED = (
+    *("prompt", "seed", "preset", "without", "phase2_loss", "from_phase1", "bundle", "precision"),
+    *("prior_3d", "vram", "device", "engine", "files"),
+)
+"""Settings that `config.json` always holds."""
 _OWN = frozenset({"files", "prompt", "out", "resume", "overwrite", "threads", "engine"})
 """Settings that are not taken from `config.json` as they are there."""
 
@@ -29,17 +26,32 @@ def read_started(out: Path) -> dict[str, Any]:
     check_holds(out, resume=True, overwrite=False)
     path = out / CONFIG
     try:
-        found: dict[str, Any] = _EARLIER | json.loads(path.read_bytes())
-        if not isinstance(found["prompt"], dict):
-            raise TypeError("its prompt is not an object")
-        found["prompt"] = _EARLIER_PROMPT | found["prompt"]
-        if found["precision"] not in get_args(Precision):
+        found: dict[str, Any] = json.loads(path.read_bytes())
+        if not (isinstance(found, dict) and isinstance(found.get("prompt"), dict)):
+            raise TypeError("it holds no object with a prompt")
+        if found.get("precision", "float32") not in get_args(Precision):
             raise ValueError(f"its precision is {found['precision']!r}")
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise _damaged(path, error) from error
-    if found["device"] == "auto":
-        found["device"] = "cpu"
+    if missing := [name for name in _NEEDED if name not in found]:
+        raise _damaged(path, f"it lacks {', '.join(missing)}")
     return found
+
+
+def with_precision(config: GenerateConfig, device: str) -> GenerateConfig:
+    """The settings with a precision in place of `auto`: that of the run to resume, or the device's.
+
+    Args:
+        config: the settings of a run.
+        device: where it computes, `cpu` or `cuda`.
+
+    Raises:
+        RunError: there is no run to resume, or its `config.json` is damaged.
+    """
+    precision = config.precision
+    if precision == "auto" and config.resume:
+        precision = read_started(config.out)["precision"]
+    return replace(config, precision=precision_for(precision, device))
 
 
 def started_config(out: Path) -> GenerateConfig:
@@ -74,8 +86,8 @@ def _of_type(wanted: Any, value: object) -> object:  # noqa: ANN401
     return Path(value) if Path in types and isinstance(value, str) else value
 
 
-def _damaged(path: Path, error: Exception) -> RunError:
+def _damaged(path: Path, error: Exception | str) -> RunError:
     return RunError(
         f"{path} cannot be read ({error}), so the run cannot be resumed.\n"
-        f"Start it anew with --overwrite, or in another folder with --out."
+        f"Start it again with --overwrite, or in another folder with --out."
     )

@@ -11,16 +11,21 @@ from xbind.mini.world.dataset import (
     SplitConfig,
     draw_cameras,
     load_split,
-    make_objects,
-    render_split,
+    make_object,
     write_split,
 )
 from xbind.mini.world.draw import draw_from_seed
 
 
+def rendered(folder, count, **config):
+    """The arrays of a split that is written into `folder`."""
+    write_split(folder, count, SplitConfig(**config))
+    return load_split(folder)
+
+
 @pytest.fixture(scope="module")
-def split():
-    return render_split(5, views=3, seed=7, size=16)
+def split(tmp_path_factory):
+    return rendered(tmp_path_factory.mktemp("split"), 5, views=3, seed=7, size=16)
 
 
 def test_shapes_and_types(split):
@@ -37,17 +42,20 @@ def test_shapes_and_types(split):
     assert (split["rgba"][..., 3].max((2, 3)) == 255).all()
 
 
-def test_an_object_does_not_depend_on_the_split_around_it(split, monkeypatch):
+def test_an_object_does_not_depend_on_the_split_around_it(tmp_path, split, monkeypatch):
     monkeypatch.setattr(dataset, "CHUNK", 2)
-    part = render_split(3, views=3, seed=7, size=16, normals=False, depth=False)
+    part = rendered(tmp_path, 3, views=3, seed=7, size=16, normals=False, depth=False)
     assert set(part) == {"rgba", "pose", "labels", "adjective"}
     for name, array in part.items():
         np.testing.assert_array_equal(array, split[name][:3])
 
 
 def test_held_out_objects_are_other_objects():
+    def objects(seed):
+        return (make_object(index, seed) for index in range(len(CATEGORIES)))
+
     def outlines(seed):
-        return {mesh.vertices.tobytes() for mesh in make_objects(len(CATEGORIES), seed)}
+        return {mesh.vertices.tobytes() for mesh in objects(seed)}
 
     training, other, held_out = (outlines(seed) for seed in (0, 1, HELD_OUT_SEED))
     assert len(training | other | held_out) == 3 * len(CATEGORIES)
@@ -85,7 +93,7 @@ def test_command_writes_arrays_that_can_be_mapped(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["dataset", "--out", str(tmp_path / "split"), *arguments])
     dataset.main()
     loaded = load_split(tmp_path / "split")
-    expected = render_split(2, views=1, seed=HELD_OUT_SEED, size=16)
+    expected = rendered(tmp_path / "expected", 2, views=1, seed=HELD_OUT_SEED, size=16)
     assert set(loaded) == set(expected)
     for name, array in expected.items():
         assert isinstance(loaded[name], np.memmap)
@@ -118,12 +126,13 @@ def test_a_split_that_was_not_finished_is_none(tmp_path, monkeypatch):
     assert not (tmp_path / "manifest.json").exists()
 
 
-def test_near_misses_are_wrong_objects_of_every_category_in_turn():
-    right = render_split(34, views=1, seed=5, normals=False, depth=False)
-    wrong = render_split(34, views=1, seed=5, normals=False, depth=False, near_misses=True)
+def test_near_misses_are_wrong_objects_of_every_category_in_turn(tmp_path):
+    config = {"views": 1, "seed": 5, "normals": False, "depth": False}
+    right = rendered(tmp_path / "right", 34, **config)
+    wrong = rendered(tmp_path / "wrong", 34, **config, near_misses=True)
     assert (wrong["labels"][:, 0] == right["labels"][:, 0]).all()
     assert (wrong["pose"] == right["pose"]).all()
     differs = (wrong["rgba"] != right["rgba"]).any((1, 2, 3, 4))
     assert differs.all()
-    again = render_split(34, views=1, seed=5, normals=False, depth=False, near_misses=True)
+    again = rendered(tmp_path / "again", 34, **config, near_misses=True)
     assert (again["rgba"] == wrong["rgba"]).all()

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from xbind.errors import XBindError
-from xbind.files import atomic_write
+from xbind.files import atomic_write, sha256_file
 from xbind.mini.train.audio import DEPTH, FBANK
 from xbind.mini.train.bind import EMBED_DIM, bind_config, load_bind
 from xbind.mini.train.captions import CONTEXT_LENGTH, build_tokenizer
@@ -30,7 +30,7 @@ from xbind.mini.train.priors import EMBEDDING_NORM, Zero123Net, build_unet
 from xbind.mini.train.vae import load_vae
 from xbind.mini.world.categories import ADJECTIVES, CATEGORIES, COLOUR_NAMES, SEEN
 from xbind.networks.load import DIFFUSERS_WEIGHTS
-from xbind.networks.manifest import DEFAULT_3D, FORMAT, SHIPPED, digest, load_manifest, verify
+from xbind.networks.manifest import DEFAULT_3D, FORMAT, SHIPPED, load_manifest, verify
 
 CAMERA = "clip_camera_projection"
 """Folder of a 3D prior's camera projection, as diffusers calls it."""
@@ -194,7 +194,7 @@ def _parts_3d(components: Sequence[str]) -> dict[str, str]:
 def _records(folder: Path, own: str = "") -> dict[str, Mapping[str, object]]:
     """Path inside the bundle → hash and size, of every file below the folder `own`."""
     return {
-        p.relative_to(folder).as_posix(): {"sha256": digest(p), "bytes": p.stat().st_size}
+        p.relative_to(folder).as_posix(): {"sha256": sha256_file(p), "bytes": p.stat().st_size}
         for p in sorted((folder / own).rglob("*"))
         if p.is_file() and p.name != "bundle.json"
     }

@@ -67,11 +67,6 @@ def make_object(index: int, seed: int) -> WorldMesh:
     return build(CATEGORIES[index % len(CATEGORIES)], colour, draw.generator)
 
 
-def make_objects(count: int, seed: int) -> list[WorldMesh]:
-    """Objects 0 … count − 1 of a seed."""
-    return [make_object(index, seed) for index in range(count)]
-
-
 def draw_cameras(draw: Draw, views: int, close_fraction: float) -> Cameras:
     """Far views (2.5, 40°, elevation ±45°) and close ones (1.5–2, 30–45°, elevation −10…45°)."""
     rows = []
@@ -83,32 +78,6 @@ def draw_cameras(draw: Draw, views: int, close_fraction: float) -> Cameras:
             row = (draw.uniform(-45, 45), azimuth, 2.5, 40.0)
         rows.append(row)
     return Cameras(*torch.tensor(rows).T.contiguous())
-
-
-def render_split(
-    count: int,
-    views: int = 10,
-    seed: int = 0,
-    size: int = 64,
-    normals: bool = True,
-    depth: bool = True,
-    close_fraction: float = 0.2,
-    near_misses: bool = False,
-) -> dict[str, NDArray[np.generic]]:
-    """Render objects 0 … count − 1 of a seed in memory.
-
-    Returns:
-        rgba uint8 [o, v, h, w, 4] (premultiplied), normals uint8 [o, v, h, w, 3] (on black),
-        depth float16 [o, v, h, w] (along the ray, infinite outside), pose float32 [o, v, 4]
-        (elevation and azimuth in degrees, distance, vertical field of view in degrees), labels
-        int64 [o, 2] (category, colour), adjective int8 [o] (index into `ADJECTIVES`).
-    """
-    config = SplitConfig(
-        views=views, seed=seed, size=size, normals=normals, depth=depth,
-        close_fraction=close_fraction, near_misses=near_misses,
-    )  # fmt: skip
-    chunks = [_render_range(bounds, config) for bounds in _ranges(count)]
-    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
 
 def write_split(folder: Path, count: int, config: SplitConfig, *, workers: int = 1) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from xbind.errors import XBindError
-from xbind.mini.world.categories import CATEGORIES, draw_parts, finish
+from xbind.mini.world.categories import draw_parts, finish
 from xbind.mini.world.draw import Draw
 from xbind.mini.world.shapes import Albedo, Part, Points, lathe
 from xbind.mini.world.world_mesh import WorldMesh
@@ -99,11 +99,6 @@ def build_near_miss(
         # The first part of every category is its body, in the main colour.
         parts = [_revolved(parts, parts[0].albedo)]
     return finish(parts, category, colour, draw)
-
-
-def categories_with(kind: NearMissKind) -> tuple[str, ...]:
-    """The categories that have near misses of this kind, in the order of their labels."""
-    return tuple(name for name in CATEGORIES if kind in near_miss_kinds(name))
 
 
 def _two_faced(parts: list[Part], face: str) -> list[Part]:

@@ -107,6 +107,16 @@ def read_document(glb: bytes) -> dict[str, Any]:
     return document
 
 
+def binary_chunk(glb: bytes) -> bytes:
+    """The bytes that the document's first buffer holds; empty where a GLB has only a document."""
+    size, _ = _CHUNK.unpack_from(glb, _HEADER.size)
+    at = _HEADER.size + _CHUNK.size + size
+    if at + _CHUNK.size > len(glb):
+        return b""
+    length, _ = _CHUNK.unpack_from(glb, at)
+    return glb[at + _CHUNK.size : at + _CHUNK.size + length]
+
+
 def placement_in(document: Mapping[str, Any]) -> Placement:
     """The placement in a document; the default where it holds none.
 

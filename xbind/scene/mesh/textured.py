@@ -1,9 +1,10 @@
 """A mesh with its texture, as read back from a GLB and shown as any viewer without lights would."""
 
-import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,10 +19,11 @@ from xbind.errors import XBindError
 from xbind.kernels import interpolate
 from xbind.scene.cameras import Cameras
 from xbind.scene.mesh.components import component_report
-from xbind.scene.mesh.gltf import placement_in, read_document
+from xbind.scene.mesh.gltf import binary_chunk, placement_in, read_document
 from xbind.scene.mesh.mesh import Mesh
 from xbind.scene.mesh.placement import z_up
 from xbind.scene.mesh.render import render_mask, surface_points
+from xbind.untrusted import fault_of, guarded
 
 
 class UnreadableMesh(XBindError):
@@ -77,11 +79,10 @@ class TexturedMesh:
         return Views(coverage * colour + 1 - coverage, coverage[:, 0] > 0.5)
 
 
-_NO_MESH = (
-    OSError, ValueError, AttributeError, IndexError, KeyError, TypeError, struct.error,
-    Image.DecompressionBombError,
-)  # fmt: skip
-"""Exceptions of trimesh and Pillow for bytes that are not a textured mesh."""
+_PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
+"""First bytes of the pictures that glTF allows, PNG and JPEG."""
+MAX_TEXTURE_PIXELS = 16_384**2
+"""A larger texture is refused before it is decoded."""
 
 
 def read_glb(path: Path) -> TexturedMesh:
@@ -93,22 +94,24 @@ def read_glb(path: Path) -> TexturedMesh:
     Raises:
         UnreadableMesh: it is missing, has changed since it was written, or has no texture.
     """
-    if not path.is_file():
-        raise UnreadableMesh(f"There is no mesh {path}.\n{_AGAIN}")
-    try:
+    fault = fault_of(path)
+    if fault is not None:
+        raise UnreadableMesh(f"The mesh {path} {fault}.\n{_AGAIN}")
+    with guarded(
+        lambda why: UnreadableMesh(
+            f"{path} is not a mesh with a texture, or is damaged: {why}.\n{_AGAIN}"
+        )
+    ):
         data = path.read_bytes()
-        placement = placement_in(read_document(data))
+        document = read_document(data)
+        placement = placement_in(document)
+        _check_pictures(document, data)
         loaded = trimesh.load(BytesIO(data), file_type="glb", force="mesh", process=False)
         vertices = np.asarray(loaded.vertices, np.float32)
         faces = np.asarray(loaded.faces, np.int64)
         picture = np.asarray(loaded.visual.material.baseColorTexture.convert("RGB"), np.float32)
         uv = np.asarray(loaded.visual.uv, np.float32)
         _check(vertices, faces, uv)
-    except _NO_MESH as error:
-        raise UnreadableMesh(
-            f"{path} is not a mesh with a texture, or is damaged: {error or type(error).__name__}."
-            f"\n{_AGAIN}"
-        ) from error
     return TexturedMesh(
         Mesh(torch.from_numpy(z_up(placement.undo(vertices))), torch.from_numpy(faces)),
         torch.from_numpy(uv),
@@ -117,6 +120,27 @@ def read_glb(path: Path) -> TexturedMesh:
 
 
 _AGAIN = "Write it again: repeat the run's `xbind generate` command with --resume."
+
+
+def _check_pictures(document: Mapping[str, Any], glb: bytes) -> None:
+    """Raises ValueError for a picture that trimesh would hand to another decoder, or a huge one.
+
+    trimesh opens a picture with any format that Pillow knows, some of which start programs.
+    """
+    binary = binary_chunk(glb)
+    for picture in document.get("images", ()):
+        if "uri" in picture:
+            raise ValueError("it has a picture outside of the file")
+        view = document["bufferViews"][picture["bufferView"]]
+        if view.get("buffer", 0) != 0:
+            raise ValueError("it has a picture outside of its first buffer")
+        start = view.get("byteOffset", 0)
+        data = binary[start : start + view["byteLength"]]
+        if not data.startswith(_PICTURES):
+            raise ValueError("it has a picture that is neither PNG nor JPEG")
+        with Image.open(BytesIO(data), formats=("PNG", "JPEG")) as header:
+            if header.width * header.height > MAX_TEXTURE_PIXELS:
+                raise ValueError(f"its texture has {header.width} × {header.height} pixels")
 
 
 def _check(

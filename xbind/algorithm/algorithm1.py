@@ -1,0 +1,79 @@
+"""Algorithm 1 of the paper. The comments give the numbers of its lines."""
+
+from collections.abc import Generator, Iterator, Mapping
+
+import torch
+
+from xbind.algorithm.iteration import Iteration, Phase, PhaseStarted, PhaseState, advance, resume
+from xbind.algorithm.phase1_nerf import CoarsePhase
+from xbind.algorithm.phase2_geometry import GeometryPhase, convert
+from xbind.algorithm.phase3_texture import TexturedMesh, TexturePhase
+from xbind.algorithm.supervision import Condition, Supervision
+from xbind.algorithm.texture_init import fit_texture_field
+from xbind.config.presets import MethodConfig
+from xbind.networks.runtime import RunNetworks
+from xbind.scene.mesh.dmtet import DMTet
+from xbind.scene.nerf.field import HashField
+
+
+def algorithm1(
+    method: MethodConfig,
+    condition: Condition,
+    networks: RunNetworks,
+    generator: torch.Generator,
+    seed: int,
+    saved: Mapping[str, PhaseState],
+) -> Generator[PhaseStarted | Iteration | TexturedMesh, None, None]:
+    """Optimise a NeRF NR_θ, then geometry and texture of a mesh DM_θ; no file is written.
+
+    Args:
+        method: iterations N, learning rates η and loss weights of each phase.
+        condition: what supervises: C_m, ε* and the reference view.
+        networks: the frozen networks of L_planar and L_stereo.
+        generator: source of every draw of an iteration. Tensors are on its device.
+        seed: of initial weights. Each field has a generator of its own, so a run that is resumed
+            need not repeat the draws of an earlier phase.
+        saved: phase → where an interrupted run left it; empty for a new run.
+
+    Yields:
+        Each phase when it starts, each iteration when it is done, the textured mesh at the end.
+    """
+    coarse, geometry, texture = method.coarse, method.geometry, method.texture
+
+    def draws(stream: int) -> torch.Generator:
+        return torch.Generator(generator.device).manual_seed(seed + stream)
+
+    with networks.stage("coarse") as stage:  # 1: Phase I
+        nerf = HashField(coarse.field, generator=draws(coarse.stream))
+        phase1 = CoarsePhase(coarse, Supervision(stage.bundle, condition, stage.step), nerf)
+        yield from _iterate(phase1, generator, saved)  # 2-5: L_planar-S + L_stereo + L_nv
+
+    with networks.stage("geometry") as stage:  # 6: Phase II
+        if "geometry" in saved:
+            dmtet = DMTet.from_state(saved["geometry"].module).to(generator.device)
+        else:  # 7: NR_θ ⇒ DM_θ
+            dmtet = convert(nerf, coarse.threshold, geometry.resolution, geometry.conversion)
+        phase2 = GeometryPhase(geometry, Supervision(stage.bundle, condition, stage.step), dmtet)
+        yield from _iterate(phase2, generator, saved)  # 8-11: L_planar-C + L_stereo + L_nc + L_ls
+
+    with networks.stage("texture") as stage:  # 12: Phase III
+        mesh = phase2.result()  # 13: the shape is frozen
+        if "texture" in saved:
+            field = HashField(texture.field, generator=draws(texture.stream))
+        else:
+            field = fit_texture_field(texture.field, texture.fit, nerf, mesh, draws(texture.stream))
+        supervision = Supervision(stage.bundle, condition, stage.step)
+        phase3 = TexturePhase(texture, supervision, mesh, field)
+        yield from _iterate(phase3, generator, saved)  # 14-17: L_planar-S + L_stereo
+    yield phase3.textured
+
+
+def _iterate(
+    phase: Phase, generator: torch.Generator, saved: Mapping[str, PhaseState]
+) -> Iterator[PhaseStarted | Iteration]:
+    start = resume(phase, saved)
+    if start < phase.steps:
+        yield PhaseStarted(phase, start)
+    for step in range(start, phase.steps):
+        terms = advance(phase, step, generator)  # 18-21: render, sum the Loss, step θ
+        yield Iteration(phase, step + 1, terms)

@@ -1,0 +1,65 @@
+"""The first stage of a run: what supervises it, with its messages and pictures."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from xbind.algorithm.supervision import Condition, make_condition
+from xbind.conditioning.contact_sheet import contact_sheet
+from xbind.conditioning.prompt import EncodedPrompt
+from xbind.config.presets import MethodConfig
+from xbind.networks.runtime import RunNetworks
+from xbind.run.folder import RunFolder
+from xbind.run.progress import Reporter
+from xbind.run.prompt_record import pose_origin, prompt_messages
+
+REFERENCE, SAMPLES = "reference.png", "references.png"
+"""The reference view, and the samples that it was chosen from."""
+
+
+def make_reference(
+    prompt: EncodedPrompt,
+    method: MethodConfig,
+    networks: RunNetworks,
+    generator: torch.Generator,
+    folder: RunFolder,
+    reporter: Reporter,
+) -> Condition:
+    """Draw what supervises a run; write its reference view, and say how the prompt was understood.
+
+    Raises:
+        PromptError: no usable reference view could be sampled.
+    """
+    for message in prompt_messages(prompt):
+        reporter.message(message)
+    if prompt.foreground is not None:
+        folder.save_image("mask.png", prompt.foreground.mask.expand(3, -1, -1))
+
+    def show(images: Tensor, chosen: int) -> None:
+        folder.save_image(SAMPLES, contact_sheet(images, chosen))
+
+    with networks.stage("reference") as stage:
+        condition = make_condition(
+            prompt.to(generator.device), stage.bundle, method.reference, generator,
+            stereo=method.uses_reference, savings=stage.savings, show=show,
+        )  # fmt: skip
+    if condition.stereo is not None:
+        camera = condition.reference.camera
+        reporter.message(
+            f"reference view at elevation {float(camera.elevation_deg):.0f}°, "
+            f"azimuth {float(camera.azimuth_deg):.0f}°{pose_origin(prompt, networks.bundle)}"
+        )
+        reporter.preview(save_reference(condition, folder))
+    return condition
+
+
+def save_reference(condition: Condition, folder: RunFolder) -> Path:
+    """Write the reference view of a condition that has one; returns the path."""
+    return folder.save_image(REFERENCE, condition.reference.image[0])
+
+
+def reference_files(folder: RunFolder) -> list[Path]:
+    """The pictures that are there of the reference view."""
+    paths = [folder.path / name for name in (REFERENCE, SAMPLES)]
+    return [path for path in paths if path.exists()]

@@ -1,0 +1,127 @@
+"""The settings that decide a result: written to `config.json`, and compared on `--resume`."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from xbind.config.options import EngineChoice, FilesConfig, GenerateConfig, parts_named
+from xbind.config.presets import MethodConfig
+from xbind.errors import XBindError
+from xbind.networks.graphs import has_image_term
+from xbind.networks.manifest import BundleManifest
+from xbind.run.checks import CONFIG, RunError
+
+DEFAULT_FILES = FilesConfig(material="unlit", pivot="base")
+"""How mesh files are written where nothing was asked for."""
+_COMPARED = (
+    *("prompt", "seed", "preset", "without", "phase2_loss", "from_phase1"),
+    *("bundle_sha256", "prior_3d", "device", "engine", "precision", "vram"),
+)
+"""Settings that a resumed run cannot change, beside the numbers of its method."""
+
+
+class ResumeMismatch(XBindError):
+    """A run is resumed with other settings than it was started with."""
+
+
+def run_settings(
+    config: GenerateConfig, method: MethodConfig, manifest: BundleManifest, device: str
+) -> dict[str, Any]:
+    """The settings of a run as plain data, as they are known before its networks are loaded.
+
+    Args:
+        config: what the user asked for.
+        method: the numbers of its preset.
+        manifest: of its bundle, with the 3D prior chosen.
+        device: type of the device that computes, `cpu` or `cuda`.
+    """
+    phase1 = config.from_phase1
+    prompt = dataclasses.asdict(config.prompt)
+    return {
+        "prompt": {k: str(v) if isinstance(v, Path) else v for k, v in prompt.items()},
+        "seed": config.seed,
+        "preset": config.preset,
+        "without": list(parts_named(config.without)),
+        "phase2_loss": config.phase2_loss,
+        "from_phase1": None if phase1 is None else str(phase1.resolve()),
+        "bundle": config.bundle,
+        "bundle_sha256": manifest.digest,
+        "prior_3d": manifest.chosen_3d,
+        "precision": config.precision,
+        "vram": config.vram,
+        "device": device,
+        # through JSON, which makes lists of tuples, as the settings that are read back have them
+        "method": _without_none(json.loads(json.dumps(dataclasses.asdict(method)))),
+    } | _image_term(method, manifest)
+
+
+def _image_term(method: MethodConfig, manifest: BundleManifest) -> dict[str, str]:
+    """What decodes x̂, where the method asks for TAESD; for the report."""
+    if not any(p.guidance.decoder == "tiny" and has_image_term(p) for p in method.phases):
+        return {}
+    lacking = "the priors' own VAEs; this bundle has no TAESD (xbind bundle import --taesd)"
+    return {"image_term": "x̂ by TAESD" if manifest.has("taesd") else lacking}
+
+
+def check_resumed(
+    config: GenerateConfig, found: Mapping[str, Any], wanted: Mapping[str, Any]
+) -> EngineChoice:
+    """Compare a run that is resumed with how it was started, and settle its engine.
+
+    Args:
+        config: what the user asked for; an engine of `auto` means that of the run.
+        found: `config.json` of the run. Its engine is `auto` as long as no guidance step has run:
+            `--reference-only` stops before.
+        wanted: the settings now, as `run_settings` returns them.
+
+    Raises:
+        ResumeMismatch: names the first setting that differs.
+    """
+    engine: EngineChoice = found["engine"] if config.engine == "auto" else config.engine
+    started = {**found, "engine": engine if found["engine"] == "auto" else found["engine"]}
+    asked = {**wanted, "engine": engine}
+    for key in _COMPARED:
+        if started.get(key) != asked[key]:
+            raise ResumeMismatch(
+                f"--resume continues the run as it was started, but {key} differs.\n"
+                f"  started with: {started.get(key)}\n  asked for:    {asked[key]}\n"
+                f"Leave out what the run was started with, or start again with --overwrite."
+            )
+    if started.get("method") != asked["method"]:
+        raise ResumeMismatch(
+            f"--resume continues the run as it was started, but the numbers of preset "
+            f"{asked['preset']!r} have changed since, with the version of xbind.\n"
+            f"Continue with the version that started it, or start again with --overwrite."
+        )
+    return engine
+
+
+def choose_files(config: GenerateConfig, found: Mapping[str, Any]) -> FilesConfig:
+    """How mesh files are written: as asked for, else as the run was started, else the defaults.
+
+    Args:
+        config: what the user asks for.
+        found: the files' settings in `config.json` of a run that is resumed; else empty.
+
+    Raises:
+        RunError: `found` is damaged.
+    """
+    asked = {k: x for k, x in dataclasses.asdict(config.files).items() if x is not None}
+    try:
+        return dataclasses.replace(DEFAULT_FILES, **{**found, **asked})
+    except (TypeError, ValueError) as error:
+        raise RunError(
+            f"{config.out / CONFIG} is damaged: its 'files' are {found!r} ({error}).\n"
+            f"Start the run again with --overwrite, or in another folder with --out."
+        ) from error
+
+
+def _without_none(numbers: dict[str, Any]) -> dict[str, Any]:
+    """Without the numbers that are None: a version that adds such a setting can resume the run."""
+    return {
+        k: _without_none(x) if isinstance(x, dict) else x
+        for k, x in numbers.items()
+        if x is not None
+    }
