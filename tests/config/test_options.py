@@ -7,7 +7,7 @@ import pytest
 
 from xbind.config.options import GenerateConfig, PromptConfig, check_device, precision_for
 from xbind.run.checks import CONFIG, RunError
-from xbind.run.resuming import read_started
+from xbind.run.resuming import _NEEDED, read_started, with_precision
 
 MUG = PromptConfig(text="a red mug")
 
@@ -42,3 +42,13 @@ def test_a_run_that_was_started_in_no_precision_is_damaged(tmp_path):
     (tmp_path / CONFIG).write_text(json.dumps(started))
     with pytest.raises(RunError, match="its precision is 'float13'"):
         read_started(tmp_path)
+
+
+def test_a_resumed_run_keeps_the_precision_that_it_was_started_in(tmp_path):
+    """A run of before float16 was the default on CUDA goes on in float32 there."""
+    started = dict.fromkeys(_NEEDED) | {"prompt": {"text": "a red mug"}, "precision": "float32"}
+    (tmp_path / CONFIG).write_text(json.dumps(started))
+    resumed = GenerateConfig(prompt=PromptConfig(), out=tmp_path, resume=True)
+    assert with_precision(resumed, "cuda").precision == "float32"
+    assert with_precision(replace(resumed, precision="float16"), "cuda").precision == "float16"
+    assert with_precision(GenerateConfig(prompt=MUG), "cuda").precision == "float16"
