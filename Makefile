@@ -3,11 +3,12 @@
 PYTHON ?= python3
 VENV ?= .venv
 ORACLES ?= $(VENV)-oracles
+VALIDATOR = gltf-validator@2.0.0-dev.3.10
 TORCH = $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 
-.PHONY: demo test results results-part results-fig6 results-report oracles lint typecheck
-.PHONY: verify-gpu verify-kernels verify-real check-bounds bench clean
+.PHONY: demo check test coverage results results-part results-fig6 results-report oracles lint typecheck
+.PHONY: faults fuzz verify-gpu verify-kernels verify-real check-bounds bench clean
 
 demo: $(VENV)/run.stamp
 	$(VENV)/bin/xbind generate --text "a red mug" --out out/demo --overwrite
@@ -54,8 +55,30 @@ test: export NUMBA_NUM_THREADS ?= 2
 # The `pytest` command, not `python -m pytest`: the latter puts this folder on sys.path.
 # Triton's interpreter has to be chosen before triton is imported: a process of its own.
 test: $(VENV)/dev.stamp
-	$(VENV)/bin/pytest
-	TRITON_INTERPRET=1 $(VENV)/bin/pytest tests/kernels/gpu
+	$(VENV)/bin/pytest $(COVERED)
+	TRITON_INTERPRET=1 $(VENV)/bin/pytest tests/kernels/gpu $(COVERED:--cov-report=%=--cov-append --cov-report=%)
+
+# The fast lane, for every change: rules, format, spelling, types, and the tests of QUICK.
+QUICK = tests/test_architecture.py
+
+check: export OMP_NUM_THREADS ?= 1
+check: lint typecheck
+	$(VENV)/bin/pytest -q $(QUICK)
+
+# `make test`, and how much of the package it ran; compiled kernels do not count as run.
+# sys.monitoring costs least, where Python has it (3.12).
+coverage: export COVERAGE_FILE = $(abspath $(VENV))/coverage
+coverage: export COVERAGE_CORE = $(shell $(PYTHON) -c 'import sys; print("sysmon" if sys.version_info >= (3, 12) else "ctrace")')
+coverage: COVERED = --cov --cov-report=
+coverage: test
+	@echo "coverage: $$($(VENV)/bin/coverage report --format=total) % of the lines of the package"
+
+# Hundreds of kills, damaged files, malformed inputs and odd machines; writes docs/evidence/reliability.md.
+# Hours; called again it goes on. `make faults FAULTS="--scale 0.05"` tries a twentieth.
+FAULTS ?= --scale 1
+faults: export OMP_NUM_THREADS ?= 1
+faults: $(VENV)/dev.stamp
+	$(VENV)/bin/python -P tests/faults/run.py $(FAULTS) --document docs/evidence/reliability.md
 
 # Tests against other people's implementations, in an environment of their own (6.5 GB).
 oracles: export OMP_NUM_THREADS ?= 1
@@ -65,12 +88,23 @@ oracles: $(ORACLES)/run.stamp
 lint: $(VENV)/dev.stamp
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/typos
 
-# mypy finds the package only in a plain install, and only from outside this folder.
+# mypy wants the folders where a plain install puts them: a folder of links looks like one. Its cache
+# stays, so that a second call takes seconds.
 typecheck: $(VENV)/dev.stamp
-	rm -rf $(VENV)/typecheck build
-	$(PIP) install --quiet --no-deps --target $(VENV)/typecheck .
-	cd $(VENV)/typecheck && ../bin/mypy --config-file $(CURDIR)/pyproject.toml -p xbind
+	rm -rf $(VENV)/typecheck
+	mkdir -p $(VENV)/typecheck/xbind
+	ln -s $(CURDIR)/xbind/* $(addprefix $(CURDIR)/,engine kernels export bench) $(VENV)/typecheck/xbind
+	cd $(VENV)/typecheck && ../bin/mypy --cache-dir ../mypy_cache --config-file $(CURDIR)/pyproject.toml -p xbind
+
+# Coverage-guided fuzzing of every loader of files from outside, from the kept corpus; two minutes.
+# Where atheris has no wheel for this Python, files are changed at random, and the output says so.
+fuzz: export OMP_NUM_THREADS ?= 1
+fuzz: $(VENV)/dev.stamp
+	$(PIP) install --quiet --only-binary atheris -c constraints.txt -e '.[fuzz]' || \
+	  echo "atheris cannot be installed for this Python"
+	$(VENV)/bin/python -P tests/faults/fuzz/run.py --faults out/fuzz
 
 # What only a CUDA device can show: kernels, guidance steps, CUDA graphs, whole runs. Needs torch for
 # CUDA and Triton in $(VENV).
@@ -116,6 +150,8 @@ $(VENV)/run.stamp: constraints.txt setup.py pyproject.toml
 
 $(VENV)/dev.stamp: $(VENV)/run.stamp
 	$(PIP) install -c constraints.txt -e '.[dev]'
+	command -v npm >/dev/null && npm install --silent --no-save --prefix $(VENV)/node $(VALIDATOR) \
+	  || echo 'no npm: tests of GLB files with the Khronos validator are skipped'
 	touch $@
 
 $(ORACLES)/run.stamp: constraints.txt constraints-oracles.txt setup.py

@@ -1,6 +1,11 @@
 """Package `xbind`; the top-level folders are its sub-packages, never packages of their own."""
 
+import re
+from pathlib import Path
+
 from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
 
 # `import kernels` is what diffusers and transformers use to probe for the Hub's kernel loader,
 # so these folders are only ever importable as `xbind.<name>`.
@@ -11,17 +16,45 @@ packages = find_packages(include=["xbind", "xbind.*"])
 for package, folder in FOLDERS.items():
     packages += [package, *(f"{package}.{p}" for p in find_packages(folder))]
 
+# read, not imported: importing xbind needs its dependencies
+source = (ROOT / "xbind/__init__.py").read_text(encoding="utf-8")
+[version] = re.findall(r'^__version__ = "(.+)"$', source, flags=re.MULTILINE)
+
 setup(
     name="xbind",
-    version="0.1.0",
+    version=version,
     description="A prompt of any modality to a textured 3D mesh",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    author="The xbind maintainers",
+    project_urls={"Paper": "https://arxiv.org/abs/2411.14715"},
     license="Apache-2.0",
-    license_files=["LICENSE"],
+    license_files=["LICENSE", "xbind/conditioning/lexicon/LICENSE-WordNet.txt"],
+    keywords=[
+        "3D generation", "text-to-3D", "image-to-3D", "audio-to-3D", "mesh", "NeRF", "DMTet",
+        "score distillation", "diffusion models", "multimodal",
+    ],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: Console",
+        "Environment :: GPU :: NVIDIA CUDA",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3 :: Only",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Multimedia :: Graphics :: 3D Modeling",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
     packages=packages,
     package_dir=FOLDERS,
     package_data={
         "xbind": [
             "py.typed",
+            "web/templates/*",
+            "web/vendor/*",
             "bundles/mini/**",
             "mini/prompts_*.txt",
             "mini/world/*.json",
@@ -48,6 +81,8 @@ setup(
         "tyro>=1.0",
         "rich>=14.0",
         "jaxtyping>=0.3",
+        "jinja2>=3.1",
+        "fast-simplification>=0.1.12",
         "onnx>=1.18",
         "onnxruntime>=1.22",
     ],
@@ -58,25 +93,32 @@ setup(
         "judges": ["open_clip_torch>=3.0"],
         "diagnose": ["polygraphy>=0.53", "onnx-graphsurgeon>=0.6"],
         "video": ["av>=14.0"],
+        # wheels for some versions of Python only; without it `make fuzz` changes files at random
+        "fuzz": ["atheris>=3.0"],
         "dev": [
             "av>=14.0",
             "beartype>=0.21",
             "kaldi-native-fbank>=1.22",
+            "lib3mf>=2.3",
             "mypy>=2.0",
             "onnx-graphsurgeon>=0.6",
             "openvino>=2025.4",
+            "plyfile>=1.1",
             "polygraphy>=0.53",
             "pytest>=9.0",
+            "pytest-cov>=7.0",
             "ruff>=0.17",
             "tensorrt-rtx-cu12>=1.7; platform_system == 'Linux' and platform_machine == 'x86_64'",
             "triton>=3.4; platform_system == 'Linux'",
+            "typos>=1.40",
+            "usd-core>=25.5",
         ],
     },
     entry_points={
         "console_scripts": [
-            "xbind = xbind.cli.main:main",
-            "xbind-build-engines = xbind.cli.build_engines:main",
-            "xbind-bench = xbind.cli.bench:main",
+            "xbind = xbind.cli.entry:xbind",
+            "xbind-build-engines = xbind.cli.entry:build_engines",
+            "xbind-bench = xbind.cli.entry:bench",
         ]
     },
-)
+)  # fmt: skip

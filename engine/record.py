@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any
 
 from xbind.engine.errors import EngineDamaged
 from xbind.engine.spec import GraphSpec
-from xbind.files import sha256_file, sync_file, sync_folder
+from xbind.files import lock_shared, sha256_file, sync_file, sync_folder
 
 SIDECAR = "engine.json"
 """Name of the file that describes an engine."""
@@ -53,6 +55,8 @@ class Entry:
     """Name → {"sha256", "bytes"}."""
     notes: Mapping[str, Any]
     """How it was built: seconds, parity figures."""
+    hold: "Hold | None" = field(default=None, compare=False, repr=False)
+    """Keeps `gc` from removing it while this object lives; None if it was only read."""
 
     @property
     def size_bytes(self) -> int:
@@ -73,6 +77,38 @@ class Entry:
             found = sha256_file(path)
             if found != wanted["sha256"]:
                 raise damaged(path, f"sha256 {wanted['sha256']}", found)
+
+
+class Hold:
+    """A shared lock on an engine's description, released when this object goes."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._closing = weakref.finalize(self, os.close, descriptor)
+
+
+def hold(folder: Path) -> Hold | None:
+    """Hold the engine in a folder; None if there is none, or `gc` is removing it.
+
+    Raises:
+        EngineDamaged: its description cannot be opened.
+    """
+    path = folder / SIDECAR
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        if folder.is_dir():
+            raise damaged(path, "the description of an engine", "nothing") from None
+        return None
+    except OSError as error:
+        raise damaged(path, "the description of an engine", repr(error)) from error
+    held = Hold(descriptor)
+    try:
+        lock_shared(descriptor)
+        found = path.stat()
+    except (BlockingIOError, FileNotFoundError):
+        return None
+    # removed, or built again, between the opening and the lock
+    return held if os.path.samestat(found, os.fstat(descriptor)) else None
 
 
 @dataclass(frozen=True, slots=True)

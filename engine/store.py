@@ -19,11 +19,12 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from xbind.engine.errors import EngineDamaged, EngineError
-from xbind.engine.record import SIDECAR, Entry, Key, Made, damaged, describe, read
+from xbind.engine.record import SIDECAR, Entry, Key, Made, damaged, describe, hold, read
 from xbind.files import atomic_write, lock, sync_folder, unlock
 from xbind.system.cache import cache_folder
 
@@ -53,13 +54,16 @@ class EngineStore:
     def find(self, key: Key) -> Entry | None:
         """The engine for exactly this key, every byte of it checked; None if there is none.
 
+        `gc` does not remove it while the returned object lives.
+
         Raises:
             EngineDamaged: there is one, and a file of it is not what was written.
         """
         folder = self.root / key.folder_name
-        if not folder.is_dir():
+        held = hold(folder)
+        if held is None:
             return None
-        entry = read(folder)
+        entry = replace(read(folder), hold=held)
         if entry.key.differences(key):
             raise damaged(folder / SIDECAR, f"the key {key.digest}", entry.key.digest)
         entry.verify()
@@ -91,11 +95,12 @@ class EngineStore:
                 if not locked and (found := self._whole(key)) is not None:
                     return found
                 self._remove(self.root / key.folder_name)
+                held = hold(building)
                 building.rename(self.root / key.folder_name)
                 sync_folder(self.root)
             finally:
                 shutil.rmtree(building, ignore_errors=True)
-            return read(self.root / key.folder_name)
+            return replace(read(self.root / key.folder_name), hold=held)
 
     def _whole(self, key: Key) -> Entry | None:
         """The engine for a key, unless there is none or it is damaged."""
@@ -157,10 +162,16 @@ class EngineStore:
         nearest: list[str] = min(alike, key=len)
         return "; ".join(nearest)
 
-    def gc(self, keep: Callable[[Entry], bool]) -> list[tuple[str, int]]:
+    def gc(
+        self, keep: Callable[[Entry], bool], in_use: Callable[[str], None] = lambda _: None
+    ) -> list[tuple[str, int]]:
         """Remove engines that are damaged or not to be kept, and what dead builders left.
 
-        Engines that are being built are left alone.
+        Engines that are being built, or that a run holds, are left alone.
+
+        Args:
+            keep: whether an engine stays.
+            in_use: called with the name of every engine that a run holds and that would go.
 
         Returns:
             Name and bytes of everything that was removed.
@@ -174,8 +185,10 @@ class EngineStore:
         for folder in sorted(self.root.glob("*")):
             if folder.name != _LOCKS and folder.name not in kept and not self._is_building(folder):
                 size = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
-                self._remove(folder)
-                removed.append((folder.name, size))
+                if self._remove_unheld(folder):
+                    removed.append((folder.name, size))
+                else:
+                    in_use(folder.name)
         return removed
 
     def _is_building(self, folder: Path) -> bool:
@@ -190,6 +203,20 @@ class EngineStore:
             except BlockingIOError:
                 return True
         return False
+
+    def _remove_unheld(self, folder: Path) -> bool:
+        """Remove a folder unless a run holds the engine in it; whether it is removed."""
+        with ExitStack() as stack:
+            path = folder / SIDECAR
+            if path.is_file():
+                try:
+                    lock(stack.enter_context(path.open("r+")))  # NFS locks for writers only
+                except BlockingIOError:
+                    return False
+                except PermissionError:  # what cannot be opened, no run has loaded
+                    pass
+            self._remove(folder)
+        return True
 
     def _remove(self, folder: Path) -> None:
         """Out of sight in one step, then file by file."""

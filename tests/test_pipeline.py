@@ -1,7 +1,6 @@
 """Whole runs with the shipped bundle: what comes out, and that an interruption changes nothing."""
 
 import dataclasses
-import json
 import os
 import shutil
 import signal
@@ -16,6 +15,7 @@ import pytest
 import torch
 import trimesh
 
+from tests.support.run_files import config_of, events_of, write_config
 from tests.support.watcher import Watcher
 from xbind.cli.main import main
 from xbind.conditioning.image import SquareImage
@@ -23,10 +23,12 @@ from xbind.conditioning.prompt import EncodedPrompt
 from xbind.config.options import FilesConfig, GenerateConfig, PromptConfig
 from xbind.networks import loaded
 from xbind.pipeline import generate
+from xbind.run.export import export
 from xbind.run.folder import RunError
 from xbind.run.preflight import NoReferenceView
 from xbind.run.prompt_record import pose_origin
 from xbind.run.settings import ResumeMismatch
+from xbind.scene.mesh.textured import read_glb
 
 PROMPT = PromptConfig(text="a crimson mug")
 
@@ -68,7 +70,7 @@ def test_leaves_every_file(finished):
 
 def test_every_step_is_recorded_with_finite_terms(finished):
     out, _, watcher = finished
-    rows = [json.loads(line) for line in (out / "events.jsonl").read_text().splitlines()]
+    rows = events_of(out)
     assert [(row["phase"], row["step"]) for row in rows] == watcher.steps
     for row in rows:
         terms = {k: v for k, v in row.items() if k not in ("phase", "step")}
@@ -87,6 +89,15 @@ def test_mesh_is_one_closed_textured_solid(finished):
     assert solid.body_count == 1
 
 
+def test_the_run_keeps_the_texture_field_for_exports(finished, tmp_path):
+    made = export(finished[0], tmp_path / "m.glb", texture=64)
+    assert made.notes == ("texture baked from the run's texture field",)
+    copies = (read_glb(path).texture.mean((0, 2, 3)) for path in (
+        made.files[0], finished[0] / "mesh.glb"
+    ))  # fmt: skip
+    torch.testing.assert_close(*copies, atol=0.03, rtol=0)
+
+
 def test_what_the_text_was_read_as_is_said(finished):
     out, _, watcher = finished
     assert "read 'crimson' as red: the prompt is 'a red mug'" in watcher.messages
@@ -94,7 +105,7 @@ def test_what_the_text_was_read_as_is_said(finished):
 
 
 def test_config_holds_what_decides_the_result(finished):
-    held = json.loads((finished[0] / "config.json").read_text())
+    held = config_of(finished[0])
     assert held["prompt"]["text"] == "a crimson mug"
     assert held["reading"]["read"] == "a red mug"
     assert held["reading"]["replaced"] == [["crimson", "red"]]
@@ -132,16 +143,16 @@ def test_resume_writes_the_files_as_asked_and_keeps_what_is_not_asked_for(finish
     known, bounds = about(out)
     assert known["material"] == "lit"
     np.testing.assert_allclose(bounds[:, 1], [0, 0.1], rtol=1e-6)
-    held = json.loads((out / "config.json").read_text())
+    held = config_of(out)
     assert held["files"] == {"material": "lit", "pivot": "base", "height": 0.1}
 
 
-@pytest.mark.parametrize("files", [{"pivot": "top"}, {"roof": 1}, 3, {"height": "tall"}])
+@pytest.mark.parametrize("files", [{"pivot": "top"}, {"roof": 1}, {"height": "tall"}])
 def test_damaged_settings_of_files_are_refused(finished, tmp_path, files):
     out = tmp_path / "run"
     shutil.copytree(finished[0], out)
-    held = json.loads((out / "config.json").read_text())
-    (out / "config.json").write_text(json.dumps(held | {"files": files}))
+    held = config_of(out)
+    write_config(out, held | {"files": files})
     with pytest.raises(RunError, match=r"is damaged: its 'files'(.|\n)*--overwrite"):
         generate(config(out, resume=True), Watcher())
 
@@ -149,11 +160,11 @@ def test_damaged_settings_of_files_are_refused(finished, tmp_path, files):
 def test_says_and_keeps_what_the_prompt_is_understood_as(finished):
     out, _, watcher = finished
     assert any(m.startswith("the text reads as: mug .9") for m in watcher.messages)
-    read = json.loads((out / "config.json").read_text())["understood"]
+    read = config_of(out)["understood"]
     assert list(read) == ["text"]
     assert next(iter(read["text"]["things"].items())) == ("mug", pytest.approx(0.97, abs=0.03))
     assert next(iter(read["text"]["colours"])) == "red"
-    assert "text, things" in (out / "report.html").read_text()
+    assert ">text</span> things<" in (out / "report.html").read_text()
 
 
 def test_smoke_says_that_its_object_means_nothing(finished):
@@ -181,19 +192,17 @@ def test_reference_only_stops_there_and_resume_makes_the_same_mesh(finished, tmp
     generate(config(out, resume=True), Watcher())
     assert mesh_bytes(out) == mesh_bytes(finished[0])
     assert (out / "reference.png").read_bytes() == reference
-    assert json.loads((out / "config.json").read_text()) == json.loads(
-        (finished[0] / "config.json").read_text()
-    )
+    assert config_of(out) == config_of(finished[0])
 
 
 def test_an_engine_is_chosen_only_when_a_reference_is_gone_on_from(tmp_path):
     out = tmp_path / "run"
     chosen = GenerateConfig(prompt=PROMPT, out=out, preset="smoke", reference_only=True)
     generate(chosen, Watcher())
-    assert json.loads((out / "config.json").read_text())["engine"] == "auto"
+    assert config_of(out)["engine"] == "auto"
     with pytest.raises(KeyboardInterrupt):
         generate(config(out, resume=True), Watcher(("coarse", 1)))
-    assert json.loads((out / "config.json").read_text())["engine"] == "eager"
+    assert config_of(out)["engine"] == "eager"
 
 
 def test_reference_only_wants_a_method_with_a_reference(tmp_path):
@@ -239,9 +248,9 @@ def test_resume_refuses_other_settings(finished):
 def test_resume_refuses_numbers_of_another_version(finished, tmp_path):
     out = tmp_path / "run"
     shutil.copytree(finished[0], out)
-    held = json.loads((out / "config.json").read_text())
+    held = config_of(out)
     held["method"]["coarse"]["w_nz"] = 123.0
-    (out / "config.json").write_text(json.dumps(held))
+    write_config(out, held)
     with pytest.raises(ResumeMismatch, match="numbers of preset 'smoke' have changed"):
         generate(config(out, resume=True), Watcher())
 
@@ -313,7 +322,7 @@ def test_a_picture_s_mask_and_pose_are_written_and_belong_to_the_run(tmp_path):
     watcher = Watcher(stop_at=("coarse", 1))
     with pytest.raises(KeyboardInterrupt):
         generate(wanted(), watcher)
-    written = json.loads((tmp_path / "run/config.json").read_bytes())
+    written = config_of(tmp_path / "run")
     assert written["foreground"]["verdict"] == "unsure"
     assert "only the largest is kept" in written["foreground"]["reasons"][0]
     assert (tmp_path / "run/mask.png").stat().st_size > 0

@@ -1,10 +1,10 @@
 """`--prior-3d` in runs: what is computed with it, and what is refused."""
 
-import json
 from dataclasses import replace
 
 import pytest
 
+from tests.support.run_files import config_of, events_of, write_config
 from tests.support.two_priors import two_priors
 from tests.support.watcher import Watcher
 from xbind.config import variants as methods
@@ -36,11 +36,11 @@ def runs(bundle, tmp_path_factory):
 
 
 def first_terms(run):
-    return json.loads((run / "events.jsonl").read_text().splitlines()[0])
+    return events_of(run)[0]
 
 
 def told(run):
-    return json.loads((run / "config.json").read_text())
+    return config_of(run)
 
 
 def test_the_named_prior_is_the_one_that_guides(runs):
@@ -48,7 +48,7 @@ def test_the_named_prior_is_the_one_that_guides(runs):
     assert wide["planar"] == narrow["planar"]
     assert wide["stereo"] != narrow["stereo"]
     assert told(runs / "narrow")["prior_3d"] == "narrow"
-    assert 'prior_3d</td><td class="number">narrow<' in (runs / "narrow/report.html").read_text()
+    assert "prior_3d</th><td>narrow<" in (runs / "narrow/report.html").read_text()
 
 
 def test_the_default_by_name_is_the_default(bundle, runs):
@@ -66,10 +66,9 @@ def test_a_run_goes_on_with_its_prior_only(bundle, runs):
 
 
 def test_a_run_of_a_version_without_the_setting_goes_on(bundle, runs):
-    path = runs / "wide/config.json"
     held = told(runs / "wide")
     del held["prior_3d"]
-    path.write_text(json.dumps(held))
+    write_config(runs / "wide", held)
     generate(config(bundle, runs / "wide", resume=True), Watcher())
 
 

@@ -8,6 +8,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,8 +20,8 @@ DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """No space, no quota, or the process's own limit on the size of a file."""
 _UNSUPPORTED = frozenset({errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL})
 _NO_LOCKS = _UNSUPPORTED | {errno.ENOLCK}
-TEMPORARY_SUFFIX = ".tmp"
-"""Ends the name of a file that is being written; the name starts with a dot."""
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
+"""Name of a file that is being written: `.mesh.glb.0a1b2c3d.tmp`."""
 
 
 class DiskError(XBindError):
@@ -51,10 +52,11 @@ def atomic_write(path: Path, data: bytes) -> None:
     Raises:
         DiskError: when the disk is full or refuses; the old file is then untouched.
     """
-    temporary = path.with_name(f".{path.name}{TEMPORARY_SUFFIX}")
+    # a name of its own: never one that another process writes, nor a link to somebody's file
+    temporary = path.with_name(f".{path.name[:40]}.{os.urandom(4).hex()}.tmp")
     with disk_errors(path):
         try:
-            with temporary.open("wb") as file:
+            with temporary.open("xb") as file:
                 file.write(data)
                 file.flush()
                 sync_file(file.fileno())
@@ -72,8 +74,9 @@ def sha256_file(path: Path) -> str:
 
 def remove_temporaries(folder: Path) -> None:
     """Remove what a killed process left half written; nobody else may be writing in `folder`."""
-    for path in folder.glob(f".*{TEMPORARY_SUFFIX}"):
-        path.unlink(missing_ok=True)
+    for path in folder.iterdir():
+        if _TEMPORARY.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:
@@ -112,6 +115,24 @@ def lock(file: IO[str], *, wait: bool = False) -> bool:
     """
     try:
         fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        return False
+    return True
+
+
+def lock_shared(descriptor: int) -> bool:
+    """Lock an open file beside others that do the same, until it is closed.
+
+    Returns:
+        Whether it is locked: False where the file system has no locks.
+
+    Raises:
+        BlockingIOError: a process holds it alone.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise

@@ -17,7 +17,7 @@ from xbind.config.variants import method_named
 from xbind.networks.frozen import Bundle
 from xbind.networks.loaded import LoadedNetworks
 from xbind.networks.runtime import RunNetworks
-from xbind.run.folder import RunFolder, open_run
+from xbind.run.folder import RunFolder, resume_run, start_run
 from xbind.run.networks import choose_networks, compile_networks
 from xbind.run.outputs import provenance, write_outputs
 from xbind.run.phase1 import Phase1, read_phase1
@@ -30,6 +30,8 @@ from xbind.run.resuming import read_started, started_config, with_precision
 from xbind.run.runner import Runner
 from xbind.run.settings import check_resumed, choose_files, run_settings
 from xbind.run.state import RunState, add_seconds
+from xbind.run.versions import other_versions, versions
+from xbind.system.threads import torch_threads
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +70,15 @@ def generate(
     Raises:
         XBindError: anything the user can act on; what was written so far stays.
     """
-    started = time.monotonic()
     check_generate(config)
+    with torch_threads(config.threads):
+        return _generate(config, reporter, loaded)
+
+
+def _generate(
+    config: GenerateConfig, reporter: Reporter, loaded: LoadedNetworks | None
+) -> RunResult:
+    started = time.monotonic()
     if config.resume and not config.prompt.given():
         config = replace(config, prompt=started_config(config.out).prompt)
     method = method_named(config.preset, parts_named(config.without), config.phase2_loss)
@@ -101,15 +110,15 @@ def _start(job: _Job, settings: dict[str, Any]) -> list[Path]:
         settings |= prompt_record(source)
     else:
         source = read_phase1(config.from_phase1, settings)
-        settings |= source.prompt_record()
+        settings |= source.prompt_record() | {"phase1_sha256": source.digest}
     settings |= text_record(config.prompt, bundle, reporter.message)
     networks = _compile(job, config.engine)
     engine = config.engine if config.reference_only else networks.backend
     files = choose_files(config, {})
     settings |= {"engine": engine, "files": dataclasses.asdict(files)}
-    with open_run(config.out, overwrite=config.overwrite) as folder:
+    settings |= {"versions": versions(networks.backend)}
+    with start_run(config.out, settings, overwrite=config.overwrite) as folder:
         _pass_on(folder.warnings, reporter)
-        folder.write_config(settings)
         runner = _begin(job, networks, folder, source)
         if not config.reference_only:
             return _finish(job, networks, runner, files)
@@ -129,7 +138,7 @@ def _resume(job: _Job, settings: Mapping[str, Any]) -> list[Path]:
     found = read_started(config.out)
     engine = check_resumed(config, found, settings)
     bundle = job.loaded.on_cpu()
-    with open_run(config.out, resume=True) as folder:
+    with resume_run(config.out) as folder:
         _pass_on(folder.warnings, job.reporter)
         files = choose_files(config, found["files"])
         checkpoint = folder.load_checkpoint()
@@ -138,11 +147,12 @@ def _resume(job: _Job, settings: Mapping[str, Any]) -> list[Path]:
             from_phase1 = config.from_phase1
             source = read_phase1(from_phase1, found) if from_phase1 else _encode(config, bundle)
         networks = _compile(job, engine)
-        settled = found | {"files": dataclasses.asdict(files)}
+        _pass_on(other_versions(found["versions"], networks.backend), job.reporter)
+        settled: dict[str, Any] = {"files": dataclasses.asdict(files)}
         if found["engine"] == "auto":  # the run stopped at its reference view
             settled["engine"] = networks.backend
-        if settled != found:
-            folder.write_config(settled)
+        if found | settled != found:
+            folder.settle(**settled)
         if source is not None:
             return _finish(job, networks, _begin(job, networks, folder, source), files)
         assert checkpoint is not None
@@ -158,7 +168,8 @@ def _begin(
     """The first stage of a run, or that of another run with its Phase I; ends with a checkpoint."""
     if isinstance(source, Phase1):
         state = source.state
-        for event in source.events():
+        _pass_on(source.warnings, job.reporter)
+        for event in source.events:
             folder.events.append(event)
         if state.condition.stereo is not None:
             save_reference(state.condition, folder)

@@ -9,6 +9,7 @@ import errno
 import json
 import logging
 import math
+import os
 import stat
 import warnings
 from collections.abc import Callable, Iterator
@@ -100,6 +101,28 @@ def _unlogged() -> Iterator[None]:
         yield
     finally:
         logging.disable(before)
+
+
+@contextmanager
+def silenced() -> Iterator[None]:
+    """Drops what C libraries write to the standard error while they decode a file.
+
+    libtiff and mpg123 write there directly. For the whole process: only around single-threaded
+    decoding, and without messages of our own inside.
+    """
+    try:
+        before = os.dup(2)
+    except OSError:  # closed by the caller
+        yield
+        return
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        os.close(nowhere)
+        yield
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
 
 
 def reason(error: BaseException) -> str:

@@ -1,63 +1,18 @@
 """Algorithm 1: its phases in order, its stages, and that a state is enough to go on from."""
 
 import copy
-from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 import torch
 
+from tests.support.small_method import CONDITION, METHOD, Networks
+from xbind.algorithm import algorithm1 as module
 from xbind.algorithm.algorithm1 import algorithm1
 from xbind.algorithm.iteration import Iteration, PhaseStarted, save_phase
 from xbind.algorithm.phase3_texture import TexturedMesh
-from xbind.algorithm.supervision import Condition
-from xbind.config.presets import GuidanceConfig, preset_named
-from xbind.config.savings import FASTEST
-from xbind.networks.runtime import RunNetworks, StageNetworks
 
-SMOKE = preset_named("smoke")
-NONE = replace(GuidanceConfig(), w_2d=0.0, w_3d=0.0, w_ms=0.0, w_rgb=0.0, w_mask=0.0)
-SMALL = {"steps": 3, "size": 16, "guidance": NONE}
-RGB = torch.tensor([0.8, 0.1, 0.1])
-METHOD = replace(
-    SMOKE,
-    coarse=replace(SMOKE.coarse, **SMALL),
-    geometry=replace(SMOKE.geometry, **SMALL),
-    texture=replace(SMOKE.texture, **SMALL | {"guidance": replace(NONE, w_ms=1.0)}),
-)
-"""A method whose only frozen network is that of L_MS, in Phase III, which has no other loss."""
-CONDITION = Condition(torch.ones(4), torch.ones(1, 4), torch.ones(1, 4, 8, 8), None)
 ALL = [("coarse", 1), ("coarse", 2), ("coarse", 3), ("geometry", 1), ("geometry", 2),
        ("geometry", 3), ("texture", 1), ("texture", 2), ("texture", 3)]  # fmt: skip
-
-
-class Redness:
-    """A guidance step without a network: the squared distance of all images from one colour."""
-
-    inputs = ("image", "c_m", "weight")
-    outputs = ("loss", "x_bar")
-
-    def __call__(self, image, **feeds):
-        del feeds
-        apart = image - RGB[:, None, None]
-        return apart.square().mean(), 2 * apart / apart.numel()
-
-
-class Networks(RunNetworks):
-    """Networks that note which stage they are asked for, and when they are unloaded."""
-
-    backend = "eager"
-    bundle = SimpleNamespace(unclip=None, zero123=None, clip_size=16, taesd=None)
-
-    def __init__(self):
-        self.stages = []
-
-    def of_stage(self, name):
-        self.stages.append(name)
-        return StageNetworks(self.bundle, FASTEST, {"ms": Redness()}.__getitem__)
-
-    def unload(self):
-        self.stages.append("unloaded")
 
 
 def seeded():
@@ -131,3 +86,23 @@ def test_an_interrupted_stage_is_unloaded():
     assert networks.stages == ["coarse"]
     events.close()
     assert networks.stages == ["coarse", "unloaded"]
+
+
+def test_each_field_draws_its_weights_from_a_stream_of_its_own(monkeypatch):
+    seeds = {}
+
+    def watch(name):
+        made = getattr(module, name)
+
+        def watched(*args, **kwargs):
+            seeds[name] = kwargs.get("generator", args[-1]).initial_seed()
+            return made(*args, **kwargs)
+
+        monkeypatch.setattr(module, name, watched)
+
+    watch("HashField")
+    watch("fit_texture_field")
+    list(events_of(Networks()))
+    streams = (METHOD.coarse.stream, METHOD.texture.stream)
+    assert len({0, *streams}) == 3  # 0 is that of the iterations
+    assert seeds == {"HashField": 5 + streams[0], "fit_texture_field": 5 + streams[1]}

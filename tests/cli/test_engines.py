@@ -64,11 +64,15 @@ def test_verify_finds_a_changed_byte(store, current, capsys):
 
 
 def test_gc_removes_what_does_not_fit_and_all_removes_the_rest(store, current, capsys):
-    kept, gone = store.build(current, make), store.build(older(current), make)
+    kept, gone = store.build(current, make), store.build(older(current), make).folder
     main(["engines", "gc"])
     assert kept.folder.is_dir()
-    assert not gone.folder.exists()
-    assert gone.folder.name in capsys.readouterr().out
+    assert not gone.exists()
+    assert gone.name in capsys.readouterr().out
+    main(["engines", "gc", "--all"])  # a run that holds it goes on
+    assert f"kept {kept.folder.name}: a run is using it" in capsys.readouterr().out
+    kept.verify()
+    del kept
     main(["engines", "gc", "--all"])
     assert not list(store.entries())
 

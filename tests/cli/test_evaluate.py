@@ -7,6 +7,7 @@ import shutil
 import pytest
 from PIL import Image
 
+from tests.support.run_files import config_of, write_config
 from tests.support.two_priors import two_priors
 from xbind.cli import evaluate
 from xbind.cli.eval_configs import EvalConfig, EvalReportConfig, EvalRunConfig
@@ -117,10 +118,10 @@ def several(evaluated, tmp_path):
     for name in ("good", "unknown", "damaged", "unfinished"):
         shutil.copytree(evaluated[0] / "a_red_mug", tmp_path / "runs" / name)
     (tmp_path / "runs/unknown/target.json").unlink()
-    config = json.loads((tmp_path / "runs/unknown/config.json").read_text())
+    config = config_of(tmp_path / "runs/unknown")
     config["prompt"]["text"] = "a banana"
     del config["reading"]  # the bundle could not have read it
-    (tmp_path / "runs/unknown/config.json").write_text(json.dumps(config))
+    write_config(tmp_path / "runs/unknown", config)
     mesh = tmp_path / "runs/damaged/mesh.glb"
     mesh.write_bytes(mesh.read_bytes()[:-100] + bytes(100))
     (tmp_path / "runs/unfinished/mesh.glb").unlink()

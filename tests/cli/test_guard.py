@@ -87,6 +87,86 @@ def test_no_output_at_all_is_no_error():
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+def test_a_table_to_a_closed_pipe_ends_alike():
+    program = (
+        "from xbind.run.console import PlainConsole\n"
+        "guard('xbind', [], lambda: PlainConsole().print('a table'), str)"
+    )
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-P", "-c", HEAD + program]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("size", [5, 100_000])
+def test_a_full_output_ends_in_words(size, unbuffered):
+    """At the first line that is flushed, or when the work is done."""
+    program = f"guard('xbind', [], lambda: print('x' * {size}), lambda: '. Continue.')"
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", HEAD + program],
+            stdout=full, stderr=subprocess.PIPE, check=False,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == (
+        b"xbind: the output cannot be written: No space left on device. Continue.\n"
+    )
+
+
+def test_an_error_is_told_on_a_full_output_too():
+    program = (
+        "from xbind.errors import XBindError\n"
+        "def work():\n"
+        "    print('x')\n"
+        "    raise XBindError('no such preset')\n"
+        "guard('xbind', [], work, str)"
+    )
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", HEAD + program],
+            stdout=full, stderr=subprocess.PIPE, check=False,
+            env={**os.environ, "PYTHONUNBUFFERED": ""},
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (1, b"xbind: no such preset\n")
+
+
+def test_another_os_error_is_not_taken_for_the_output_s():
+    done = python("guard('xbind', [], lambda: os.listdir('/nowhere'), str)")
+    assert done.returncode == 1
+    assert b"FileNotFoundError" in done.stderr
+
+
+def test_ctrl_c_while_modules_are_imported(tmp_path):
+    (tmp_path / "slow_command.py").write_text(
+        "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(30)\n"
+    )
+    program = (
+        f"sys.path.insert(0, {str(tmp_path)!r})\n"
+        "from xbind.cli import entry\n"
+        "entry._run('xbind', 'slow_command')"
+    )
+    done = python(program, timeout=20)
+    assert (done.returncode, done.stderr) == (130, b"\nxbind: interrupted.\n")
+
+
+def test_the_entry_points_import_nothing_of_the_commands():
+    program = (
+        "from xbind.cli import entry\n"
+        "assert 'tyro' not in sys.modules\n"
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "sys.argv = ['xbind', '--version']\n"
+        "entry.xbind()"
+    )
+    command = [sys.executable, "-P", "-c", f"import signal, sys\n{program}"]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.startswith(b"xbind ")
+
+
 def test_one_ctrl_c_lets_the_work_be_put_away():
     program = (
         "def work():\n"

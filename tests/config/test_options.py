@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from xbind.config.options import GenerateConfig, PromptConfig, check_device, precision_for
+from xbind.run import resuming
 from xbind.run.checks import CONFIG, RunError
-from xbind.run.resuming import _NEEDED, read_started, with_precision
+from xbind.run.resuming import read_started, with_precision
 
 MUG = PromptConfig(text="a red mug")
 
@@ -37,17 +38,24 @@ def test_eager_torch_in_half_on_a_cpu_is_refused():
         replace(slow, precision="float16")
 
 
+def started(folder, **settings):
+    """A folder with the settings of a run that was started before."""
+    plain = {"prompt": {"text": "a red mug"}, "without": [], "files": {}, "engine": "auto",
+             "device": "cpu", "seed": 0, "preset": "default", "bundle": "mini"}  # fmt: skip
+    plain |= {"method": {}, "threads": 1, "bundle_sha256": "", "bundle_figures": {}, "versions": {}}
+    content = dict.fromkeys(resuming._NEEDED) | plain | settings
+    (folder / CONFIG).write_text(json.dumps(content))
+
+
 def test_a_run_that_was_started_in_no_precision_is_damaged(tmp_path):
-    started = {"prompt": {"text": "a red mug"}, "precision": "float13"}
-    (tmp_path / CONFIG).write_text(json.dumps(started))
+    started(tmp_path, precision="float13")
     with pytest.raises(RunError, match="its precision is 'float13'"):
         read_started(tmp_path)
 
 
 def test_a_resumed_run_keeps_the_precision_that_it_was_started_in(tmp_path):
     """A run of before float16 was the default on CUDA goes on in float32 there."""
-    started = dict.fromkeys(_NEEDED) | {"prompt": {"text": "a red mug"}, "precision": "float32"}
-    (tmp_path / CONFIG).write_text(json.dumps(started))
+    started(tmp_path, precision="float32")
     resumed = GenerateConfig(prompt=PromptConfig(), out=tmp_path, resume=True)
     assert with_precision(resumed, "cuda").precision == "float32"
     assert with_precision(replace(resumed, precision="float16"), "cuda").precision == "float16"

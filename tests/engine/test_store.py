@@ -12,6 +12,7 @@ from xbind.engine.errors import EngineDamaged, EngineError, ParityError
 from xbind.engine.record import SIDECAR, Key, Made
 from xbind.engine.spec import GraphSpec, TensorSpec
 from xbind.engine.store import EngineStore, cards_passed, engines_folder
+from xbind.files import lock
 
 SPEC = GraphSpec("ms-b3", (TensorSpec("x", "float32", (3, 2)),), ())
 FIELDS = {"graph": "ms-b3", "backend": "onnxruntime", "backend_version": "1.32.0", "torch": "2.13"}
@@ -165,10 +166,10 @@ def test_advice_names_what_differs(store):
 
 
 def test_gc_keeps_what_is_wanted_and_whole_and_what_is_being_built(store):
-    kept = store.build(key(), make)
+    kept = store.build(key(), make).folder.name
     store.build(key(torch="2.12"), make)
-    damaged = store.build(key(torch="2.11"), make)
-    (damaged.folder / "weights.bin").write_bytes(b"Weights")
+    damaged = store.build(key(torch="2.11"), make).folder
+    (damaged / "weights.bin").write_bytes(b"Weights")
     (store.root / ".building-left").mkdir()
     removed = []
 
@@ -178,9 +179,9 @@ def test_gc_keeps_what_is_wanted_and_whole_and_what_is_being_built(store):
 
     store.build(key(torch="2.15"), collect)
     assert sorted(name for name, _ in removed) == sorted(
-        [".building-left", key(torch="2.12").folder_name, damaged.folder.name]
+        [".building-left", key(torch="2.12").folder_name, damaged.name]
     )
-    assert names(store) == sorted([kept.folder.name, key(torch="2.15").folder_name])
+    assert names(store) == sorted([kept, key(torch="2.15").folder_name])
 
 
 def test_entries_list_damage_in_its_place(store):
@@ -197,6 +198,42 @@ def test_the_cache_folder_is_named_by_one_variable(monkeypatch, tmp_path):
     monkeypatch.delenv("XBIND_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert engines_folder() == tmp_path / "cache" / "xbind" / "engines"
+
+
+@pytest.mark.parametrize("how", ["built", "found"])
+def test_gc_leaves_what_a_run_holds(store, how):
+    holding, held = store.build(key(), make), []
+    if how == "found":
+        holding = store.find(key())
+    assert store.gc(lambda _: False, in_use=held.append) == []
+    assert held == [key().folder_name]
+    holding.verify()
+    del holding
+    (removed,) = store.gc(lambda _: False)
+    assert removed[0] == key().folder_name
+    assert store.find(key()) is None
+
+
+def test_an_engine_that_gc_is_removing_is_not_taken(store):
+    folder = store.build(key(), make).folder
+    with (folder / SIDECAR).open() as file:
+        assert lock(file)
+        assert store.find(key()) is None
+    assert store.find(key()) is not None
+
+
+def test_an_engine_that_is_replaced_while_it_is_opened_is_not_taken(store, monkeypatch):
+    folder = store.build(key(), make).folder
+
+    def replaced(_descriptor):
+        path = folder / SIDECAR
+        other = path.with_name("other")
+        other.write_bytes(path.read_bytes())
+        other.replace(path)
+        return True
+
+    monkeypatch.setattr("xbind.engine.record.lock_shared", replaced)
+    assert store.find(key()) is None
 
 
 def test_a_refusal_on_one_card_is_not_one_on_another(tmp_path):
@@ -217,5 +254,6 @@ def test_cards_that_passed_are_kept_beside_the_engine_and_go_with_it(tmp_path):
     found = store.find(key())
     assert cards_passed(found) == ["sm86 RTX 3090", "sm89 RTX 4090"]
     assert found.size_bytes == entry.size_bytes
+    del entry, found  # which hold it
     store.gc(lambda entry: False)
     assert cards_passed(store.build(key(), make)) == []

@@ -7,6 +7,7 @@ import pytest
 from xbind.errors import XBindError
 from xbind.evaluation.compare import in_common, read_result, to_markdown, write_section
 from xbind.evaluation.records import EvaluationFolder
+from xbind.run.json_files import to_json
 
 
 def evaluation(path, *, preset="default", without=(), values=(1.0, 0.5), **settings):
@@ -94,7 +95,7 @@ def test_methods_are_compared_on_the_prompts_that_they_share(tmp_path):
     other = evaluation(tmp_path / "c")
     settings = json.loads((other / "evaluation.json").read_text())
     settings["prompts"] = [{"kind": "audio", "words": ""}] * 2
-    (other / "evaluation.json").write_text(json.dumps(settings))
+    (other / "evaluation.json").write_bytes(to_json(settings))
     with pytest.raises(XBindError, match="no prompt in common"):
         in_common([results[0], read_result(other)])
 

@@ -82,12 +82,41 @@ def test_a_torn_line_is_dropped_and_the_next_is_whole(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("line", "message"), [("{nonsense", "line 1 is damaged"), ("{}", "line 1 is not a judged")]
+    ("line", "message"),
+    [
+        ("{nonsense", "line 1 is damaged"),
+        ("[1]", "line 1 is damaged"),
+        ("{}", "line 1 is not a judged"),
+        (json.dumps(row("a") | {"figures": []}), "line 1 is not a judged"),
+        (json.dumps(row("a") | {"object": 3}), "line 1 is not a judged"),
+        (json.dumps(row("a", clip_r="high")), "line 1 is not a judged"),
+    ],
 )
 def test_a_malformed_line_is_named(tmp_path, line, message):
     (tmp_path / "scores.jsonl").write_text(line + "\n")
     with pytest.raises(XBindError, match=message):
         EvaluationFolder(tmp_path).rows()
+
+
+def test_any_flipped_byte_is_found_or_changes_nothing(tmp_path):
+    folder, path = EvaluationFolder(tmp_path), tmp_path / "scores.jsonl"
+    path.write_text(json.dumps(row("a", clip_r=0.2)) + "\n")  # of an earlier version
+    for name in "bcd":
+        folder.append(row(name, clip_r=0.25, iou=0.5))
+    whole, rows = path.read_bytes(), folder.rows()
+    found = 0
+    for at in range(whole.index(b"\n") + 1, len(whole)):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        try:
+            read = folder.rows()
+        except XBindError as error:
+            found += "Remove the line" in str(error)
+            continue
+        # the name of the first checksum, then taken for a line of an earlier version; or the end of
+        # the last line, then taken for one that a killed process left torn
+        assert [{key: row[key] for key in rows[0]} for row in read] == rows[: len(read)]
+        assert len(read) == len(rows) or at == len(whole) - 1
+    assert found > 0.9 * (len(whole) - whole.index(b"\n"))
 
 
 def test_many_writers_lose_no_line(tmp_path):

@@ -1,6 +1,5 @@
 """The public networks' whole path on the CPU: tiny, random, and said to be so."""
 
-import json
 import sys
 
 import numpy as np
@@ -10,6 +9,7 @@ import trimesh
 from PIL import Image
 from tiny_sources import tiny
 
+from tests.support.run_files import events_of
 from xbind.config.options import GenerateConfig, PromptConfig
 from xbind.importing.architectures import reduced
 from xbind.importing.random_weights import make_random_bundle
@@ -57,8 +57,7 @@ def test_a_run_goes_from_a_picture_to_a_mesh(bundle, tmp_path, capsys):
     assert "weights of bundle 'sd21-random' are random: what comes out means nothing" in said
     mesh = trimesh.load(tmp_path / "run/mesh.glb", force="mesh")
     assert len(mesh.faces) > 0
-    lines = (tmp_path / "run/events.jsonl").read_text().splitlines()
-    steps = [event for line in lines if "step" in (event := json.loads(line))]
+    steps = events_of(tmp_path / "run")
     assert len(steps) == 6
     assert all(
         torch.isfinite(torch.tensor(v)) for s in steps for v in s.values() if isinstance(v, float)

@@ -61,3 +61,30 @@ def test_another_format_is_refused(copied):
 def test_missing_role_is_named():
     with pytest.raises(BundleError, match="has no 'depth_net'"):
         load_manifest("mini").part("depth_net")
+
+
+@pytest.mark.parametrize(
+    "unlisted", [[], ["clip/config.json"], ["unclip/empty_prompt.safetensors"]]
+)
+def test_a_file_that_is_read_and_has_no_hash_is_refused(copied, unlisted):
+    """`"files": {}` would switch the comparison off."""
+    raw = json.loads((copied / "bundle.json").read_text())
+    raw["files"] = {k: v for k, v in raw["files"].items() if unlisted and k not in unlisted}
+    (copied / "bundle.json").write_text(json.dumps(raw))
+    with pytest.raises(BundleError, match="lists no hash for") as refused:
+        verify(load_manifest(copied))
+    assert not unlisted or unlisted[0] in str(refused.value)
+
+
+def test_a_file_beside_the_listed_ones_is_refused(copied):
+    (copied / "clip" / "vocab.json").write_text("{}")
+    with pytest.raises(BundleError, match=r"lists no hash for .*vocab\.json"):
+        verify(load_manifest(copied))
+
+
+@pytest.mark.parametrize("entry", ["image_size", "embedding_norm", "parts", "priors_3d"])
+def test_every_figure_that_computes_decides(entry):
+    manifest = load_manifest("mini")
+    if entry in manifest.raw:
+        assert manifest.deciding[entry] == manifest.raw[entry]
+    assert not {"licence", "about", "name", "files"} & manifest.deciding.keys()

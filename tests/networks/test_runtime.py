@@ -9,6 +9,7 @@ import torch
 import trimesh
 from PIL import Image, ImageSequence
 
+from tests.support.run_files import events_of
 from xbind.algorithm.supervision import Condition, Supervision, make_condition
 from xbind.config.options import GenerateConfig, PromptConfig
 from xbind.config.presets import preset_named
@@ -240,7 +241,7 @@ def test_the_object_is_the_same(tmp_path, monkeypatch):
             pictures = [frame.convert("RGB") for frame in ImageSequence.Iterator(gif)]
         frames[engine] = np.stack([np.asarray(picture, np.float64) / 255 for picture in pictures])
         volumes[engine] = trimesh.load(out / "mesh.glb", force="mesh").volume
-        rows = [json.loads(line) for line in (out / "events.jsonl").read_text().splitlines()]
+        rows = events_of(out)
         terms[engine] = np.array([row["stereo"] for row in rows if "stereo" in row])
         assert json.loads((out / "config.json").read_text())["engine"] == engine
     for engine in ENGINES:

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from tests.support.run_files import CONFIG
 from xbind.engine.record import Key, Made
 from xbind.engine.spec import GraphSpec
 from xbind.engine.store import EngineStore
@@ -15,7 +16,7 @@ from xbind.evaluation import records
 from xbind.evaluation.records import EvaluationFolder
 from xbind.files import DiskError, atomic_write
 from xbind.run.checks import check_folder
-from xbind.run.folder import open_run
+from xbind.run.folder import resume_run, start_run
 
 KEY = Key({"graph": "ms-b3", "backend": "onnxruntime"})
 
@@ -48,18 +49,17 @@ def no_flush_of_folders(request, monkeypatch):
 
 
 def test_a_run_without_locks_goes_on_and_says_so(no_locks, tmp_path):
-    with open_run(tmp_path) as run:
-        run.write_config({"seed": 3})
+    with start_run(tmp_path, CONFIG) as run:
         run.save_checkpoint(1, {"step": 1})
         (warning,) = run.warnings
         assert "no locks" in warning
     check_folder(tmp_path, resume=True, overwrite=False)
-    with open_run(tmp_path, resume=True) as run:
+    with resume_run(tmp_path) as run:
         assert run.load_checkpoint().step == 1
 
 
 def test_a_run_with_locks_says_nothing(tmp_path):
-    with open_run(tmp_path) as run:
+    with start_run(tmp_path, CONFIG) as run:
         assert run.warnings == ()
 
 
@@ -69,7 +69,7 @@ def test_a_lock_that_fails_otherwise_is_told_in_words(tmp_path, monkeypatch):
 
     monkeypatch.setattr("fcntl.flock", broken)
     with pytest.raises(DiskError, match="Input/output error"):
-        open_run(tmp_path).__enter__()
+        start_run(tmp_path, CONFIG).__enter__()
 
 
 def test_files_and_engines_are_written_where_folders_cannot_be_flushed(

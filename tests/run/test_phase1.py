@@ -1,16 +1,16 @@
 """Two second phases from one first phase, and runs of methods that leave something out."""
 
-import json
 import shutil
 
 import pytest
 from PIL import Image
 
+from tests.support.run_files import config_of, events_of
 from tests.support.watcher import Watcher
 from xbind.config.options import GenerateConfig, PromptConfig
 from xbind.pipeline import generate
 from xbind.run.folder import RunError
-from xbind.run.phase1 import Phase1Mismatch
+from xbind.run.phase1 import Phase1Mismatch, read_phase1
 
 
 def config(out, **changes):
@@ -23,8 +23,7 @@ def mesh(out):
 
 
 def events(out, phase):
-    rows = [json.loads(line) for line in (out / "events.jsonl").read_text().splitlines()]
-    return [row for row in rows if row["phase"] == phase]
+    return [row for row in events_of(out) if row["phase"] == phase]
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +94,35 @@ def test_another_phase_1_is_refused(finished, tmp_path, change, message):
     with pytest.raises(Phase1Mismatch, match=message):
         generate(config(tmp_path / "out", from_phase1=finished, **change), Watcher())
     assert not (tmp_path / "out").exists()
+
+
+def test_phase_1_is_that_of_the_start_and_its_damage_is_told(finished, tmp_path):
+    first, wanted = tmp_path / "first", config_of(finished)
+    shutil.copytree(finished, first)
+    digest = read_phase1(first, wanted).digest
+    assert read_phase1(first, wanted | {"phase1_sha256": digest}).digest == digest
+    with pytest.raises(Phase1Mismatch, match="is not the one that this run was started from"):
+        read_phase1(first, wanted | {"phase1_sha256": digest[::-1]})
+    log = (first / "events.jsonl").read_bytes()
+    (first / "events.jsonl").write_bytes(log.replace(b'"step": 1,', b'"step": 7,', 1))
+    phase1 = read_phase1(first, wanted)
+    assert "line 1 is damaged" in phase1.warnings[0]
+    assert phase1.events == []
+    assert phase1.digest == digest
+    with pytest.raises(Phase1Mismatch, match="threads differs"):
+        read_phase1(first, wanted | {"threads": 2})
+
+
+def test_the_digest_of_phase_1_sees_every_number(finished):
+    phase1 = read_phase1(finished, config_of(finished))
+    coarse, before = phase1.state.phases["coarse"], phase1.digest
+    phase1.state.seconds.clear()
+    assert phase1.digest == before
+    coarse.generator[-1] ^= 1
+    assert phase1.digest != before
+    coarse.generator[-1] ^= 1
+    coarse.module[next(iter(coarse.module))].view(-1)[0] += 1
+    assert phase1.digest != before
 
 
 def test_what_is_no_run_or_not_far_enough_is_refused(finished, tmp_path):

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.support.run_files import CONFIG, whole_config, write_config
 from tests.support.watcher import Watcher
 from xbind.config.options import GenerateConfig, PromptConfig
 from xbind.errors import XBindError
 from xbind.pipeline import generate
 from xbind.run.checks import check_folder
-from xbind.run.folder import open_run
+from xbind.run.folder import start_run
 from xbind.run.preflight import PathError, check_generate
 
 MUG = ["--text", "a red mug"]
@@ -113,17 +114,16 @@ def test_a_file_that_cannot_be_used_is_refused_before_a_network_is_loaded(
 
 def test_settings_that_differ_are_refused_before_a_network_is_loaded(tmp_path, monkeypatch):
     monkeypatch.setattr("xbind.networks.loaded.load_bundle", lambda _: pytest.fail("loaded"))
-    (tmp_path / "config.json").write_text(json.dumps({"prompt": {"text": "a mug"}}))
     config = GenerateConfig(prompt=PromptConfig(text="a hat"), out=tmp_path, resume=True)
+    write_config(tmp_path, whole_config("a mug"))
     with pytest.raises(XBindError, match="prompt differs"):
         generate(config, Watcher())
 
 
 def test_a_run_in_progress_is_refused(tmp_path):
-    with open_run(tmp_path) as run:
-        run.write_config({})
-        with pytest.raises(XBindError, match=rf"in use by another xbind \(process {os.getpid()}\)"):
-            check_folder(tmp_path, resume=True, overwrite=False)
+    used = rf"in use by another xbind \(process {os.getpid()}\)"
+    with start_run(tmp_path, CONFIG), pytest.raises(XBindError, match=used):
+        check_folder(tmp_path, resume=True, overwrite=False)
     check_folder(tmp_path, resume=True, overwrite=False)
 
 

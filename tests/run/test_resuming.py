@@ -1,18 +1,18 @@
 """A run goes on from its folder alone: the prompt and every setting are in its config.json."""
 
 import dataclasses
-import json
 from pathlib import Path
 
 import pytest
 
+from tests.support.run_files import config_of, write_config
 from xbind.cli.main import parse
 from xbind.config.options import GenerateConfig, PromptConfig, parts_named
 from xbind.config.variants import method_named
 from xbind.networks.manifest import load_manifest
-from xbind.run.checks import RunError
+from xbind.run.checks import DECIDING, RunError, identity_of
 from xbind.run.resuming import read_started, started_config
-from xbind.run.settings import run_settings
+from xbind.run.settings import ResumeMismatch, check_resumed, run_settings
 
 STARTED = GenerateConfig(
     prompt=PromptConfig(
@@ -21,7 +21,7 @@ STARTED = GenerateConfig(
     ),
     out=Path("out/mug"), seed=7, preset="smoke:stablesds-3d", without="ms,stereo",
     phase2_loss="sds", from_phase1=Path("/runs/first"), bundle="mini", device="cpu",
-    precision="bfloat16", vram=3.5,
+    precision="bfloat16", vram=3.5, threads=3,
 )  # fmt: skip
 
 
@@ -29,9 +29,9 @@ def start(config, out, **changes):
     """Write what `generate` writes when it starts."""
     method = method_named(config.preset, parts_named(config.without), config.phase2_loss)
     held = run_settings(config, method, load_manifest(config.bundle), "cpu")
-    held |= {"engine": "onnxruntime", "files": {}}
+    held |= {"engine": "onnxruntime", "files": {}, "versions": {}}
     out.mkdir(exist_ok=True)
-    (out / "config.json").write_text(json.dumps(held | changes))
+    write_config(out, held | changes)
 
 
 def test_every_setting_that_decides_the_result_is_read_back(tmp_path):
@@ -43,7 +43,7 @@ def test_the_folder_alone_is_enough_on_the_command_line(tmp_path):
     start(STARTED, tmp_path)
     going_on = dataclasses.replace(STARTED, out=tmp_path, resume=True)
     assert parse(["generate", "--resume", "--out", str(tmp_path)]) == going_on
-    faster = dataclasses.replace(going_on, threads=2)
+    faster = dataclasses.replace(going_on, threads=2)  # refused later
     assert parse(["generate", f"--out={tmp_path}", "--threads", "2", "--resume"]) == faster
 
 
@@ -55,13 +55,10 @@ def test_what_is_given_beside_it_is_kept_and_so_compared(tmp_path):
     assert parse([*words, "--engine", "openvino"]).engine == "openvino"
 
 
-@pytest.mark.parametrize("lost", ["engine", "files", "without", "seed"])
+@pytest.mark.parametrize("lost", ["engine", "files", "without", "threads"])
 def test_a_config_that_lacks_a_setting_is_refused_by_its_name(tmp_path, lost):
     start(STARTED, tmp_path)
-    path = tmp_path / "config.json"
-    path.write_text(
-        json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != lost})
-    )
+    write_config(tmp_path, {k: v for k, v in config_of(tmp_path).items() if k != lost})
     for read in (read_started, started_config):
         with pytest.raises(RunError, match=rf"it lacks {lost}\), so .*\n.*--overwrite"):
             read(tmp_path)
@@ -90,3 +87,26 @@ def test_a_setting_of_another_kind_is_refused_with_the_way_out(tmp_path, wrong):
 def test_a_prompt_is_needed_to_start():
     with pytest.raises(ValueError, match="no prompt"):
         GenerateConfig(prompt=PromptConfig())
+
+
+@pytest.mark.parametrize(
+    ("key", "other"),
+    [("threads", 2), ("bundle_figures", {}), ("seed", 8), ("vram", None), ("engine", "openvino"),
+     ("prompt", {}), ("precision", "float32"), ("method", {})],
+)  # fmt: skip
+def test_what_decides_the_result_is_compared(tmp_path, key, other):
+    start(STARTED, tmp_path)
+    found = read_started(tmp_path)
+    wanted = {name: value for name, value in found.items() if name != "engine"}
+    assert check_resumed(STARTED, found, wanted) == "onnxruntime"
+    differing = "numbers of preset" if key == "method" else f"{key} differs"
+    asked = dataclasses.replace(STARTED, engine="tensorrt" if key == "engine" else "auto")
+    with pytest.raises(ResumeMismatch, match=differing):
+        check_resumed(asked, found | {key: other}, wanted)
+    assert identity_of(found) != identity_of(found | {key: other}) or key == "engine"
+
+
+def test_all_of_the_record_is_known(tmp_path):
+    """A setting is compared on resume, or is known to change no step."""
+    start(STARTED, tmp_path)
+    assert read_started(tmp_path).keys() - set(DECIDING) <= {"bundle", "files", "versions"}

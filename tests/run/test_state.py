@@ -3,10 +3,12 @@
 import pytest
 import torch
 
+from tests.support.finished_runs import config
 from xbind.algorithm.iteration import PhaseState
 from xbind.algorithm.supervision import Condition
+from xbind.run.checkpoints import load_newest_checkpoint
 from xbind.run.checks import RunError
-from xbind.run.folder import load_newest_checkpoint, open_run
+from xbind.run.folder import start_run
 from xbind.run.state import RunState, add_seconds
 
 CPU = torch.device("cpu")
@@ -26,7 +28,7 @@ def state():
 
 
 def test_a_checkpoint_gives_it_back(state, tmp_path):
-    with open_run(tmp_path) as folder:
+    with start_run(tmp_path, config()) as folder:
         folder.save_checkpoint(state.done, state.record())
     checkpoint = load_newest_checkpoint(tmp_path)
     assert checkpoint.step == state.done == 15

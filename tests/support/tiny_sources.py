@@ -240,7 +240,8 @@ def open_clip_vision(net):
 
 def open_clip_text(net):
     """A CLIP text tower under OpenCLIP's names, with the last block that the prior leaves out."""
-    state = net.state_dict()
+    # transformers writes the prefix of a lone tower in some versions
+    state = {name.removeprefix("text_model."): x for name, x in net.state_dict().items()}
     renamed = _open_clip_blocks(state, "") | {
         "token_embedding.weight": state["embeddings.token_embedding.weight"],
         "positional_embedding": state["embeddings.position_embedding.weight"],

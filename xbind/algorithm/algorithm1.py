@@ -71,6 +71,7 @@ def algorithm1(
 def _iterate(
     phase: Phase, generator: torch.Generator, saved: Mapping[str, PhaseState]
 ) -> Iterator[PhaseStarted | Iteration]:
+    """The iterations of a phase that are still to do."""
     start = resume(phase, saved)
     if start < phase.steps:
         yield PhaseStarted(phase, start)

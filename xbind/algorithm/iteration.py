@@ -1,11 +1,18 @@
 """What the three phases share: an iteration, and everything a checkpoint needs to repeat it."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+
+from xbind.errors import XBindError
+
+
+class NotFinite(XBindError):
+    """A loss term or a parameter is NaN or infinite; the message names it."""
 
 
 class Phase(Protocol):
@@ -44,12 +51,45 @@ def advance(phase: Phase, step: int, generator: torch.Generator) -> dict[str, fl
 
     Returns:
         The terms of the Loss, unweighted.
+
+    Raises:
+        NotFinite: a term is NaN or infinite; θ is as before.
     """
     terms = phase.terms(step, generator)  # line 19, and those of the phase's Loss
     phase.optimizer.zero_grad(set_to_none=True)
     weighted_sum(terms, phase.weights(step)).backward()
+    values = {name: float(term.detach()) for name, term in terms.items()}
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise _not_finite(phase, step + 1, f"the loss term {name!r} is {value}")
     phase.optimizer.step()  # line 20: θ ← θ − η ∇θ Loss
-    return {name: float(term.detach()) for name, term in terms.items()}
+    return values
+
+
+def check_finite(phase: Phase, step: int) -> None:
+    """Refuse to go on with parameters that no iteration can repair, before they are saved.
+
+    Args:
+        phase: after `step` iterations.
+        step: counted from 1.
+
+    Raises:
+        NotFinite: a parameter is NaN or infinite, so the gradient of some term was.
+    """
+    for name, parameter in phase.module.named_parameters():
+        if not bool(torch.isfinite(parameter).all()):
+            terms = ", ".join(phase.weights(step - 1))
+            raise _not_finite(
+                phase, step, f"the parameter {name!r} is not finite, by a gradient of {terms}"
+            )
+
+
+def _not_finite(phase: Phase, step: int, what: str) -> NotFinite:
+    return NotFinite(
+        f"Phase {phase.name}, step {step} of {phase.steps}: {what}.\n"
+        f"The last checkpoint is from before this step. Start again with another --seed or with "
+        f"--precision float32, in another folder with --out."
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -161,7 +161,12 @@ def gc(*, everything: bool) -> None:
     """Remove what is damaged, unfinished or for another installation; or everything."""
     store = EngineStore(engines_folder())
     console = PlainConsole(soft_wrap=True)
-    removed = store.gc(lambda entry: not everything and not why_stale(entry.key))
+    held: list[str] = []
+    removed = store.gc(
+        lambda entry: not everything and not why_stale(entry.key), in_use=held.append
+    )
+    for name in held:
+        console.print(f"kept {name}: a run is using it")
     for name, size in removed:
         console.print(f"removed {name} ({format_bytes(size)})")
     total = sum(size for _, size in removed)

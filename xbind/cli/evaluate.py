@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -35,6 +36,7 @@ from xbind.networks.manifest import BundleManifest, load_manifest, verify
 from xbind.pipeline import generate
 from xbind.run.console import PlainConsole
 from xbind.run.progress import choose_reporter
+from xbind.run.resuming import started_config
 from xbind.scene.mesh.dmtet import EmptySurface
 
 WIDTH = 160
@@ -84,7 +86,7 @@ def _check_place(folder: EvaluationFolder, paths: Sequence[Path]) -> None:
     Raises:
         XBindError: the folder is one, and not all of it, or something else, is judged.
     """
-    whole = [path.resolve() for path in paths] == [folder.path.resolve()]
+    whole = [*map(os.path.realpath, paths)] == [os.path.realpath(folder.path)]
     if (folder.path / records.SETTINGS).exists() and not whole:
         raise XBindError(
             f"{folder.path} holds an evaluation of its own list of prompts.\n"
@@ -201,7 +203,7 @@ def _settings(
         "preset": config.preset,
         "without": list(parts_named(config.without)),
         "phase2_loss": config.phase2_loss,
-        "from_phase1": str(config.from_phase1.resolve()) if config.from_phase1 else None,
+        "from_phase1": os.path.realpath(config.from_phase1) if config.from_phase1 else None,
         "seed": config.seed,
         "bundle_sha256": manifest.digest,
         "prior_3d": manifest.chosen_3d,
@@ -216,7 +218,7 @@ def _command(config: EvalRunConfig) -> str:
     words = ["xbind", "eval", "run"]
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
-        if value == field.default or field.name in ("part", "threads"):
+        if value == field.default or field.name == "part":
             continue
         words += [f"--{field.name.replace('_', '-')}", str(value)]
     return shlex.join(words)
@@ -247,12 +249,14 @@ def _generate_and_judge(
         return
     failure = None
     if not (run / "report.html").exists():
+        resume = (run / "config.json").exists()
+        threads = started_config(run).threads if resume else config.threads
         wanted = GenerateConfig(
             prompt=prompt_of(target, inputs), out=run, preset=config.preset,
             without=config.without, phase2_loss=config.phase2_loss,
             from_phase1=config.from_phase1 and config.from_phase1 / target.name,
             prior_3d=config.prior_3d, seed=config.seed, engine=config.engine,
-            resume=(run / "config.json").exists(),
+            threads=threads, resume=resume,
         )  # fmt: skip
         try:
             with choose_reporter() as reporter:

@@ -8,9 +8,9 @@ import threading
 import traceback
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
-from typing import TextIO
+from typing import Any, TextIO, cast
 
 from xbind.errors import XBindError, is_control, printable
 from xbind.system.out_of_memory import is_memory_error, too_little_memory
@@ -34,7 +34,8 @@ def guard(
 ) -> None:
     """Do a command's work; leave with a message and a status where it fails.
 
-    Status 1: refused with a message; 2: a word is no text; 130: Ctrl-C; 141: the output was closed.
+    Status 1: refused with a message, or the output cannot be written; 2: a word is no text; 130:
+    Ctrl-C; 141: the output was closed.
     A second Ctrl-C ends the process at once, whatever it is busy with.
 
     Args:
@@ -44,7 +45,7 @@ def guard(
         stopped: what to say after "interrupted" or "the output was closed".
     """
     _prepare_streams()
-    with _interruptible(name, stopped) as interruption:
+    with _output_errors(), _interruptible(name, stopped) as interruption:
         try:
             try:
                 _check_words(name, words)
@@ -55,12 +56,15 @@ def guard(
             sys.exit(f"{name}: {printable(str(error))}")
         except BrokenPipeError:
             _leave_closed_pipe(name, stopped)
+        except _OutputFailed as error:
+            _leave_failed_output(name, error, stopped)
         except BaseException as error:
             # a library may turn the exception of Ctrl-C into another one
             if isinstance(error, KeyboardInterrupt) or (
                 interruption.seen and isinstance(error, Exception)
             ):
-                sys.stderr.write(f"\n{name}: interrupted{printable(stopped())}\n")
+                with suppress(OSError):
+                    sys.stderr.write(f"\n{name}: interrupted{printable(stopped())}\n")
                 sys.exit(INTERRUPTED)
             if is_memory_error(error):
                 sys.exit(f"{name}: {too_little_memory(error)}")
@@ -139,9 +143,9 @@ def _interruptible(name: str, stopped: Callable[[], str]) -> Iterator[_Interrupt
     def interrupt(signum: int, frame: FrameType | None) -> None:
         del signum, frame
         if interruption.seen:
-            os.write(
-                2, f"\n{name}: interrupted twice{printable(stopped())}\n".encode(errors="replace")
-            )
+            told = f"\n{name}: interrupted twice{printable(stopped())}\n"
+            with suppress(OSError):
+                os.write(2, told.encode(errors="replace"))
             os._exit(INTERRUPTED)
         interruption.seen = True
         raise KeyboardInterrupt
@@ -160,8 +164,65 @@ def _interruptible(name: str, stopped: Callable[[], str]) -> Iterator[_Interrupt
 
 def _leave_closed_pipe(name: str, stopped: Callable[[], str]) -> None:
     """Leave with status 141; what is still buffered goes nowhere."""
+    _drop_output()
+    if advice := stopped().strip(" .;"):
+        with suppress(OSError):
+            sys.stderr.write(f"{name}: the output was closed; {printable(advice)}\n")
+    sys.exit(PIPE_CLOSED)
+
+
+class _OutputFailed(OSError):
+    """Standard output cannot be written: its disk is full, or gone."""
+
+
+class _Output:
+    """Standard output whose errors can be told from those of other files."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with self._told():
+            return self._stream.write(text)
+
+    def flush(self) -> None:
+        with self._told():
+            self._stream.flush()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise _OutputFailed(error.errno, error.strerror) from error
+
+
+@contextmanager
+def _output_errors() -> Iterator[None]:
+    """Let writing to standard output raise `_OutputFailed` where it fails."""
+    stream = sys.stdout
+    sys.stdout = cast(TextIO, _Output(stream))
+    try:
+        yield
+    finally:
+        sys.stdout = stream
+
+
+def _leave_failed_output(name: str, error: OSError, stopped: Callable[[], str]) -> None:
+    """Leave with status 1 and the error of the work, or of the output if the work was done."""
+    _drop_output()
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, XBindError):
+        cause = cause.__context__
+    told = cause or f"the output cannot be written: {error.strerror or error}{stopped()}"
+    sys.exit(f"{name}: {printable(str(told))}")
+
+
+def _drop_output() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
-    if advice := stopped().strip(" .;"):
-        sys.stderr.write(f"{name}: the output was closed; {printable(advice)}\n")
-    sys.exit(PIPE_CLOSED)

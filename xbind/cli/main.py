@@ -16,6 +16,7 @@ from xbind.cli.guard import WRONG_FLAGS, guard
 from xbind.cli.options import (
     DiagnoseEnginesConfig,
     DoctorConfig,
+    ExportConfig,
     GcEnginesConfig,
     GenerateCommand,
     ImportBundleConfig,
@@ -31,6 +32,7 @@ from xbind.run.resuming import started_config
 
 Command = (
     GenerateConfig
+    | ExportConfig
     | EvalRunConfig
     | EvalReportConfig
     | EvalConfig
@@ -46,6 +48,7 @@ Command = (
 )
 COMMANDS: dict[str, type[Command]] = {
     "generate": GenerateConfig,
+    "export": ExportConfig,
     "eval run": EvalRunConfig,
     "eval report": EvalReportConfig,
     "eval": EvalConfig,
@@ -145,14 +148,15 @@ def run(command: Command) -> None:
             from xbind.run.preflight import check_generate
 
             check_generate(command)  # before the import of torch, which takes a while
-            import torch
-
             from xbind.pipeline import generate
             from xbind.run.progress import choose_reporter
 
-            torch.set_num_threads(command.threads)
             with choose_reporter() as reporter:
                 generate(command, reporter)
+        case ExportConfig():
+            from xbind.cli.export import run_export
+
+            run_export(command)
         case DoctorConfig(bundle=bundle):
             from xbind.cli.doctor import doctor
 
@@ -231,6 +235,4 @@ def advice_to_resume(command: Command | None, words: list[str], earlier: int | N
     if started is None or (started == earlier and not command.resume):
         return " before the run was started; nothing was written."
     again = ["xbind", "generate", "--resume", "--out", str(command.out)]
-    if command.threads != 1:
-        again += ["--threads", str(command.threads)]
     return f". Continue from the last checkpoint with:\n  {shlex.join(again)}"

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal, Optional
 
 import tyro
 
-from xbind.config.options import GenerateConfig, Precision, PromptConfig
+from xbind.config.export import ExportFormat, check_export, format_of, metres
+from xbind.config.options import GenerateConfig, Material, Precision, PromptConfig
 from xbind.importing.sources import IMAGEBIND_FILE, UNCLIP_ID, ZERO123_ID
 
 
@@ -49,6 +50,54 @@ class GenerateCommand(GenerateConfig):
 
 def _values(settings: object, of: type[GenerateConfig] | type[PromptConfig]) -> dict[str, Any]:
     return {field.name: getattr(settings, field.name) for field in fields(of)}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExportConfig:
+    """Write the mesh of a finished run in another format, size or resolution."""
+
+    run: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="RUN")]]
+    """Folder of a finished run, or a GLB file with a texture."""
+    format: Annotated[Optional[ExportFormat], tyro.conf.arg(metavar="NAME")] = None  # noqa: UP045
+    """`glb`, `obj` and `usdz` hold the texture, `ply` one colour per vertex; `stl` and `3mf` hold a
+    closed solid for printers in millimetres, z-up. By default what --out ends in."""
+    out: Annotated[Optional[Path], tyro.conf.arg(metavar="FILE")] = None  # noqa: UP045
+    """The file to write; by default exports/NAME.FORMAT in the run's folder."""
+    faces: Annotated[Optional[int], tyro.conf.arg(metavar="N")] = None  # noqa: UP045
+    """Simplify the surface to at most this many triangles, before it is unwrapped. By default all
+    triangles stay."""
+    height: Annotated[Optional[str], tyro.conf.arg(metavar="LENGTH")] = None  # noqa: UP045
+    """Height of the object: a number with mm, cm, m or in, such as 80mm; without a unit, metres. By
+    default the run's; `stl` and `3mf` of a run without a height are 100 mm high."""
+    texture: Annotated[Optional[int], tyro.conf.arg(metavar="PIXELS")] = None  # noqa: UP045
+    """Side of the texture, baked again from the run's texture field where its last checkpoint is
+    kept, else resampled. By default the run's."""
+    material: Annotated[Optional[Material], tyro.conf.arg(metavar="{unlit,lit}")] = None  # noqa: UP045
+    """`unlit`: viewers show the texture as it is; `lit`: they light it. By default the run's."""
+    overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Replace the file if it is there."""
+
+    def __post_init__(self) -> None:
+        if self.format is None and self.out is None:
+            raise ValueError("give --format, such as --format stl, or --out with a file name")
+        check_export(
+            self.file_format,
+            name=None if self.out is None else self.out.name,
+            faces=self.faces,
+            height=self.height_m,
+            texture=self.texture,
+            material=self.material,
+        )
+
+    @property
+    def file_format(self) -> ExportFormat:
+        """The format that is asked for, or that --out ends in."""
+        return self.format or format_of((self.out or Path()).name)
+
+    @property
+    def height_m(self) -> float | None:
+        """The height in metres."""
+        return None if self.height is None else metres(self.height)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

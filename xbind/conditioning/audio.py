@@ -162,8 +162,8 @@ def _check_waveform(waveform: np.ndarray, path: Path, sample_rate: int) -> None:
         raise PromptError(f"--audio {path} holds no samples. Give a sound of a second or more.")
     if not np.isfinite(waveform).all():
         raise PromptError(
-            f"--audio {path} holds samples that are not finite numbers (NaN or infinity). "
-            f"Export it again."
+            f"--audio {path} holds samples that are not finite numbers (NaN or infinity), or near "
+            f"the limit of float32. Export it again."
         )
     if len(waveform) < MIN_SECONDS * sample_rate:
         raise PromptError(

@@ -9,7 +9,7 @@ import soundfile
 import soxr
 
 from xbind.conditioning.errors import PromptError
-from xbind.untrusted import guarded
+from xbind.untrusted import guarded, silenced
 
 MAX_SECONDS = 600.0
 """Longer sounds are read up to here; `LoadedAudio.notes` says so."""
@@ -45,6 +45,7 @@ def opened(path: Path) -> Iterator[soundfile.SoundFile]:
 
     with (
         guarded(refuse),
+        silenced(),
         path.open("rb") as source,
         soundfile.SoundFile(source.fileno(), closefd=False) as file,
     ):

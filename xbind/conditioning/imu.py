@@ -54,7 +54,8 @@ def load_motion(path: Path, samples: int) -> Float[Tensor, "6 n"]:
     channels = values if values.shape[0] == CHANNELS else values.T
     if not MIN_SAMPLES <= channels.shape[1] <= MAX_SAMPLES:
         raise PromptError(f"--imu {path} has {channels.shape[1]} samples. {_advice()}")
-    numbers = np.ascontiguousarray(channels, dtype=np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):  # of longer floats; refused below
+        numbers = np.ascontiguousarray(channels, dtype=np.float64)
     if not np.isfinite(numbers).all():
         raise PromptError(
             f"--imu {path} holds numbers that are not finite (NaN or infinity). {_advice()}"

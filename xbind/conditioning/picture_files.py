@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from xbind.conditioning.errors import PromptError
-from xbind.untrusted import fault_of, guarded
+from xbind.untrusted import fault_of, guarded, silenced
 
 MAX_PIXELS = 64_000_000
 """A picture that claims more is refused before it is decoded (decompression bombs)."""
@@ -101,7 +101,7 @@ def decoding(path: Path, flag: str, kind: Kind = PICTURE) -> Iterator[None]:
             f"Give a file of one of these formats: {', '.join(kind.formats)}."
         )
 
-    with guarded(refuse):
+    with guarded(refuse), silenced():
         try:
             yield
         except Image.DecompressionBombError as error:

@@ -67,6 +67,8 @@ def load_clips(path: Path, *, size: int, frames: int) -> Float[Tensor, "k 3 t s 
     missing = [i for clip in wanted for i in clip if i not in chosen]
     if missing:
         raise PromptError(f"--video {path} is damaged: frame {missing[0]} cannot be read.")
+    if len({frame.shape for frame in chosen.values()}) > 1:
+        raise PromptError(f"--video {path} changes its size from frame to frame: cut out one part.")
     clips = [torch.stack([chosen[i] for i in clip]) for clip in wanted]
     return torch.cat([_crops(clip, size) for clip in clips])
 

@@ -1,6 +1,7 @@
 """What a user chooses, with its meaning and unit. Read-only after construction; no torch here."""
 
 import math
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -343,7 +344,7 @@ class GenerateConfig:
                 "--from-phase1 goes on with Phase II, which --without three-phase leaves out: "
                 "give one of them"
             )
-        if self.from_phase1 is not None and self.from_phase1.resolve() == self.out.resolve():
+        if self.from_phase1 is not None and _same(self.from_phase1, self.out):
             raise ValueError("--from-phase1 and --out are the same folder: give another --out")
         if self.resume and self.overwrite:
             raise ValueError(
@@ -360,3 +361,8 @@ class GenerateConfig:
                 raise ValueError(f"--{name} is empty: leave it out or give a name")
         if self.prior_3d is not None and not self.prior_3d.strip():
             raise ValueError("--prior-3d is empty: leave it out or give a name")
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Whether two paths name one place; links that lead in a circle name themselves."""
+    return os.path.realpath(one) == os.path.realpath(other)

@@ -66,6 +66,12 @@ def read_result(path: Path) -> Result:
             f"There is no evaluation in {path}: it has no {SETTINGS}.\n"
             f"Give a folder that `xbind eval run` was given with --out."
         )
+    if missing := {"preset", "without", "phase2_loss", "prompts", "commands"} - settings.keys():
+        raise XBindError(
+            f"{path / SETTINGS} is not that of an evaluation; it lacks "
+            f"{', '.join(sorted(missing))}.\n"
+            f"Give a folder that `xbind eval run` was given with --out."
+        )
     rows = folder.rows()
     if len(rows) < len(settings["prompts"]):
         raise XBindError(

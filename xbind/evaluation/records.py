@@ -1,6 +1,5 @@
 """The files of an evaluation: what was asked for, one line for each judged object, their means."""
 
-import json
 import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,13 +12,14 @@ from typing import Any
 from xbind.errors import XBindError, printable
 from xbind.evaluation.labels import in_table_order
 from xbind.files import atomic_write, disk_errors, lock, sync_file
-from xbind.run.events import read_events
+from xbind.run.json_files import Damaged, from_json, read_lines, to_json, to_line
 
 SCORES = "scores.jsonl"
 MEANS = "means.json"
 SETTINGS = "evaluation.json"
 CALIBRATION = "calibration.json"
 SHEET = "sheet.png"
+_REMOVE = "Remove the line; the object is then judged again."
 _LATER = ("commits", "commands")
 """Settings that may differ from one sitting to the next; all of them are kept."""
 
@@ -81,18 +81,21 @@ class EvaluationFolder:
         """
         path = self.path / SCORES
         found: dict[str, dict[str, Any]] = {}
-        for number, row in enumerate(read_events(path) if path.exists() else (), 1):
-            if not {"object", "kind", "mesh", "judges", "figures"} <= row.keys():
-                raise XBindError(
-                    f"{path}, line {number} is not a judged object.\n"
-                    f"Remove the line; the object is then judged again."
-                )
+        with _reading(path):
+            lines = read_lines(path.read_bytes() if path.exists() else b"", chained=False)
+        for number, row in enumerate(lines.records, 1):
+            if not _is_row(row):
+                raise XBindError(f"{path}, line {number} is not a judged object.\n{_REMOVE}")
             found[row["object"]] = row
+        if lines.damage is not None:
+            raise XBindError(
+                f"{path}, line {lines.damaged_line} is damaged ({lines.damage}).\n{_REMOVE}"
+            )
         return [found[name] for name in sorted(found)]
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Add one line, whole."""
-        line = json.dumps(row, ensure_ascii=False).encode() + b"\n"
+        line, _ = to_line(row)
         path = self.path / SCORES
         with self._locked(), disk_errors(path):
             _end_torn_line(path)
@@ -118,8 +121,7 @@ class EvaluationFolder:
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a file, whole or not at all."""
-        text = json.dumps(content, indent=2, ensure_ascii=False)
-        atomic_write(self.path / name, f"{text}\n".encode())
+        atomic_write(self.path / name, to_json(content))
 
     def read_json(self, name: str) -> dict[str, Any] | None:
         """Read it back; None if it is not there.
@@ -130,11 +132,8 @@ class EvaluationFolder:
         path = self.path / name
         if not path.exists():
             return None
-        try:
-            content: dict[str, Any] = json.loads(path.read_bytes())
-        except (OSError, ValueError) as error:
-            raise XBindError(f"{path} is damaged ({error}).\nRemove it and run again.") from error
-        return content
+        with _reading(path):
+            return from_json(path)
 
     def settle(self, wanted: Mapping[str, Any]) -> None:
         """Write the settings, or compare them with those that are there.
@@ -183,6 +182,24 @@ def _end_torn_line(path: Path) -> None:
         if data and not data.endswith(b"\n"):
             file.truncate(data.rfind(b"\n") + 1)
             sync_file(file.fileno())
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, Damaged) as error:
+        raise XBindError(f"{path} is damaged ({error}).\nRemove it and run again.") from error
+
+
+def _is_row(row: Mapping[str, Any]) -> bool:
+    """Whether a record has what `append` writes, of the right types."""
+    return (
+        {"object", "kind", "mesh", "judges", "figures"} <= row.keys()
+        and all(isinstance(row[key], str) for key in ("object", "kind", "mesh"))
+        and isinstance(row["figures"], dict)
+        and all(isinstance(value, int | float) for value in row["figures"].values())
+    )
 
 
 def _short(value: object) -> str:

@@ -2,6 +2,7 @@
 
 import html
 import re
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -102,22 +103,28 @@ class BpeTokenizer:
     def _tokenizer(self) -> Any:  # noqa: ANN401
         from transformers import CLIPTokenizer
 
-        with guarded(
-            lambda why: DamagedTables(
-                f"{self.vocab} and {self.merges} are not CLIP's byte-pair tables: {why}.\n"
-                f"Get them from a repository of CLIP, and install or import the bundle again."
-            )
-        ):
+        with self._reading():
             lines = self.merges.read_text(encoding="utf-8").split("\n")[1:]
             merges = [tuple(line.split()) for line in lines if line]
             return CLIPTokenizer(vocab=read_json_object(self.vocab), merges=merges)
 
     def tokens(self, text: str) -> list[int]:
         """Ids of a text of any length, without begin, end and padding."""
-        ids: list[int] = self._tokenizer(
-            clean_text(text), add_special_tokens=False, split_special_tokens=True
-        )["input_ids"]
+        tokenizer = self._tokenizer
+        with self._reading():
+            ids: list[int] = tokenizer(
+                clean_text(text), add_special_tokens=False, split_special_tokens=True
+            )["input_ids"]
         return ids
+
+    def _reading(self) -> AbstractContextManager[None]:
+        """Turns whatever the tokenizer's library raises into `DamagedTables`."""
+        return guarded(
+            lambda why: DamagedTables(
+                f"{self.vocab} and {self.merges} are not CLIP's byte-pair tables: {why}.\n"
+                f"Get them from a repository of CLIP, and install or import the bundle again."
+            )
+        )
 
     def encode(self, text: str) -> Encoded:
         """Turn a text into ids; nothing is ever unknown.

@@ -70,6 +70,7 @@ class LoadedNetworks:
         for what, has, wanted in (
             ("bundle", self.manifest.name, manifest.name),
             ("content of the bundle", self.manifest.digest, manifest.digest),
+            ("content of bundle.json", self.manifest.deciding, manifest.deciding),
             ("3D prior", self.manifest.component_3d, manifest.component_3d),
             ("device", self.device.type, device.type),
         ):

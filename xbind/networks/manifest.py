@@ -14,7 +14,7 @@ The component `zero123` is the default. Another component has at least its own `
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,9 @@ ROLES = (
 
 _DESCRIPTIVE = ("name", "licence", "about", "weights", "sources", "taken", "training_samples")
 """Entries of `bundle.json` that tell readers about the bundle; nothing is computed from them."""
+
+_READ = frozenset({".json", ".safetensors", ".txt"})
+"""Suffixes of the files that components are loaded from."""
 
 DEFAULT_3D = "zero123"
 """Component of the default 3D prior."""
@@ -87,6 +90,12 @@ class BundleManifest:
         """Numbers of `bundle.json` itself that decide results, such as image sizes."""
         others = ("files", "parts", "priors_3d", "names", *_DESCRIPTIVE)
         return {name: value for name, value in self.raw.items() if name not in others}
+
+    @property
+    def deciding(self) -> dict[str, Any]:
+        """All entries of `bundle.json` that decide results, beside the content of the files."""
+        others = ("parts", "priors_3d", "names")
+        return self.figures | {name: self.raw[name] for name in others if name in self.raw}
 
     @property
     def digest(self) -> str:
@@ -226,12 +235,29 @@ def _damaged(path: Path, why: str) -> BundleError:
     return BundleError(f"{path} is damaged: {why}.\nInstall or import the bundle again.")
 
 
+def _unlisted(manifest: BundleManifest) -> Iterator[Path]:
+    """What a component reads, and parts without any listed file: they could not be verified."""
+    for part in sorted(set(manifest.raw["parts"].values())):
+        path = manifest.folder / part
+        if not any(f"{name}/".startswith(f"{part}/") for name in manifest.files):
+            yield path
+        for file in sorted(path.iterdir()) if path.is_dir() else ():
+            name = file.relative_to(manifest.folder).as_posix()
+            if file.suffix in _READ and name not in manifest.files:
+                yield file
+
+
 def verify(manifest: BundleManifest) -> None:
     """Compare every file with its recorded hash.
 
     Raises:
-        BundleError: a file is missing or differs; the message names it.
+        BundleError: a file is missing, differs or is not listed; the message names it.
     """
+    for path in _unlisted(manifest):
+        raise BundleError(
+            f"The bundle {manifest.name!r} is damaged: its bundle.json lists no hash for {path}.\n"
+            f"Install or import the bundle again."
+        )
     for name, record in manifest.files.items():
         path = manifest.folder / name
         fault = fault_of(path)

@@ -1,17 +1,46 @@
 """Checks on the folder of a run that need no network: fast, and without a trace in the folder."""
 
-import json
+import hashlib
+import os
+import stat
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from xbind.errors import XBindError
 from xbind.files import disk_errors, lock
+from xbind.run.json_files import Damaged, from_json, to_json
 
 CONFIG = "config.json"
 """What a run was asked for; a folder that has it holds a run."""
 LOCK = ".lock"
 """Held by the process that writes into the folder; holds its number."""
+CHECKPOINTS, PREVIEWS, EVENTS = "checkpoints", "previews", "events.jsonl"
+OUTPUTS = (
+    *("report.html", "reference.png", "references.png", "mask.png"),
+    *("mesh.glb", "mesh.obj", "mesh.mtl", "texture.png", "turntable.mp4", "turntable.gif"),
+)
+"""Files that a run leaves, beside its settings, events, checkpoints and previews."""
+EXPORTS = "exports"
+"""Folder in a run for exports to which no other place is given."""
+DECIDING = (
+    *("prompt", "seed", "preset", "without", "phase2_loss", "from_phase1", "phase1_sha256"),
+    *("bundle_sha256", "bundle_figures", "prior_3d", "device", "engine", "precision", "vram"),
+    *("threads", "method"),
+)
+"""Keys of `config.json` that decide a result: a run goes on only with the same values."""
+_NONE = type(None)
+_SHAPE: Mapping[str, tuple[type, ...]] = {
+    "prompt": (dict,), "seed": (int,), "preset": (str,), "method": (dict,), "without": (list,),
+    "phase2_loss": (str, _NONE), "from_phase1": (str, _NONE), "phase1_sha256": (str, _NONE),
+    "bundle": (str,), "bundle_sha256": (str,), "bundle_figures": (dict,), "prior_3d": (str, _NONE),
+    "device": (str,), "engine": (str,), "precision": (str,), "vram": (int, float, _NONE),
+    "threads": (int,), "versions": (dict,), "files": (dict,), "understood": (dict,),
+    "reading": (dict,), "foreground": (dict,), "image_term": (str,),
+}  # fmt: skip
+"""Type of each value of `config.json`."""
+_NEEDED = ("prompt", "seed", "preset", "method")
 
 
 class RunError(XBindError):
@@ -48,8 +77,8 @@ def check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
             for folder in missing:
                 if folder.is_dir():
                     folder.rmdir()
-    if (out / LOCK).is_file():
-        with disk_errors(out), (out / LOCK).open("r+") as file:
+    if os.path.lexists(out / LOCK):
+        with open_lock(out) as file, disk_errors(out):
             take_lock(out, file)
 
 
@@ -62,11 +91,96 @@ def check_holds(out: Path, *, resume: bool, overwrite: bool) -> None:
     found = holds_run(out)
     if resume and not found:
         raise RunError(f"There is no run in {out} to resume.\nLeave out --resume to start one.")
-    if found and not (resume or overwrite):
+    if resume:
+        for name in (CHECKPOINTS, PREVIEWS, EVENTS):
+            refuse_link(out / name)
+    elif not overwrite:
+        if found:
+            raise RunError(
+                f"{out} already holds a run.\nContinue it with --resume, replace it with "
+                f"--overwrite, or choose another folder with --out."
+            )
+        if names := _left_over(out):
+            raise RunError(
+                f"{out} has no {CONFIG}, but holds what a run would replace: {', '.join(names)}.\n"
+                f"Replace it with --overwrite, or choose another folder with --out."
+            )
+    else:
+        _check_removable(out)
+
+
+def _left_over(out: Path) -> list[str]:
+    """Names that a run writes and that are there without one; empty folders do not count."""
+    names = (CONFIG, EVENTS, *OUTPUTS, CHECKPOINTS, PREVIEWS, EXPORTS)
+    with disk_errors(out):
+        return [
+            name
+            for name in names
+            if os.path.lexists(out / name)
+            and not (_is_folder(out / name) and _is_empty(out / name))
+        ]
+
+
+def _check_removable(out: Path) -> None:
+    """Refuse a folder out of which a run could only be removed in part.
+
+    Raises:
+        RunError: a folder has the name of a file or the reverse, or a folder is closed to us.
+    """
+    for name in (CONFIG, EVENTS, *OUTPUTS):
+        if _is_folder(out / name):
+            raise RunError(f"{out / name} is a folder.\nMove it away, or give another --out.")
+    for name in (CHECKPOINTS, PREVIEWS, EXPORTS):
+        path = out / name
+        if path.is_symlink() or not path.exists():
+            continue
+        if not path.is_dir():
+            raise RunError(f"{path} is not a folder.\nMove it away, or give another --out.")
+        if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+            raise RunError(
+                f"The files in {path} cannot be removed: permission denied.\n"
+                f"Change its permissions, or choose another folder with --out."
+            )
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+def _is_empty(folder: Path) -> bool:
+    return next(folder.iterdir(), None) is None
+
+
+def refuse_link(path: Path) -> None:
+    """Refuse a symbolic link where a run appends, prunes or locks.
+
+    Raises:
+        RunError: it is one.
+    """
+    if path.is_symlink():
         raise RunError(
-            f"{out} already holds a run.\nContinue it with --resume, replace it with "
-            f"--overwrite, or choose another folder with --out."
+            f"{path} is a symbolic link, which a run does not follow.\n"
+            f"Put back what it names in its place; to use another disk, link the whole folder "
+            f"{path.parent} instead."
         )
+
+
+def open_lock(out: Path) -> IO[str]:
+    """Open the lock file of a folder, made if it is not there; what it holds stays.
+
+    Raises:
+        RunError: something else has its name.
+        DiskError: it cannot be opened.
+    """
+    path = out / LOCK
+    refuse_link(path)
+    with disk_errors(path):
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        descriptor = os.open(path, flags, 0o666)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise RunError(f"{path} is not a file.\nMove it away, or give another --out.")
+    return os.fdopen(descriptor, "r+", encoding="ascii", errors="replace")
 
 
 def take_lock(out: Path, file: IO[str]) -> bool:
@@ -79,8 +193,10 @@ def take_lock(out: Path, file: IO[str]) -> bool:
         return lock(file)
     except BlockingIOError:
         file.seek(0)
+        holder = file.read(20).strip()
         raise RunError(
-            f"{out} is in use by another xbind (process {file.read().strip() or 'unknown'}).\n"
+            f"{out} is in use by another xbind (process "
+            f"{holder if holder.isdecimal() else 'unknown'}).\n"
             f"Wait for it, or choose another folder with --out."
         ) from None
 
@@ -98,10 +214,45 @@ def read_run_config(run: Path) -> dict[str, Any]:
             f"\nGive the folder that `xbind generate` was given with --out."
         )
     try:
-        config: dict[str, Any] = json.loads(path.read_bytes())
-        known = {"prompt", "seed", "preset", "method"} <= config.keys()
-    except (OSError, ValueError, AttributeError) as error:
+        return read_config(path)
+    except (OSError, Damaged) as error:
         raise RunError(f"{path} cannot be read ({error}).\nGive another run.") from error
-    if not known:
-        raise RunError(f"{path} is not that of a run.\nGive the folder of a run.")
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read a `config.json`.
+
+    Raises:
+        Damaged: it was changed after it was written, or is not that of a run.
+        OSError: it cannot be read.
+    """
+    config = from_json(path)
+    if missing := [key for key in _NEEDED if key not in config]:
+        raise Damaged(f"it is not that of a run: it has no {', '.join(missing)}")
+    for key, types in _SHAPE.items():
+        if key in config and (
+            not isinstance(config[key], types)
+            or (isinstance(config[key], bool) and bool not in types)
+        ):
+            raise Damaged(f"its {key} is of type {type(config[key]).__name__}")
     return config
+
+
+def identity_of(config: Mapping[str, Any]) -> str:
+    """Digest of what decides a run's result: checkpoints of another run have another one.
+
+    Args:
+        config: content of `config.json`. The engine does not count: a run that was stopped at its
+            reference view settles it later.
+    """
+    decides = {key: config[key] for key in DECIDING if key in config and key != "engine"}
+    return hashlib.sha256(to_json(_set(decides))).hexdigest()
+
+
+def _set(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what is not set: a setting that a later version adds changes nothing."""
+    return {
+        key: _set(value) if isinstance(value, Mapping) else value
+        for key, value in values.items()
+        if value is not None
+    }

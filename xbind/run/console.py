@@ -17,5 +17,9 @@ class PlainConsole(Console):
     def __init__(self, **options: Any) -> None:  # noqa: ANN401
         super().__init__(**{"highlight": False, "markup": False, "emoji": False, **options})
 
+    def on_broken_pipe(self) -> None:
+        """Let the command tell it, instead of leaving with status 1 and no word."""
+        raise BrokenPipeError
+
     def render_str(self, text: str, **options: Any) -> Text:  # noqa: ANN401
         return super().render_str(printable(text), **options)

@@ -7,18 +7,15 @@ reference.png    the reference view; references.png the samples that it was chos
 previews/        pictures of the work in hand
 """
 
-import hashlib
 import io
-import json
 import os
 import re
 import shutil
-from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -26,70 +23,65 @@ from PIL import Image
 from torch import Tensor
 
 from xbind.files import atomic_write, disk_errors, remove_temporaries
-from xbind.run.checks import CONFIG, LOCK, RunError, check_holds, take_lock
+from xbind.run.checkpoints import Checkpoint, newest_whole, step_of, write_checkpoint
+from xbind.run.checks import (
+    CHECKPOINTS,
+    CONFIG,
+    EVENTS,
+    EXPORTS,
+    OUTPUTS,
+    PREVIEWS,
+    RunError,
+    check_holds,
+    identity_of,
+    open_lock,
+    take_lock,
+)
 from xbind.run.checks import read_run_config as read_run_config
-from xbind.run.events import EventLog
+from xbind.run.events import DAMAGED, EventLog
+from xbind.run.json_files import to_json
 from xbind.run.progress import format_bytes
 
-KEPT_CHECKPOINTS = 2
-"""The newest, and the one before it in case the newest is damaged."""
 NEEDED_BYTES = 256 * 2**20
 """Free space to ask for before a run starts: checkpoints, textures, a turntable."""
-_CHECKPOINT_NAME = re.compile(r"(\d{8})\.([0-9a-f]{16})\.pt")
-_OWN_NAMES = (
-    # checkpoints first: without config.json they would be taken for those of the next run
-    *("checkpoints", "config.json", "events.jsonl", "previews", "report.html"),
-    *("reference.png", "references.png", "mask.png"),
-    *("mesh.glb", "mesh.obj", "mesh.mtl", "texture.png", "turntable.mp4", "turntable.gif"),
-)
-
-
+_WRITTEN = {
+    PREVIEWS: re.compile(r"[a-z]+_\d{5,}\.png"),
+    CHECKPOINTS: re.compile(r"\d{8}\.[0-9a-f]{16}\.(pt|damaged)"),
+    EXPORTS: re.compile(r".+\.(glb|obj|mtl|png|ply|stl|3mf|usdz)"),
+}
+"""What a run writes into its folders: nothing else in them is removed."""
 _UNLOCKED = (
     "the file system of --out has no locks: start no other xbind in that folder while this one runs"
 )
-_PLAIN = (bool, int, float, str, bytes, type(None))
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """The state of a run after a number of steps, read back."""
-
-    step: int
-    """Steps of the whole run that were done when it was saved."""
-    state: dict[str, Any]
-    warnings: tuple[str, ...]
-    """What the user should be told, such as a newer checkpoint that is damaged."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """The one writer of a run's folder; made by `open_run`."""
+    """The one writer of a run's folder; made by `start_run` and `resume_run`."""
 
     path: Path
     events: EventLog
+    identity: str
+    """Of the run's settings; part of every checkpoint."""
     warnings: tuple[str, ...] = ()
     """What the user should be told about the folder."""
 
-    def write_config(self, config: Mapping[str, Any]) -> None:
-        """Write `config.json`; paths are written as strings."""
-        text = json.dumps(config, indent=2, ensure_ascii=False, default=str)
-        atomic_write(self.path / "config.json", f"{text}\n".encode())
+    def settle(self, **values: object) -> None:
+        """Change values of `config.json`; paths are written as strings.
+
+        Raises:
+            RunError: the file is damaged.
+            DiskError: it cannot be written.
+        """
+        atomic_write(self.path / CONFIG, to_json(self.read_config() | values))
 
     def read_config(self) -> dict[str, Any]:
-        """What `write_config` wrote.
+        """What `start_run` and `settle` wrote.
 
         Raises:
             RunError: when the file is damaged.
         """
-        path = self.path / "config.json"
-        try:
-            config: dict[str, Any] = json.loads(path.read_bytes())
-        except (OSError, ValueError) as error:
-            raise RunError(
-                f"{path} cannot be read ({error}), so the run cannot be resumed.\n"
-                f"Start it anew with --overwrite, or in another folder with --out."
-            ) from error
-        return config
+        return read_run_config(self.path)
 
     def save_checkpoint(self, step: int, state: Mapping[str, Any]) -> Path:
         """Save `state` after `step` steps of the run; all but the last two checkpoints go.
@@ -101,16 +93,9 @@ class RunFolder:
         Raises:
             DiskError: when the disk is full; the checkpoints before this one stay.
         """
-        _check_plain(dict(state), "state")
-        buffer = io.BytesIO()
-        torch.save({"events": len(self.events), "state": dict(state)}, buffer)
-        data = buffer.getvalue()
-        folder = self.path / "checkpoints"
-        path = folder / f"{step:08d}.{_digest(data)}.pt"
-        atomic_write(path, data)
-        for old in _checkpoints(folder)[KEPT_CHECKPOINTS:]:
-            old.unlink(missing_ok=True)
-        return path
+        place = {"events": len(self.events), "events_checksum": self.events.checksum}
+        content = {"run": self.identity, **place, "state": dict(state)}
+        return write_checkpoint(self.path / CHECKPOINTS, step, content)
 
     def load_checkpoint(self) -> Checkpoint | None:
         """The newest checkpoint that is whole, with the events cut back to it.
@@ -121,28 +106,29 @@ class RunFolder:
         Raises:
             RunError: when there are checkpoints and none is whole.
         """
-        found, damaged = _newest_whole(self.path / "checkpoints")
+        found, damaged = newest_whole(self.path / CHECKPOINTS, self.identity)
         if found is not None:
             return self._restore(*found, damaged)
         if damaged:
             raise RunError(
-                f"No checkpoint in {self.path / 'checkpoints'} is whole: {_names(damaged)} "
-                f"changed after being written.\n"
-                f"Start the run anew with --overwrite instead of --resume."
+                f"No checkpoint in {self.path / CHECKPOINTS} is whole and of this run: "
+                f"{_names(damaged)}.\nStart the run again with --overwrite instead of --resume."
             )
         self.events.rewind(0)
         return None
 
-    def _restore(self, path: Path, data: bytes, damaged: list[Path]) -> Checkpoint:
-        content = _read(data)
-        self.events.rewind(content["events"])
-        warnings = (
-            f"Checkpoint {_names(damaged)} changed after being written and cannot be used; "
-            f"going on from {path.name}.",
-        )
+    def _restore(self, path: Path, content: dict[str, Any], damaged: list[Path]) -> Checkpoint:
+        warnings = []
+        if damaged:
+            warnings.append(
+                f"Checkpoint {_names(damaged)} changed after being written, or is of another run, "
+                f"and cannot be used; going on from {path.name}."
+            )
+        if told := self.events.rewind(content["events"], content.get("events_checksum")):
+            warnings.append(told)
         for bad in damaged:  # out of the way of the next ones, but not destroyed
             bad.replace(bad.with_suffix(".damaged"))
-        return Checkpoint(_step(path), content["state"], warnings if damaged else ())
+        return Checkpoint(step_of(path), content["state"], tuple(warnings))
 
     def save_image(self, name: str, image: Float[Tensor, "3 h w"]) -> Path:
         """Write an image in [0, 1] (clamped) as a PNG called `name`; return its path."""
@@ -156,57 +142,71 @@ class RunFolder:
         return path
 
 
-def load_newest_checkpoint(run: Path) -> Checkpoint:
-    """The newest whole checkpoint of a run that somebody else writes, or wrote.
-
-    Raises:
-        RunError: there is none.
-    """
-    found, damaged = _newest_whole(run / "checkpoints")
-    if found is None:
-        raise RunError(
-            f"There is no whole checkpoint in {run / 'checkpoints'}.\n"
-            f"Give another run, or make it anew."
-        )
-    path, data = found
-    return Checkpoint(_step(path), _read(data)["state"], tuple(p.name for p in damaged))
-
-
 @contextmanager
-def open_run(
-    out: Path, *, resume: bool = False, overwrite: bool = False, needed_bytes: int = NEEDED_BYTES
+def start_run(
+    out: Path,
+    config: Mapping[str, Any],
+    *,
+    overwrite: bool = False,
+    needed_bytes: int = NEEDED_BYTES,
 ) -> Iterator[RunFolder]:
-    """Take `out` for one run; nobody else can until the context is left or the process dies.
+    """Take `out` for a new run; nobody else can until the context is left or the process dies.
+
+    The files of a run that was there are removed, and then its `config.json` is replaced in one
+    step. Killed before that, the former run is there with what is left of it; killed after it, the
+    new one without a step. No file of the one is ever taken for the other's.
 
     Args:
         out: the folder; made with its parents when it is not there.
-        resume: it must hold a run.
+        config: content of `config.json`; paths are written as strings.
         overwrite: if it holds a run, that run's files are removed first.
         needed_bytes: free space to insist on.
 
     Raises:
-        RunError: when the folder holds a run (without `resume` or `overwrite`) or none (with
-            `resume`), or is in use by another process, or its disk has too little room.
-        DiskError: when it cannot be written to.
+        RunError: the folder holds a run or files that a run would replace (without `overwrite`), is
+            in use by another process, or its disk has too little room.
+        DiskError: it cannot be written to.
     """
-    if resume:
-        check_holds(out, resume=True, overwrite=False)
+    settings = to_json(config)
     with disk_errors(out):
         out.mkdir(parents=True, exist_ok=True)
     with _lock(out) as locked:
-        check_holds(out, resume=resume, overwrite=overwrite)
+        check_holds(out, resume=False, overwrite=overwrite)
         _check_room(out, needed_bytes)
-        if overwrite and (out / CONFIG).exists():
-            _remove_run(out)
         with disk_errors(out):
-            (out / "checkpoints").mkdir(exist_ok=True)
-            remove_temporaries(out)
-            remove_temporaries(out / "checkpoints")
-            if not resume:  # of a run whose removal was cut short, or whose config.json is lost
-                for stale in _checkpoints(out / "checkpoints"):
-                    stale.unlink()
-        with EventLog(out / "events.jsonl") as events:
-            yield RunFolder(out, events, () if locked else (_UNLOCKED,))
+            links = _remove_run(out)
+            atomic_write(out / CONFIG, settings)
+        with _opened(out, identity_of(config), locked=locked, told=links) as folder:
+            yield folder
+
+
+@contextmanager
+def resume_run(out: Path, *, needed_bytes: int = NEEDED_BYTES) -> Iterator[RunFolder]:
+    """Take `out` to go on with the run in it, likewise.
+
+    Raises:
+        RunError: there is no run, its `config.json` is damaged, a symbolic link stands for one of
+            its folders, another process uses it, or the disk has too little room.
+        DiskError: it cannot be written to.
+    """
+    check_holds(out, resume=True, overwrite=False)
+    with _lock(out) as locked:
+        _check_room(out, needed_bytes)
+        identity = identity_of(read_run_config(out))
+        with _opened(out, identity, locked=locked) as folder:
+            yield folder
+
+
+@contextmanager
+def _opened(
+    out: Path, identity: str, *, locked: bool, told: tuple[str, ...] = ()
+) -> Iterator[RunFolder]:
+    with disk_errors(out):
+        (out / CHECKPOINTS).mkdir(exist_ok=True)
+        remove_temporaries(out)
+        remove_temporaries(out / CHECKPOINTS)
+    with EventLog(out / EVENTS) as events:
+        yield RunFolder(out, events, identity, told if locked else (*told, _UNLOCKED))
 
 
 @contextmanager
@@ -216,14 +216,13 @@ def _lock(out: Path) -> Iterator[bool]:
     Yields:
         False where the file system has no locks.
     """
-    with disk_errors(out):
-        file = (out / LOCK).open("a+")
-    with file:
+    with open_lock(out) as file:
         with disk_errors(out):
             locked = take_lock(out, file)
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
+            file.seek(0)
+            file.truncate(0)
+            file.write(f"{os.getpid()}\n")
+            file.flush()
         yield locked
 
 
@@ -236,57 +235,35 @@ def _check_room(out: Path, needed_bytes: int) -> None:
         )
 
 
-def _remove_run(out: Path) -> None:
-    """Remove what a run writes, and nothing else that the user keeps there."""
-    with disk_errors(out):
-        for path in (out / name for name in _OWN_NAMES):
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+def _remove_run(out: Path) -> tuple[str, ...]:
+    """Remove what a run writes but `config.json`, and nothing else that the user keeps there.
+
+    What it went on from is removed last: cut short before that, the run can still be resumed.
+
+    Returns:
+        What the user should be told of symbolic links: they are removed, and not what they name.
+    """
+    links = []
+    for name in (*OUTPUTS, PREVIEWS, EXPORTS, EVENTS, DAMAGED, CHECKPOINTS):
+        path = out / name
+        if path.is_symlink() and name in _WRITTEN:
+            links.append(f"{path} was a link to {path.readlink()}: the link is removed, no file.")
+        if path.is_symlink() or name not in _WRITTEN:
+            path.unlink(missing_ok=True)
+        elif path.is_dir():
+            _empty(path, _WRITTEN[name])
+    return tuple(links)
 
 
-def _checkpoints(folder: Path) -> list[Path]:
-    """The checkpoints of a folder, the newest first."""
-    found = (path for path in folder.glob("*.pt") if _CHECKPOINT_NAME.fullmatch(path.name))
-    return sorted(found, key=lambda path: (_step(path), path.stat().st_mtime_ns), reverse=True)
-
-
-def _newest_whole(folder: Path) -> tuple[tuple[Path, bytes] | None, list[Path]]:
-    """The newest checkpoint that is what was written, and the damaged ones that are newer."""
-    damaged: list[Path] = []
-    for path in _checkpoints(folder):
-        data = path.read_bytes()
-        if _digest(data) == path.name.split(".")[1]:
-            return (path, data), damaged
-        damaged.append(path)
-    return None, damaged
-
-
-def _read(data: bytes) -> dict[str, Any]:
-    content: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    return content
-
-
-def _step(path: Path) -> int:
-    return int(path.name.split(".")[0])
+def _empty(folder: Path, written: re.Pattern[str]) -> None:
+    """Remove the files of a folder that a run has written, and the folder if nothing is left."""
+    remove_temporaries(folder)
+    for path in sorted(folder.iterdir()):
+        if written.fullmatch(path.name):
+            path.unlink()
+    if next(folder.iterdir(), None) is None:
+        folder.rmdir()
 
 
 def _names(paths: list[Path]) -> str:
     return ", ".join(path.name for path in paths)
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:16]
-
-
-def _check_plain(value: object, where: str) -> None:
-    """A state that could be saved but not be loaded safely is a bug: find it when saving."""
-    if type(value) in (dict, OrderedDict):
-        for key, item in cast(Mapping[object, object], value).items():
-            _check_plain(item, f"{where}[{key!r}]")
-    elif type(value) in (list, tuple):
-        for index, item in enumerate(cast(Sequence[object], value)):
-            _check_plain(item, f"{where}[{index}]")
-    elif not isinstance(value, Tensor) and type(value) not in _PLAIN:
-        raise TypeError(f"{where} is a {type(value).__name__}; a checkpoint holds plain data only")

@@ -17,7 +17,7 @@ from xbind.scene.mesh.files import FileInfo, bake, unwrap, write_glb, write_obj
 from xbind.scene.mesh.mesh import Mesh
 from xbind.scene.mesh.placement import place
 from xbind.scene.mesh.render import shade, shade_normals, surface_points
-from xbind.scene.mesh.turntable import to_frames, write_turntable
+from xbind.scene.mesh.turntable import can_write_video, to_frames, write_turntable
 
 
 def write_outputs(
@@ -29,6 +29,8 @@ def write_outputs(
     about: Mapping[str, Any] | None = None,
 ) -> list[Path]:
     """Unwrap, bake and write `mesh.glb`, `mesh.obj` (with material and texture), `turntable.gif`.
+
+    Where PyAV is installed, also `turntable.mp4`.
 
     Args:
         folder: the run's.
@@ -51,8 +53,10 @@ def write_outputs(
     write_obj(folder, unwrapped, texture, info)
     with torch.no_grad():
         frames = _turntable(mesh, colour_at, method.turntable_frames, method.turntable)
-    write_turntable(folder / "turntable.gif", frames, method.turntable.fps)
-    return [folder / name for name in ("mesh.glb", "mesh.obj", "turntable.gif")]
+    turntables = ["turntable.gif", *(["turntable.mp4"] if can_write_video() else [])]
+    for name in turntables:
+        write_turntable(folder / name, frames, method.turntable.fps)
+    return [folder / name for name in ("mesh.glb", "mesh.obj", *turntables)]
 
 
 def provenance(config: GenerateConfig, bundle: str) -> dict[str, Any]:
@@ -76,6 +80,13 @@ def _prompt(prompt: PromptConfig) -> dict[str, str]:
     """Modality → the words, or the file's name."""
     given = {modality: getattr(prompt, modality) for modality in prompt.given()}
     return {k: printable(v.name if isinstance(v, Path) else v) for k, v in given.items()}
+
+
+def title(about: Mapping[str, Any]) -> str:
+    """Returns the prompt on one line, from the metadata of a mesh file."""
+    prompt = about.get("prompt")
+    words = [str(x) for x in prompt.values()] if isinstance(prompt, Mapping) else []
+    return " + ".join(words) or "object"
 
 
 def printable(text: str) -> str:

@@ -1,5 +1,6 @@
 """What can be refused at once: before torch is imported, a network loaded or an engine built."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -9,7 +10,7 @@ from xbind.config.options import GenerateConfig, parts_named
 from xbind.config.variants import method_named
 from xbind.errors import XBindError
 from xbind.networks.manifest import load_manifest
-from xbind.run.checks import check_folder, read_run_config
+from xbind.run.checks import CONFIG, EVENTS, OUTPUTS, check_folder, read_run_config
 from xbind.untrusted import fault_of
 
 
@@ -31,6 +32,7 @@ def check_generate(config: GenerateConfig) -> None:
     """
     for option, path in _paths(config):
         _check_name(option, path)
+    _check_text(config.prompt.text)
     method = method_named(config.preset, parts_named(config.without), config.phase2_loss)
     if config.reference_only and not method.uses_reference:
         raise NoReferenceView(
@@ -42,6 +44,7 @@ def check_generate(config: GenerateConfig) -> None:
         for option, path in _paths(config):
             if option not in ("--out", "--from-phase1"):
                 _check_file(option, path)
+                _check_apart(option, path, config.out)
         if config.from_phase1 is not None:
             read_run_config(config.from_phase1)
     check_folder(config.out, resume=config.resume, overwrite=config.overwrite)
@@ -69,6 +72,32 @@ def _check_name(option: str, path: Path) -> None:
             f"{option} {str(path)!r} is not valid UTF-8 (in {str(path.absolute())!r}).\n"
             f"Rename the file or folder, or give another one."
         ) from error
+
+
+def _check_text(text: str | None) -> None:
+    """Refuse words that `config.json` cannot hold.
+
+    Raises:
+        PromptError: they hold half of a surrogate pair, or bytes that are no text.
+    """
+    try:
+        (text or "").encode()
+    except UnicodeEncodeError as error:
+        raise PromptError(f"--text {text!r} is not valid Unicode.\nWrite it again.") from error
+
+
+def _check_apart(option: str, path: Path, out: Path) -> None:
+    """Refuse a file of the prompt that the run would replace.
+
+    Raises:
+        PromptError: it has the name of a file of the run, in the run's folder.
+    """
+    place = Path(os.path.realpath(path))
+    if place.parent == Path(os.path.realpath(out)) and place.name in (CONFIG, EVENTS, *OUTPUTS):
+        raise PromptError(
+            f"{option} {path} would be replaced by this run, which writes a file of that name.\n"
+            f"Move it away, or choose another folder with --out."
+        )
 
 
 def _check_file(option: str, path: Path) -> None:

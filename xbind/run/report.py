@@ -1,48 +1,51 @@
-"""`report.html`: one page about a finished run, readable without a network or a script."""
+"""`report.html`: one page about a finished run that needs no network and no other file."""
 
-import html
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import xbind
+from xbind.config.options import MODALITIES
+from xbind.config.presets import UnknownPreset
+from xbind.config.variants import method_named
+from xbind.errors import XBindError
 from xbind.files import atomic_write
+from xbind.run.charts import CHART, Curve, read_curves
+from xbind.run.checks import EVENTS
 from xbind.run.events import read_events
+from xbind.run.outputs import title as title_of
 from xbind.run.progress import format_bytes, format_seconds
 from xbind.scene.mesh.mesh import Mesh
+from xbind.web.page import asset, content_security_policy, inline_script, render, viewer_script
 
-CHART = (240, 90)
-"""Width and height of one curve, in pixels."""
-SMOOTHING = 0.1
-"""Share of the new value in the smoothed curve of a term."""
 SETTINGS = (
     "seed",
-    "preset",
+    "device",
+    "engine",
+    "precision",
+    "vram",
+    "threads",
+    "image_term",
     "without",
     "phase2_loss",
     "from_phase1",
-    "engine",
-    "image_term",
     "bundle",
     "bundle_sha256",
     "prior_3d",
+    "versions",
 )
-"""Which of the run's settings the page shows."""
-STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
-       color: #222; background: #fff; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
-table { border-collapse: collapse; } td, th { padding: .15rem .9rem .15rem 0; text-align: left; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; }
-figure { display: inline-block; margin: 0 1rem 1rem 0; vertical-align: top; }
-figcaption { color: #666; font-size: .85rem; } img { image-rendering: auto; max-width: 100%; }
-img.pixels { image-rendering: pixelated; }
-svg { background: #f6f6f6; } polyline { fill: none; stroke: #bbb; }
-polyline.smooth { stroke: #c02; stroke-width: 1.5; }
-@media (prefers-color-scheme: dark) { body { color: #ddd; background: #181818; }
-  svg { background: #242424; } polyline { stroke: #555; } polyline.smooth { stroke: #f76; } }
-"""
+"""Which of the run's settings the page shows, where they are set."""
+FILES = (
+    "mesh.glb", "mesh.obj", "mesh.mtl", "texture.png", "turntable.gif", "turntable.mp4",
+    "reference.png", "mask.png", "config.json", "events.jsonl",
+)  # fmt: skip
+"""Files of a run that the page links to."""
+ORBIT = "30deg 75deg auto"
+"""Where the viewer's camera starts: azimuth from the front, angle from the vertical, distance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,161 +72,169 @@ def write_report(
     mesh: MeshFacts,
     peak_bytes: int,
 ) -> Path:
-    """Write `report.html` beside the files that it shows.
+    """Write `report.html`; mesh, pictures, sounds, viewer and styles are inside.
 
     Args:
-        folder: the run's, with its turntable, reference, previews and events.
+        folder: the run's, with its mesh, turntable, reference, previews and events.
         config: what `config.json` holds.
-        seconds: wall time of each part of the run, in order.
+        seconds: wall time of each stage of the run, in order.
         mesh: of the result.
         peak_bytes: the most memory that the process held.
 
     Raises:
         DiskError: the page cannot be written.
     """
-    prompt = _prompt_words(config["prompt"])
-    body = "\n".join(
-        [
-            f"<h1>{html.escape(prompt)}</h1>",
-            _figure("turntable.gif", "the result: colour and world-space normals"),
-            *_reference(folder),
-            *_understood(config.get("understood", {})),
-            *_reading(config.get("reading")),
-            "<h2>Files</h2>",
-            _files(folder),
-            "<h2>Figures</h2>",
-            _figures(seconds, mesh, peak_bytes),
-            "<h2>Previews</h2>",
-            *(_figure(f"previews/{p.name}", p.stem) for p in _previews(folder)),
-            "<h2>Loss terms, before their weights</h2>",
-            *_charts(read_events(folder / "events.jsonl")),
-            "<h2>Settings</h2>",
-            _table([(k, config[k]) for k in SETTINGS if config.get(k) not in (None, [])]),
-        ]
-    )
-    page = (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f"<title>{html.escape(prompt)}</title><style>{STYLE}</style></head>\n"
-        f"<body>\n{body}\n</body></html>\n"
-    )
+    # not at the top: only finished runs need what embeds meshes and sounds
+    from xbind.run.report_media import picture_uri, prompt_parts, turntable_uri, viewer_mesh
+
+    shown = viewer_mesh(folder / "mesh.glb")
+    viewer, script = viewer_script(), asset("report.js")
+    parts = list(prompt_parts(config["prompt"]))
+    curves, curves_missing = _curves(folder / EVENTS)
+    title = _title(config["prompt"])
+    values = {
+        "policy": content_security_policy([viewer, script]),
+        "style": inline_script(asset("report.css")),
+        "viewer_script": inline_script(viewer),
+        "page_script": inline_script(script),
+        "title": title,
+        "subtitle": " · ".join(f"{key} {config[key]}" for key in ("preset", "seed", "bundle")),
+        "version": xbind.__version__,
+        "mesh": shown,
+        "download": "mesh.glb",
+        "unlit": config.get("files", {}).get("material", "unlit") == "unlit",
+        "orbit": ORBIT,
+        "prompt": parts,
+        "mixed": len(parts) > 1,
+        "reading": _reading(config.get("reading")),
+        "understood": _understood(config.get("understood", {})),
+        "turntable": turntable_uri(folder),
+        "pictures": [(picture_uri(folder / name), said) for name, said in _pictures(folder)],
+        "candidates": picture_uri(folder / "references.png"),
+        "previews": [(picture_uri(path), path.stem) for path in _previews(folder)],
+        "facts": _facts(mesh, peak_bytes),
+        "times": _times(seconds),
+        "settings": _settings(config),
+        "preset": config["preset"],
+        "differences": _differences(config),
+        "curves": curves,
+        "curves_missing": curves_missing,
+        "chart": CHART,
+        "files": _files(folder),
+    }
     path = folder / "report.html"
-    atomic_write(path, page.encode())
+    atomic_write(path, render("report.html", values).encode())
     return path
 
 
-def _reference(folder: Path) -> list[str]:
-    """The reference view, if the method has one."""
-    if not (folder / "reference.png").exists():
-        return []
-    return [_figure("reference.png", "reference view", pixels=True)]
+def _title(prompt: Mapping[str, Any]) -> str:
+    """The prompt on one line, files without their folders: `something blue + bell.wav`."""
+    given = {k: prompt[k] for k in MODALITIES if prompt.get(k)}
+    return title_of({"prompt": {k: x if k == "text" else Path(x).name for k, x in given.items()}})
 
 
-def _understood(readings: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[str]:
-    """The nearest names for each modality and for the mix, with their shares."""
-    rows = [
-        (f"{source}, {kind}", ", ".join(f"{name} {share:.2f}" for name, share in shares.items()))
-        for source, kinds in readings.items()
-        for kind, shares in kinds.items()
-    ]
-    return ["<h2>Understood as</h2>", _table(rows)] if rows else []
+def _curves(events: Path) -> tuple[list[tuple[str, list[Curve]]], str]:
+    """The loss curves by phase, or why there are none: a damaged log must not cost the page."""
+    try:
+        log = read_events(events)
+    except XBindError as error:
+        return [], f"The loss curves cannot be shown: {error}"
+    curves = [(phase, list(group)) for phase, group in
+              groupby(read_curves(log.records), lambda curve: curve.phase)]  # fmt: skip
+    if log.damage is None:
+        return curves, ""
+    where = f"{EVENTS}, line {log.damaged_line} is damaged ({log.damage})"
+    return curves, f"{where}: the curves end there."
 
 
-def _reading(reading: Mapping[str, Any] | None) -> list[str]:
+def _reading(reading: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     """What the text was read as, of a bundle with a closed vocabulary."""
     if reading is None:
         return []
     rows = [("written", reading["text"]), ("read as", reading["read"])]
     rows += [(f"{written} as", word) for written, word in reading["replaced"]]
-    rows += [("ignored", words) for words in reading["ignored"]]
-    return ["<h2>Text</h2>", _table(rows)]
+    return rows + [("ignored", words) for words in reading["ignored"]]
 
 
-def _prompt_words(prompt: Mapping[str, Any]) -> str:
-    """The prompt on one line: `text: something blue + audio: bell.wav`."""
-    given = [k for k in ("text", "image", "audio", "depth") if prompt.get(k)]
-    return " + ".join(f"{k}: {prompt[k]}" for k in given)
+def _understood(
+    readings: Mapping[str, Mapping[str, Mapping[str, float]]],
+) -> list[tuple[str, str, list[tuple[str, float]]]]:
+    """The nearest names for each modality and for the mix, with their shares."""
+    return [
+        (source, kind, list(shares.items()))
+        for source, kinds in readings.items()
+        for kind, shares in kinds.items()
+    ]
+
+
+def _pictures(folder: Path) -> list[tuple[str, str]]:
+    """Names of pictures that are there, and captions."""
+    captions = {"reference.png": "reference view", "mask.png": "mask of the prompt's picture"}
+    return [(name, said) for name, said in captions.items() if (folder / name).is_file()]
 
 
 def _previews(folder: Path) -> list[Path]:
-    """The last picture of each phase, in the order in which they were made."""
+    """The last picture of each phase, in the order of the phases, which is that of their names."""
     newest: dict[str, Path] = {}
     for path in sorted((folder / "previews").glob("*.png")):
         newest[path.stem.rsplit("_", 1)[0]] = path
-    return sorted(newest.values(), key=lambda path: path.stat().st_mtime_ns)
+    return list(newest.values())
 
 
-def _files(folder: Path) -> str:
-    names = ("mesh.glb", "mesh.obj", "texture.png", "config.json", "events.jsonl")
-    return _table(
-        [(name, format_bytes((folder / name).stat().st_size)) for name in names], links=True
-    )
+def _files(folder: Path) -> list[tuple[str, str]]:
+    found = (folder / name for name in FILES)
+    return [(path.name, format_bytes(path.stat().st_size)) for path in found if path.is_file()]
 
 
-def _figures(seconds: Mapping[str, float], mesh: MeshFacts, peak_bytes: int) -> str:
-    rows: list[tuple[str, object]] = [(k, format_seconds(v)) for k, v in seconds.items()]
-    rows += [
-        ("in all", format_seconds(sum(seconds.values()))),
-        ("peak memory", format_bytes(peak_bytes)),
+def _facts(mesh: MeshFacts, peak_bytes: int) -> list[tuple[str, object]]:
+    return [
         ("vertices", mesh.vertices),
         ("faces", mesh.faces),
         ("volume", f"{mesh.volume:.4f} cubic scene units"),
         ("texture", f"{mesh.texture_px} × {mesh.texture_px} pixels"),
+        ("peak memory", format_bytes(peak_bytes)),
     ]
-    return _table(rows)
 
 
-def _table(rows: Iterable[tuple[str, object]], *, links: bool = False) -> str:
-    lines = []
-    for name, value in rows:
-        label = html.escape(name)
-        label = f'<a href="{label}">{label}</a>' if links else label
-        lines.append(f'<tr><td>{label}</td><td class="number">{html.escape(str(value))}</td></tr>')
-    return "<table>" + "".join(lines) + "</table>"
+def _times(seconds: Mapping[str, float]) -> list[tuple[str, str]]:
+    rows = [(stage, format_seconds(took)) for stage, took in seconds.items()]
+    return [*rows, ("in all", format_seconds(sum(seconds.values())))]
 
 
-def _figure(source: str, caption: str, *, pixels: bool = False) -> str:
-    name = html.escape(source)
-    kind = ' class="pixels" width="256"' if pixels else ""
-    return (
-        f'<figure><img src="{name}" alt="{html.escape(caption)}"{kind}>'
-        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
-    )
+def _settings(config: Mapping[str, Any]) -> list[tuple[str, object]]:
+    set_ones = {key: config[key] for key in SETTINGS if config.get(key) not in (None, [], {})}
+    return [(name, _plain(value)) for name, value in _flat(set_ones)]
 
 
-def _charts(events: Iterable[Mapping[str, Any]]) -> list[str]:
-    """A curve for every term of every phase."""
-    curves: dict[tuple[str, str], list[tuple[int, float]]] = defaultdict(list)
-    for event in events:
-        for term, value in event.items():
-            if term not in ("phase", "step") and isinstance(value, int | float):
-                curves[event["phase"], term].append((event["step"], float(value)))
+def _differences(config: Mapping[str, Any]) -> list[tuple[str, str, str]] | None:
+    """Numbers of the run's method that are not those of its preset; None for an unknown preset.
+
+    What an ablation (`without`, `phase2_loss`) changes is listed as well.
+    """
+    try:
+        preset = json.loads(json.dumps(dataclasses.asdict(method_named(config["preset"]))))
+    except UnknownPreset:
+        return None
+    before, now = dict(_flat(preset)), dict(_flat(config.get("method", {})))
     return [
-        f"<figure>{_chart(points)}<figcaption>{html.escape(f'{phase}: {term}')}, "
-        f"last {points[-1][1]:.4g}</figcaption></figure>"
-        for (phase, term), points in curves.items()
+        (name, _plain(before.get(name)), _plain(now.get(name)))
+        for name in dict.fromkeys([*before, *now])
+        if before.get(name) != now.get(name)
     ]
 
 
-def _chart(points: Sequence[tuple[int, float]]) -> str:
-    """The values as an SVG polyline, and a smoothed one over it."""
-    width, height = CHART
-    smooth, running = [], points[0][1]
-    for step, value in points:
-        running += SMOOTHING * (value - running)
-        smooth.append((step, running))
-    values = [value for _, value in points]
-    low, high = min(values), max(values)
-    first, last = points[0][0], points[-1][0]
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested mappings as `outer.inner` names; lists stay whole."""
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{name}.")
+        else:
+            yield name, value
 
-    def line(curve: Sequence[tuple[int, float]], kind: str) -> str:
-        places = " ".join(
-            f"{(step - first) / max(1, last - first) * width:.1f},"
-            f"{height - 4 - (value - low) / max(high - low, 1e-12) * (height - 8):.1f}"
-            for step, value in curve
-        )
-        return f'<polyline class="{kind}" points="{places}"/>'
 
-    return (
-        f'<svg width="{width}" height="{height}" role="img">'
-        f"{line(points, 'raw')}{line(smooth, 'smooth')}</svg>"
-    )
+def _plain(value: object) -> str:
+    """A value for a table: lists with commas, what is not set as a dash."""
+    if value is None:
+        return "–"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

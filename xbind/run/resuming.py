@@ -1,19 +1,19 @@
 """The settings of a run that was started before, read from its folder. No torch here."""
 
-import json
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
 from xbind.config.options import GenerateConfig, Precision, PromptConfig, precision_for
-from xbind.run.checks import CONFIG, RunError, check_holds
+from xbind.run.checks import CONFIG, RunError, check_holds, read_config
+from xbind.run.json_files import Damaged
 
 _NEEDED = (
     *("prompt", "seed", "preset", "without", "phase2_loss", "from_phase1", "bundle", "precision"),
-    *("prior_3d", "vram", "device", "engine", "files"),
+    *("prior_3d", "vram", "device", "engine", "files", "threads", "bundle_figures", "versions"),
 )
 """Settings that `config.json` always holds."""
-_OWN = frozenset({"files", "prompt", "out", "resume", "overwrite", "threads", "engine"})
+_OWN = frozenset({"files", "prompt", "out", "resume", "overwrite", "engine"})
 """Settings that are not taken from `config.json` as they are there."""
 
 
@@ -26,15 +26,13 @@ def read_started(out: Path) -> dict[str, Any]:
     check_holds(out, resume=True, overwrite=False)
     path = out / CONFIG
     try:
-        found: dict[str, Any] = json.loads(path.read_bytes())
-        if not (isinstance(found, dict) and isinstance(found.get("prompt"), dict)):
-            raise TypeError("it holds no object with a prompt")
-        if found.get("precision", "float32") not in get_args(Precision):
-            raise ValueError(f"its precision is {found['precision']!r}")
-    except (OSError, ValueError, TypeError) as error:
+        found = read_config(path)
+    except (OSError, Damaged) as error:
         raise _damaged(path, error) from error
     if missing := [name for name in _NEEDED if name not in found]:
         raise _damaged(path, f"it lacks {', '.join(missing)}")
+    if found["precision"] not in get_args(Precision):
+        raise _damaged(path, f"its precision is {found['precision']!r}")
     return found
 
 

@@ -5,7 +5,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from xbind.algorithm.algorithm1 import algorithm1
-from xbind.algorithm.iteration import Iteration, Phase, PhaseStarted, save_phase
+from xbind.algorithm.iteration import Iteration, Phase, PhaseStarted, check_finite, save_phase
 from xbind.algorithm.phase3_texture import TexturedMesh
 from xbind.config.presets import MethodConfig
 from xbind.networks.runtime import RunNetworks
@@ -32,6 +32,7 @@ class Runner:
 
         Raises:
             EmptySurface: nothing is left of the object.
+            NotFinite: a loss term or a parameter is NaN or infinite; the checkpoints before stay.
             DiskError: a file cannot be written; the checkpoints before stay.
         """
         state = self.state
@@ -66,6 +67,7 @@ class Runner:
             name = f"previews/{phase.name}_{step:05d}.png"
             self.reporter.preview(self.folder.save_image(name, phase.preview()))
         if self._is_due(phase, step, self.method.checkpoint_every):
+            check_finite(phase, step)
             self.state.phases[phase.name] = save_phase(phase, step, self.state.generator)
             self.save()
 

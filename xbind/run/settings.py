@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,10 @@ from xbind.config.presets import MethodConfig
 from xbind.errors import XBindError
 from xbind.networks.graphs import has_image_term
 from xbind.networks.manifest import BundleManifest
-from xbind.run.checks import CONFIG, RunError
+from xbind.run.checks import CONFIG, DECIDING, RunError
 
 DEFAULT_FILES = FilesConfig(material="unlit", pivot="base")
 """How mesh files are written where nothing was asked for."""
-_COMPARED = (
-    *("prompt", "seed", "preset", "without", "phase2_loss", "from_phase1"),
-    *("bundle_sha256", "prior_3d", "device", "engine", "precision", "vram"),
-)
-"""Settings that a resumed run cannot change, beside the numbers of its method."""
 
 
 class ResumeMismatch(XBindError):
@@ -45,12 +41,14 @@ def run_settings(
         "preset": config.preset,
         "without": list(parts_named(config.without)),
         "phase2_loss": config.phase2_loss,
-        "from_phase1": None if phase1 is None else str(phase1.resolve()),
+        "from_phase1": None if phase1 is None else os.path.realpath(phase1),
         "bundle": config.bundle,
         "bundle_sha256": manifest.digest,
+        "bundle_figures": manifest.deciding,
         "prior_3d": manifest.chosen_3d,
         "precision": config.precision,
         "vram": config.vram,
+        "threads": config.threads,
         "device": device,
         # through JSON, which makes lists of tuples, as the settings that are read back have them
         "method": _without_none(json.loads(json.dumps(dataclasses.asdict(method)))),
@@ -82,7 +80,9 @@ def check_resumed(
     engine: EngineChoice = found["engine"] if config.engine == "auto" else config.engine
     started = {**found, "engine": engine if found["engine"] == "auto" else found["engine"]}
     asked = {**wanted, "engine": engine}
-    for key in _COMPARED:
+    for key in DECIDING:
+        if key in ("method", "phase1_sha256"):  # Phase I is compared where it is read
+            continue
         if started.get(key) != asked[key]:
             raise ResumeMismatch(
                 f"--resume continues the run as it was started, but {key} differs.\n"

@@ -41,7 +41,14 @@ ColourField = Callable[[Float[Tensor, "p 3"]], Float[Tensor, "p 3"]]
 CHUNK = 65_536
 """Positions for which a colour field is asked at a time."""
 
-_TEXTURE, _MATERIAL, _MESH = "texture.png", "mesh.mtl", "mesh.obj"
+
+@dataclass(frozen=True, slots=True)
+class ObjNames:
+    """Names of the three files of an OBJ."""
+
+    mesh: str = "mesh.obj"
+    material: str = "mesh.mtl"
+    texture: str = "texture.png"
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,28 +180,45 @@ def write_glb(
     texture: UInt8[Tensor, "s s 3"],
     info: FileInfo | None = None,
 ) -> None:
-    """Write one glTF binary: rough, not metallic, single-sided, with the texture inside.
-
-    `xbind.scene.mesh.gltf` says which metadata it holds.
-
-    Args:
-        path: the file.
-        unwrapped: the surface, in the scene's frame.
-        texture: its colours.
-        info: material, placement and metadata; by default unlit, in place, without any.
+    """Write the file of `glb_bytes`.
 
     Raises:
         DiskError: the file cannot be written. An earlier file is then still whole.
     """
+    _write(path, glb_bytes(unwrapped, texture, info))
+
+
+def glb_bytes(
+    unwrapped: UnwrappedMesh,
+    texture: UInt8[Tensor, "s s 3"],
+    info: FileInfo | None = None,
+    *,
+    jpeg: bool = False,
+) -> bytes:
+    """Returns one glTF binary: rough, not metallic, single-sided, with the texture inside.
+
+    `xbind.scene.mesh.gltf` says which metadata it holds.
+
+    Args:
+        unwrapped: the surface, in the scene's frame.
+        texture: its colours.
+        info: material, placement and metadata; by default unlit, in place, without any.
+        jpeg: store the texture as JPEG, which is smaller and loses detail, instead of PNG.
+    """
     info = info or FileInfo()
+    image = Image.fromarray(texture.numpy())
+    if jpeg:
+        encoded = BytesIO()
+        image.save(encoded, "JPEG")
+        image = Image.open(encoded)  # trimesh writes JPEG what was read from JPEG
     material = PBRMaterial(
         name="surface",
-        baseColorTexture=Image.fromarray(texture.numpy()),
+        baseColorTexture=image,
         metallicFactor=0.0,
         roughnessFactor=1.0,
         doubleSided=False,
     )
-    uv = _upward(unwrapped.uv)
+    uv = upward(unwrapped.uv)
     surface = trimesh.Trimesh(
         vertices=info.placement.apply(y_up(unwrapped.vertices)),
         faces=unwrapped.faces.numpy(),
@@ -208,7 +232,7 @@ def write_glb(
         complete(tree, info.material, info.placement, info.about)
 
     glb: bytes = export_glb(scene, include_normals=True, tree_postprocessor=finish)
-    _write(path, with_checksum(glb))
+    return with_checksum(glb)
 
 
 def write_obj(
@@ -216,8 +240,9 @@ def write_obj(
     unwrapped: UnwrappedMesh,
     texture: UInt8[Tensor, "s s 3"],
     info: FileInfo | None = None,
+    names: ObjNames | None = None,
 ) -> None:
-    """Write mesh.obj with mesh.mtl and texture.png beside it; the same geometry as the GLB.
+    """Write an OBJ with its material and texture beside it; the same geometry as the GLB.
 
     An unlit material has illumination model 0, "color on and ambient off": Kd is the colour.
 
@@ -226,31 +251,32 @@ def write_obj(
         unwrapped: the surface, in the scene's frame.
         texture: its colours.
         info: material, placement and metadata; by default unlit, in place, without any.
+        names: of the three files, without spaces; by default mesh.obj, mesh.mtl, texture.png.
 
     Raises:
         DiskError: a file cannot be written. Each file is then whole, old or new.
     """
-    info = info or FileInfo()
+    info, names = info or FileInfo(), names or ObjNames()
     png = BytesIO()
     Image.fromarray(texture.numpy()).save(png, "PNG")
-    _write(folder / _TEXTURE, png.getvalue())
-    _write(folder / _MATERIAL, _mtl(info.material).encode())
-    lines = [*_comments(info), f"mtllib {_MATERIAL}", "usemtl surface"]
+    _write(folder / names.texture, png.getvalue())
+    _write(folder / names.material, _mtl(info.material, names.texture).encode())
+    lines = [*_comments(info), f"mtllib {names.material}", "usemtl surface"]
     positions = info.placement.apply(y_up(unwrapped.vertices))
     lines += [f"v {x:.7g} {y:.7g} {z:.7g}" for x, y, z in positions.tolist()]
-    lines += [f"vt {u:.7g} {v:.7g}" for u, v in _upward(unwrapped.uv).tolist()]
+    lines += [f"vt {u:.7g} {v:.7g}" for u, v in upward(unwrapped.uv).tolist()]
     lines += [f"vn {x:.4g} {y:.4g} {z:.4g}" for x, y, z in y_up(unwrapped.normals).tolist()]
     corners = (unwrapped.faces + 1).tolist()
     lines += [f"f {a}/{a}/{a} {b}/{b}/{b} {c}/{c}/{c}" for a, b, c in corners]
-    _write(folder / _MESH, ("\n".join(lines) + "\n").encode())
+    _write(folder / names.mesh, ("\n".join(lines) + "\n").encode())
 
 
-def _mtl(material: Material) -> str:
+def _mtl(material: Material, texture: str) -> str:
     note = "# The texture holds the object's shading: show it unlit.\n"
     model = 0 if material == "unlit" else 1
     return (
         f"# {GENERATOR}\n{note if material == 'unlit' else ''}newmtl surface\n"
-        f"Ka 0 0 0\nKd 1 1 1\nKs 0 0 0\nillum {model}\nmap_Kd {_TEXTURE}\n"
+        f"Ka 0 0 0\nKd 1 1 1\nKs 0 0 0\nillum {model}\nmap_Kd {texture}\n"
     )
 
 
@@ -260,7 +286,7 @@ def _comments(info: FileInfo) -> list[str]:
     return [f"# {GENERATOR}", *(f"# {name}: {json.dumps(x)}" for name, x in values.items())]
 
 
-def _upward(uv: Float[Tensor, "v 2"]) -> NDArray[np.float32]:
+def upward(uv: Float[Tensor, "v 2"]) -> NDArray[np.float32]:
     """From v downwards, as in images, to v upwards, as in OBJ (trimesh turns it back for glTF)."""
     return torch.stack([uv[:, 0], 1 - uv[:, 1]], 1).numpy()
 

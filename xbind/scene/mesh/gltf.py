@@ -127,6 +127,19 @@ def placement_in(document: Mapping[str, Any]) -> Placement:
     return IN_PLACE if found is None else Placement.from_plain(found)
 
 
+def material_in(document: Mapping[str, Any]) -> Material:
+    """How viewers are asked to show the first material of a document."""
+    unlit = _within(document, "materials", 0, "extensions", UNLIT)
+    return "lit" if unlit is None else "unlit"
+
+
+def about_in(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The metadata that `complete` was given; empty for files of other programs."""
+    found = _within(document, "scenes", 0, "extras", ROOT)
+    own = ("version", "material", "placement")
+    return {k: v for k, v in found.items() if k not in own} if isinstance(found, dict) else {}
+
+
 def _sum_field(digest: str) -> bytes:
     return f'"{_SUM}":"{digest}"'.encode()
 
