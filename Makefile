@@ -52,18 +52,22 @@ results-report: $(VENV)/run.stamp
 # One OpenMP thread: small tensors lose more by waiting for a second thread than it gives them.
 test: export OMP_NUM_THREADS ?= 1
 test: export NUMBA_NUM_THREADS ?= 2
+# One file stays in one process: its tests share runs and engines. Slow files come first (conftest.py).
+PARALLEL ?= -n 2 --dist loadfile --no-loadscope-reorder
 # The `pytest` command, not `python -m pytest`: the latter puts this folder on sys.path.
 # Triton's interpreter has to be chosen before triton is imported: a process of its own.
 test: $(VENV)/dev.stamp
-	$(VENV)/bin/pytest $(COVERED)
-	TRITON_INTERPRET=1 $(VENV)/bin/pytest tests/kernels/gpu $(COVERED:--cov-report=%=--cov-append --cov-report=%)
+	$(VENV)/bin/pytest $(PARALLEL) $(COVERED)
+	TRITON_INTERPRET=1 $(VENV)/bin/pytest $(PARALLEL) tests/kernels/gpu $(if $(COVERED),$(COVERED) --cov-append)
 
-# The fast lane, for every change: rules, format, spelling, types, and the tests of QUICK.
-QUICK = tests/test_architecture.py
+# The fast lane, for every change, in 90 s: rules, format, spelling, types, and the tests of QUICK.
+QUICK = $(addprefix tests/,test_architecture.py test_advice.py test_release.py config engine losses \
+  cli/test_main.py diffusion/test_schedule.py export/test_lowerings.py kernels/test_composite.py \
+  kernels/test_march.py run/test_folder.py run/test_resuming.py scene)
 
 check: export OMP_NUM_THREADS ?= 1
 check: lint typecheck
-	$(VENV)/bin/pytest -q $(QUICK)
+	$(VENV)/bin/pytest -q $(PARALLEL) $(QUICK)
 
 # `make test`, and how much of the package it ran; compiled kernels do not count as run.
 # sys.monitoring costs least, where Python has it (3.12).

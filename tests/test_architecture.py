@@ -16,7 +16,7 @@ FOLDERS = ("kernels", "engine", "export", "bench")
 LAYERS = (
     ("cli", "bench", "mini"),
     ("evaluation",),
-    ("pipeline",),
+    ("api", "pipeline"),
     ("run", "memory", "importing"),
     ("algorithm",),
     ("conditioning",),
@@ -30,8 +30,9 @@ LAYERS = (
 """Folders and modules of `xbind`, from the command line down to the errors."""
 ORDER = {name: place for place, name in enumerate(name for row in LAYERS for name in row)}
 
-STATED = {"": {"system.telemetry"}}
-"""Module → imports that the table does not allow: telemetry is off before anything is imported."""
+STATED = {"": {"system.telemetry", "api", "config.options", "errors", "run.result"}}
+"""Module → imports that the table does not allow: telemetry is off before anything is imported, and
+the package's own names are imported on first use."""
 APART = {"kernels": {"engine"}, "run": {"importing"}, "memory": {"importing"},
          "diffusion": {"scene"}, "bench": {"mini"}}  # fmt: skip
 """Folders of one row that know nothing of one another."""

@@ -11,9 +11,9 @@ import torch
 
 from xbind.conditioning.checks import check_files
 from xbind.conditioning.prompt import EncodedPrompt, encode_prompt
-from xbind.config.options import EngineChoice, FilesConfig, GenerateConfig, parts_named
+from xbind.config.options import EngineChoice, FilesConfig, GenerateConfig
 from xbind.config.presets import TRIALS, MethodConfig
-from xbind.config.variants import method_named
+from xbind.config.variants import change_rows, method_of
 from xbind.networks.frozen import Bundle
 from xbind.networks.loaded import LoadedNetworks
 from xbind.networks.runtime import RunNetworks
@@ -81,11 +81,13 @@ def _generate(
     started = time.monotonic()
     if config.resume and not config.prompt.given():
         config = replace(config, prompt=started_config(config.out).prompt)
-    method = method_named(config.preset, parts_named(config.without), config.phase2_loss)
+    method = method_of(config)
     loaded = choose_networks(config, method, loaded, reporter.message)
     config = with_precision(config, loaded.device.type)
     job = _Job(config, method, loaded, reporter)
     settings = run_settings(config, method, loaded.manifest, loaded.device.type)
+    for name, value in change_rows(settings):
+        reporter.message(f"changed from preset {config.preset!r}: {name} {value}")
     if "image_term" in settings:
         reporter.message(f"image term: {settings['image_term']}")
     outputs = _resume(job, settings) if config.resume else _start(job, settings)

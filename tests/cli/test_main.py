@@ -19,7 +19,7 @@ from xbind.errors import XBindError
 
 def fake_pipeline(monkeypatch, generate):
     module = types.ModuleType("xbind.pipeline")
-    module.generate = generate
+    module.generate = lambda config, reporter, _networks: generate(config, reporter)
     monkeypatch.setitem(sys.modules, "xbind.pipeline", module)
 
 
@@ -153,7 +153,7 @@ def test_the_public_flags_are_these(capsys):
         *("--video", "--thermal", "--imu", "--video-weight", "--thermal-weight", "--imu-weight"),
         *("--seed", "--out", "--preset", "--bundle", "--device", "--engine", "--precision"),
         *("--threads", "--reference-only", "--resume", "--overwrite", "--without"),
-        *("--phase2-loss", "--from-phase1", "--vram", "--prior-3d"),
+        *("--phase2-loss", "--from-phase1", "--vram", "--prior-3d", "--config"),
         *("--mask", "--matting-weights", "--elevation", "--azimuth"),
         *("--material", "--pivot", "--height"),
         *("--exact-words", "--ignore-unknown"),

@@ -42,7 +42,14 @@ def started(folder, **settings):
     """A folder with the settings of a run that was started before."""
     plain = {"prompt": {"text": "a red mug"}, "without": [], "files": {}, "engine": "auto",
              "device": "cpu", "seed": 0, "preset": "default", "bundle": "mini"}  # fmt: skip
-    plain |= {"method": {}, "threads": 1, "bundle_sha256": "", "bundle_figures": {}, "versions": {}}
+    plain |= {
+        "method": {},
+        "threads": 1,
+        "bundle_sha256": "",
+        "bundle_figures": {},
+        "versions": {},
+        "changes": {},
+    }
     content = dict.fromkeys(resuming._NEEDED) | plain | settings
     (folder / CONFIG).write_text(json.dumps(content))
 

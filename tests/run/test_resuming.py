@@ -7,8 +7,8 @@ import pytest
 
 from tests.support.run_files import config_of, write_config
 from xbind.cli.main import parse
-from xbind.config.options import GenerateConfig, PromptConfig, parts_named
-from xbind.config.variants import method_named
+from xbind.config.options import GenerateConfig, PromptConfig
+from xbind.config.variants import method_of
 from xbind.networks.manifest import load_manifest
 from xbind.run.checks import DECIDING, RunError, identity_of
 from xbind.run.resuming import read_started, started_config
@@ -22,13 +22,13 @@ STARTED = GenerateConfig(
     out=Path("out/mug"), seed=7, preset="smoke:stablesds-3d", without="ms,stereo",
     phase2_loss="sds", from_phase1=Path("/runs/first"), bundle="mini", device="cpu",
     precision="bfloat16", vram=3.5, threads=3,
+    method={"coarse.steps": 9, "geometry.ls_form": "sum-norm"},
 )  # fmt: skip
 
 
 def start(config, out, **changes):
     """Write what `generate` writes when it starts."""
-    method = method_named(config.preset, parts_named(config.without), config.phase2_loss)
-    held = run_settings(config, method, load_manifest(config.bundle), "cpu")
+    held = run_settings(config, method_of(config), load_manifest(config.bundle), "cpu")
     held |= {"engine": "onnxruntime", "files": {}, "versions": {}}
     out.mkdir(exist_ok=True)
     write_config(out, held | changes)
@@ -55,7 +55,27 @@ def test_what_is_given_beside_it_is_kept_and_so_compared(tmp_path):
     assert parse([*words, "--engine", "openvino"]).engine == "openvino"
 
 
-@pytest.mark.parametrize("lost", ["engine", "files", "without", "threads"])
+def test_changed_numbers_are_kept_added_to_and_compared(tmp_path):
+    start(STARTED, tmp_path)
+    words = ["generate", "--resume", "--out", str(tmp_path)]
+    assert parse([*words, "--method.coarse.steps", "9"]).method == STARTED.method
+    other = parse([*words, "--method.coarse.steps", "8", "--method.coarse.size", "32"])
+    assert other.method == STARTED.method | {"coarse.steps": 8, "coarse.size": 32}
+    found = config_of(tmp_path)
+    wanted = run_settings(other, method_of(other), load_manifest("mini"), "cpu")
+    with pytest.raises(
+        ResumeMismatch,
+        match=r"coarse.size differs.\n  started with: the preset's value\n  asked for:    32\n"
+        r"Leave out --method.coarse.size and --config",
+    ):
+        check_resumed(other, found, wanted)
+    again = wanted | {"method": found["method"], "changes": found["changes"]}
+    assert check_resumed(other, found, again) == "onnxruntime"
+    with pytest.raises(ResumeMismatch, match=r"started with: 9\n  asked for:    8"):
+        check_resumed(other, found, again | {"changes": found["changes"] | {"coarse.steps": 8}})
+
+
+@pytest.mark.parametrize("lost", ["engine", "files", "without", "changes", "threads"])
 def test_a_config_that_lacks_a_setting_is_refused_by_its_name(tmp_path, lost):
     start(STARTED, tmp_path)
     write_config(tmp_path, {k: v for k, v in config_of(tmp_path).items() if k != lost})
@@ -75,7 +95,7 @@ def test_a_damaged_config_is_refused_with_the_way_out(tmp_path, content):
     "wrong",
     [
         {"prompt": {"text": 3}}, {"seed": "x"}, {"without": 3}, {"without": ["nerf"]},
-        {"prompt": {}, "seed": -1},
+        {"prompt": {}, "seed": -1}, {"changes": 3},
     ],
 )  # fmt: skip
 def test_a_setting_of_another_kind_is_refused_with_the_way_out(tmp_path, wrong):
@@ -109,4 +129,9 @@ def test_what_decides_the_result_is_compared(tmp_path, key, other):
 def test_all_of_the_record_is_known(tmp_path):
     """A setting is compared on resume, or is known to change no step."""
     start(STARTED, tmp_path)
-    assert read_started(tmp_path).keys() - set(DECIDING) <= {"bundle", "files", "versions"}
+    assert read_started(tmp_path).keys() - set(DECIDING) <= {
+        "bundle",
+        "changes",
+        "files",
+        "versions",
+    }

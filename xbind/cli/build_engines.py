@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Literal, Optional
@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Literal, Optional
 import tyro
 
 from xbind.cli.guard import guard, say
+from xbind.cli.numbers import split_numbers, with_numbers
 from xbind.config.backends import BACKENDS, BackendName, cross_builders
 from xbind.config.options import (
     BuildChoice,
+    Changes,
+    ConfigPath,
     DeviceChoice,
     Precision,
     PrecisionChoice,
@@ -43,6 +46,10 @@ class BuildConfig:
     """`mini`, or the folder of a bundle."""
     preset: str = "default"
     """The preset whose view counts and sizes the graphs are for."""
+    config: ConfigPath = None
+    """As of `xbind generate`, as is `--method.NAME VALUE`."""
+    method: Changes = field(default_factory=dict)
+    """What differs from the preset's numbers: dotted name → value."""
     prior_3d: Annotated[Optional[str], tyro.conf.arg(metavar="NAME")] = None  # noqa: UP045
     """The bundle's 3D prior to build for; by default the preset's, else the bundle's default."""
     engine: BuildChoice = "auto"
@@ -109,8 +116,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     name, words = "xbind-build-engines", sys.argv[1:] if argv is None else argv
 
     def work() -> None:
-        config = tyro.cli(BuildConfig, args=words, prog=name, description=BuildConfig.__doc__)
-        sys.exit(build_engines(config))
+        numbers, others = split_numbers(words, name)
+        config = tyro.cli(BuildConfig, args=others, prog=name, description=BuildConfig.__doc__)
+        sys.exit(build_engines(with_numbers(config, numbers, others, name)))
 
     guard(name, words, work, lambda: "; what was built stays.")
 
@@ -202,7 +210,7 @@ def make_jobs(config: BuildConfig, manifest: "BundleManifest", backend: BackendN
     from xbind.networks.build_many import Job
     from xbind.networks.graphs import all_requests, requests_of_run
 
-    method = method_named(config.preset)
+    method = method_named(config.preset, changes=config.method)
     every = all_requests(method, manifest)
     wanted = every if config.all or config.only else requests_of_run(method, manifest)
     if config.only is not None:
@@ -229,7 +237,7 @@ def _prior_3d(config: BuildConfig) -> str | None:
     """Name of the 3D prior that is asked for; None for the bundle's default."""
     from xbind.config.variants import method_named
 
-    return config.prior_3d or method_named(config.preset).prior_3d
+    return config.prior_3d or method_named(config.preset, changes=config.method).prior_3d
 
 
 def _show_plan(jobs: "list[Job]", missing: "list[Job]", manifest: "BundleManifest") -> None:

@@ -1,12 +1,19 @@
 """What `xbind eval` can be asked for. Nothing heavy is imported here."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Optional
 
 import tyro
 
-from xbind.config.options import EngineChoice, PlanarLoss, check_threads, parts_named
+from xbind.config.options import (
+    Changes,
+    ConfigPath,
+    EngineChoice,
+    PlanarLoss,
+    check_threads,
+    parts_named,
+)
 
 _Pool = Annotated[Optional[Path], tyro.conf.arg(metavar="FILE")]  # noqa: UP045
 _Judges = Annotated[tuple[str, ...], tyro.conf.arg(metavar="MODEL …")]
@@ -53,6 +60,10 @@ class EvalRunConfig:
     mixes), `test` (16 texts, 8 pictures, 8 sounds) or `fig7` (8 of the last)."""
     preset: str = "default"
     """As of `xbind generate`; a wrong name lists the right ones."""
+    config: ConfigPath = None
+    """As of `xbind generate`, as is `--method.NAME VALUE`."""
+    method: Changes = field(default_factory=dict)
+    """What differs from the preset's numbers: dotted name → value."""
     without: Annotated[str, tyro.conf.arg(metavar="PARTS")] = ""
     """Leave out parts of the method (Fig. 7): `stereo`, `planar`, `three-phase`, `ms`, or several
     with commas between them."""

@@ -101,7 +101,8 @@ def evaluate_run(config: EvalRunConfig) -> None:
         XBindError: a prompt, a preset, or the folder cannot be used.
     """
     torch.set_num_threads(config.threads)
-    method = method_named(config.preset, parts_named(config.without), config.phase2_loss)
+    without = parts_named(config.without)
+    method = method_named(config.preset, without, config.phase2_loss, config.method)
     targets = read_targets(list_named(config.prompts))
     manifest = load_manifest("mini").with_prior_3d(config.prior_3d or method.prior_3d)
     folder = EvaluationFolder(config.out)
@@ -201,6 +202,7 @@ def _settings(
     """What decides the result, and what is kept to say where it came from."""
     return {
         "preset": config.preset,
+        "changes": dict(config.method),
         "without": list(parts_named(config.without)),
         "phase2_loss": config.phase2_loss,
         "from_phase1": os.path.realpath(config.from_phase1) if config.from_phase1 else None,
@@ -218,9 +220,12 @@ def _command(config: EvalRunConfig) -> str:
     words = ["xbind", "eval", "run"]
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
-        if value == field.default or field.name == "part":
+        if value == field.default or field.name in ("part", "config", "method"):
             continue
         words += [f"--{field.name.replace('_', '-')}", str(value)]
+    for name, number in config.method.items():
+        values = number if isinstance(number, list) else [number]
+        words += [f"--method.{name}", *map(str, values)]
     return shlex.join(words)
 
 
@@ -253,7 +258,7 @@ def _generate_and_judge(
         threads = started_config(run).threads if resume else config.threads
         wanted = GenerateConfig(
             prompt=prompt_of(target, inputs), out=run, preset=config.preset,
-            without=config.without, phase2_loss=config.phase2_loss,
+            method=config.method, without=config.without, phase2_loss=config.phase2_loss,
             from_phase1=config.from_phase1 and config.from_phase1 / target.name,
             prior_3d=config.prior_3d, seed=config.seed, engine=config.engine,
             threads=threads, resume=resume,

@@ -7,12 +7,14 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import tyro
 
 import xbind
 from xbind.cli.eval_configs import EvalConfig, EvalReportConfig, EvalRunConfig
 from xbind.cli.guard import WRONG_FLAGS, guard
+from xbind.cli.numbers import split_numbers, with_numbers
 from xbind.cli.options import (
     DiagnoseEnginesConfig,
     DoctorConfig,
@@ -24,6 +26,7 @@ from xbind.cli.options import (
     PlanConfig,
     RandomBundleConfig,
     ShowBundleConfig,
+    ShowConfigConfig,
     VerifyEnginesConfig,
 )
 from xbind.config.options import GenerateConfig
@@ -38,6 +41,7 @@ Command = (
     | EvalConfig
     | DoctorConfig
     | PlanConfig
+    | ShowConfigConfig
     | ShowBundleConfig
     | ImportBundleConfig
     | RandomBundleConfig
@@ -54,6 +58,7 @@ COMMANDS: dict[str, type[Command]] = {
     "eval": EvalConfig,
     "doctor": DoctorConfig,
     "plan": PlanConfig,
+    "config show": ShowConfigConfig,
     "bundle show": ShowBundleConfig,
     "bundle import": ImportBundleConfig,
     "bundle random": RandomBundleConfig,
@@ -90,9 +95,12 @@ def parse(words: list[str]) -> Command:
         if words[:count] == name.split():
             if config is GenerateConfig:
                 return _parse_generate(words[count:])
-            return tyro.cli(
-                config, args=words[count:], prog=f"xbind {name}", description=config.__doc__
-            )
+            prog, words = f"xbind {name}", words[count:]
+            if config not in (EvalRunConfig, PlanConfig, ShowConfigConfig):
+                return tyro.cli(config, args=words, prog=prog, description=config.__doc__)
+            numbers, others = split_numbers(words, prog)
+            parsed: Any = tyro.cli(config, args=others, prog=prog, description=config.__doc__)
+            return with_numbers(parsed, numbers, others, prog)
     if words in (["--version"], ["-V"]):
         sys.stdout.write(f"xbind {xbind.__version__}\n")
         sys.exit(0)
@@ -112,6 +120,7 @@ def _parse_generate(words: list[str]) -> GenerateConfig:
         )
         sys.exit(WRONG_FLAGS)
     prog, told = "xbind generate", GenerateConfig.__doc__
+    numbers, words = split_numbers(words, prog)
     command = tyro.cli(GenerateCommand, args=words, prog=prog, description=told)
     if command.resume and holds_run(command.out):
         started = replace(started_config(command.out), resume=False)  # else tyro has no --resume
@@ -119,7 +128,7 @@ def _parse_generate(words: list[str]) -> GenerateConfig:
         command = tyro.cli(
             GenerateCommand, args=words, prog=prog, description=told, default=default
         )
-    return command.settings()
+    return with_numbers(command, numbers, words, prog).settings()
 
 
 def overview() -> str:
@@ -145,14 +154,11 @@ def run(command: Command) -> None:
     """Do it. What is heavy is imported here, one command's needs only."""
     match command:
         case GenerateConfig():
-            from xbind.run.preflight import check_generate
-
-            check_generate(command)  # before the import of torch, which takes a while
-            from xbind.pipeline import generate
+            from xbind.api import run_config
             from xbind.run.progress import choose_reporter
 
             with choose_reporter() as reporter:
-                generate(command, reporter)
+                run_config(command, reporter)
         case ExportConfig():
             from xbind.cli.export import run_export
 
@@ -165,6 +171,10 @@ def run(command: Command) -> None:
             from xbind.cli.plan import show_plan
 
             show_plan(command)
+        case ShowConfigConfig():
+            from xbind.cli.show_config import show_config
+
+            show_config(command)
         case ShowBundleConfig(bundle=bundle):
             from xbind.cli.bundle import show
 

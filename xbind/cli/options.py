@@ -1,13 +1,22 @@
 """The commands of `xbind`: one configuration each, one field per option. No torch here."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, Optional
 
 import tyro
 
 from xbind.config.export import ExportFormat, check_export, format_of, metres
-from xbind.config.options import GenerateConfig, Material, Precision, PromptConfig
+from xbind.config.options import (
+    Changes,
+    ConfigPath,
+    GenerateConfig,
+    Material,
+    PlanarLoss,
+    Precision,
+    PromptConfig,
+    parts_named,
+)
 from xbind.importing.sources import IMAGEBIND_FILE, UNCLIP_ID, ZERO123_ID
 
 
@@ -35,6 +44,10 @@ class GenerateCommand(GenerateConfig):
 
     prompt: Annotated[PromptWords, tyro.conf.OmitArgPrefixes]
     """What the object should be."""
+    config: ConfigPath = None
+    """TOML file that changes numbers of the preset, and may name it: what
+    `xbind config show PRESET --toml` prints, or a few lines of that. Options on the command line go
+    before the file."""
 
     @staticmethod
     def of(settings: GenerateConfig) -> "GenerateCommand":
@@ -114,6 +127,10 @@ class PlanConfig:
 
     preset: str = "default"
     """The preset to plan."""
+    config: ConfigPath = None
+    """As of `xbind generate`, as is `--method.NAME VALUE`."""
+    method: Changes = field(default_factory=dict)
+    """What differs from the preset's numbers: dotted name → value."""
     bundle: str = "mini"
     """The bundle to plan with: `mini`, or the folder of a bundle."""
     bundle_config: Optional[Literal["sd21", "reduced"]] = None  # noqa: UP045
@@ -132,6 +149,27 @@ class PlanConfig:
             raise ValueError(f"--vram must be a positive number of GiB, got {self.vram}")
         if self.bundle_config is not None and self.bundle != "mini":
             raise ValueError("--bundle and --bundle-config are given: leave one of them out")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShowConfigConfig:
+    """Print every number of a preset with its unit and source, as a table or as a TOML file."""
+
+    preset: tyro.conf.Positional[str] = "default"
+    """The preset, as of `xbind generate --preset`."""
+    toml: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Print a TOML file for `--config`, with units and sources as comments."""
+    config: ConfigPath = None
+    """Show the numbers with the changes of this TOML file."""
+    without: Annotated[str, tyro.conf.arg(metavar="PARTS")] = ""
+    """As of `xbind generate`."""
+    phase2_loss: Annotated[Optional[PlanarLoss], tyro.conf.arg(metavar="{sds,cds}")] = None  # noqa: UP045
+    """As of `xbind generate`."""
+    method: Changes = field(default_factory=dict)
+    """What differs from the preset's numbers: dotted name → value."""
+
+    def __post_init__(self) -> None:
+        parts_named(self.without)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

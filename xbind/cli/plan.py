@@ -29,10 +29,10 @@ def show_plan(config: "PlanConfig") -> None:
     Raises:
         XBindError: there is no such preset or bundle, or it does not fit.
     """
-    from xbind.config.presets import preset_named
+    from xbind.config.variants import method_named
     from xbind.memory.plan import Wish, fit
 
-    method = preset_named(config.preset)
+    method = method_named(config.preset, changes=config.method)
     console = PlainConsole(soft_wrap=True)
     console.width = max(console.width, WIDTH)
     with _manifest(config) as manifest:

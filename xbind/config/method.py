@@ -6,9 +6,25 @@ convention. The defaults are those of the preset `default`.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from xbind.config.options import PlanarLoss
+from xbind.config.ranges import (
+    Ascending,
+    Count,
+    Elevation,
+    FieldOfView,
+    Pixels,
+    Positive,
+    PositiveCount,
+    PositiveShare,
+    Range,
+    Settings,
+    Share,
+    Timestep,
+    Weight,
+    check_fields,
+)
 from xbind.config.scene import (
     AdamConfig,
     AdanConfig,
@@ -28,133 +44,138 @@ LaplacianForm = Literal["mean-squared", "sum-norm"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class AugmentConfig:
+class AugmentConfig(Settings):
     """The random views G and L of Eq. 2 (text2mesh's values; none in the paper)."""
 
-    crop_global: float = 1.0
+    crop_global: PositiveShare = 1.0
     """Share of a view's area that G shows, in (0, 1]."""
-    crop_local: float = 0.1
+    crop_local: PositiveShare = 0.1
     """Share of a view's area that L shows, in (0, 1]."""
-    probability: float = 0.8
+    probability: Share = 0.8
     """Chance of a perspective, in [0, 1]."""
-    distortion: float = 0.5
+    distortion: Annotated[float, Range(0, 0.5)] = 0.5
     """How far towards the centre a corner may move along each axis, in [0, 0.5]: 0.5 is a quarter
     of the image."""
-    w_g: float = 1.0
+    w_g: Weight = 1.0
     """ω_g (no value in the paper)."""
-    w_l: float = 1.0
+    w_l: Weight = 1.0
     """ω_l (no value in the paper)."""
-    w_z: float = 1.0
+    w_z: Weight = 1.0
     """ω_z (no value in the paper)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CdsConfig:
+class CdsConfig(Settings):
     """Timesteps and clamp of L_CDS (Consistent3D's consistency-refine; no values in the paper)."""
 
-    t_2: tuple[float, float] = (300.0, 20.0)
+    t_2: tuple[Timestep, Timestep] = (300.0, 20.0)
     """t₂ at the start and at the end, along √progress, in steps of the schedule."""
-    gap: tuple[int, int] = (100, 199)
+    gap: Annotated[tuple[PositiveCount, PositiveCount], Ascending()] = (100, 199)
     """Least and most of t₁ − t₂, drawn uniformly, in steps."""
-    t_1_max: int = 500
+    t_1_max: Annotated[int, Range(1, 1000)] = 500
     """Largest t₁, in steps."""
-    clamp: tuple[float, float] = (2.0, 8.0)
+    clamp: tuple[Positive, Positive] = (2.0, 8.0)
     """Bound on each element of the gradient at the start and at the end, linear between."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ReferenceConfig:
+class ReferenceConfig(Settings):
     """The reference view x_r."""
 
-    candidates: int = 24
+    candidates: PositiveCount = 24
     """Samples of the 2D prior to choose from."""
-    steps: int = 20
+    steps: Annotated[int, Range(1, 1000)] = 20
     """DDIM steps."""
-    cfg_scale: float = 3.0
+    cfg_scale: Weight = 3.0
     """s of uncond + s · (cond − uncond)."""
-    w_pose: float = 1.0
+    w_pose: Weight = 1.0
     """Weight of an informative pose beside the cosine, both in standard deviations over the samples
     (not in the paper)."""
-    w_parts: float = 2.0
+    w_parts: Weight = 2.0
     """Weight of an outline that shows parts, likewise (not in the paper)."""
-    parts_limit: float = 1.5
+    parts_limit: Weight = 1.5
     """Bound on the standardised outline measure, on either side (not in the paper)."""
-    w_apart: float = 3.0
+    w_apart: Weight = 3.0
     """Weight of the share of the area outside the largest piece, in the outline measure (not in
     the paper)."""
-    solid_share: float = 0.5
+    solid_share: Share = 0.5
     """Share of the object's median distance from white above which a pixel counts for its outline
     (not in the paper)."""
-    white_distance: float = 0.06
+    white_distance: Share = 0.06
     """A pixel belongs to the object when a channel is this far from white, in [0, 1] (not in the
     paper)."""
-    border_share: float = 0.1
+    border_share: Share = 0.1
     """Share of a sample's border that may differ from white on a white background (not in the
     paper)."""
-    noise_level: int = 0
+    noise_level: Annotated[int, Range(0, 999)] = 0
     """Of the 2D prior's condition: a step of its noising schedule (diffusers: 0)."""
-    elevation_deg: float = 15.0
+    elevation_deg: Elevation = 15.0
     """Preferred elevation of the reference, in degrees."""
     azimuth_deg: float = 40.0
     """Preferred turn from the front, to either side, in degrees."""
-    azimuth_confidence: float = 0.6
+    azimuth_confidence: Weight = 0.6
     """Length of the estimated (cos, sin) from which the azimuth is believed."""
-    distance: float = 2.5
+    distance: Positive = 2.5
     """Of the reference camera (threestudio's magic123)."""
-    fov_y_deg: float = 40.0
+    fov_y_deg: FieldOfView = 40.0
     """Of the reference camera, in degrees."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class GuidanceConfig:
+class GuidanceConfig(Settings):
     """Hybrid diffusion supervision in one phase. A weight of 0 leaves a term out altogether."""
 
-    w_2d: float = 6e-4
+    w_2d: Weight = 6e-4
     """ω* of Eq. 8, or ω_cds of Eq. 9: latent term of the 2D prior (sum)."""
-    w_3d: float = 2e-3
+    w_3d: Weight = 2e-3
     """ω_3d of Eq. 12: latent term of the 3D prior (sum)."""
-    w_img: float = 5e3
+    w_img: Weight = 5e3
     """ω_img of Eq. 5 beside the summed latent term (mean over pixels)."""
-    w_img_3d: float = 5e3
+    w_img_3d: Weight = 5e3
     """Weight of an image term on the 3D prior, beside its summed latent term (mean over pixels).
     Ours, not the paper's: Eq. 10 is the latent term alone. 0 in `paper`, `fast` and the
     baselines."""
-    w_ms: float = 0.5
+    w_ms: Weight = 0.5
     """ω_ms of Eq. 9 (mean cosine)."""
     decoder: Literal["tiny"] | None = None
     """Of x̂ in the image term: `tiny` for the bundle's TAESD where it has one; None for the prior's
     own VAE."""
-    size_2d: int | None = None
+    size_2d: Pixels | None = None
     """Largest side of the images that the 2D prior is shown, in pixels, where its own are larger;
     None for its own. The latent term is a sum: half the side is a quarter of it."""
-    ms_augmentations: int = 1
+    ms_augmentations: PositiveCount = 1
     """n of Eq. 2, for each of G and L."""
     augment: AugmentConfig = AugmentConfig()
     """G and L of Eq. 2."""
-    cfg_2d: float = 3.0
+    cfg_2d: Weight = 3.0
     """Guidance scale of the 2D prior, s of uncond + s · (cond − uncond); at the start."""
-    cfg_2d_end: float | None = None
+    cfg_2d_end: Weight | None = None
     """The same at the end of a linear ramp; None for a constant scale."""
-    cfg_3d: float = 2.5
+    cfg_3d: Weight = 2.5
     """Guidance scale of the 3D prior, likewise; constant."""
     timesteps: Literal["annealed", "uniform"] = "annealed"
     """How both priors' SDS draws t: around a value that falls from t_max to t_min along √progress
     (HiFA), or uniformly between them (threestudio's magic123)."""
-    t_max: float = 0.98
+    t_max: Share = 0.98
     """Most noise, as a share of the schedule."""
-    t_min: float = 0.05
+    t_min: Share = 0.05
     """Least noise, as a share of the schedule."""
-    t_jitter: float = 0.04
+    t_jitter: Share = 0.04
     """Half width of the draw around the annealed timestep, as a share of the schedule (not in the
     paper)."""
     cds: CdsConfig = CdsConfig()
     """Timesteps and clamp of L_CDS."""
-    w_rgb: float = 20.0
+    w_rgb: Weight = 20.0
     """ω_rgb of Eq. 11 (mean)."""
-    w_mask: float = 5.0
+    w_mask: Weight = 5.0
     """ω_mask of Eq. 11 (mean)."""
-    reference_every: int = 2
+    reference_every: PositiveCount = 2
     """Iterations between two looks from the reference view."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.t_min > self.t_max:
+            raise ValueError(f"t_min must be at most t_max, got {self.t_min} and {self.t_max}")
 
     def cfg_2d_at(self, progress: float) -> float:
         """Guidance scale of the 2D prior at a share of the stage in [0, 1]."""
@@ -172,21 +193,21 @@ class GuidanceConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CoarseConfig:
+class CoarseConfig(Settings):
     """Phase I: a NeRF at low resolution."""
 
-    steps: int = 200
+    steps: Count = 200
     """N_phase-1 of Algorithm 1 (no value in the paper)."""
-    views: int = 1
+    views: PositiveCount = 1
     """Views per iteration."""
-    size: int = 64
+    size: Pixels = 64
     """Side of the rendered views, in pixels (128 in the paper)."""
-    learning_rate: float = 0.02
+    learning_rate: Positive = 0.02
     """Adam's, at the start (0.01 in the paper, over many more iterations)."""
-    rate_end: float = 0.2
+    rate_end: Share = 0.2
     """Share of the learning rate that is left at the end of a linear decay; 1 for a constant rate,
     which the paper implies."""
-    rate_decay_from: float = 0.6
+    rate_decay_from: Annotated[float, Range(0, 1, open_high=True)] = 0.6
     """Share of the iterations after which the decay begins, in [0, 1) (not in the paper)."""
     adam: AdamConfig = AdamConfig()
     """The optimiser's other settings."""
@@ -194,33 +215,33 @@ class CoarseConfig:
     """The radiance field (Sec. V-A-3: multi-resolution hash grid and MLPs)."""
     occupancy: OccupancyConfig = OccupancyConfig()
     """Which space is skipped."""
-    stream: int = 1
+    stream: Count = 1
     """Added to the run's seed for the field's first weights."""
-    ray_step: float = 0.035
+    ray_step: Positive = 0.035
     """Distance of two samples on a ray, in scene units."""
-    threshold: float = 10.0
+    threshold: Positive = 10.0
     """Density of the surface that becomes the mesh, in inverse scene units (10 in threestudio)."""
     planar: PlanarLoss = "sds"
     """`sds`, augmented (Eq. 5); `cds` in a baseline."""
-    w_nz: float = 10.0
+    w_nz: Weight = 10.0
     """ω_nz of Eq. 8 (mean), reached at the end of a linear ramp from 0."""
-    nz_ramp: float = 1.0
+    nz_ramp: Share = 1.0
     """Share of the iterations that the ramp of ω_nz takes (HiFA: 0.5); 0 for a constant weight
     (threestudio)."""
-    nz_opacity: float = 0.5
+    nz_opacity: Share = 0.5
     """A ray counts in L_nz when its weights sum to more than this (Eq. 7)."""
-    w_nv: float = 0.1
+    w_nv: Weight = 0.1
     """Weight of L_nv (no value in the paper; RealFusion: 0.5)."""
-    nv_blur_taps: int = 9
+    nv_blur_taps: PositiveCount = 9
     """Side of L_nv's blur, in pixels (RealFusion)."""
-    nv_blur_sigma: float = 1.7
+    nv_blur_sigma: Positive = 1.7
     """Standard deviation of L_nv's blur, in pixels (torchvision's for nine taps)."""
-    normal_opacity: float = 0.5
+    normal_opacity: Share = 0.5
     """Opacity from which a ray has a normal (not in the paper)."""
-    normal_spacing: float = 1.7 / 96
+    normal_spacing: Positive = 1.7 / 96
     """Half the distance of the central differences that give normals, in scene units: one cell of
     the finest grid (not in the paper; threestudio differentiates exactly)."""
-    w_opacity: float = 0.05
+    w_opacity: Weight = 0.05
     """Weight of the mean opacity, against haze (not in the paper)."""
     cameras: CameraRange = CameraRange()
     """Sec. V-A-1."""
@@ -229,27 +250,27 @@ class CoarseConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class GeometryConfig:
+class GeometryConfig(Settings):
     """Phase II: DMTet geometry on normal maps."""
 
-    steps: int = 80
+    steps: Count = 80
     """N_phase-2 of Algorithm 1 (no value in the paper)."""
-    views: int = 1
+    views: PositiveCount = 1
     """Views per iteration."""
-    size: int = 64
+    size: Pixels = 64
     """Side of the rendered normal maps, in pixels (512 in the paper)."""
-    learning_rate: float = 0.01
+    learning_rate: Positive = 0.01
     """Adan's (Sec. V-A-2)."""
     adan: AdanConfig = AdanConfig()
     """The optimiser's other settings."""
     conversion: ConversionConfig = ConversionConfig()
     """How the density becomes signed values."""
-    resolution: int = 32
+    resolution: PositiveCount = 32
     """Cells of the tetrahedral grid along the longest side of the object's box: about two pixels of
     the views each. More of them cost time in unwrapping and show nothing more."""
     planar: PlanarLoss = "cds"
     """`cds`, or `sds` as in Fig. 6's comparison."""
-    close_share: float = 0.5
+    close_share: Share = 0.5
     """Share of iterations with `cameras`; the others use `whole_cameras` (the paper: 1)."""
     cameras: CameraRange = CameraRange(
         elevation_deg=(-10.0, 45.0),
@@ -260,12 +281,12 @@ class GeometryConfig:
     """Sec. V-A-1: close views, which crop the object on purpose."""
     whole_cameras: CameraRange = CameraRange()
     """Views that show the whole object (not in the paper)."""
-    w_nc: float = 1.0
+    w_nc: Weight = 1.0
     """Weight of L_nc (no value in the paper; Consistent3D: 100)."""
     nc_normals: NormalKind = "face"
     """Normals that L_nc compares across an edge: of faces (nvdiffrec) or of vertices
     (Consistent3D)."""
-    w_ls: float = 200.0
+    w_ls: Weight = 200.0
     """Weight of L_ls (no value in the paper; Consistent3D: 100), in 1/squared scene units, or in
     1/scene units for the form `sum-norm`."""
     ls_form: LaplacianForm = "mean-squared"
@@ -276,16 +297,16 @@ class GeometryConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TextureConfig:
+class TextureConfig(Settings):
     """Phase III: texture on the frozen geometry."""
 
-    steps: int = 80
+    steps: Count = 80
     """N_phase-3 of Algorithm 1 (no value in the paper)."""
-    views: int = 1
+    views: PositiveCount = 1
     """Views per iteration."""
-    size: int = 64
+    size: Pixels = 64
     """Side of the rendered views, in pixels (512 in the paper)."""
-    learning_rate: float = 0.001
+    learning_rate: Positive = 0.001
     """Adam's (Sec. V-A-2)."""
     adam: AdamConfig = AdamConfig(betas=(0.9, 0.999))
     """The optimiser's other settings: torch's (not in the paper; threestudio: 0.9, 0.99)."""
@@ -293,9 +314,9 @@ class TextureConfig:
     """The colour field; its finest cells are about a pixel of the views."""
     fit: TextureFitConfig = TextureFitConfig()
     """How the field is fitted before the first iteration."""
-    stream: int = 2
+    stream: Count = 2
     """Added to the run's seed for the field's first weights and the draws of the fit."""
-    texture_px: int = 512
+    texture_px: Pixels = 512
     """Side of the baked texture, in pixels."""
     unwrap: UnwrapConfig = UnwrapConfig()
     """How the mesh is laid out in the texture."""
@@ -308,7 +329,7 @@ class TextureConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class MethodConfig:
+class MethodConfig(Settings):
     """Algorithm 1."""
 
     reference: ReferenceConfig = ReferenceConfig()
@@ -317,11 +338,11 @@ class MethodConfig:
     texture: TextureConfig = TextureConfig()
     prior_3d: str | None = None
     """Name of the bundle's 3D prior to use; None for the bundle's default."""
-    checkpoint_every: int = 20
+    checkpoint_every: PositiveCount = 20
     """Iterations between two checkpoints."""
-    preview_every: int = 50
+    preview_every: PositiveCount = 50
     """Iterations between two preview pictures."""
-    turntable_frames: int = 36
+    turntable_frames: PositiveCount = 36
     """Frames of the turntable (threestudio: 120, which the paper's page shows)."""
     turntable: TurntableConfig = TurntableConfig()
     """The turntable's other settings."""

@@ -3,9 +3,10 @@
 import math
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Optional, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional, cast, get_args
 
 import tyro
 
@@ -15,6 +16,12 @@ from xbind.config.backends import BACKENDS
 _Text = Annotated[Optional[str], tyro.conf.arg(metavar="TEXT")]  # noqa: UP045
 _File = Annotated[Optional[Path], tyro.conf.arg(metavar="FILE")]  # noqa: UP045
 _Degrees = Annotated[Optional[float], tyro.conf.arg(metavar="DEG")]  # noqa: UP045
+ConfigPath = Annotated[Optional[Path], tyro.conf.arg(metavar="FILE")]  # noqa: UP045
+"""A TOML file that changes numbers of a preset."""
+if TYPE_CHECKING:
+    Changes = Mapping[str, Any]
+else:
+    Changes = Annotated[object, tyro.conf.Suppress]  # for a mapping tyro imports a type checker
 
 Modality = Literal["text", "image", "audio", "depth", "video", "thermal", "imu"]
 """What a prompt can be made of."""
@@ -276,7 +283,11 @@ class GenerateConfig:
     preset: str = "default"
     """Named set of the method's numbers, or one of the paper's baselines; a wrong name lists the
     right ones. `smoke` only checks that everything runs: its objects are balls; for a quick look
-    use --reference-only."""
+    use --reference-only. `xbind config show PRESET` lists its numbers; `--method.coarse.steps 300`
+    changes one of them."""
+    method: Changes = field(default_factory=dict)
+    """What differs from the preset's numbers: dotted name → value, such as {"coarse.steps": 300}
+    (`--method.coarse.steps 300`)."""
     without: Annotated[str, tyro.conf.arg(metavar="PARTS")] = ""
     """Leave out parts of the method (Fig. 7): `stereo`, `planar`, `three-phase`, `ms`, or several
     with commas between them."""

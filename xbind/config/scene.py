@@ -5,6 +5,23 @@ source. "Not in the paper" without another source means chosen on the mini bundl
 """
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from xbind.config.ranges import (
+    Ascending,
+    Count,
+    Decay,
+    Elevation,
+    FieldOfView,
+    Pixels,
+    Positive,
+    PositiveCount,
+    PositiveShare,
+    Range,
+    Settings,
+    Share,
+    Weight,
+)
 
 
 def level_resolutions(levels: int, coarsest: int, finest: int) -> tuple[int, ...]:
@@ -26,42 +43,34 @@ def level_resolutions(levels: int, coarsest: int, finest: int) -> tuple[int, ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FieldConfig:
+class FieldConfig(Settings):
     """Size of a radiance field, and the shape it starts from."""
 
-    radius: float = 0.85
+    radius: Positive = 0.85
     """Half the side of the cube that the hash grid covers, and radius of the ball that is rendered,
     in scene units (threestudio: 1)."""
-    resolutions: tuple[int, ...] = (12, 18, 28, 42, 63, 96)
+    resolutions: tuple[PositiveCount, ...] = (12, 18, 28, 42, 63, 96)
     """Cells along a side of each level of the hash grid (not in the paper)."""
-    features: int = 2
+    features: PositiveCount = 2
     """Learned numbers per grid vertex (Instant-NGP)."""
-    log2_entries: int = 15
+    log2_entries: Annotated[int, Range(1, 30)] = 15
     """Binary logarithm of each level's table size; a level with more vertices is hashed
     (threestudio: 19)."""
-    hidden: int = 32
+    hidden: PositiveCount = 32
     """Width of the MLP's hidden layers (threestudio: 64)."""
-    hidden_layers: int = 1
+    hidden_layers: PositiveCount = 1
     """Hidden layers of the MLP (threestudio: 2)."""
     separate_heads: bool = False
     """Whether density and colour have an MLP each, as in threestudio, or share one."""
-    table_spread: float = 1e-4
+    table_spread: Weight = 1e-4
     """The features start uniformly in ± this (Instant-NGP), so the field starts as its blob."""
-    density_scale: float = 10.0
+    density_scale: Positive = 10.0
     """Factor of the softplus (not in the paper; threestudio: 1). Within a few hundred steps the raw
     density moves by a few units, and a surface has to grow hard by then."""
     blob_density: float = 5.0
     """Added to the raw density at the centre (threestudio's blob_magic3d: 10, at scale 1)."""
-    blob_radius: float = 0.4
+    blob_radius: Positive = 0.4
     """Distance from the centre at which nothing is added, in scene units (threestudio: 0.5)."""
-
-    def __post_init__(self) -> None:
-        if not self.resolutions or min(self.resolutions) < 1:
-            raise ValueError(f"resolutions must all be at least 1, got {self.resolutions}")
-        sizes = ("radius", "features", "log2_entries", "hidden", "hidden_layers")
-        for name in (*sizes, "density_scale", "blob_radius"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
 
     @property
     def encoded(self) -> int:
@@ -80,130 +89,121 @@ class FieldConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class OccupancyConfig:
+class OccupancyConfig(Settings):
     """Size of the occupancy grid, and which of its cells count as empty."""
 
-    resolution: int = 32
+    resolution: PositiveCount = 32
     """Cells along a side of the cube [−radius, radius]³ (threestudio)."""
-    interval: int = 8
+    interval: PositiveCount = 8
     """Iterations between two updates, from the first iteration on (nerfacc: 16)."""
-    decay: float = 0.9
+    decay: Annotated[float, Range(0, 1, open_low=True, open_high=True)] = 0.9
     """Factor that a cell's remembered density loses per update, in (0, 1) (nerfacc: 0.95)."""
-    threshold: float = 0.3
+    threshold: Weight = 0.3
     """A cell is empty when its remembered density is below this, per scene unit. Not in the paper:
     1 % opacity in a step of 1/30; nerfacc: 1 % in a step."""
 
-    def __post_init__(self) -> None:
-        if self.resolution < 1 or self.interval < 1:
-            raise ValueError(
-                f"resolution and interval must be at least 1, got {self.resolution} and "
-                f"{self.interval}"
-            )
-        if not 0 < self.decay < 1:
-            raise ValueError(f"decay must be in (0, 1), got {self.decay}")
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CameraRange:
+class CameraRange(Settings):
     """Ranges from which views are drawn uniformly; by default those of Phases I and III."""
 
-    elevation_deg: tuple[float, float] = (-45.0, 45.0)
+    elevation_deg: Annotated[tuple[Elevation, Elevation], Ascending()] = (-45.0, 45.0)
     """Above the horizon, in degrees (Sec. V-A-1)."""
-    azimuth_deg: tuple[float, float] = (-180.0, 180.0)
+    azimuth_deg: Annotated[tuple[float, float], Ascending()] = (-180.0, 180.0)
     """From +x towards +y, in degrees (Sec. V-A-1)."""
-    distance: tuple[float, float] = (2.5, 2.5)
+    distance: Annotated[tuple[Positive, Positive], Ascending()] = (2.5, 2.5)
     """From the object's centre, in scene units (Sec. V-A-1)."""
-    fov_y_deg: tuple[float, float] = (40.0, 40.0)
+    fov_y_deg: Annotated[tuple[FieldOfView, FieldOfView], Ascending()] = (40.0, 40.0)
     """Vertical field of view, in degrees (Sec. V-A-1)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class AdamConfig:
+class AdamConfig(Settings):
     """Adam, beside its learning rate."""
 
-    betas: tuple[float, float] = (0.9, 0.99)
+    betas: tuple[Decay, Decay] = (0.9, 0.99)
     """Decay of the two moments (threestudio's magic123)."""
-    eps: float = 1e-8
+    eps: Positive = 1e-8
     """Added to the root of the second moment (threestudio's magic123)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class AdanConfig:
+class AdanConfig(Settings):
     """Adan, beside its learning rate."""
 
-    betas: tuple[float, float, float] = (0.98, 0.92, 0.99)
+    betas: tuple[Decay, Decay, Decay] = (0.98, 0.92, 0.99)
     """Decay of the three moments (Xie et al. 2022)."""
-    eps: float = 1e-8
+    eps: Positive = 1e-8
     """Added to the root of the third moment (Consistent3D's consistency-refine)."""
-    weight_decay: float = 2e-8
+    weight_decay: Weight = 2e-8
     """Decoupled decay (Consistent3D's consistency-refine)."""
-    max_grad_norm: float = 5.0
+    max_grad_norm: Weight = 5.0
     """Bound on the norm of all gradients together (Consistent3D's consistency-refine)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ConversionConfig:
+class ConversionConfig(Settings):
     """From the density of Phase I to the signed values of Phase II. Not in the paper."""
 
-    box_resolution: int = 32
+    box_resolution: Annotated[int, Range(2)] = 32
     """Points along a side of the lattice on which the box is searched."""
-    box_margin: float = 0.1
+    box_margin: Weight = 0.1
     """Widening of the box on each side, as a share of its sides (threestudio)."""
-    smoothing: int = 3
+    smoothing: Count = 3
     """Passes that turn the clamped field into distances; 0 leaves it as threestudio does."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TextureFitConfig:
+class TextureFitConfig(Settings):
     """How Phase III's field is fitted to what Phase I shows of the surface. Not in the paper:
     threestudio goes on with the field of Phase I."""
 
-    outside: float = 0.06
+    outside: Positive = 0.06
     """Distance from the surface at which rays start, in scene units: about two pixels of a 64-pixel
     view, the width over which Phase I's density rises."""
-    ray_step: float = 0.02
+    ray_step: Positive = 0.02
     """Distance of two samples on a ray, in scene units."""
-    least_opacity: float = 0.01
+    least_opacity: Share = 0.01
     """Opacity below which a ray has no colour."""
-    points: int = 16_384
+    points: PositiveCount = 16_384
     """Surface points with a known colour."""
-    batch: int = 4_096
+    batch: PositiveCount = 4_096
     """Points per step of the fit."""
-    steps: int = 100
+    steps: Count = 100
     """Steps of the fit."""
-    learning_rate: float = 0.02
+    learning_rate: Positive = 0.02
     """Adam's, at the start."""
-    rate_end: float = 0.1
+    rate_end: Share = 0.1
     """Share of the learning rate that is left at the end of a linear decay."""
     adam: AdamConfig = AdamConfig()
     """Of the fit."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class UnwrapConfig:
+class UnwrapConfig(Settings):
     """How the mesh is laid out in its texture. Not in the paper."""
 
-    chart_cost: float = 8.0
+    chart_cost: Positive = 8.0
     """How far a chart may grow before xatlas cuts it (its default is 2): fewer charts and seams."""
-    relax_passes: int = 3
+    relax_passes: Count = 3
     """Passes that even out the triangles before unwrapping: 8 charts where there were 324."""
-    gutter_px: int = 4
+    gutter_px: Count = 4
     """Empty texels between charts."""
-    used_share: float = 0.8
+    used_share: PositiveShare = 0.8
     """Share of the texture's side that xatlas is asked for: it exceeds it by about a quarter."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TurntableConfig:
+class TurntableConfig(Settings):
     """The animation of the result, beside its number of frames."""
 
-    size: int = 256
+    size: Pixels = 256
     """Side of each picture, in pixels (not in the paper)."""
-    fps: float = 18.0
+    fps: Positive = 18.0
     """Frames per second (not in the paper)."""
-    elevation_deg: float = 15.0
+    elevation_deg: Elevation = 15.0
     """Of the cameras, in degrees (threestudio)."""
-    distance: float = 2.5
+    distance: Positive = 2.5
     """Of the cameras, in scene units (Sec. V-A-1)."""
-    fov_y_deg: float = 40.0
+    fov_y_deg: FieldOfView = 40.0
     """Of the cameras, in degrees (Sec. V-A-1)."""

@@ -3,10 +3,12 @@
 Each is a change of another configuration, so all take the same iterations, views and cameras.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
-from xbind.config.options import Part, PlanarLoss
+from xbind.config.changes import difference, leaves, with_changes
+from xbind.config.options import GenerateConfig, Part, PlanarLoss, parts_named
 from xbind.config.presets import PRESETS, GuidanceConfig, MethodConfig, UnknownPreset, preset_named
 
 
@@ -104,7 +106,10 @@ WITHOUT: dict[Part, Callable[[MethodConfig], MethodConfig]] = {
 
 
 def method_named(
-    preset: str, without: Sequence[Part] = (), phase2_loss: PlanarLoss | None = None
+    preset: str,
+    without: Sequence[Part] = (),
+    phase2_loss: PlanarLoss | None = None,
+    changes: Mapping[str, Any] | None = None,
 ) -> MethodConfig:
     """Every number of a run.
 
@@ -113,9 +118,11 @@ def method_named(
             (`stablesds-3d`, …), or both as `paper:stablesds-3d`.
         without: parts to leave out.
         phase2_loss: loss of the 2D prior in Phase II, instead of the method's.
+        changes: single numbers by dotted name, applied last.
 
     Raises:
         UnknownPreset: there is no such preset or method; the message lists them.
+        ConfigError: a change has an unknown name or a wrong value.
     """
     numbers, _, name = preset.rpartition(":")
     if name in METHODS and (not numbers or numbers in PRESETS):
@@ -132,4 +139,40 @@ def method_named(
         method = WITHOUT[part](method)
     if phase2_loss is not None:
         method = replace(method, geometry=replace(method.geometry, planar=phase2_loss))
-    return method
+    return with_changes(method, changes or {})
+
+
+def method_of(config: GenerateConfig) -> MethodConfig:
+    """Every number of the run that is asked for.
+
+    Raises:
+        UnknownPreset, ConfigError: as of `method_named`.
+    """
+    without = parts_named(config.without)
+    return method_named(config.preset, without, config.phase2_loss, config.method)
+
+
+def changes_of(config: GenerateConfig) -> dict[str, Any]:
+    """What that run changes of its preset's numbers: dotted name → value as JSON has it."""
+    base = method_named(config.preset, parts_named(config.without), config.phase2_loss)
+    return difference(base, method_of(config))
+
+
+def change_rows(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What a run changes of its preset: dotted name, and new value beside the preset's.
+
+    Args:
+        settings: what `config.json` holds.
+    """
+    base = method_named(
+        settings["preset"], settings.get("without", ()), settings.get("phase2_loss")
+    )
+    before = {name: value for name, _, value in leaves(base)}
+    return [
+        (name, f"{_shown(value)} (preset: {_shown(before.get(name))})")
+        for name, value in settings.get("changes", {}).items()
+    ]
+
+
+def _shown(value: object) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -48,6 +48,8 @@ class Result:
             parts.append(f"without {', '.join(self.settings['without'])}")
         if self.settings["phase2_loss"]:
             parts.append(f"{self.settings['phase2_loss'].upper()} in Phase II")
+        changes = self.settings.get("changes", {})
+        parts += [f"{name} {value}" for name, value in changes.items()]
         if self.settings.get("prior_3d"):
             parts.append(f"{self.settings['prior_3d']} 3D prior")
         return ", ".join(parts)

@@ -144,7 +144,7 @@ class EvaluationFolder:
         with disk_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
         with self._locked():
-            found = self.read_json(SETTINGS) or dict(wanted)
+            found = {"changes": {}} | (self.read_json(SETTINGS) or dict(wanted))
             for key, value in wanted.items():
                 if key not in _LATER and found.get(key) != value:
                     raise EvaluationMismatch(

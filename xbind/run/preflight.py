@@ -6,8 +6,8 @@ from dataclasses import fields
 from pathlib import Path
 
 from xbind.conditioning.errors import PromptError
-from xbind.config.options import GenerateConfig, parts_named
-from xbind.config.variants import method_named
+from xbind.config.options import GenerateConfig
+from xbind.config.variants import method_of
 from xbind.errors import XBindError
 from xbind.networks.manifest import load_manifest
 from xbind.run.checks import CONFIG, EVENTS, OUTPUTS, check_folder, read_run_config
@@ -33,7 +33,7 @@ def check_generate(config: GenerateConfig) -> None:
     for option, path in _paths(config):
         _check_name(option, path)
     _check_text(config.prompt.text)
-    method = method_named(config.preset, parts_named(config.without), config.phase2_loss)
+    method = method_of(config)
     if config.reference_only and not method.uses_reference:
         raise NoReferenceView(
             f"--reference-only: preset {config.preset!r} as it is asked for has no reference view."

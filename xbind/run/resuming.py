@@ -11,6 +11,7 @@ from xbind.run.json_files import Damaged
 _NEEDED = (
     *("prompt", "seed", "preset", "without", "phase2_loss", "from_phase1", "bundle", "precision"),
     *("prior_3d", "vram", "device", "engine", "files", "threads", "bundle_figures", "versions"),
+    "changes",
 )
 """Settings that `config.json` always holds."""
 _OWN = frozenset({"files", "prompt", "out", "resume", "overwrite", "engine"})
@@ -27,6 +28,8 @@ def read_started(out: Path) -> dict[str, Any]:
     path = out / CONFIG
     try:
         found = read_config(path)
+        if not isinstance(found.get("changes", {}), dict):
+            raise Damaged("its changes are not an object")
     except (OSError, Damaged) as error:
         raise _damaged(path, error) from error
     if missing := [name for name in _NEEDED if name not in found]:
@@ -62,6 +65,7 @@ def started_config(out: Path) -> GenerateConfig:
     try:
         prompt = PromptConfig(**_settings(PromptConfig, found["prompt"]))
         found["without"] = ",".join(found["without"])
+        found["method"] = dict(found["changes"])  # there, `method` holds all numbers
         own = {k: v for k, v in _settings(GenerateConfig, found).items() if k not in _OWN}
         return GenerateConfig(prompt=prompt, out=out, resume=True, **own)
     except (ValueError, TypeError, AttributeError) as error:  # a value of another type

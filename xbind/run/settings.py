@@ -9,6 +9,7 @@ from typing import Any
 
 from xbind.config.options import EngineChoice, FilesConfig, GenerateConfig, parts_named
 from xbind.config.presets import MethodConfig
+from xbind.config.variants import changes_of
 from xbind.errors import XBindError
 from xbind.networks.graphs import has_image_term
 from xbind.networks.manifest import BundleManifest
@@ -50,6 +51,7 @@ def run_settings(
         "vram": config.vram,
         "threads": config.threads,
         "device": device,
+        "changes": changes_of(config),
         # through JSON, which makes lists of tuples, as the settings that are read back have them
         "method": _without_none(json.loads(json.dumps(dataclasses.asdict(method)))),
     } | _image_term(method, manifest)
@@ -89,6 +91,14 @@ def check_resumed(
                 f"  started with: {started.get(key)}\n  asked for:    {asked[key]}\n"
                 f"Leave out what the run was started with, or start again with --overwrite."
             )
+    ours, theirs = asked["changes"], started.get("changes", {})
+    for name in sorted(ours.keys() | theirs.keys()):
+        if _number(ours, name) != _number(theirs, name):
+            raise ResumeMismatch(
+                f"--resume continues the run as it was started, but {name} differs.\n"
+                f"  started with: {_number(theirs, name)}\n  asked for:    {_number(ours, name)}\n"
+                f"Leave out --method.{name} and --config, or start again with --overwrite."
+            )
     if started.get("method") != asked["method"]:
         raise ResumeMismatch(
             f"--resume continues the run as it was started, but the numbers of preset "
@@ -96,6 +106,10 @@ def check_resumed(
             f"Continue with the version that started it, or start again with --overwrite."
         )
     return engine
+
+
+def _number(changes: Mapping[str, Any], name: str) -> str:
+    return str(changes[name]) if name in changes else "the preset's value"
 
 
 def choose_files(config: GenerateConfig, found: Mapping[str, Any]) -> FilesConfig:

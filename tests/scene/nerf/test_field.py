@@ -129,10 +129,10 @@ def test_resolutions_refuse(wrong):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"resolutions": (8, 0)}, "resolutions must all be at least 1"),
-        ({"resolutions": ()}, "resolutions must all be at least 1"),
-        ({"hidden": 0}, "hidden must be positive"),
-        ({"hidden_layers": 0}, "hidden_layers must be positive"),
+        ({"resolutions": (8, 0)}, "resolutions must be at least 1, each"),
+        ({"resolutions": ()}, "resolutions must be a list of one or more whole numbers"),
+        ({"hidden": 0}, "hidden must be at least 1"),
+        ({"hidden_layers": 0}, "hidden_layers must be at least 1"),
     ],
 )
 def test_config_refuses(wrong, message):
