@@ -18,9 +18,9 @@ from torch import Tensor
 
 from xbind.config.options import Precision
 from xbind.engine.backend import Backend
-from xbind.engine.backends import card_of, open_backend, record_of, resolve
+from xbind.engine.backends import card_of, open_backend, record_of, resolve, runtime_of
 from xbind.engine.errors import BackendUnavailable
-from xbind.engine.ort import MODEL, OrtBackend
+from xbind.engine.ort import MODEL, OrtBackend, OrtRuntime
 from xbind.engine.record import Entry, Key
 from xbind.export.build_settings import BuildSettings, EngineBuilder
 from xbind.export.intermediate import tensors_in_file, tensors_in_graph
@@ -153,17 +153,18 @@ class _Subject:
         self.reference = widened(self.plain)
         card = card_of(self.backend, key.fields["target"])
         self.device = torch.device("cpu" if card is None else "cuda")
-        self.in_onnxruntime = self.backend == "onnxruntime" or (
+        is_graph = isinstance(runtime_of(self.backend), OrtRuntime)  # the engine's file is one
+        self.in_onnxruntime = is_graph or (
             record_of(self.backend).device == "cuda" and card is None
         )
-        self.stored = stored if self.backend == "onnxruntime" else None
+        self.stored = stored if is_graph else None
         if self.in_onnxruntime and self.precision == "bfloat16":
             raise BackendUnavailable(
                 f"Nothing here computes {request.label} layer by layer in bfloat16: ONNX Runtime "
                 f"has none on a CPU.\nDiagnose the engine on the GPU that runs it."
             )
         self.where = self.backend
-        if self.in_onnxruntime and self.backend != "onnxruntime":
+        if self.in_onnxruntime and not is_graph:
             self.where = "ONNX Runtime (its graph, not the engine)"
 
     def layers(self, feeds: Mapping[str, Tensor]) -> Iterator[Layer]:
