@@ -24,11 +24,16 @@ def pixels(kind=np.uint8, channels=3):
 def test_a_picture_and_its_arrays_are_one_file(tmp_path):
     array = pixels()
     image = Image.fromarray(array)
-    paths = {stored(tmp_path, image=x)["image"] for x in (array, image, array / 255.0)}
+    paths = {stored(tmp_path, image=x)["image"] for x in (array, image, np.float32(array / 255))}
     assert len(paths) == 1
     loaded = load_image(paths.pop())
     np.testing.assert_allclose(loaded.rgb.permute(1, 2, 0) * 255, array, atol=1e-3)
     assert loaded.alpha is None
+
+
+def test_floats_are_rounded(tmp_path):
+    path = stored(tmp_path, image=np.full((32, 32, 3), 99.6 / 255))["image"]
+    assert np.asarray(Image.open(path)).max() == 100
 
 
 @pytest.mark.parametrize("value", [pixels(channels=4), Image.fromarray(pixels(channels=4))])

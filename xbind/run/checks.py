@@ -36,8 +36,8 @@ _SHAPE: Mapping[str, tuple[type, ...]] = {
     "phase2_loss": (str, _NONE), "from_phase1": (str, _NONE), "phase1_sha256": (str, _NONE),
     "bundle": (str,), "bundle_sha256": (str,), "bundle_figures": (dict,), "prior_3d": (str, _NONE),
     "device": (str,), "engine": (str,), "precision": (str,), "vram": (int, float, _NONE),
-    "threads": (int,), "versions": (dict,), "files": (dict,), "understood": (dict,),
-    "reading": (dict,), "foreground": (dict,), "image_term": (str,),
+    "threads": (int,), "changes": (dict,), "versions": (dict,), "files": (dict,),
+    "understood": (dict,), "reading": (dict,), "foreground": (dict,), "image_term": (str,),
 }  # fmt: skip
 """Type of each value of `config.json`."""
 _NEEDED = ("prompt", "seed", "preset", "method")

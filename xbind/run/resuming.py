@@ -28,8 +28,6 @@ def read_started(out: Path) -> dict[str, Any]:
     path = out / CONFIG
     try:
         found = read_config(path)
-        if not isinstance(found.get("changes", {}), dict):
-            raise Damaged("its changes are not an object")
     except (OSError, Damaged) as error:
         raise _damaged(path, error) from error
     if missing := [name for name in _NEEDED if name not in found]:
