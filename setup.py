@@ -91,6 +91,7 @@ setup(
         "rtx": ["tensorrt-rtx-cu12>=1.7"],
         "tensorrt": ["tensorrt>=11.0"],
         "judges": ["open_clip_torch>=3.0"],
+        "diagnose": ["polygraphy>=0.53", "onnx-graphsurgeon>=0.6"],
         "video": ["av>=14.0"],
         # wheels for some versions of Python only; without it `make fuzz` changes files at random
         "fuzz": ["atheris>=3.0"],
@@ -100,8 +101,10 @@ setup(
             "kaldi-native-fbank>=1.22",
             "lib3mf>=2.3",
             "mypy>=2.0",
+            "onnx-graphsurgeon>=0.6",
             "openvino>=2025.4",
             "plyfile>=1.1",
+            "polygraphy>=0.53",
             "pytest>=9.0",
             "pytest-cov>=7.0",
             "pytest-xdist>=3.8",

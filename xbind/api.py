@@ -132,8 +132,8 @@ def load(bundle: FilePath = "mini", **options: Unpack[LoadOptions]) -> Pipeline:
 
     Args:
         bundle: "mini", which is installed with xbind, or the folder of a bundle.
-        **options: see `LoadOptions`. By default device and engine are "auto", the precision is
-            "float32", no memory budget is set, and one thread computes.
+        **options: see `LoadOptions`. By default device, engine and precision are "auto" (float16
+            on CUDA, float32 on a CPU), no memory budget is set, and one thread computes.
 
     Raises:
         ArgumentError: an option has a wrong value.

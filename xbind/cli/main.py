@@ -16,6 +16,7 @@ from xbind.cli.eval_configs import EvalConfig, EvalReportConfig, EvalRunConfig
 from xbind.cli.guard import WRONG_FLAGS, guard
 from xbind.cli.numbers import split_numbers, with_numbers
 from xbind.cli.options import (
+    DiagnoseEnginesConfig,
     DoctorConfig,
     ExportConfig,
     GcEnginesConfig,
@@ -46,6 +47,7 @@ Command = (
     | RandomBundleConfig
     | ListEnginesConfig
     | VerifyEnginesConfig
+    | DiagnoseEnginesConfig
     | GcEnginesConfig
 )
 COMMANDS: dict[str, type[Command]] = {
@@ -62,6 +64,7 @@ COMMANDS: dict[str, type[Command]] = {
     "bundle random": RandomBundleConfig,
     "engines list": ListEnginesConfig,
     "engines verify": VerifyEnginesConfig,
+    "engines diagnose": DiagnoseEnginesConfig,
     "engines gc": GcEnginesConfig,
 }
 
@@ -210,6 +213,8 @@ def _run_engines(command: Command) -> None:
             engines.show()
         case VerifyEnginesConfig():
             sys.exit(engines.verify())
+        case DiagnoseEnginesConfig():
+            sys.exit(engines.diagnose(command))
         case GcEnginesConfig(all=everything):
             engines.gc(everything=everything)
 

@@ -138,8 +138,8 @@ class PlanConfig:
     deep and a tenth as wide."""
     vram: Annotated[Optional[float], tyro.conf.arg(metavar="GIB")] = None  # noqa: UP045
     """GiB that it shall fit into; what it saves for that is what `xbind generate --vram` saves."""
-    precision: Precision = "float32"
-    """Precision of the frozen networks, before savings."""
+    precision: Precision = "float16"
+    """Precision of the frozen networks, before savings; a run on CUDA takes float16 by default."""
     engine: Literal["engines", "eager"] = "engines"
     """Networks in engines, each loaded for its phase, or in eager torch, which shares one float32
     copy of all."""
@@ -225,6 +225,23 @@ class ListEnginesConfig:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VerifyEnginesConfig:
     """Compare every byte of every compiled graph with its hash."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DiagnoseEnginesConfig:
+    """Find the layer in which an engine leaves its tolerance, and layers to keep in float32.
+
+    Compares every intermediate tensor with the same graph in float32 in ONNX Runtime. Layers that
+    are found are built in float32 by `--precision mixed`. Needs Polygraphy.
+    """
+
+    key: tyro.conf.Positional[str]
+    """The engine, or one that failed its parity gate: the start of its folder's name in the store,
+    such as sds2d_img-b1-64px-tensorrt; a name that fits several lists them."""
+    bundle: str = "mini"
+    """The bundle that it was made of: `mini`, or the folder of a bundle."""
+    prior_3d: Annotated[Optional[str], tyro.conf.arg(metavar="NAME")] = None  # noqa: UP045
+    """The bundle's 3D prior that it was made of; by default the bundle's default."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

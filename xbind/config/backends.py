@@ -90,7 +90,8 @@ _RECORDS = (
         cost=BuildCost(
             seconds=15.0, seconds_per_gb=30.0, disk=1.6, disk_fixed=6 * 2**20, memory=5.0
         ),
-        targets=("sm80", "sm86", "sm89", "sm120", "sm121"),  # it has no sm90 (H100), no sm100
+        # 1.7.1 has no sm90 (H100, H200) and no sm100 (B200).
+        targets=("sm75", "sm80", "sm86", "sm89", "sm120", "sm121"),
         spread_scalars=True,
     ),
 )

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,11 +34,43 @@ IMAGE_OPTIONS = ("mask", "matting_weights", "elevation", "azimuth")
 LEAST_SHARE = 1e-6
 """Least weight of a modality beside the largest one; less is lost in float32's rounding."""
 
-Precision = Literal["float32", "float16", "bfloat16"]
-"""Precision of the frozen networks in an engine, or on a GPU."""
+Precision = Literal["float32", "float16", "bfloat16", "mixed"]
+"""Precision of the frozen networks in an engine, or on a GPU; `mixed` is float16 with the layers in float32
+that `xbind engines diagnose` has found."""
 
-DeviceChoice = Literal["auto", "cpu", "cuda"]
-"""Device; `auto` is CUDA if torch finds a device and Triton is installed."""
+PrecisionChoice = Literal["auto", "float32", "float16", "bfloat16", "mixed"]
+"""A precision, or the one that suits the device; see `precision_for`."""
+
+
+def precision_for(choice: PrecisionChoice, device: str) -> Precision:
+    """`choice`, where `auto` is float16 on CUDA and float32 on a CPU.
+
+    float32 products take CUDA four to sixteen times as long as float16 ones, whose error each
+    engine's parity gate bounds (0.03 of the gradient); CPUs gain nothing from float16.
+
+    Args:
+        choice: of the user.
+        device: `cpu` or `cuda`.
+    """
+    if choice == "auto":
+        return "float16" if device == "cuda" else "float32"
+    return choice
+
+
+DeviceChoice = Annotated[str, tyro.conf.arg(metavar="{auto,cpu,cuda,cuda:N}")]
+"""Device; `auto` is CUDA if torch finds a device and Triton is installed, and
+`cuda:1` is the second GPU."""
+
+
+def check_device(name: str) -> None:
+    """Refuse what is no name of a device.
+
+    Raises:
+        ValueError: it is not `auto`, `cpu`, `cuda` or `cuda:` and a number.
+    """
+    if re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", name) is None:
+        raise ValueError(f"--device wants auto, cpu, cuda, or cuda:1 and so on; got {name!r}")
+
 
 PlanarLoss = Literal["sds", "cds"]
 """Loss of the 2D prior: augmented SDS (Eq. 5), or CDS (Eq. 3)."""
@@ -268,16 +301,19 @@ class GenerateConfig:
     """Which of the bundle's 3D priors to use, such as `wide` or `narrow`; by default the preset's,
     else the bundle's default. A wrong name lists those that the bundle has."""
     device: DeviceChoice = "auto"
-    """Where to compute; `auto` takes CUDA if there is a device, and says which it took. The same
-    seed gives another object on another device: each draws its own random numbers."""
+    """Where to compute; `auto` takes CUDA if there is a device, and says which it took; `cuda:1` is
+    the second GPU. The same seed gives another object on another device: each draws its own random
+    numbers."""
     engine: EngineChoice = "auto"
     """What computes the frozen networks: engines, with their gradient inside, or `eager` torch.
     `auto` takes the fastest that is installed: on a CPU OpenVINO, else ONNX Runtime; on CUDA
     TensorRT, TensorRT-RTX, else eager torch as `cuda-graphs`, which starts each step's kernels
     together. Engines are built on first use."""
-    precision: Precision = "float32"
-    """Of the frozen networks in the engines. A graph that loses too much in half stays in float32,
-    and the run says which. bfloat16 is faster where the CPU has it; `auto` then takes OpenVINO."""
+    precision: PrecisionChoice = "auto"
+    """Of the frozen networks: `auto` is float16 on CUDA and float32 on a CPU. In engines, a graph
+    that loses too much in half stays in float32, and the run says which. bfloat16 is faster where
+    the CPU has it; `--engine auto` then takes OpenVINO. `mixed` is float16 with some layers in
+    float32, as `xbind engines diagnose` finds them."""
     vram: Annotated[Optional[float], tyro.conf.arg(metavar="GIB")] = None  # noqa: UP045
     """GiB of memory that frozen networks and the scene may take together. Where a part of the run
     needs more, it saves: float16, guidance in two passes, views one at a time, one engine loaded at
@@ -305,7 +341,9 @@ class GenerateConfig:
             )
         parts_named(self.without)
         check_threads(self.threads)
-        if self.precision != "float32" and self.engine == "eager" and self.device == "cpu":
+        check_device(self.device)
+        in_half = self.precision not in ("auto", "float32")
+        if in_half and self.engine == "eager" and self.device == "cpu":
             raise ValueError(
                 f"--precision {self.precision} is for engines and for CUDA, but --engine is eager "
                 "and --device cpu: leave one of them out"

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from xbind.config.options import Precision
@@ -98,17 +99,19 @@ class OpenEngines:
     """Engines in memory, each opened on its first use."""
 
     def __init__(self) -> None:
-        self._open: dict[tuple[Path, int], Backend] = {}
+        self._open: dict[tuple[Path, int, torch.device | None], Backend] = {}
         self._workspace = Workspace()
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def get(self, entry: Entry, *, threads: int) -> Backend:
-        """The loaded engine of an entry of the store."""
-        key = (entry.folder, threads)
+    def get(self, entry: Entry, *, threads: int, device: torch.device | None = None) -> Backend:
+        """The loaded engine of an entry of the store, on a GPU `device` if it runs on one."""
+        key = (entry.folder, threads, device)
         if key not in self._open:
-            self._open[key] = open_backend(entry, threads=threads, workspace=self._workspace)
+            self._open[key] = open_backend(
+                entry, threads=threads, workspace=self._workspace, device=device
+            )
         return self._open[key]
 
     def close(self, *, but: Collection[Entry] = ()) -> None:
@@ -129,10 +132,13 @@ class EngineRun(RunNetworks):
         entries: Mapping[Wanted, Entry],
         *,
         threads: int,
+        device: torch.device | None = None,
     ) -> None:
-        """`entries` has an engine for every graph of every stage."""
+        """`entries` has an engine for every graph of every stage; `device` is their GPU, if they
+        run on one."""
         self.backend, self.bundle = backend, bundle
-        self._parts, self._entries, self._threads = parts, entries, threads
+        self._parts, self._entries = parts, entries
+        self._threads, self._device = threads, device
         self._engines, self._keeps = OpenEngines(), False
 
     def keep_open(self, engines: OpenEngines) -> None:
@@ -161,7 +167,10 @@ class EngineRun(RunNetworks):
         entries = [self._entries[request, savings.precision] for request in _named(part, name)]
         if savings.one_engine:
             self._engines.close(but=entries)
-        return [self._engines.get(entry, threads=self._threads) for entry in entries]
+        return [
+            self._engines.get(entry, threads=self._threads, device=self._device)
+            for entry in entries
+        ]
 
 
 def _named(part: Part, name: str) -> list[GraphRequest]:

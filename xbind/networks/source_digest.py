@@ -59,8 +59,17 @@ def _read(path: Path) -> tuple[str, frozenset[str]]:
     """
     tree = ast.parse(path.read_bytes())
     names: set[str] = set()
+    for_types = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for statement in node.body
+        for inner in ast.walk(statement)
+    }
     for node in ast.walk(tree):
         match node:
+            case _ if id(node) in for_types:  # never run
+                pass
             case ast.Import():
                 names.update(alias.name for alias in node.names)
             case ast.ImportFrom(module=str(module)):

@@ -1,10 +1,10 @@
 """The settings of a run that was started before, read from its folder. No torch here."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from xbind.config.options import GenerateConfig, PromptConfig
+from xbind.config.options import GenerateConfig, Precision, PromptConfig, precision_for
 from xbind.run.checks import CONFIG, RunError, check_holds, read_config
 from xbind.run.json_files import Damaged
 
@@ -32,7 +32,25 @@ def read_started(out: Path) -> dict[str, Any]:
         raise _damaged(path, error) from error
     if missing := [name for name in _NEEDED if name not in found]:
         raise _damaged(path, f"it lacks {', '.join(missing)}")
+    if found["precision"] not in get_args(Precision):
+        raise _damaged(path, f"its precision is {found['precision']!r}")
     return found
+
+
+def with_precision(config: GenerateConfig, device: str) -> GenerateConfig:
+    """The settings with a precision in place of `auto`: that of the run to resume, or the device's.
+
+    Args:
+        config: the settings of a run.
+        device: where it computes, `cpu` or `cuda`.
+
+    Raises:
+        RunError: there is no run to resume, or its `config.json` is damaged.
+    """
+    precision = config.precision
+    if precision == "auto" and config.resume:
+        precision = read_started(config.out)["precision"]
+    return replace(config, precision=precision_for(precision, device))
 
 
 def started_config(out: Path) -> GenerateConfig:
