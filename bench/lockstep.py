@@ -2,8 +2,8 @@
 
 A run goes on as `xbind generate` has it. At the iterations that are sampled, every variant
 computes that iteration, in an order that is drawn each time, from the same parameters, optimiser
-state and random numbers; then the run goes on from the state it had. So what is timed is the work of a
-run, ratios are of equal work, and what the variants return can be compared.
+state and random numbers; then the run goes on from the state it had. So what is timed is the work
+of a run, ratios are of equal work, and what the variants return can be compared.
 """
 
 import copy

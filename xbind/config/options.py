@@ -35,8 +35,8 @@ LEAST_SHARE = 1e-6
 """Least weight of a modality beside the largest one; less is lost in float32's rounding."""
 
 Precision = Literal["float32", "float16", "bfloat16", "mixed"]
-"""Precision of the frozen networks in an engine, or on a GPU; `mixed` is float16 with the layers in float32
-that `xbind engines diagnose` has found."""
+"""Precision of the frozen networks in an engine, or on a GPU; `mixed` is float16 with the layers in
+float32 that `xbind engines diagnose` has found."""
 
 PrecisionChoice = Literal["auto", "float32", "float16", "bfloat16", "mixed"]
 """A precision, or the one that suits the device; see `precision_for`."""
