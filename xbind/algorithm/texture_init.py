@@ -19,7 +19,7 @@ from xbind.scene.nerf.field import HashField
 def sample_surface(
     mesh: Mesh, count: int, generator: torch.Generator
 ) -> tuple[Float[Tensor, "n 3"], Float[Tensor, "n 3"]]:
-    """Draws uniformly distributed points of a surface, with the unit outward normals of their faces."""
+    """Draws points uniformly from a surface, with the unit outward normals of their faces."""
     a, b, c = mesh.corners().unbind(1)
     areas = torch.linalg.cross(b - a, c - a).norm(dim=1)
     face = torch.multinomial(areas, count, replacement=True, generator=generator)
