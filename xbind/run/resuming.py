@@ -1,5 +1,6 @@
 """The settings of a run that was started before, read from its folder. No torch here."""
 
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -61,19 +62,19 @@ def started_config(out: Path) -> GenerateConfig:
     """
     found = read_started(out)
     try:
-        prompt = PromptConfig(**_settings(PromptConfig, found["prompt"]))
+        prompt = PromptConfig(**from_plain(PromptConfig, found["prompt"]))
         found["without"] = ",".join(found["without"])
         found["method"] = dict(found["changes"])  # there, `method` holds all numbers
-        own = {k: v for k, v in _settings(GenerateConfig, found).items() if k not in _OWN}
+        own = {k: v for k, v in from_plain(GenerateConfig, found).items() if k not in _OWN}
         return GenerateConfig(prompt=prompt, out=out, resume=True, **own)
     except (ValueError, TypeError, AttributeError) as error:  # a value of another type
         raise _damaged(out / CONFIG, error) from error
 
 
-def _settings(
-    config: type[PromptConfig] | type[GenerateConfig], found: dict[str, Any]
+def from_plain(
+    config: type[PromptConfig] | type[GenerateConfig], found: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Returns the entries of `found` that a configuration has, paths as `Path`."""
+    """Returns the values in plain data that are fields of a configuration, paths as `Path`."""
     return {
         field.name: _of_type(field.type, found[field.name])
         for field in fields(config)
