@@ -29,12 +29,14 @@ from xbind.cli.options import (
     VerifyEnginesConfig,
 )
 from xbind.config.options import GenerateConfig
+from xbind.config.serve import ServeConfig
 from xbind.run.checks import CONFIG, holds_run
 from xbind.run.resuming import started_config
 
 Command = (
     GenerateConfig
     | ExportConfig
+    | ServeConfig
     | EvalRunConfig
     | EvalReportConfig
     | EvalConfig
@@ -51,6 +53,7 @@ Command = (
 COMMANDS: dict[str, type[Command]] = {
     "generate": GenerateConfig,
     "export": ExportConfig,
+    "serve": ServeConfig,
     "eval run": EvalRunConfig,
     "eval report": EvalReportConfig,
     "eval": EvalConfig,
@@ -160,6 +163,10 @@ def run(command: Command) -> None:
             from xbind.cli.export import run_export
 
             run_export(command)
+        case ServeConfig():
+            from xbind.server.serve import serve
+
+            serve(command)
         case DoctorConfig(bundle=bundle):
             from xbind.cli.doctor import doctor
 
