@@ -1,6 +1,7 @@
 """What `xbind serve` can be told. No torch here."""
 
 import ipaddress
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Optional
@@ -99,7 +100,8 @@ class ServeConfig:
     def host_names(self) -> frozenset[str]:
         """Host names, in lower case, for which requests are answered."""
         given = {name.strip().lower() for name in self.names.split(",") if name.strip()}
-        return frozenset({"localhost", self.host.lower()} | given)
+        own = set() if self.local else {socket.gethostname().lower()}
+        return frozenset({"localhost", self.host.lower()} | own | given)
 
     @property
     def quota_bytes(self) -> int:

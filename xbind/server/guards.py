@@ -8,6 +8,7 @@ import asyncio
 import hmac
 import ipaddress
 import json
+from contextlib import suppress
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
@@ -45,7 +46,7 @@ _HEADERS = {
 }
 
 
-class _TooLong(Exception):  # noqa: N818
+class _TooLong(Exception):
     """The body is longer than it may be."""
 
 
@@ -75,10 +76,8 @@ class Guards:
             await answer.refuse(*refusal)
             return
         body = _Body(receive, self._limit(scope))
-        try:
+        with suppress(_TooLong):
             await self._app(scope, body.receive, answer.unless(body))
-        except _TooLong:
-            pass
         if body.failed is not None and not answer.started:
             await answer.refuse(*body.failed)
 
@@ -93,12 +92,12 @@ class Guards:
         if not _same_site(headers, hosts[0]):
             return 403, "Requests from pages of other sites are refused."
         path = scope["path"]
-        if self._token is not None and path.startswith("/api/") and path not in OPEN:
-            if not self._has_token(headers):
-                return 401, (
-                    "This server needs its token.\n"
-                    "Send it as `Authorization: Bearer TOKEN`, or log in on the page."
-                )
+        closed = path.startswith("/api/") and path not in OPEN
+        if self._token is not None and closed and not self._has_token(headers):
+            return 401, (
+                "This server needs its token.\n"
+                "Send it as `Authorization: Bearer TOKEN`, or log in on the page."
+            )
         return self._length_refusal(scope, headers)
 
     def _length_refusal(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
@@ -214,8 +213,11 @@ class _Answer:
     async def refuse(self, status: int, message: str) -> None:
         """Answer with an error."""
         body = json.dumps({"error": message}).encode()
-        headers = [(b"content-type", b"application/json"),
-                   (b"content-length", str(len(body)).encode()), (b"connection", b"close")]  # fmt: skip
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(body)).encode()),
+            (b"connection", b"close"),
+        ]
         if status == 401:
             headers.append((b"www-authenticate", b"Bearer"))
         await self._pass({"type": "http.response.start", "status": status, "headers": headers})

@@ -41,7 +41,12 @@ def serve(settings: ServeConfig) -> None:
         ) from error
     load_manifest(settings.bundle)
     with closing(_bind(settings)) as listening:
-        service = Service(settings, LocalExecutor(settings.workers, settings.device))
+        service = Service(
+            settings,
+            LocalExecutor(
+                settings.out.absolute(), workers=settings.workers, device=settings.device
+            ),
+        )
         try:
             token = token_of(settings)
             app = make_app(service, token)
@@ -117,7 +122,7 @@ def _read(path: Path) -> str:
 def greeting(settings: ServeConfig, port: int, token: str | None) -> str:
     """What is printed at the start: the address, with the token in its fragment."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    if settings.host in ("0.0.0.0", "::"):  # noqa: S104
+    if settings.host in ("0.0.0.0", "::"):
         host = socket.gethostname()
     address = f"http://{host}:{port}/"
     lines = [

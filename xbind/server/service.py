@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from xbind.batch.driver import Driver
 from xbind.batch.executor import Executor, Progress
+from xbind.batch.jobs import BatchError
 from xbind.batch.queue import Queue, Record, State
 from xbind.config.serve import ServeConfig
 from xbind.errors import XBindError
@@ -81,7 +82,10 @@ class Service:
 
     def find(self, id: str) -> Record | None:
         """Returns the record of a job, or None."""
-        return next((record for record in self.queue.records() if record.id == id), None)
+        try:
+            return self.queue.record(id)
+        except BatchError:
+            return None
 
     def get(self, id: str) -> Record:
         """Returns the record of a job.
@@ -107,7 +111,7 @@ class Service:
         return Moment(record, self._progress.get(record.id), written)
 
     def understood(self, moment: Moment) -> dict[str, Any]:
-        """What a prompt was understood as, as in the run's `config.json`; empty if not known yet."""
+        """What a prompt was understood as, as in `config.json`; empty if it is not known yet."""
         id = moment.record.id
         known = self._understood.get(id)
         if known is None or known[0] != moment.config_ns:

@@ -62,11 +62,10 @@ def store_upload(name: str, file: IO[bytes], folder: Path) -> Path:
             f"The file for {name} {found}.\nGive one of these: {', '.join(SUFFIXES[name])}."
         )
     path = folder / f"{name}.{kind}"
-    with disk_errors(path):
-        with path.open("xb") as target:
-            target.write(head)
-            while piece := file.read(_PIECE):
-                target.write(piece)
+    with disk_errors(path), path.open("xb") as target:
+        target.write(head)
+        while piece := file.read(_PIECE):
+            target.write(piece)
     _check_header(name, kind, path)
     return path
 
