@@ -71,10 +71,12 @@ def check_preset(name: str) -> None:
 
 def _enter(service: Service, values: Mapping[str, Any], folder: Path) -> Record:
     settings = service.settings
-    mix = {m: values[f"{m}_weight"] for m in MODALITIES if f"{m}_weight" in values}
+    weights = {f"{modality}_weight": modality for modality in MODALITIES}
+    mix = {weights[name]: value for name, value in values.items() if name in weights}
+    prompt = {name: value for name, value in values.items() if name not in weights}
     config = make_config(
         {
-            "prompt": make_prompt(values, mix, folder),
+            "prompt": make_prompt(prompt, mix, folder),
             "seed": values["seed"],
             "preset": values["preset"],
             "reference_only": values["review"],
