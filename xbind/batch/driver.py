@@ -4,11 +4,8 @@ from collections.abc import Collection
 from typing import Protocol
 
 from xbind.batch.executor import Died, Event, Executor, Failed, Finished, Progress, Task
-from xbind.batch.queue import Queue, Record
-
-ATTEMPTS = 3
-"""Processes that may die on a job before it fails (no value in the paper): more than one, since the
-system may kill any process, and few, since a prompt that exhausts the memory does so again."""
+from xbind.batch.queue import Queue, Record, State
+from xbind.config.batch import ATTEMPTS
 
 
 class Watcher(Protocol):
@@ -99,7 +96,7 @@ class Driver:
         self._running.discard(event.id)
         match event:
             case Finished(seconds=seconds, messages=messages):
-                state = "reference" if record.job.config.reference_only else "done"
+                state: State = "reference" if record.job.config.reference_only else "done"
                 ended = self._queue.release(
                     event.id, state=state, error=None, messages=messages,
                     seconds=record.seconds + seconds,

@@ -13,6 +13,7 @@ import threading
 import time
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -108,10 +109,8 @@ class _Slot:
         if not self.alive:
             self._start()
         assert self._connection is not None
-        try:
+        with suppress(OSError):  # it died just now; `events` says so
             self._connection.send(task)
-        except OSError:  # it died just now; `events` says so
-            pass
 
     def handles(self) -> list[Connection | int]:
         assert self._process is not None

@@ -9,6 +9,7 @@ One process, the driver, writes the records and assigns the jobs, so that no loc
 system decides who runs what.
 """
 
+import hashlib
 import shutil
 import threading
 import time
@@ -33,7 +34,6 @@ from xbind.files import (
     lock,
     lock_shared,
     remove_temporaries,
-    sha256_file,
 )
 from xbind.run.json_files import Damaged, from_json, to_json
 
@@ -125,31 +125,37 @@ class Queue:
             yield locked
 
     def submit(self, config: GenerateConfig) -> Record:
+        """Add the job for the settings of a run: `make_job`, then `add`.
+
+        Raises:
+            XBindError: as of both.
+        """
+        return self.add(make_job(config))
+
+    def add(self, job: Job, order: int | None = None) -> Record:
         """Add a job, or return the record of the same one.
 
         A finished job stays finished. One that failed or was cancelled is queued again, and one
         with only its reference view is if the object is wanted now.
 
         Args:
-            config: settings of the run; `out`, `resume` and `overwrite` are ignored. Files of the
-                prompt are copied into the folder.
+            job: as `make_job` returns it. Files of its prompt are copied into the folder.
+            order: place of a new job; by default behind those that are there.
 
         Raises:
-            PromptError: a file of the prompt cannot be read.
-            XBindError: there is no such preset, setting, bundle or 3D prior.
-            DiskError: the folder cannot be written.
+            DiskError: the folder cannot be written, or a file of the prompt cannot be read.
         """
-        job = make_job(config)
         with self._mutex:
             record = self._records.get(job.id)
             if record is None:
-                prompt = replace(config.prompt, **self._copy_files(config))
+                prompt = replace(job.config.prompt, **self._copy_files(job))
                 job = replace(job, config=replace(job.config, prompt=prompt))
-                order = max((r.order for r in self._records.values()), default=-1) + 1
+                if order is None:
+                    order = max((r.order for r in self._records.values()), default=-1) + 1
                 record = Record(job=job, submitted=time.time(), order=order)
             elif record.state in ("failed", "cancelled", "reference") and (
                 job.id not in self._active
-                and not (record.state == "reference" and config.reference_only)
+                and not (record.state == "reference" and job.config.reference_only)
             ):
                 return self.retry(job.id)
             return self._save(self._published(record))
@@ -232,7 +238,9 @@ class Queue:
                 del self._records[id]
                 used = {p.parent for r in self._records.values() for p in _files(r.job)}
                 for path in _files(record.job):
-                    if path.parent not in used and path.is_relative_to(self.folder / INPUTS):
+                    if path.parent not in used and path.is_relative_to(
+                        self.folder.absolute() / INPUTS
+                    ):
                         shutil.rmtree(path.parent, ignore_errors=True)
 
     # for the driver
@@ -292,15 +300,18 @@ class Queue:
             return replace(record, state="queued", attempts=0)
         return record
 
-    def _copy_files(self, config: GenerateConfig) -> dict[str, Path]:
+    def _copy_files(self, job: Job) -> dict[str, Path]:
         """Copies of the prompt's files, in folders named by their content."""
         copies = {}
-        for field, path in prompt_files(config.prompt).items():
-            copy = self.folder / INPUTS / sha256_file(path)[:16] / path.name
+        for field, path in prompt_files(job.config.prompt).items():
+            with disk_errors(path):
+                content = path.read_bytes()
+            digest = hashlib.sha256(content).hexdigest()[:16]
+            copy = self.folder.absolute() / INPUTS / digest / path.name
             if not copy.exists():
                 with disk_errors(copy):
                     copy.parent.mkdir(parents=True, exist_ok=True)
-                atomic_write(copy, path.read_bytes())
+                atomic_write(copy, content)
             copies[field] = copy
         return copies
 

@@ -6,6 +6,7 @@ from typing import Annotated, Optional
 
 import tyro
 
+from xbind.cli.parts import parse_part
 from xbind.config.options import (
     Changes,
     ConfigPath,
@@ -84,18 +85,12 @@ class EvalRunConfig:
 
     def __post_init__(self) -> None:
         parts_named(self.without)
-        if self.part is not None:
-            k, _, n = self.part.partition("/")
-            if not (k.isdecimal() and n.isdecimal() and 1 <= int(k) <= int(n)):
-                raise ValueError(
-                    f"--part wants K/N with 1 <= K <= N, such as 1/2; got {self.part!r}"
-                )
+        self.share()
         check_threads(self.threads)
 
     def share(self) -> tuple[int, int]:
         """K and N."""
-        k, _, n = (self.part or "1/1").partition("/")
-        return int(k), int(n)
+        return parse_part(self.part)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,6 +12,7 @@ from typing import Any
 import tyro
 
 import xbind
+from xbind.cli.batch_config import BatchConfig
 from xbind.cli.eval_configs import EvalConfig, EvalReportConfig, EvalRunConfig
 from xbind.cli.guard import WRONG_FLAGS, guard
 from xbind.cli.numbers import split_numbers, with_numbers
@@ -35,6 +36,7 @@ from xbind.run.resuming import started_config
 
 Command = (
     GenerateConfig
+    | BatchConfig
     | ExportConfig
     | ServeConfig
     | EvalRunConfig
@@ -52,6 +54,7 @@ Command = (
 )
 COMMANDS: dict[str, type[Command]] = {
     "generate": GenerateConfig,
+    "batch": BatchConfig,
     "export": ExportConfig,
     "serve": ServeConfig,
     "eval run": EvalRunConfig,
@@ -96,7 +99,7 @@ def parse(words: list[str]) -> Command:
             if config is GenerateConfig:
                 return _parse_generate(words[count:])
             prog, words = f"xbind {name}", words[count:]
-            if config not in (EvalRunConfig, PlanConfig, ShowConfigConfig):
+            if config not in (BatchConfig, EvalRunConfig, PlanConfig, ShowConfigConfig):
                 return tyro.cli(config, args=words, prog=prog, description=config.__doc__)
             numbers, others = split_numbers(words, prog)
             parsed: Any = tyro.cli(config, args=others, prog=prog, description=config.__doc__)
@@ -159,6 +162,10 @@ def run(command: Command) -> None:
 
             with choose_reporter() as reporter:
                 run_config(command, reporter)
+        case BatchConfig():
+            from xbind.cli.batch import run_batch
+
+            run_batch(command)
         case ExportConfig():
             from xbind.cli.export import run_export
 
@@ -239,7 +246,7 @@ def advice_to_resume(command: Command | None, words: list[str], earlier: int | N
         words: the command line.
         earlier: `started_at` before the command ran: a run that was there then is another one.
     """
-    if isinstance(command, EvalRunConfig):
+    if isinstance(command, EvalRunConfig | BatchConfig):
         return f". Continue with the same command:\n  {shlex.join(['xbind', *words])}"
     if not isinstance(command, GenerateConfig):
         return "."
