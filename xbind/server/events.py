@@ -26,7 +26,9 @@ _SHOWN = ("reference.png", "references.png", "mask.png")
 
 
 async def job_events(service: Service, id: str, offset: int = 0) -> AsyncIterator[str]:
-    """Yields events until the job has ended or is removed.
+    """Yields events until the job has ended or is removed, or the server stops.
+
+    A server that stops sends no `end`, so that a page connects again.
 
     Args:
         service: of the server.
@@ -41,6 +43,8 @@ async def job_events(service: Service, id: str, offset: int = 0) -> AsyncIterato
         if moment != before:
             news.append(_event("job", job_view(service, moment).model_dump_json()))
         before = moment
+        if service.stopping():
+            return
         if news:
             silent_since = time.monotonic()
             for event in news:

@@ -60,7 +60,9 @@ def serve(settings: ServeConfig) -> None:
             limit_concurrency=MAX_CONNECTIONS, timeout_graceful_shutdown=2, ws="none",
             proxy_headers=False, http="h11", loop="asyncio",
         )  # fmt: skip
-        uvicorn.Server(config).run(sockets=[listening])
+        server = uvicorn.Server(config)
+        service.stopping = lambda: server.should_exit
+        server.run(sockets=[listening])
 
 
 def _bind(settings: ServeConfig) -> socket.socket:

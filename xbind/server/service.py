@@ -1,6 +1,7 @@
 """The jobs of a server: a queue on disk, and a thread that drives its executor."""
 
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -51,6 +52,8 @@ class Service:
         self._stop = threading.Event()
         self.failure: BaseException | None = None
         """What ended the driver, if anything has."""
+        self.stopping: Callable[[], bool] = self._stop.is_set
+        """Whether the server is about to end, so that streams should; set by `serve`."""
         self._held = ExitStack()
         try:
             self._held.enter_context(self.queue.drive())
