@@ -55,6 +55,7 @@ setup(
             "py.typed",
             "web/templates/*",
             "web/vendor/*",
+            "web/server/*",
             "bundles/mini/**",
             "mini/prompts_*.txt",
             "mini/world/*.json",
@@ -93,11 +94,15 @@ setup(
         "judges": ["open_clip_torch>=3.0"],
         "diagnose": ["polygraphy>=0.53", "onnx-graphsurgeon>=0.6"],
         "video": ["av>=14.0"],
+        # 5 MB beside what xbind needs itself
+        "serve": ["fastapi>=0.115", "uvicorn>=0.32", "python-multipart>=0.0.18"],
         # wheels for some versions of Python only; without it `make fuzz` changes files at random
         "fuzz": ["atheris>=3.0"],
         "dev": [
             "av>=14.0",
             "beartype>=0.21",
+            "fastapi>=0.115",
+            "httpx2>=2.16",
             "kaldi-native-fbank>=1.22",
             "lib3mf>=2.3",
             "mypy>=2.0",
@@ -105,6 +110,7 @@ setup(
             "openvino>=2025.4",
             "plyfile>=1.1",
             "polygraphy>=0.53",
+            "python-multipart>=0.0.18",
             "pytest>=9.0",
             "pytest-cov>=7.0",
             "pytest-xdist>=3.8",
@@ -113,6 +119,7 @@ setup(
             "triton>=3.2; platform_system == 'Linux'",
             "typos>=1.40",
             "usd-core>=25.5",
+            "uvicorn>=0.32",
         ],
     },
     entry_points={

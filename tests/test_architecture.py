@@ -16,6 +16,7 @@ FOLDERS = ("kernels", "engine", "export", "bench")
 LAYERS = (
     ("cli", "bench", "mini"),
     ("evaluation",),
+    ("server",),
     ("batch",),
     ("api", "pipeline"),
     ("run", "memory", "importing"),

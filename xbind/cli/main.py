@@ -31,6 +31,7 @@ from xbind.cli.options import (
     VerifyEnginesConfig,
 )
 from xbind.config.options import GenerateConfig
+from xbind.config.serve import ServeConfig
 from xbind.run.checks import CONFIG, holds_run
 from xbind.run.resuming import started_config
 
@@ -38,6 +39,7 @@ Command = (
     GenerateConfig
     | BatchConfig
     | ExportConfig
+    | ServeConfig
     | EvalRunConfig
     | EvalReportConfig
     | EvalConfig
@@ -56,6 +58,7 @@ COMMANDS: dict[str, type[Command]] = {
     "generate": GenerateConfig,
     "batch": BatchConfig,
     "export": ExportConfig,
+    "serve": ServeConfig,
     "eval run": EvalRunConfig,
     "eval report": EvalReportConfig,
     "eval": EvalConfig,
@@ -170,6 +173,10 @@ def run(command: Command) -> None:
             from xbind.cli.export import run_export
 
             run_export(command)
+        case ServeConfig():
+            from xbind.server.serve import serve
+
+            serve(command)
         case DoctorConfig(bundle=bundle):
             from xbind.cli.doctor import doctor
 
