@@ -93,11 +93,19 @@ setup(
         "tensorrt": ["tensorrt>=11.0"],
         "judges": ["open_clip_torch>=3.0"],
         "diagnose": ["polygraphy>=0.53", "onnx-graphsurgeon>=0.6"],
+        "tensorboard": ["tensorboard>=2.19"],
         "video": ["av>=14.0"],
         # 5 MB beside what xbind needs itself
         "serve": ["fastapi>=0.115", "uvicorn>=0.32", "python-multipart>=0.0.18"],
         # wheels for some versions of Python only; without it `make fuzz` changes files at random
         "fuzz": ["atheris>=3.0"],
+        "docs": [
+            "furo>=2025.9",
+            "ipykernel>=6.29",
+            "latex2mathml>=3.78",
+            "myst-nb>=1.3",
+            "sphinx>=8.2",
+        ],
         "dev": [
             "av>=14.0",
             "beartype>=0.21",
@@ -115,6 +123,7 @@ setup(
             "pytest-cov>=7.0",
             "pytest-xdist>=3.8",
             "ruff>=0.17",
+            "tensorboard>=2.19",
             "tensorrt-rtx-cu12>=1.7; platform_system == 'Linux' and platform_machine == 'x86_64'",
             "triton>=3.2; platform_system == 'Linux'",
             "typos>=1.40",

@@ -12,7 +12,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -33,6 +33,7 @@ from xbind.run.listener import Listener, OnStep
 from xbind.run.progress import Reporter, choose_reporter
 from xbind.run.result import Run
 from xbind.run.resuming import started_config
+from xbind.run.tensorboard import with_tensorboard
 
 if TYPE_CHECKING:
     from xbind.networks.loaded import LoadedNetworks
@@ -232,7 +233,10 @@ def run_config(
     check_generate(config)  # before the import of torch, which takes a while
     from xbind.pipeline import generate as run_pipeline
 
-    run_pipeline(config, reporter, networks)
+    with ExitStack() as stack:
+        if config.tensorboard:
+            reporter = stack.enter_context(with_tensorboard(reporter, config.out))
+        run_pipeline(config, reporter, networks)
 
 
 def _run(

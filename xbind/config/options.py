@@ -324,6 +324,9 @@ class GenerateConfig:
     reference_only: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Stop when the prompt is encoded and the reference view is there: a look at what the prompt is
     understood as, in seconds. --resume then makes the object."""
+    tensorboard: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Also write losses and previews for TensorBoard, into tensorboard/ in the run's folder; needs
+    the extra `xbind[tensorboard]`. Give it again with --resume."""
     files: Annotated[FilesConfig, tyro.conf.OmitArgPrefixes] = FilesConfig()
     """Format of the mesh files."""
     resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False

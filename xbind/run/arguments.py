@@ -72,6 +72,7 @@ class RunOptions(TypedDict, total=False):
     pivot: Pivot
     height: float
     overwrite: bool
+    tensorboard: bool
 
 
 class GenerateOptions(RunOptions, LoadOptions, total=False):
