@@ -5,7 +5,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, cast
 
@@ -21,7 +21,8 @@ from xbind.engine.cuda_graph import Recorder
 from xbind.engine.errors import BackendUnavailable
 from xbind.engine.store import EngineStore
 from xbind.errors import XBindError
-from xbind.losses.step import GuidanceStep
+from xbind.losses.side_by_side import OneByOne, StartedStep, StepRunner
+from xbind.losses.step import GuidanceStep, StepCall
 from xbind.networks.frozen import Bundle
 from xbind.networks.graphs import GraphRequest, eager_steps, make_module
 from xbind.networks.precision import in_precision
@@ -61,6 +62,8 @@ class Contestant:
     """Name → guidance step."""
     versions: str
     """Of what computes the networks."""
+    runner: StepRunner = field(default_factory=OneByOne)
+    """Starts the guidance steps of an iteration."""
 
     @contextmanager
     def active(self) -> Iterator[None]:
@@ -97,6 +100,10 @@ class Switch:
         """The step of that name, with a clock around it while there is one."""
         step = self._current.steps(name)
         return step if self._clock is None else TimedStep(step, name, self._clock)
+
+    def start(self, call: StepCall) -> StartedStep:
+        """Start a step as the contestant does."""
+        return self._current.runner.start(call)
 
     @contextmanager
     def taken_by(self, contestant: Contestant, clock: PartClock | None = None) -> Iterator[None]:
@@ -193,7 +200,8 @@ def make_contestant(
             name, bundle, parts, store, threads=threads, report=report, device=device
         )
         versions = f"{name} {version_of(name).split('-')[0]} {precision}"
-        return Contestant(name, compiled.of_stage("all").step, versions)
+        stage = compiled.of_stage("all")
+        return Contestant(name, stage.step, versions, stage.runner)
     if name == COMPILED:
         steps = cache(lambda n: cast(GuidanceStep, compiled_copy(make_module(bundle, n))))
         return Contestant(name, steps, "inductor float32")

@@ -111,7 +111,9 @@ def main(argv: Sequence[str]) -> None:
 
         stack.enter_context(patch.object(pipeline, "write_outputs", timed_files))
         device = torch.device(wanted.device)
-        networks = Prepared(bundle, contestant.steps, contestant.name, device)
+        networks = Prepared(
+            bundle, contestant.steps, contestant.runner, contestant.name, device
+        )  # fmt: skip
         pipeline.generate(run_config(wanted, Path(folder) / "run"), watch, networks)
         watch.start("")
         seconds = time.monotonic() - started
