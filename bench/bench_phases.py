@@ -28,6 +28,7 @@ from xbind.config.options import GenerateConfig, Precision, PromptConfig
 from xbind.config.presets import MethodConfig, preset_named
 from xbind.config.savings import FASTEST
 from xbind.engine.store import EngineStore, engines_folder
+from xbind.losses.side_by_side import StepRunner
 from xbind.losses.step import GuidanceStep
 from xbind.networks.frozen import Bundle
 from xbind.networks.graphs import eager_steps, requests_of_run
@@ -133,7 +134,7 @@ def _run(
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         stack.enter_context(patch.object(pipeline, "method_named", lambda *_: method))
         stack.enter_context(patch.object(algorithm1, "advance", lockstep.advance))
-        networks = Prepared(bundle, switch, trunk.name, torch.device(wanted.device))
+        networks = Prepared(bundle, switch, switch, trunk.name, torch.device(wanted.device))
         pipeline.generate(run_config(wanted, Path(folder) / "run"), Told(report), networks)
     return list(lockstep.phases.values())
 
@@ -145,12 +146,13 @@ class Prepared(LoadedNetworks):
         self,
         bundle: Bundle,
         step: Callable[[str], GuidanceStep],
+        runner: StepRunner,
         backend: str,
         device: torch.device,
     ) -> None:
         """`bundle` is where the run computes."""
         super().__init__(bundle.manifest, device)
-        self._run = _PreparedRun(bundle, step, backend)
+        self._run = _PreparedRun(bundle, step, runner, backend)
 
     def on_cpu(self) -> Bundle:
         """The networks, which stay where the run computes."""
@@ -162,12 +164,19 @@ class Prepared(LoadedNetworks):
 
 
 class _PreparedRun(RunNetworks):
-    def __init__(self, bundle: Bundle, step: Callable[[str], GuidanceStep], backend: str) -> None:
-        self.bundle, self.backend, self._step = bundle, backend, step
+    def __init__(
+        self,
+        bundle: Bundle,
+        step: Callable[[str], GuidanceStep],
+        runner: StepRunner,
+        backend: str,
+    ) -> None:
+        self.bundle, self.backend = bundle, backend
+        self._step, self._runner = step, runner
 
     def of_stage(self, name: str) -> StageNetworks:
         del name
-        return StageNetworks(self.bundle, FASTEST, self._step)
+        return StageNetworks(self.bundle, FASTEST, self._step, self._runner)
 
 
 def run_config(wanted: Measurement, out: Path) -> GenerateConfig:

@@ -5,7 +5,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, cast
 
@@ -21,7 +21,8 @@ from xbind.engine.cuda_graph import Recorder
 from xbind.engine.errors import BackendUnavailable
 from xbind.engine.store import EngineStore
 from xbind.errors import XBindError
-from xbind.losses.step import GuidanceStep
+from xbind.losses.side_by_side import OneByOne, StartedStep, StepRunner
+from xbind.losses.step import GuidanceStep, StepCall
 from xbind.networks.frozen import Bundle
 from xbind.networks.graphs import GraphRequest, eager_steps, make_module
 from xbind.networks.precision import in_precision
@@ -60,7 +61,9 @@ class Variant:
     steps: Steps
     """Name → guidance step."""
     versions: str
-    """Precision of the networks."""
+    """Versions of the libraries that compute the networks."""
+    runner: StepRunner = field(default_factory=OneByOne)
+    """Starts the guidance steps of an iteration."""
 
     @contextmanager
     def active(self) -> Iterator[None]:
@@ -97,6 +100,10 @@ class Switch:
         """The step of that name, with a clock around it while there is one."""
         step = self._current.steps(name)
         return step if self._clock is None else TimedStep(step, name, self._clock)
+
+    def start(self, call: StepCall) -> StartedStep:
+        """Start a step as the variant does."""
+        return self._current.runner.start(call)
 
     @contextmanager
     def taken_by(self, variant: Variant, clock: PartClock | None = None) -> Iterator[None]:
@@ -192,7 +199,8 @@ def make_variant(
             name, bundle, parts, store, threads=threads, report=report, device=device
         )
         versions = f"{name} {version_of(name).split('-')[0]} {precision}"
-        return Variant(name, compiled.of_stage("all").step, versions)
+        stage = compiled.of_stage("all")
+        return Variant(name, stage.step, versions, stage.runner)
     if name == COMPILED:
         steps = cache(lambda n: cast(GuidanceStep, compiled_copy(make_module(bundle, n))))
         return Variant(name, steps, "inductor float32")

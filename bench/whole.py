@@ -111,7 +111,7 @@ def main(argv: Sequence[str]) -> None:
 
         stack.enter_context(patch.object(pipeline, "write_outputs", timed_files))
         device = torch.device(wanted.device)
-        networks = Prepared(bundle, variant.steps, variant.name, device)
+        networks = Prepared(bundle, variant.steps, variant.runner, variant.name, device)
         pipeline.generate(run_config(wanted, Path(folder) / "run"), watch, networks)
         watch.start("")
         seconds = time.monotonic() - started

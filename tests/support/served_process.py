@@ -20,7 +20,7 @@ class ServedProcess:
 
     def __init__(self, out, *words, port=0, waiting=False):
         program = (
-            f"import sys; sys.path.insert(0, {os.getcwd()!r})\n{WAITING}" if waiting else ""
+            f"import sys; sys.path.insert(0, {str(Path.cwd())!r})\n{WAITING}" if waiting else ""
         ) + MAIN
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-c", program, "serve", "--out", str(out), "--port", str(port),
