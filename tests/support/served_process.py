@@ -19,9 +19,7 @@ class ServedProcess:
     """Use as a context manager."""
 
     def __init__(self, out, *words, port=0, waiting=False):
-        program = (
-            f"import sys; sys.path.insert(0, {str(Path.cwd())!r})\n{WAITING}" if waiting else ""
-        ) + MAIN
+        program = WAITING + MAIN if waiting else MAIN
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-c", program, "serve", "--out", str(out), "--port", str(port),
              "--device", "cpu", *words],

@@ -148,7 +148,8 @@ class Queue:
         with self._mutex:
             record = self._records.get(job.id)
             if record is None:
-                prompt = replace(job.config.prompt, **self._copy_files(job))
+                copies: dict[str, Any] = {**self._copy_files(job)}
+                prompt = replace(job.config.prompt, **copies)
                 job = replace(job, config=replace(job.config, prompt=prompt))
                 if order is None:
                     order = max((r.order for r in self._records.values()), default=-1) + 1

@@ -71,9 +71,7 @@ class RayExecutor:
         default = int(found["GPU"]) if self._resource == "GPU" else nodes
         self._most = default if workers is None else workers
         needs = {"num_gpus": 1} if self._resource == "GPU" else {"num_cpus": threads}
-        self._actors = ray.remote(RemoteWorker).options(
-            max_restarts=0, max_task_retries=0, **needs
-        )
+        self._actors = ray.remote(RemoteWorker).options(max_restarts=0, max_task_retries=0, **needs)
         self._slots: list[_Slot] = []
         self._capacity, self._asked = 0, float("-inf")
 

@@ -15,6 +15,8 @@ from xbind.server.service import Service
 
 TOKEN_BYTES = 32
 """Of a token that is made here."""
+BACKLOG = 2048
+"""Connections that may wait to be accepted, as uvicorn has it."""
 MIN_TOKEN = 16
 """Characters of a token that is given, at least."""
 
@@ -76,6 +78,7 @@ def _bind(settings: ServeConfig) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((settings.host, settings.port))
+        listening.listen(BACKLOG)  # who reads the address can connect at once
     except (OSError, UnicodeError) as error:
         listening.close()
         reason = getattr(error, "strerror", None) or error

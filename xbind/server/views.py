@@ -110,14 +110,14 @@ def job_view(service: Service, moment: Moment) -> JobView:
     config = record.job.config
     prompt = config.prompt
     files = {name: f"inputs/{path.name}" for name, path in prompt_files(prompt).items()}
-    weights = {modality: prompt.weight(modality) for modality in prompt.given()}
+    weights: dict[str, float] = {name: prompt.weight(name) for name in prompt.given()}
     understood: Any = service.understood(moment)
     return JobView(
         id=record.id, label=record.job.label, state=record.state,
         prompt=PromptView(text=prompt.text, files=files, weights=weights),
         seed=config.seed, preset=config.preset, submitted=record.submitted,
         seconds=record.seconds, error=record.error, messages=list(record.messages),
-        progress=progress and ProgressView(
+        progress=None if progress is None else ProgressView(
             stage=progress.stage, step=progress.step, steps=progress.steps
         ),
         understood=understood,
