@@ -51,7 +51,7 @@ class RayExecutor:
             import ray
         except ImportError as error:
             raise BatchError(
-                "--ray needs Ray, which is not installed.\nInstall it with: pip install 'xbind[ray]'"
+                "--ray needs Ray, which is not there.\nInstall it with: pip install 'xbind[ray]'"
             ) from error
         self._ray: Any = ray
         with guarded(lambda why: _unreachable(address, why)):
