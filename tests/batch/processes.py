@@ -14,12 +14,11 @@ QUICK = ("--preset", "probe", "--engine", "eager", "--device", "cpu")
 def batch(listed, out, *words, **environment):
     """Start `xbind batch`; its output goes to a file beside `out`."""
     script = "from xbind.cli.main import main; main()"
-    log = out.with_suffix(".log").open("ab")
-    return subprocess.Popen(
-        [sys.executable, "-P", "-c", script, "batch", str(listed), "--out", str(out),
-         *QUICK, *words],
-        stdout=log, stderr=log, env=os.environ | environment,
-    )  # fmt: skip
+    command = [sys.executable, "-P", "-c", script, "batch", str(listed), "--out", str(out)]
+    with out.with_suffix(".log").open("ab") as log:
+        return subprocess.Popen(
+            [*command, *QUICK, *words], stdout=log, stderr=log, env=os.environ | environment
+        )
 
 
 def finish(process, seconds=600):
@@ -105,7 +104,7 @@ def listeners(pid):
     sockets = set()
     for link in Path(f"/proc/{pid}/fd").iterdir():
         try:
-            if match := re.fullmatch(r"socket:\[(\d+)\]", os.readlink(link)):
+            if match := re.fullmatch(r"socket:\[(\d+)\]", str(link.readlink())):
                 sockets.add(match[1])
         except OSError:
             continue

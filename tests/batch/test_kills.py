@@ -24,7 +24,9 @@ def test_workers_and_driver_killed(tmp_path):
     wait_until(lambda: list(out.glob("work/*/config.json")))
     [victim, *_] = local_workers(driver.pid)
     assert kill(victim)
-    wait_until(lambda: "its worker died (killed by signal 9)" in out.with_suffix(".log").read_text())
+    wait_until(
+        lambda: "its worker died (killed by signal 9)" in out.with_suffix(".log").read_text()
+    )
     wait_until(made.look)
     workers = local_workers(driver.pid)
     assert kill(driver.pid)
@@ -41,4 +43,3 @@ def test_workers_and_driver_killed(tmp_path):
     assert finish(driver) == 0
     assert "3 of 3 objects are there already" in out.with_suffix(".log").read_text()
     assert len(made.look()) == 3
-

@@ -1,11 +1,10 @@
 """A real Ray cluster of several nodes on this machine; `make ray` installs Ray and runs this."""
 
+import importlib.util
 import os
 import secrets
 
 import pytest
-
-pytest.importorskip("ray", reason="Ray is not installed: make ray")
 
 from tests.batch.processes import (
     Made,
@@ -18,7 +17,14 @@ from tests.batch.processes import (
     wait_until,
 )
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]  # Ray's own warnings
+pytestmark = [
+    # Ray reads its environment when it is imported: that has to wait for the fixture
+    pytest.mark.skipif(
+        importlib.util.find_spec("ray") is None, reason="Ray is not installed: make ray"
+    ),
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("default"),  # Ray's own warnings
+]
 
 MEMORY = 80 * 2**20
 """Of each node's object store, in bytes: the least that Ray accepts is 75 MiB."""
@@ -37,7 +43,8 @@ def cluster():
 
         options = {"node_ip_address": "127.0.0.1", "object_store_memory": MEMORY}
         found = Cluster(
-            initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False} | options
+            initialize_head=True,
+            head_node_args={"num_cpus": 0, "include_dashboard": False} | options,
         )
         for _ in range(2):
             found.add_node(num_cpus=1, **options)
@@ -88,9 +95,10 @@ def test_another_token_is_refused(cluster, tmp_path):
     listed.write_text("a red mug\n")
     driver = batch(listed, out, "--ray", cluster.address, RAY_AUTH_TOKEN=secrets.token_hex(16))
     assert finish(driver, 120) == 1
-    assert f"The Ray cluster at {cluster.address} cannot be used" in out.with_suffix(
-        ".log"
-    ).read_text()
+    assert (
+        f"The Ray cluster at {cluster.address} cannot be used"
+        in out.with_suffix(".log").read_text()
+    )
 
 
 def test_nothing_listens_there(tmp_path):

@@ -55,7 +55,8 @@ class RayExecutor:
             import ray
         except ImportError as error:
             raise BatchError(
-                "--ray needs Ray, which is not installed.\nInstall it with: pip install 'xbind[ray]'"
+                "--ray needs Ray, which is not installed.\n"
+                "Install it with: pip install 'xbind[ray]'"
             ) from error
         self._ray: Any = ray
         with guarded(lambda why: _unreachable(address, why)):
@@ -76,9 +77,7 @@ class RayExecutor:
         default = int(found["GPU"]) if self._resource == "GPU" else nodes
         self._most = default if workers is None else workers
         needs = {"num_gpus": 1} if self._resource == "GPU" else {"num_cpus": threads}
-        self._actors = ray.remote(RemoteWorker).options(
-            max_restarts=0, max_task_retries=0, **needs
-        )
+        self._actors = ray.remote(RemoteWorker).options(max_restarts=0, max_task_retries=0, **needs)
         self._slots: list[_Slot] = []
         self._capacity, self._asked = 0, float("-inf")
 
