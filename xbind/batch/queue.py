@@ -259,7 +259,7 @@ class Queue:
                 if (ids is None or record.id in ids) and record.id not in self._active:
                     published = self._published(record)
                     if published.state == "running":
-                        published = replace(published, state="queued")
+                        published = replace(published, state="queued", attempts=0)
                     if published != record:
                         self._save(published)
 

@@ -5,6 +5,7 @@ died; Ray restarts nothing. Tokens are switched on unless `RAY_AUTH_MODE` is set
 """
 
 import os
+import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from xbind.untrusted import guarded, reason
 
 _CAPACITY_EVERY_S = 1.0
 """Time between two questions to the cluster about its nodes (no value in the paper)."""
+
+_REACH_S = 10.0
+"""How long the head of a cluster may take to accept a connection (no value in the paper)."""
 
 
 @dataclass(slots=True)
@@ -51,10 +55,12 @@ class RayExecutor:
             import ray
         except ImportError as error:
             raise BatchError(
-                "--ray needs Ray, which is not there.\nInstall it with: pip install 'xbind[ray]'"
+                "--ray needs Ray, which is not installed.\n"
+                "Install it with: pip install 'xbind[ray]'"
             ) from error
         self._ray: Any = ray
         with guarded(lambda why: _unreachable(address, why)):
+            _check_reachable(address)
             ray.init(address=address, log_to_driver=False, configure_logging=False)
         from xbind.batch.remote import RemoteWorker
 
@@ -143,6 +149,18 @@ def _prepare_environment(address: str) -> None:
     if address.rpartition(":")[0] in ("127.0.0.1", "localhost"):
         # else Ray replaces the address with that of a network, and the driver listens there
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+
+
+def _check_reachable(address: str) -> None:
+    """Refuse an address where nothing listens: Ray itself asks for minutes.
+
+    Raises:
+        OSError, ValueError: says why.
+    """
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise ValueError("it is not of the form HOST:PORT")
+    socket.create_connection((host, int(port)), timeout=_REACH_S).close()
 
 
 def _absolute(task: Task) -> Task:

@@ -1,4 +1,4 @@
-"""A worker on a node of a cluster: computes in its own folder, and mirrors what can be resumed.
+"""A worker on a node of a cluster: computes in a local folder, and mirrors what can be resumed.
 
 The run is written to the node's temporary folder. After each checkpoint, what is needed to resume
 it is copied into the shared folder; a finished run is copied there under another name and renamed.
