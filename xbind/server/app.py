@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from xbind import __version__
+import xbind
 from xbind.batch.jobs import BatchError
 from xbind.config.presets import PRESETS
 from xbind.config.serve import JOB_BYTES, MAX_STREAMS, ServeConfig
@@ -84,7 +84,7 @@ def make_app(service: Service, token: str | None) -> FastAPI:
             await run_in_threadpool(service.close)
 
     app = FastAPI(
-        title="xbind", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None,
+        title="xbind", version=xbind.__version__, lifespan=lifespan, docs_url=None, redoc_url=None,
         summary="A prompt of any modality to a textured 3D mesh.",
         responses={422: {"model": Refusal}},
     )  # fmt: skip
@@ -241,7 +241,7 @@ def _add_files(app: FastAPI, service: Service) -> None:
 
 def _info(settings: ServeConfig, used: int, waiting: int) -> InfoView:
     return InfoView(
-        version=__version__, bundle=settings.bundle, presets=list(PRESETS),
+        version=xbind.__version__, bundle=settings.bundle, presets=list(PRESETS),
         modalities=modalities_of(settings.bundle), upload_bytes=settings.upload_bytes,
         quota_bytes=settings.quota_bytes, used_bytes=used, waiting=waiting,
     )  # fmt: skip
