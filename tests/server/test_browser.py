@@ -69,6 +69,11 @@ def test_from_the_form_to_the_mesh_with_a_server_killed_in_between(tmp_path):
             asked = {url.partition("?")[0][:30] for url in browser.requests()}
             assert all(url.startswith((f"http://127.0.0.1:{port}/", "data:", "blob:", "about:"))
                        for url in asked)  # fmt: skip
+            browser.call(
+                "Page.navigate", url=f"{second.address}/api/jobs/{job['id']}/files/report.html"
+            )
+            until(browser, "document.querySelector('model-viewer')?.loaded === true", True)
+            assert browser.evaluate("window.origin") == "null"
             refused = [x for x in browser.complaints() if "Content Security Policy" in x]
             assert refused == []
 
@@ -96,7 +101,7 @@ def test_the_token_in_the_address_logs_in(tmp_path):
     with ServedProcess(tmp_path / "out", *words, waiting=True) as server:
         with Chromium(find_chromium()) as browser:
             browser.call("Page.navigate", url=server.address)
-            until(browser, "document.getElementById('login').hidden", False, 30)
+            until(browser, "document.getElementById('login')?.hidden", False, 30)
             assert browser.evaluate("document.getElementById('main').hidden")
         with Chromium(find_chromium()) as browser:
             visit(browser, f"{server.address}/#token={token}")

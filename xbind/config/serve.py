@@ -22,6 +22,9 @@ MAX_WORKERS = 64
 """More worker processes than this are refused."""
 UPLOAD_PAUSE_S = 60.0
 """Seconds after which an upload of which nothing more arrives is given up."""
+MAX_UPLOADS = 16
+"""Uploads that are received at the same time; others wait. They lie in the folder for temporary
+files until they are checked."""
 POLL_S = 0.25
 """Seconds between two looks at what a stream of events reports."""
 KEEP_ALIVE_S = 15.0

@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 from importlib.resources import files as resources
 from typing import Annotated, Any
 
-import starlette.status as status
 from fastapi import FastAPI, Header, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
@@ -16,7 +15,7 @@ from starlette.exceptions import HTTPException
 import xbind
 from xbind.batch.jobs import BatchError
 from xbind.config.presets import PRESETS
-from xbind.config.serve import MAX_STREAMS, ServeConfig
+from xbind.config.serve import JOB_BYTES, MAX_STREAMS, ServeConfig
 from xbind.errors import XBindError
 from xbind.files import DiskError
 from xbind.server.errors import NoSuchFile, ServerError, TooMany
@@ -87,6 +86,7 @@ def make_app(service: Service, token: str | None) -> FastAPI:
     app = FastAPI(
         title="xbind", version=xbind.__version__, lifespan=lifespan, docs_url=None, redoc_url=None,
         summary="A prompt of any modality to a textured 3D mesh.",
+        responses={422: {"model": Refusal}},
     )  # fmt: skip
     app.add_middleware(Guards, settings=service.settings, token=token)
     _add_errors(app)
@@ -117,9 +117,9 @@ def _status_of(error: XBindError) -> int:
         case ServerError():
             return error.status
         case BatchError():
-            return status.HTTP_409_CONFLICT
+            return 409
         case DiskError():
-            return status.HTTP_507_INSUFFICIENT_STORAGE
+            return 507
         case _:
             return 422
 
@@ -161,7 +161,7 @@ def _add_jobs(app: FastAPI, service: Service, quota: Quota) -> None:
     @app.post("/api/jobs", status_code=201, responses=_REFUSALS)
     def submit_job(form: Prompt, response: Response) -> JobView:
         """Submit a prompt of one modality or several. The same job is not made twice."""
-        quota.check()
+        quota.check(JOB_BYTES + form.size)
         record = submit(service, form.values, form.files)
         response.headers["location"] = f"/api/jobs/{record.id}"
         return view(record.id)

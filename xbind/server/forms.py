@@ -19,6 +19,8 @@ class PromptForm(NamedTuple):
     """What is no file; what was not given is left out."""
     files: dict[str, IO[bytes]]
     """Modality, or `mask` → the uploaded file."""
+    size: int
+    """Of the files together, in bytes."""
 
 
 async def prompt_form(
@@ -61,16 +63,14 @@ async def prompt_form(
             raise BadPrompt(f"There is no field {name[:64]!r}.\nKnown are {', '.join(given)}.")
         if names.count(name) > 1:
             raise BadPrompt(f"The field {name} is given twice.")
-    files = {name: given.pop(name) for name in SUFFIXES}
+    # browsers send an empty file without a name where none was chosen
+    uploads: dict[str, UploadFile | None] = {name: given.pop(name) for name in SUFFIXES}
+    files = {name: file for name, file in uploads.items() if file and (file.filename or file.size)}
     return PromptForm(
         {name: value for name, value in given.items() if value is not None and value != ""},
-        {name: file.file for name, file in files.items() if _is_there(file)},
+        {name: file.file for name, file in files.items()},
+        sum(file.size or 0 for file in files.values()),
     )
-
-
-def _is_there(file: UploadFile | None) -> bool:
-    """Whether a file was chosen: browsers send an empty one without a name if not."""
-    return file is not None and bool(file.filename or file.size)
 
 
 Prompt = Annotated[PromptForm, Depends(prompt_form)]

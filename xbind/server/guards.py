@@ -8,14 +8,20 @@ import asyncio
 import hmac
 import ipaddress
 import json
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from xbind.config.serve import MIB, TEXT_BYTES, UPLOAD_PAUSE_S, ServeConfig
+from xbind.config.serve import (
+    MAX_UPLOADS,
+    MIB,
+    TEXT_BYTES,
+    UPLOAD_PAUSE_S,
+    ServeConfig,
+)
 
 COOKIE = "xbind_token"
 """Name of the cookie that a page holds the token in."""
@@ -62,6 +68,7 @@ class Guards:
             token: that requests must bring; None asks for none.
         """
         self._app, self._settings, self._token = app, settings, token
+        self._uploads = asyncio.Semaphore(MAX_UPLOADS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -77,7 +84,8 @@ class Guards:
             return
         body = _Body(receive, self._limit(scope))
         with suppress(_TooLong):
-            await self._app(scope, body.receive, answer.unless(body))
+            async with self._uploads if _is_upload(scope) else nullcontext():
+                await self._app(scope, body.receive, answer.unless(body))
         if body.failed is not None and not answer.started:
             await answer.refuse(*body.failed)
 
@@ -110,8 +118,7 @@ class Guards:
 
     def _limit(self, scope: Scope) -> int:
         """Longest body of a request, in bytes."""
-        uploads = scope["method"] == "POST" and scope["path"] in UPLOADS
-        return TEXT_BYTES + (self._settings.upload_bytes if uploads else 0)
+        return TEXT_BYTES + (self._settings.upload_bytes if _is_upload(scope) else 0)
 
     def _is_ours(self, host: str) -> bool:
         """Whether a Host header names this server."""
@@ -156,6 +163,10 @@ def _same_site(headers: Headers, host: str) -> bool:
     site = headers.get("sec-fetch-site", "none")
     followed_link = headers.get("sec-fetch-mode") == "navigate"
     return site in ("none", "same-origin") or followed_link
+
+
+def _is_upload(scope: Scope) -> bool:
+    return scope["method"] == "POST" and scope["path"] in UPLOADS
 
 
 def _too_long(limit: int) -> tuple[int, str]:

@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from xbind.batch.executor import Progress
 from xbind.batch.jobs import prompt_files
 from xbind.batch.queue import State
 from xbind.server.files import JobFile
@@ -110,18 +111,22 @@ def job_view(service: Service, moment: Moment) -> JobView:
     config = record.job.config
     prompt = config.prompt
     files = {name: f"inputs/{path.name}" for name, path in prompt_files(prompt).items()}
-    weights: dict[str, float] = {name: prompt.weight(name) for name in prompt.given()}
+    weights: dict[str, float] = {modality: prompt.weight(modality) for modality in prompt.given()}
     understood: Any = service.understood(moment)
     return JobView(
         id=record.id, label=record.job.label, state=record.state,
         prompt=PromptView(text=prompt.text, files=files, weights=weights),
         seed=config.seed, preset=config.preset, submitted=record.submitted,
         seconds=record.seconds, error=record.error, messages=list(record.messages),
-        progress=None if progress is None else ProgressView(
-            stage=progress.stage, step=progress.step, steps=progress.steps
-        ),
+        progress=_progress_view(progress),
         understood=understood,
     )  # fmt: skip
+
+
+def _progress_view(progress: Progress | None) -> ProgressView | None:
+    if progress is None:
+        return None
+    return ProgressView(stage=progress.stage, step=progress.step, steps=progress.steps)
 
 
 def file_view(file: JobFile) -> FileView:

@@ -6,6 +6,10 @@ const STATES = {
   queued: "waiting", running: "running", reference: "reference view", done: "done",
   failed: "failed", cancelled: "cancelled",
 };
+const LABELS = {
+  text: "Text", image: "Picture", mask: "Its mask", audio: "Sound", depth: "Depth map", video: "Video",
+  thermal: "Thermal picture", imu: "Motion",
+};
 const HIDDEN_FILES = /^(inputs|previews)\/|^(mask|reference|references)\.png$|\.jsonl?$/;
 const PICTURE = /\.(png|jpg|webp|gif|bmp)$/;
 const SOUND = /\.(wav|flac|ogg|mp3)$/;
@@ -62,6 +66,9 @@ async function attempt(work) {
   }
 }
 
+const size = (bytes) => bytes < 2 ** 20
+  ? `${Math.ceil(bytes / 2 ** 10)} KiB` : `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+
 const fileUrl = (id, name) =>
   `/api/jobs/${id}/files/${name.split("/").map(encodeURIComponent).join("/")}`;
 
@@ -73,14 +80,16 @@ function fillForm(info) {
   presets.replaceChildren(...info.presets.map((name) => new Option(name, name)));
   presets.value = "default";
   const files = Object.entries(info.modalities).filter(([, kinds]) => kinds.length);
+  const others = files.filter(([name]) => name !== "image" && name !== "mask");
+  const pictures = files.filter(([name]) => name === "image" || name === "mask");
   $("files").replaceChildren(
-    ...files.map(([name, kinds]) =>
-      element("label", { className: "row" }, element("span", {}, name === "mask" ? "mask of image" : name),
+    ...[...pictures, ...others].map(([name, kinds]) =>
+      element("label", { className: "row" }, element("span", {}, LABELS[name] ?? name),
         element("input", { type: "file", name, accept: kinds.map((kind) => `.${kind}`).join() }))),
   );
   $("weights").append(
     ...Object.keys(info.modalities).filter((name) => name !== "mask").map((name) =>
-      element("label", { className: "row", hidden: true }, element("span", {}, name),
+      element("label", { className: "row", hidden: true }, element("span", {}, LABELS[name] ?? name),
         element("input", { type: "number", name: `${name}_weight`, min: "0", step: "any", value: "1" }))),
   );
   updateWeights();
@@ -289,7 +298,7 @@ async function showFiles(job) {
   const links = files.filter((file) => !HIDDEN_FILES.test(file.name)).map((file) =>
     file.name === "report.html"
       ? element("a", { href: fileUrl(job.id, file.name), target: "_blank", rel: "noopener" }, "report")
-      : element("a", { href: `${fileUrl(job.id, file.name)}?download=true` }, `${file.name} (${(file.bytes / 2 ** 20).toFixed(1)} MiB)`));
+      : element("a", { href: `${fileUrl(job.id, file.name)}?download=true` }, `${file.name} (${size(file.bytes)})`));
   box.replaceChildren();
   if (files.some((file) => file.name === "mesh.glb")) {
     await import("/static/model-viewer.js");
