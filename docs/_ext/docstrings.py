@@ -1,5 +1,6 @@
 """Prepares docstrings for reStructuredText and napoleon."""
 
+import dataclasses
 import re
 
 from sphinx.application import Sphinx
@@ -27,7 +28,15 @@ def prepare(
             lines[k] = line.rstrip() + ":"
 
 
+def shorten(
+    app: Sphinx, what: str, name: str, obj: object, options: object, arguments: str, result: str
+) -> tuple[str, str] | None:
+    """Leaves out the signature of a dataclass: its fields are listed below it, with defaults."""
+    return ("", "") if what == "class" and dataclasses.is_dataclass(obj) else None
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Runs before napoleon, which makes field lists of the sections."""
     app.connect("autodoc-process-docstring", prepare, priority=400)
+    app.connect("autodoc-process-signature", shorten)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

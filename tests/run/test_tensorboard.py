@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from xbind.api import run_config
 from xbind.config.options import GenerateConfig, PromptConfig
 from xbind.run.folder import start_run
 from xbind.run.preflight import check_generate
@@ -132,3 +133,18 @@ def test_a_missing_package_is_refused_before_anything_is_written(tmp_path, monke
     with pytest.raises(TensorBoardMissing, match=r"pip install 'xbind\[tensorboard\]'"):
         check_generate(config)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_run_logs_if_it_is_asked_to(tmp_path, monkeypatch, asked):
+    def run(config, reporter, networks):
+        reporter.phase_started("coarse", 1)
+        steps(reporter, "coarse", 1, 1, 0.25)
+
+    monkeypatch.setattr("xbind.pipeline.generate", run)
+    out = tmp_path / "run"
+    config = GenerateConfig(prompt=PromptConfig(text="a red mug"), out=out, tensorboard=asked)
+    run_config(config, PlainReporter(io.StringIO()))
+    assert (out / "tensorboard").exists() == asked
+    if asked:
+        assert scalars(out / "tensorboard" / "coarse") == {1: 0.25}
