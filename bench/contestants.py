@@ -28,6 +28,7 @@ from xbind.networks.graphs import GraphRequest, eager_steps, make_module
 from xbind.networks.precision import in_precision
 from xbind.networks.runtime import Part
 from xbind.networks.select import compile_run
+from xbind.system.freed_memory import freed_memory_usual
 
 CPU = torch.device("cpu")
 PLAIN = "plain"
@@ -67,11 +68,11 @@ class Contestant:
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """While open, operators run in this contestant's form."""
+        """While open, operators run in this contestant's form; `plain` has glibc's own heap."""
         if self.name not in (PLAIN, DEFINITION):
             yield
             return
-        with operators_plain(rasteriser=self.name == DEFINITION):
+        with operators_plain(rasteriser=self.name == DEFINITION), freed_memory_usual():
             yield
 
 
