@@ -28,6 +28,7 @@ from xbind.networks.graphs import GraphRequest, eager_steps, make_module
 from xbind.networks.precision import in_precision
 from xbind.networks.runtime import Part
 from xbind.networks.select import compile_run
+from xbind.system.freed_memory import freed_memory_usual
 
 CPU = torch.device("cpu")
 PLAIN = "plain"
@@ -67,11 +68,15 @@ class Variant:
 
     @contextmanager
     def active(self) -> Iterator[None]:
+<<<<<<< HEAD:bench/variants.py
         """While open, operators run in this variant's form."""
+=======
+        """While open, operators run in this contestant's form; `plain` has glibc's own heap."""
+>>>>>>> cpuspeed:bench/contestants.py
         if self.name not in (PLAIN, DEFINITION):
             yield
             return
-        with operators_plain(rasteriser=self.name == DEFINITION):
+        with operators_plain(rasteriser=self.name == DEFINITION), freed_memory_usual():
             yield
 
 

@@ -31,6 +31,7 @@ from xbind.run.runner import Runner
 from xbind.run.settings import check_resumed, choose_files, run_settings
 from xbind.run.state import RunState, add_seconds
 from xbind.run.versions import other_versions, versions
+from xbind.system.freed_memory import freed_memory_kept
 from xbind.system.threads import torch_threads
 
 
@@ -71,7 +72,7 @@ def generate(
         XBindError: anything the user can act on; what was written so far stays.
     """
     check_generate(config)
-    with torch_threads(config.threads):
+    with torch_threads(config.threads), freed_memory_kept():
         return _generate(config, reporter, loaded)
 
 
