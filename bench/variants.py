@@ -68,11 +68,7 @@ class Variant:
 
     @contextmanager
     def active(self) -> Iterator[None]:
-<<<<<<< HEAD:bench/variants.py
-        """While open, operators run in this variant's form."""
-=======
-        """While open, operators run in this contestant's form; `plain` has glibc's own heap."""
->>>>>>> cpuspeed:bench/contestants.py
+        """While open, operators run in this variant's form; `plain` has glibc's own heap."""
         if self.name not in (PLAIN, DEFINITION):
             yield
             return
