@@ -91,6 +91,7 @@ setup(
         "rtx": ["tensorrt-rtx-cu12>=1.7"],
         "tensorrt": ["tensorrt>=11.0"],
         "judges": ["open_clip_torch>=3.0"],
+        "ray": ["ray>=2.50"],
         "video": ["av>=14.0"],
         # wheels for some versions of Python only; without it `make fuzz` changes files at random
         "fuzz": ["atheris>=3.0"],

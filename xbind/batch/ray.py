@@ -171,6 +171,6 @@ def _absolute(task: Task) -> Task:
 def _unreachable(address: str, why: str) -> BatchError:
     return BatchError(
         f"The Ray cluster at {address} cannot be used: {why}.\n"
-        f"Start one with RAY_AUTH_MODE=token, and give the address that `ray start --head` prints "
+        f"Start one with RAY_AUTH_MODE=token, and give the address that its head prints "
         f"with --ray. The token is in RAY_AUTH_TOKEN or ~/.ray/auth_token."
     )
