@@ -98,7 +98,7 @@ class Mirror:
         with disk_errors(self._run):
             shutil.rmtree(self._run, ignore_errors=True)
             if holds_run(self._copy):
-                shutil.copytree(self._copy, self._run, ignore=shutil.ignore_patterns(LOCK, ".*"))
+                shutil.copytree(self._copy, self._run, ignore=shutil.ignore_patterns(".*"))
         self._newest = _newest(self._run)
 
     def push(self) -> None:
