@@ -301,9 +301,9 @@ class Queue:
             return replace(record, state="queued", attempts=0)
         return record
 
-    def _copy_files(self, job: Job) -> dict[str, Path]:
+    def _copy_files(self, job: Job) -> dict[str, Any]:
         """Copies of the prompt's files, in folders named by their content."""
-        copies = {}
+        copies: dict[str, Any] = {}
         for field, path in prompt_files(job.config.prompt).items():
             with disk_errors(path):
                 content = path.read_bytes()

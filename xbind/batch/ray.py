@@ -90,6 +90,10 @@ class RayExecutor:
         if now - self._asked >= _CAPACITY_EVERY_S:
             room = self._ray.cluster_resources().get(self._resource, 0)
             self._capacity, self._asked = min(self._most, int(room // self._each)), now
+            # where a node has died, idle actors make room for those that wait to be placed
+            for slot in [*self._slots]:
+                if slot.task is None and len(self._slots) > self._capacity:
+                    self._drop(slot)
         return self._capacity - sum(slot.task is not None for slot in self._slots)
 
     def start(self, task: Task) -> None:
@@ -171,6 +175,6 @@ def _absolute(task: Task) -> Task:
 def _unreachable(address: str, why: str) -> BatchError:
     return BatchError(
         f"The Ray cluster at {address} cannot be used: {why}.\n"
-        f"Start one with RAY_AUTH_MODE=token, and give the address that `ray start --head` prints "
+        f"Start one with RAY_AUTH_MODE=token, and give the address that its head prints "
         f"with --ray. The token is in RAY_AUTH_TOKEN or ~/.ray/auth_token."
     )

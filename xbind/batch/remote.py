@@ -65,6 +65,8 @@ class RemoteWorker:
         """Copy a finished run into the shared folder, whole or not at all."""
         with disk_errors(task.result):
             task.work.parent.mkdir(parents=True, exist_ok=True)
+            for left in task.work.parent.glob(f".{task.result.name}.*"):  # by a killed attempt
+                shutil.rmtree(left, ignore_errors=True)
             stage = Path(tempfile.mkdtemp(prefix=f".{task.result.name}.", dir=task.work.parent))
             try:
                 shutil.copytree(run, stage / "run", ignore=shutil.ignore_patterns(LOCK))
@@ -96,7 +98,7 @@ class Mirror:
         with disk_errors(self._run):
             shutil.rmtree(self._run, ignore_errors=True)
             if holds_run(self._copy):
-                shutil.copytree(self._copy, self._run, ignore=shutil.ignore_patterns(LOCK, ".*"))
+                shutil.copytree(self._copy, self._run, ignore=shutil.ignore_patterns(".*"))
         self._newest = _newest(self._run)
 
     def push(self) -> None:
