@@ -8,7 +8,7 @@ TORCH = $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 
 .PHONY: demo check test coverage results results-part results-fig6 results-report oracles lint typecheck
-.PHONY: faults fuzz verify-gpu verify-kernels verify-real check-bounds bench clean
+.PHONY: faults fuzz ray verify-gpu verify-kernels verify-real check-bounds bench clean
 
 demo: $(VENV)/run.stamp
 	$(VENV)/bin/xbind generate --text "a red mug" --out out/demo --overwrite
@@ -84,6 +84,12 @@ faults: $(VENV)/dev.stamp
 oracles: export OMP_NUM_THREADS ?= 1
 oracles: $(ORACLES)/run.stamp
 	$(ORACLES)/bin/pytest tests/oracles
+
+# Batches on a real Ray cluster of several nodes, whose processes are killed (Ray: 240 MB in $(VENV)).
+ray: export OMP_NUM_THREADS ?= 1
+ray: $(VENV)/dev.stamp
+	$(PIP) install --quiet -c constraints.txt -e '.[ray]'
+	$(VENV)/bin/pytest tests/batch/test_ray.py
 
 lint: $(VENV)/dev.stamp
 	$(VENV)/bin/ruff check .

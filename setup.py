@@ -92,6 +92,7 @@ setup(
         "rtx": ["tensorrt-rtx-cu12>=1.7"],
         "tensorrt": ["tensorrt>=11.0"],
         "judges": ["open_clip_torch>=3.0"],
+        "ray": ["ray>=2.50"],
         "video": ["av>=14.0"],
         # 5 MB beside what xbind needs itself
         "serve": ["fastapi>=0.115", "uvicorn>=0.32", "python-multipart>=0.0.18"],

@@ -85,6 +85,8 @@ SOURCES = [
 
 OF_ONE_PROGRAM = {
     "xbind/cli/plan.py": ["xbind plan"],
+    "xbind/cli/batch": ["xbind batch"],
+    "xbind/batch": ["xbind batch"],
     "xbind/cli/bundle.py": ["xbind bundle import", "xbind bundle random", "xbind bundle show"],
     "xbind/importing/hub.py": ["xbind bundle import"],
     "xbind/import": ["xbind bundle import"],

@@ -29,7 +29,7 @@ class ListedPrompt:
     """One entry of a list."""
 
     line: int
-    """Where it begins in the file, from 1."""
+    """Its line in the file, from 1; the last one of an entry of several lines."""
     prompt: PromptConfig
     seed: int | None
     """A seed of its own, instead of those of the batch."""

@@ -258,7 +258,7 @@ class Queue:
                 if (ids is None or record.id in ids) and record.id not in self._active:
                     published = self._published(record)
                     if published.state == "running":
-                        published = replace(published, state="queued")
+                        published = replace(published, state="queued", attempts=0)
                     if published != record:
                         self._save(published)
 
@@ -300,9 +300,9 @@ class Queue:
             return replace(record, state="queued", attempts=0)
         return record
 
-    def _copy_files(self, job: Job) -> dict[str, Path]:
+    def _copy_files(self, job: Job) -> dict[str, Any]:
         """Copies of the prompt's files, in folders named by their content."""
-        copies = {}
+        copies: dict[str, Any] = {}
         for field, path in prompt_files(job.config.prompt).items():
             with disk_errors(path):
                 content = path.read_bytes()

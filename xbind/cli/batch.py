@@ -105,7 +105,9 @@ def _executor(config: BatchConfig, queue: Queue, waiting: int) -> Executor:
     if config.ray is not None:
         from xbind.batch.ray import RayExecutor
 
-        return RayExecutor(config.ray, workers=config.workers, device=config.device)
+        return RayExecutor(
+            config.ray, workers=config.workers, device=config.device, threads=config.threads
+        )
     executor = LocalExecutor(queue.folder, workers=config.workers, device=config.device)
     say(f"{waiting} objects to make; workers: {len(executor)}")
     return executor

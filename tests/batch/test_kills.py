@@ -1,0 +1,45 @@
+"""Processes of a batch killed with SIGKILL: nothing is lost, and nothing is made twice."""
+
+from pathlib import Path
+
+from tests.batch.processes import (
+    Made,
+    batch,
+    finish,
+    kill,
+    local_workers,
+    seeds_in_summary,
+    wait_until,
+)
+
+SEEDS = ("--seeds", "0..2", "--workers", "2")
+
+
+def test_workers_and_driver_killed(tmp_path):
+    listed, out = tmp_path / "list.txt", tmp_path / "out"
+    listed.write_text("a red mug\n")
+    made = Made(out)
+
+    driver = batch(listed, out, *SEEDS)
+    wait_until(lambda: list(out.glob("work/*/config.json")))
+    [victim, *_] = local_workers(driver.pid)
+    assert kill(victim)
+    wait_until(
+        lambda: "its worker died (killed by signal 9)" in out.with_suffix(".log").read_text()
+    )
+    wait_until(made.look)
+    workers = local_workers(driver.pid)
+    assert kill(driver.pid)
+    driver.wait()
+
+    driver = batch(listed, out, *SEEDS)
+    assert finish(driver) == 0
+    assert len(made.look()) == 3
+    assert seeds_in_summary(out) == [("0", "done"), ("1", "done"), ("2", "done")]
+    assert not any(out.glob("work/*"))
+    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)  # they left with the driver
+
+    driver = batch(listed, out, *SEEDS)
+    assert finish(driver) == 0
+    assert "3 of 3 objects are there already" in out.with_suffix(".log").read_text()
+    assert len(made.look()) == 3
