@@ -1,10 +1,18 @@
 """Jobs through the HTTP interface: every route, and the states between them."""
 
+import io
 import json
 
 import pytest
+from PIL import Image
 
 from tests.support.fake_executor import UNDERSTOOD
+
+
+def picture():
+    buffer = io.BytesIO()
+    Image.new("RGB", (32, 32)).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def events_of(text):
@@ -81,6 +89,24 @@ def test_a_failed_job_says_why(served):
     served.executor.fail(id, "There is no thing in the text.")
     served.until_state(id, "failed")
     assert served.client.get(f"/api/jobs/{id}").json()["error"] == "There is no thing in the text."
+
+
+def test_messages_hold_no_paths_and_no_traceback(served, tmp_path):
+    files = {"image": ("a.png", picture())}
+    id = served.client.post("/api/jobs", files=files).json()["id"]
+    served.until(lambda: id in served.executor.tasks)
+    path = served.executor.tasks[id].job.config.prompt.image
+    assert path.is_relative_to(tmp_path)
+    served.executor.fail(id, f"--image {path} shows nothing.")
+    served.until_state(id, "failed")
+    error = served.client.get(f"/api/jobs/{id}").json()["error"]
+    assert error == "--image inputs/image.png shows nothing."
+    other = served.running(text="a blue bowl")
+    served.executor.fail(other, 'Internal error: KeyError: 1\nTraceback\n  File "x.py"')
+    served.until_state(other, "failed")
+    error = served.client.get(f"/api/jobs/{other}").json()["error"]
+    assert error.splitlines()[0] == "Internal error: KeyError: 1"
+    assert "Traceback" not in error
 
 
 def test_delete_removes_the_files(served):

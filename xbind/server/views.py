@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from xbind.batch.executor import Progress
 from xbind.batch.jobs import prompt_files
-from xbind.batch.queue import State
+from xbind.batch.queue import Record, State
 from xbind.server.files import JobFile
 from xbind.server.service import Moment, Service
 
@@ -117,10 +117,21 @@ def job_view(service: Service, moment: Moment) -> JobView:
         id=record.id, label=record.job.label, state=record.state,
         prompt=PromptView(text=prompt.text, files=files, weights=weights),
         seed=config.seed, preset=config.preset, submitted=record.submitted,
-        seconds=record.seconds, error=record.error, messages=list(record.messages),
+        seconds=record.seconds, error=record.error and _shown(record.error, service, record),
+        messages=[_shown(message, service, record) for message in record.messages],
         progress=_progress_view(progress),
         understood=understood,
     )  # fmt: skip
+
+
+def _shown(text: str, service: Service, record: Record) -> str:
+    """A message of a run without the paths of this machine, and without a traceback."""
+    for path in prompt_files(record.job.config.prompt).values():
+        text = text.replace(str(path), f"inputs/{path.name}")
+    text = text.replace(f"{service.queue.folder}/", "")
+    if text.startswith("Internal error"):
+        return f"{text.splitlines()[0]}\nThe server's folder `logs` has the traceback."
+    return text
 
 
 def _progress_view(progress: Progress | None) -> ProgressView | None:
