@@ -55,6 +55,7 @@ setup(
             "py.typed",
             "web/templates/*",
             "web/vendor/*",
+            "web/server/*",
             "bundles/mini/**",
             "mini/prompts_*.txt",
             "mini/world/*.json",
@@ -91,8 +92,11 @@ setup(
         "rtx": ["tensorrt-rtx-cu12>=1.7"],
         "tensorrt": ["tensorrt>=11.0"],
         "judges": ["open_clip_torch>=3.0"],
+        "diagnose": ["polygraphy>=0.53", "onnx-graphsurgeon>=0.6"],
         "tensorboard": ["tensorboard>=2.19"],
         "video": ["av>=14.0"],
+        # 5 MB beside what xbind needs itself
+        "serve": ["fastapi>=0.115", "uvicorn>=0.32", "python-multipart>=0.0.18"],
         # wheels for some versions of Python only; without it `make fuzz` changes files at random
         "fuzz": ["atheris>=3.0"],
         "docs": [
@@ -105,11 +109,16 @@ setup(
         "dev": [
             "av>=14.0",
             "beartype>=0.21",
+            "fastapi>=0.115",
+            "httpx2>=2.16",
             "kaldi-native-fbank>=1.22",
             "lib3mf>=2.3",
             "mypy>=2.0",
+            "onnx-graphsurgeon>=0.6",
             "openvino>=2025.4",
             "plyfile>=1.1",
+            "polygraphy>=0.53",
+            "python-multipart>=0.0.18",
             "pytest>=9.0",
             "pytest-cov>=7.0",
             "pytest-xdist>=3.8",
@@ -119,6 +128,7 @@ setup(
             "triton>=3.2; platform_system == 'Linux'",
             "typos>=1.40",
             "usd-core>=25.5",
+            "uvicorn>=0.32",
         ],
     },
     entry_points={

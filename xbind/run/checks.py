@@ -13,7 +13,7 @@ from xbind.files import disk_errors, lock
 from xbind.run.json_files import Damaged, from_json, to_json
 
 CONFIG = "config.json"
-"""What a run was asked for; a folder that has it holds a run."""
+"""File of a run's settings; a folder that has it holds a run."""
 LOCK = ".lock"
 """Held by the process that writes into the folder; holds its number."""
 CHECKPOINTS, PREVIEWS, EVENTS = "checkpoints", "previews", "events.jsonl"
@@ -38,8 +38,8 @@ _SHAPE: Mapping[str, tuple[type, ...]] = {
     "phase2_loss": (str, _NONE), "from_phase1": (str, _NONE), "phase1_sha256": (str, _NONE),
     "bundle": (str,), "bundle_sha256": (str,), "bundle_figures": (dict,), "prior_3d": (str, _NONE),
     "device": (str,), "engine": (str,), "precision": (str,), "vram": (int, float, _NONE),
-    "threads": (int,), "versions": (dict,), "files": (dict,), "understood": (dict,),
-    "reading": (dict,), "foreground": (dict,), "image_term": (str,),
+    "threads": (int,), "changes": (dict,), "versions": (dict,), "files": (dict,),
+    "understood": (dict,), "reading": (dict,), "foreground": (dict,), "image_term": (str,),
 }  # fmt: skip
 """Type of each value of `config.json`."""
 _NEEDED = ("prompt", "seed", "preset", "method")
@@ -50,7 +50,7 @@ class RunError(XBindError):
 
 
 def holds_run(out: Path) -> bool:
-    """Whether there is a run in `out`, finished or not."""
+    """Returns True if there is a run in `out`, finished or not."""
     with disk_errors(out):
         return (out / CONFIG).exists()
 

@@ -52,7 +52,7 @@ _WRITTEN = {
     EXPORTS: re.compile(r".+\.(glb|obj|mtl|png|ply|stl|3mf|usdz)"),
     **dict.fromkeys((TENSORBOARD, *_STAGE_LOGS), re.compile(r"events\.out\.tfevents\..+")),
 }
-"""What a run writes into its folders: nothing else in them is removed."""
+"""Patterns of the files that a run writes into its folders; nothing else in them is removed."""
 _UNLOCKED = (
     "the file system of --out has no locks: start no other xbind in that folder while this one runs"
 )
@@ -65,9 +65,9 @@ class RunFolder:
     path: Path
     events: EventLog
     identity: str
-    """Of the run's settings; part of every checkpoint."""
+    """Digest of the run's settings; part of every checkpoint."""
     warnings: tuple[str, ...] = ()
-    """What the user should be told about the folder."""
+    """Notices for the user about the folder."""
 
     def settle(self, **values: object) -> None:
         """Change values of `config.json`; paths are written as strings.
@@ -79,7 +79,7 @@ class RunFolder:
         atomic_write(self.path / CONFIG, to_json(self.read_config() | values))
 
     def read_config(self) -> dict[str, Any]:
-        """What `start_run` and `settle` wrote.
+        """Returns the settings as `start_run` and `settle` wrote them.
 
         Raises:
             RunError: when the file is damaged.

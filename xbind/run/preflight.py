@@ -1,4 +1,4 @@
-"""What can be refused at once: before torch is imported, a network loaded or an engine built."""
+"""Refusals before torch is imported, a network is loaded or an engine is built."""
 
 import os
 from collections.abc import Iterator
