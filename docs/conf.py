@@ -18,6 +18,8 @@ extensions = [
 ]
 exclude_patterns = ["README.md"]  # index.md includes it
 
+smartquotes = False  # options begin with two hyphens
+
 html_theme = "furo"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]

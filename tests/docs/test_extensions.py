@@ -1,7 +1,9 @@
 """The extensions of the documentation's build."""
 
+import dataclasses
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 
@@ -89,3 +91,32 @@ def test_a_font_of_another_host_is_seen(tmp_path):
     assert [address for _, address in offline.foreign_assets(tmp_path)] == [
         "https://example.org/a.woff2"
     ]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Settings:
+    """Of something."""
+
+    steps: Annotated[int, "checked"] = 300
+    """How many."""
+    out: Annotated[str, "shown"] = ""
+    """Where: a folder."""
+    needed: float = dataclasses.field(kw_only=True)
+    """No default."""
+
+
+def test_fields_of_a_dataclass_are_shown_with_plain_types_and_defaults():
+    assert docstrings.shorten(None, "class", "m.Settings", Settings, None, "(x)", "") == ("", "")
+    assert Settings.__annotations__ == {"steps": int, "out": str, "needed": float}
+    shown = {}
+    for field in ("steps", "out", "needed"):
+        shown[field] = ["Text."]
+        docstrings.prepare(None, "attribute", f"m.Settings.{field}", None, None, shown[field])
+    assert "Default: ``300``" in shown["steps"]
+    assert "Default: ``''``" in shown["out"]
+    assert not any("Default" in line for line in shown["needed"])
+
+
+def test_other_signatures_stay():
+    assert docstrings.shorten(None, "function", "m.f", len, None, "(x)", "") is None
+    assert docstrings.shorten(None, "class", "m.C", str, None, "(x)", "") is None

@@ -73,6 +73,15 @@ def test_a_resumed_stage_replaces_what_came_after_its_checkpoint(tmp_path):
     assert scalars(tmp_path / "tensorboard" / "coarse") == {1: 1.0, 2: 2.0, 3: 30.0, 4: 40.0}
 
 
+def test_a_resumed_stage_hides_what_came_after_its_checkpoint_at_once(tmp_path):
+    """Before the steps are computed again; TensorBoard itself only notices repeated steps."""
+    for done, last in ((0, 4), (2, 2)):
+        with with_tensorboard(PlainReporter(io.StringIO()), tmp_path) as reporter:
+            reporter.phase_started("coarse", 5, done)
+            steps(reporter, "coarse", done + 1, last, 1.0)
+    assert scalars(tmp_path / "tensorboard" / "coarse") == {1: 1.0, 2: 2.0}
+
+
 def test_nothing_is_written_before_the_first_stage(tmp_path):
     with with_tensorboard(PlainReporter(io.StringIO()), tmp_path / "run") as reporter:
         reporter.message("loading")
