@@ -1,7 +1,7 @@
 """Write the hashes of every package that `pip install xbind` installs:  python .ci/hashes.py
 
-`--check` compares the files with the package index instead: exit status 1 if a package is missing or
-not needed, or if the index has no file with a listed hash.
+`--check` compares the files with the package index instead: exit status 1 if a package is missing
+or not needed, or if the index has no file with a listed hash.
 
 Needs uv. Versions are those of constraints.txt; what torch's build for CUDA asks for goes into a
 file of its own, so that a machine without a GPU can leave it out.
