@@ -15,6 +15,7 @@ from xbind.config.options import (
     check_threads,
     parts_named,
 )
+from xbind.config.threads import ThreadCount
 
 _Pool = Annotated[Optional[Path], tyro.conf.arg(metavar="FILE")]  # noqa: UP045
 _Judges = Annotated[tuple[str, ...], tyro.conf.arg(metavar="MODEL …")]
@@ -39,8 +40,8 @@ class EvalConfig:
     alone stands for OpenAI's weights, which are downloaded."""
     allow_download: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Let open_clip fetch weights; without --judges those of ViT-B-32, ViT-B-16 and ViT-L-14."""
-    threads: int = 1
-    """Threads that compute."""
+    threads: ThreadCount = 1
+    """Threads that compute; `auto` as of `xbind generate`."""
 
     def __post_init__(self) -> None:
         if not self.paths:
@@ -80,8 +81,8 @@ class EvalRunConfig:
     """Share of the work of this process: the K-th of N."""
     engine: EngineChoice = "auto"
     """As of `xbind generate`."""
-    threads: int = 1
-    """Threads that compute."""
+    threads: ThreadCount = 1
+    """Threads that compute; `auto` as of `xbind generate`."""
 
     def __post_init__(self) -> None:
         parts_named(self.without)

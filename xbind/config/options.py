@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional, cast, get_a
 import tyro
 
 from xbind.config.backends import BACKENDS
+from xbind.config.threads import ThreadCount
 
 # `Optional[...]`, because for `... | None` tyro imports a type checker: 0.1 s more for --help.
 _Text = Annotated[Optional[str], tyro.conf.arg(metavar="TEXT")]  # noqa: UP045
@@ -318,9 +319,11 @@ class GenerateConfig:
     """GiB of memory that frozen networks and the scene may take together. Where a part of the run
     needs more, it saves: float16, guidance in two passes, views one at a time, one engine loaded at
     a time, in this order, as far as needed; `xbind plan` shows it. By default nothing is saved."""
-    threads: int = 1
-    """Threads that compute. With the mini bundle two take a fifth to a quarter less time on a
-    machine that does nothing else, and lose much where other programs use the cores."""
+    threads: ThreadCount = 1
+    """Threads that compute; with two or more, two guidance steps of an iteration run at a time.
+    That takes less time on a machine that does nothing else, and more where other programs use the
+    cores. `auto` takes 2 where two cores were idle during the last minute, else 1. The same seed
+    gives the same mesh for the same number; --resume takes that of the run."""
     reference_only: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Stop when the prompt is encoded and the reference view is there: a look at what the prompt is
     understood as, in seconds. --resume then makes the object."""
