@@ -43,7 +43,7 @@ COMPILED = "torch.compile"
 GRAPHS = "cuda-graphs"
 """Eager networks, each guidance step recorded as one CUDA graph; the operators' fast forms."""
 ENGINES = tuple(BACKENDS)
-CONTESTANTS = (DEFINITION, PLAIN, EAGER, COMPILED, GRAPHS, *ENGINES)
+VARIANTS = (DEFINITION, PLAIN, EAGER, COMPILED, GRAPHS, *ENGINES)
 """Names that `--engine` takes."""
 
 Report = Callable[[str], None]
@@ -134,17 +134,17 @@ def choose_variants(
         BenchError: a name is not known, or torch.compile has no compiler.
         BackendUnavailable: a named engine does not run here.
     """
-    unknown = [name for name in wanted if name not in CONTESTANTS]
+    unknown = [name for name in wanted if name not in VARIANTS]
     if unknown:
         raise BenchError(
-            f"There is no variant {unknown[0]!r}.\nChoose with --engine: {', '.join(CONTESTANTS)}."
+            f"There is no variant {unknown[0]!r}.\nChoose with --engine: {', '.join(VARIANTS)}."
         )
     for name in wanted:
         _check(name, precision, device)
     if wanted:
         return list(dict.fromkeys(wanted))
     chosen = []
-    for name in CONTESTANTS[1:]:
+    for name in VARIANTS[1:]:
         try:
             _check(name, precision, device)
         except (BackendUnavailable, BenchError) as error:

@@ -104,15 +104,15 @@ def test_a_named_engine_never_falls_back(monkeypatch):
 
 
 def test_what_does_not_run_here_is_said_and_left_out(monkeypatch):
-    def absent(name):
+    def absent(name, precisions):
         raise BackendUnavailable(f"{name} is not installed.\nInstall it.")
 
     said = []
-    monkeypatch.setattr(variants, "version_of", absent)
+    monkeypatch.setattr(variants, "check_available", absent)
     monkeypatch.setattr(variants, "compiler", lambda: None)
     assert variants.choose_variants((), "float32", said.append) == ["plain", "eager"]
     assert [line.partition(":")[0] for line in said] == [
-        "without torch.compile", "without cuda-graphs", "without onnxruntime", "without openvino",
+        "without torch.compile", "without cuda-graphs", "without openvino", "without onnxruntime",
         "without tensorrt", "without tensorrt-rtx",
     ]  # fmt: skip
     assert "needs a C++ compiler" in said[0]
