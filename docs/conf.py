@@ -17,7 +17,6 @@ extensions = [
     *("docstrings", "mathml", "offline", "pages"),  # in _ext/
 ]
 exclude_patterns = ["README.md"]  # index.md includes it
-suppress_warnings = ["toc.empty_glob"]  # of lists in index.md that already name every page
 
 smartquotes = False  # options begin with two hyphens
 
