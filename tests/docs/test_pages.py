@@ -41,3 +41,13 @@ def test_the_notebook_is_kept_without_outputs():
     assert len(cells) >= 6
     assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in cells)
     assert "smoke" in "".join(cells[0]["source"])
+
+
+def test_every_page_is_in_the_navigation_of_the_site():
+    lists = re.findall(
+        r"```{toctree}\n(.*?)```", (DOCS / "index.md").read_text(encoding="utf-8"), re.DOTALL
+    )
+    named = [line for some in lists for line in some.splitlines() if line and line[0] != ":"]
+    pages = [*DOCS.glob("*/*.md"), *DOCS.glob("notebooks/*.ipynb")]
+    there = {path.relative_to(DOCS).with_suffix("").as_posix() for path in pages}
+    assert sorted(named) == sorted(there | {"contributing", "changelog"})
