@@ -100,7 +100,7 @@ def main(argv: Sequence[str]) -> None:
     bundle = load_bundle(load_manifest(wanted.bundle))
     (contestant,), bundle = contestants_of([asked["name"]], method, bundle, wanted, lambda _: None)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        stack.enter_context(patch.object(pipeline, "method_named", lambda *_: method))
+        stack.enter_context(patch.object(pipeline, "method_of", lambda *_: method))
         stack.enter_context(contestant.active())
         watch = Stopwatch()
         started = time.monotonic()
