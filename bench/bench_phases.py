@@ -132,7 +132,7 @@ def _run(
         samples=wanted.samples, clock=wanted.clock, seed=wanted.seed, report=report,
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        stack.enter_context(patch.object(pipeline, "method_of", lambda _: method))
+        stack.enter_context(patch.object(pipeline, "method_of", lambda *_: method))
         stack.enter_context(patch.object(algorithm1, "advance", lockstep.advance))
         networks = Prepared(bundle, switch, switch, trunk.name, torch.device(wanted.device))
         pipeline.generate(run_config(wanted, Path(folder) / "run"), Told(report), networks)

@@ -31,8 +31,8 @@ from xbind.scene.nerf.occupancy import OccupancyGrid
 
 Now = Callable[[], float]
 
-WAITING = "waiting"
-"""For guidance steps that run in other threads."""
+GUIDANCE = "guidance"
+"""What an iteration spends on steps that run side by side; steps one by one have a part each."""
 PARTS: tuple[tuple[str, object, str], ...] = (
     ("occupancy", OccupancyGrid, "maintain"),
     ("surface", DMTet, "extract"),
@@ -47,7 +47,7 @@ PARTS: tuple[tuple[str, object, str], ...] = (
     ("regularisers", geometry, "laplacian_loss"),
     ("augment", supervision, "draw_augmentations"),
     ("augment", supervision, "augment"),
-    (WAITING, HybridTerms, "losses"),
+    (GUIDANCE, HybridTerms, "losses"),
     ("backward", Tensor, "backward"),
 )
 """Name of a part, and a function that belongs to it. `backward` is that of everything that is not

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from rich.table import Table
 
 from xbind.bench.curves import CurveRow
-from xbind.bench.instrument import HALF, OPTIMISER, OTHER, WAITING
+from xbind.bench.instrument import GUIDANCE, HALF, OPTIMISER, OTHER
 from xbind.bench.rows import PhaseRow
 from xbind.bench.whole import WholeRow
 from xbind.run.progress import format_bytes
@@ -37,9 +37,9 @@ def phase_cells(rows: Sequence[PhaseRow]) -> tuple[list[str], Cells]:
 
 def part_cells(rows: Sequence[PhaseRow]) -> tuple[list[str], Cells]:
     """Header and rows: milliseconds of each part, and the share of its roofline in brackets."""
-    known = {*HALF, OPTIMISER, OTHER, WAITING, "occupancy"}
+    known = {*HALF, OPTIMISER, OTHER, GUIDANCE, "occupancy"}
     steps = sorted({name for row in rows for name in row.parts_ms} - known)
-    names = ["occupancy", *HALF, *steps, WAITING, OPTIMISER, OTHER]
+    names = ["occupancy", *HALF, *steps, GUIDANCE, OPTIMISER, OTHER]
     header = ["phase", "variant", *names, "differentiable half", "sum"]
     cells = []
     for row in rows:

@@ -98,9 +98,14 @@ class Switch:
         self._clock: PartClock | None = None
 
     def __call__(self, name: str) -> GuidanceStep:
-        """The step of that name, with a clock around it while there is one."""
+        """The step of that name, with a clock around it while there is one.
+
+        Steps that run side by side are timed together: which thread runs one is left to chance.
+        """
         step = self._current.steps(name)
-        return step if self._clock is None else TimedStep(step, name, self._clock)
+        if self._clock is None or not isinstance(self._current.runner, OneByOne):
+            return step
+        return TimedStep(step, name, self._clock)
 
     def start(self, call: StepCall) -> StartedStep:
         """Start a step as the variant does."""

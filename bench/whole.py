@@ -100,7 +100,7 @@ def main(argv: Sequence[str]) -> None:
     bundle = load_bundle(load_manifest(wanted.bundle))
     (variant,), bundle = variants_of([asked["name"]], method, bundle, wanted, lambda _: None)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        stack.enter_context(patch.object(pipeline, "method_of", lambda _: method))
+        stack.enter_context(patch.object(pipeline, "method_of", lambda *_: method))
         stack.enter_context(variant.active())
         watch = Stopwatch()
         started = time.monotonic()

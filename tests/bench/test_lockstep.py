@@ -1,6 +1,7 @@
 """Variants in step: the same work for each, and a run that does not notice."""
 
 import sys
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -11,7 +12,8 @@ from xbind.algorithm.iteration import advance
 from xbind.bench import instrument
 from xbind.bench.lockstep import Lockstep
 from xbind.bench.memory import peak_bytes_of
-from xbind.bench.variants import Switch, Variant
+from xbind.bench.variants import Switch, TimedStep, Variant
+from xbind.losses.side_by_side import SideBySide
 
 
 class Step:
@@ -129,3 +131,17 @@ def test_peak_is_what_the_work_needs():
     assert 60 * 2**20 < peak < 90 * 2**20
     assert peak_bytes_of(lambda: None, device)[1] < 8 * 2**20
     del held
+
+
+def test_a_contestant_starts_steps_its_own_way_and_then_has_no_part_for_each():
+    own = SideBySide(1)
+    right, step = variant("eager", 1.0)
+    abreast = Variant("onnxruntime", right.steps, "", own)
+    switch = Switch(right)
+    with switch.taken_by(right, instrument.PartClock()):
+        assert isinstance(switch("ms"), TimedStep)
+    with switch.taken_by(abreast, instrument.PartClock()):
+        assert switch("ms") is step
+        call = SimpleNamespace(run=threading.current_thread, loss_of=lambda ran_in: ran_in)
+        assert switch.start(call).loss() is not threading.current_thread()
+    own.close()
