@@ -35,7 +35,7 @@ class BatchConfig:
     own is made with that one only."""
     workers: Annotated[Optional[int], tyro.conf.arg(metavar="N")] = None  # noqa: UP045
     """Processes that share the work on this machine; by default one for each GPU, or one on a CPU.
-    Each holds the networks: about 0.8 GB with the mini bundle."""
+    Each takes a core, and up to 1.7 GB of memory with the mini bundle."""
     attempts: int = ATTEMPTS
     """Processes that may die on an object before it fails. After an error it is not tried again."""
     ray: Annotated[Optional[str], tyro.conf.arg(metavar="ADDRESS")] = None  # noqa: UP045
