@@ -8,7 +8,7 @@ TORCH = $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 
 .PHONY: demo check test coverage results results-part results-fig6 results-report oracles lint typecheck
-.PHONY: faults fuzz ray verify-gpu verify-kernels verify-real check-bounds bench clean
+.PHONY: faults fuzz ray verify-gpu verify-kernels verify-real check-bounds bench docs docker clean
 
 demo: $(VENV)/run.stamp
 	$(VENV)/bin/xbind generate --text "a red mug" --out out/demo --overwrite
@@ -52,18 +52,22 @@ results-report: $(VENV)/run.stamp
 # One OpenMP thread: small tensors lose more by waiting for a second thread than it gives them.
 test: export OMP_NUM_THREADS ?= 1
 test: export NUMBA_NUM_THREADS ?= 2
+# One file stays in one process: its tests share runs and engines. Slow files come first (conftest.py).
+PARALLEL ?= -n 2 --dist loadfile --no-loadscope-reorder
 # The `pytest` command, not `python -m pytest`: the latter puts this folder on sys.path.
 # Triton's interpreter has to be chosen before triton is imported: a process of its own.
 test: $(VENV)/dev.stamp
-	$(VENV)/bin/pytest $(COVERED)
-	TRITON_INTERPRET=1 $(VENV)/bin/pytest tests/kernels/gpu $(COVERED:--cov-report=%=--cov-append --cov-report=%)
+	$(VENV)/bin/pytest $(PARALLEL) $(COVERED)
+	TRITON_INTERPRET=1 $(VENV)/bin/pytest $(PARALLEL) tests/kernels/gpu $(if $(COVERED),$(COVERED) --cov-append)
 
-# The fast lane, for every change: rules, format, spelling, types, and the tests of QUICK.
-QUICK = tests/test_architecture.py
+# The fast lane, for every change, in 90 s: rules, format, spelling, types, and the tests of QUICK.
+QUICK = $(addprefix tests/,test_architecture.py test_advice.py test_release.py config engine losses \
+  cli/test_main.py diffusion/test_schedule.py export/test_lowerings.py kernels/test_composite.py \
+  kernels/test_march.py run/test_folder.py run/test_resuming.py scene)
 
 check: export OMP_NUM_THREADS ?= 1
 check: lint typecheck
-	$(VENV)/bin/pytest -q $(QUICK)
+	$(VENV)/bin/pytest -q $(PARALLEL) $(QUICK)
 
 # `make test`, and how much of the package it ran; compiled kernels do not count as run.
 # sys.monitoring costs least, where Python has it (3.12).
@@ -90,6 +94,20 @@ ray: export OMP_NUM_THREADS ?= 1
 ray: $(VENV)/dev.stamp
 	$(PIP) install --quiet -c constraints.txt -e '.[ray]'
 	$(VENV)/bin/pytest tests/batch/test_ray.py
+
+# The site, in out/docs/index.html. Warnings are errors, the notebook is executed, and a page that loads
+# anything from another host is refused.
+docs: export OMP_NUM_THREADS ?= 1
+docs: $(VENV)/docs.stamp
+	rm -rf out/docs
+	$(VENV)/bin/python -P -m sphinx -b html -W --keep-going -d out/docs-state -E docs out/docs
+	$(VENV)/bin/pytest -q tests/docs
+
+# The image xbind:cpu; `make docker STAGE=cuda` for xbind:cuda. TORCH_INDEX names a package index with builds
+# of torch for that stage; by default they come from where pip finds packages, for Linux with CUDA.
+STAGE ?= cpu
+docker:
+	docker build --target $(STAGE) --build-arg TORCH_INDEX=$(TORCH_INDEX) --tag xbind:$(STAGE) .
 
 lint: $(VENV)/dev.stamp
 	$(VENV)/bin/ruff check .
@@ -158,6 +176,10 @@ $(VENV)/dev.stamp: $(VENV)/run.stamp
 	$(PIP) install -c constraints.txt -e '.[dev]'
 	command -v npm >/dev/null && npm install --silent --no-save --prefix $(VENV)/node $(VALIDATOR) \
 	  || echo 'no npm: tests of GLB files with the Khronos validator are skipped'
+	touch $@
+
+$(VENV)/docs.stamp: $(VENV)/dev.stamp constraints-docs.txt
+	$(PIP) install -c constraints.txt -c constraints-docs.txt -e '.[docs]'
 	touch $@
 
 $(ORACLES)/run.stamp: constraints.txt constraints-oracles.txt setup.py

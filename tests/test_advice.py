@@ -11,19 +11,21 @@ import pytest
 from xbind.bench.config import BenchConfig
 from xbind.cli.build_engines import BuildConfig
 from xbind.cli.main import COMMANDS
+from xbind.cli.options import GenerateCommand, PromptWords
 from xbind.config.options import MODALITIES, FilesConfig, PromptConfig
 
 ROOT = Path(__file__).parent.parent
 PROGRAMS = {f"xbind {name}": config for name, config in COMMANDS.items()} | {
-    "xbind-bench": BenchConfig, "xbind-build-engines": BuildConfig
+    "xbind generate": GenerateCommand,
+    "xbind-bench": BenchConfig, "xbind-build-engines": BuildConfig,
 }  # fmt: skip
-OTHERS = {"--help", "--version", "--no-build-isolation", "--upgrade"}
-"""Options that are no field of a configuration; the last two are pip's."""
+OTHERS = {"--help", "--version", "--no-build-isolation", "--upgrade", "--head"}
+"""Options that are no field of a configuration; the last three are those of pip and of ray."""
 NOT_OFFERED = {("xbind/cli/main.py", "--prompt")}
 """Options that a message names to say that they do not exist."""
 
 
-NESTED = (PromptConfig, FilesConfig)
+NESTED = (PromptConfig, PromptWords, FilesConfig)
 """Configurations whose fields are options of the command that holds them."""
 
 
@@ -33,7 +35,7 @@ def options_of(config):
         nested = [c for c in NESTED if c in (field.type, *get_args(field.type))]
         if nested:
             yield from options_of(nested[0])
-        elif "_PositionalMarker" not in repr(field.type):
+        elif "Positional" not in repr(field.type):
             yield f"--{field.name.replace('_', '-')}"
 
 

@@ -40,10 +40,11 @@ def made(pipe, tmp_path_factory):
     """A run, what its callback was given, and its folder."""
     out = tmp_path_factory.mktemp("api") / "mug"
     steps = []
-    before = torch.get_num_threads()
+    torch.set_num_threads(2)  # the caller's; the run computes with one
     run = pipe("a red mug", seed=3, preset="probe", out=str(out), on_step=steps.append,
                progress=False, method={"coarse": {"steps": 3}})  # fmt: skip
-    assert torch.get_num_threads() == before
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(1)
     return run, steps, out
 
 
@@ -95,6 +96,7 @@ def test_losses_are_the_lines_of_the_log(made):
     lines = [json.loads(line) for line in (out / "events.jsonl").read_text().splitlines()]
     losses = run.losses
     assert list(losses) == ["coarse", "geometry", "texture"]
+    assert set(losses["texture"]) == set(steps[-2].terms)
     for stage, terms in losses.items():
         for name, curve in terms.items():
             wanted = {x["step"]: x[name] for x in lines if x["phase"] == stage and name in x}
@@ -236,7 +238,7 @@ def test_without_out_the_folder_is_temporary(pipe, tmp_path):
     assert xbind.open(tmp_path / "kept").reference.size == (64, 64)
 
 
-def test_a_run_that_is_stopped_can_be_resumed(pipe, made, tmp_path):
+def test_a_run_that_is_stopped_can_be_resumed(pipe, made):
     def stop(record):
         if record.phase == "geometry":
             raise KeyboardInterrupt
@@ -251,6 +253,18 @@ def test_a_run_that_is_stopped_can_be_resumed(pipe, made, tmp_path):
         assert (run.folder / "mesh.glb").read_bytes() == (made[2] / "mesh.glb").read_bytes()
     finally:
         shutil.rmtree(folder)
+
+
+def test_resuming_takes_every_setting_of_the_run(made, tmp_path, monkeypatch):
+    copy = shutil.copytree(made[2], tmp_path / "copy")
+    write_config(copy, config_of(copy) | {"threads": 2})
+    asked = []
+    monkeypatch.setattr("xbind.api.run_config", lambda config, *_: asked.append(config))
+    xbind.resume(copy, progress=False)
+    (config,) = asked
+    assert (config.threads, config.seed, config.preset, config.resume) == (2, 3, "probe", True)
+    assert config.method == {"coarse.steps": 3}
+    assert config.prompt.text == "a red mug"
 
 
 def test_pictures_arrays_and_weights(pipe, tmp_path):
@@ -342,7 +356,7 @@ def test_unknown_options_are_type_errors(pipe):
     [
         ({"threads": 0}, "threads must be at least 1"),
         ({"vram": -1}, "vram must be a positive number"),
-        ({"device": "tpu"}, "device must be one of 'auto', 'cpu', 'cuda', got 'tpu'"),
+        ({"device": "tpu"}, "device wants auto, cpu, cuda, or cuda:1 and so on; got 'tpu'"),
         ({"engine": "onyx"}, "engine must be one of"),
         ({"precision": "float64"}, "precision must be one of"),
         ({"bundle": ""}, "bundle is empty"),

@@ -30,6 +30,7 @@ from xbind.run.prompt_record import pose_origin
 from xbind.run.settings import ResumeMismatch
 from xbind.scene.mesh.textured import read_glb
 
+pytestmark = pytest.mark.slow
 PROMPT = PromptConfig(text="a crimson mug")
 
 

@@ -11,8 +11,11 @@ from xbind.config import variants as methods
 from xbind.config.options import GenerateConfig, PromptConfig
 from xbind.networks.manifest import BundleError
 from xbind.pipeline import generate
+from xbind.run.checks import RunError
 from xbind.run.phase1 import Phase1Mismatch
 from xbind.run.settings import ResumeMismatch
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -65,11 +68,12 @@ def test_a_run_goes_on_with_its_prior_only(bundle, runs):
         generate(config(bundle, runs / "x", from_phase1=runs / "narrow"), Watcher())
 
 
-def test_a_run_of_a_version_without_the_setting_goes_on(bundle, runs):
+def test_a_run_that_does_not_say_its_prior_is_not_gone_on_from(bundle, runs):
     held = told(runs / "wide")
-    del held["prior_3d"]
+    write_config(runs / "wide", {key: value for key, value in held.items() if key != "prior_3d"})
+    with pytest.raises(RunError, match=r"it lacks prior_3d\).*\n.*--overwrite"):
+        generate(config(bundle, runs / "wide", resume=True), Watcher())
     write_config(runs / "wide", held)
-    generate(config(bundle, runs / "wide", resume=True), Watcher())
 
 
 def test_a_prior_that_is_not_there_costs_no_run(bundle, runs):

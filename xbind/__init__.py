@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from xbind.errors import XBindError
     from xbind.run.result import Run
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 switch_off()  # here, since the libraries read their switches when they are imported
 

@@ -12,8 +12,8 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack, cast
@@ -33,6 +33,7 @@ from xbind.run.listener import Listener, OnStep
 from xbind.run.progress import Reporter, choose_reporter
 from xbind.run.result import Run
 from xbind.run.resuming import started_config
+from xbind.run.tensorboard import with_tensorboard
 
 if TYPE_CHECKING:
     from xbind.networks.loaded import LoadedNetworks
@@ -92,7 +93,7 @@ class Pipeline:
         Raises:
             ArgumentError: an argument has a wrong value.
             XBindError: anything else that the caller can act on. An unfinished run stays in its
-                folder, also in a temporary one; a note on the exception names it.
+                folder; a note on the exception names a temporary one.
         """
         given: dict[str, Any] = {"text": text, "image": image, "audio": audio, "depth": depth}
         check_names(options, RunOptions)
@@ -132,8 +133,8 @@ def load(bundle: FilePath = "mini", **options: Unpack[LoadOptions]) -> Pipeline:
 
     Args:
         bundle: "mini", which is installed with xbind, or the folder of a bundle.
-        **options: see `LoadOptions`. By default device and engine are "auto", the precision is
-            "float32", no memory budget is set, and one thread computes.
+        **options: see `LoadOptions`. By default device, engine and precision are "auto" (float16
+            on CUDA, float32 on a CPU), no memory budget is set, and one thread computes.
 
     Raises:
         ArgumentError: an option has a wrong value.
@@ -189,24 +190,20 @@ def generate(
         )  # fmt: skip
 
 
-def resume(
-    folder: FilePath, *, threads: int = 1, on_step: OnStep | None = None, progress: bool = True
-) -> Run:
+def resume(folder: FilePath, *, on_step: OnStep | None = None, progress: bool = True) -> Run:
     """Continues the run in a folder from its last checkpoint, with its prompt and settings.
 
     The mesh is that of a run that was never interrupted.
 
     Args:
         folder: of the run.
-        threads: that compute.
         on_step, progress: as of a `Pipeline`.
 
     Raises:
         RunError: there is no run in the folder, or it is damaged.
         XBindError: as of `Pipeline.__call__`.
     """
-    config = replace(started_config(Path(folder)), threads=threads)
-    return Run(Path(folder), _run(config, None, on_step, progress))
+    return Run(Path(folder), _run(started_config(Path(folder)), None, on_step, progress))
 
 
 def open(folder: FilePath) -> Run:
@@ -236,7 +233,9 @@ def run_config(
     check_generate(config)  # before the import of torch, which takes a while
     from xbind.pipeline import generate as run_pipeline
 
-    with _threads(config.threads):
+    with ExitStack() as stack:
+        if config.tensorboard:
+            reporter = stack.enter_context(with_tensorboard(reporter, config.out))
         run_pipeline(config, reporter, networks)
 
 
@@ -251,19 +250,6 @@ def _run(
     with listener as reporter:
         run_config(config, reporter, networks)
     return tuple(listener.messages)
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Compute with `count` threads; torch's setting of the caller is restored."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from xbind.importing.architectures import reduced
 from xbind.importing.random_weights import write_shapes
 from xbind.networks.graphs import GraphRequest
 
+pytestmark = pytest.mark.slow
 GRAPHS = "sds3d,ms"
 
 

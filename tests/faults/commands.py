@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from tests.faults import watch
 from xbind.cli.main import main
 from xbind.errors import XBindError
 from xbind.networks import loaded
@@ -61,19 +62,22 @@ def forked(
 ) -> Ended:
     """Do something in a process of its own, with its output in files.
 
+    Programs that it starts and connections that it opens are counted in `watch`.
+
     Args:
         work: what to do; it may raise `SystemExit` as a command does.
         signals: seconds after the start, and the signal to send then.
         limit_s: seconds after which the process is killed.
     """
     with tempfile.TemporaryDirectory() as made:
-        out, err = Path(made, "out"), Path(made, "err")
+        out, err, log = Path(made, "out"), Path(made, "err"), watch.Log()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # 3.12 on: fork beside threads
             child = os.fork()
         if child == 0:
-            _be_the_child(work, out, err)
+            _be_the_child(work, out, err, log)
         status = _wait(child, list(signals), time.monotonic(), limit_s)
+        watch.note(log.read())
         return Ended(status, *(p.read_bytes().decode(errors="replace") for p in (out, err)))
 
 
@@ -109,7 +113,7 @@ def load_networks_once() -> None:
     load_bundle(load_manifest("mini"))
 
 
-def _be_the_child(work: Callable[[], object], out: Path, err: Path) -> None:
+def _be_the_child(work: Callable[[], object], out: Path, err: Path, log: watch.Log) -> None:
     status = 0
     try:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -117,6 +121,7 @@ def _be_the_child(work: Callable[[], object], out: Path, err: Path) -> None:
             file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
             os.dup2(file, descriptor)
         open_streams()
+        log.watch_this_process()
         work()
     except SystemExit as leaving:
         status = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
@@ -128,6 +133,7 @@ def _be_the_child(work: Callable[[], object], out: Path, err: Path) -> None:
         with contextlib.suppress(OSError):
             traceback.print_exc()
     finally:
+        log.watch_the_end()
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError, AttributeError):
                 stream.flush()

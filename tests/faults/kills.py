@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.faults.commands import command, forked
 from tests.faults.outcomes import Case
-from tests.faults.runs import PROMPTS, whole_run, words_of
+from tests.faults.runs import DEFAULT, PROMPTS, whole_run, words_of
 from tests.support.run_files import config_of
 
 _KILLS_AT_MOST = 3
@@ -38,6 +38,30 @@ def kill(folder: Path, k: int) -> str | None:
             return fault
         overwrites = overwrites and config_of(out)["prompt"]["text"] != PROMPTS[0]
     ended = forked(command(*_next(out, overwrites)))
+    fault = ended.fault(0) or whole.difference(out)
+    shutil.rmtree(out)
+    return fault
+
+
+def default_cases(folder: Path, count: int) -> Iterator[Case]:
+    """Runs at the numbers of `default`, in engines, that are killed once or more."""
+    for k in range(count):
+        yield f"kill/default-{k}", lambda k=k: _default(folder, k)
+
+
+def _default(folder: Path, k: int) -> str | None:
+    draw, out = random.Random(k), folder / f"default-{k}"
+    whole = whole_run(folder, PROMPTS[0], DEFAULT)
+    shutil.rmtree(out, ignore_errors=True)
+    start = words_of(PROMPTS[0], out, settings=DEFAULT)
+    resume = ("generate", "--resume", "--out", str(out))
+    for _ in range(draw.randint(1, _KILLS_AT_MOST)):
+        words = resume if (out / "config.json").exists() else start
+        moment = draw.uniform(0, whole.seconds)
+        ended = forked(command(*words), signals=[(moment, signal.SIGKILL)])
+        if ended.status != -signal.SIGKILL and (fault := ended.fault(0)):
+            return fault
+    ended = forked(command(*(resume if (out / "config.json").exists() else start)))
     fault = ended.fault(0) or whole.difference(out)
     shutil.rmtree(out)
     return fault

@@ -3,7 +3,7 @@
     python -P tests/faults/run.py [--scale 0.02] [--class kill ...] [--out out/faults]
                                   [--document docs/evidence/reliability.md]
 
-Called again it goes on where it stopped. Scale 1 is 120 runs that are killed, 40 that are
+Called again it goes on where it stopped. Scale 1 is 123 runs that are killed, 40 that are
 interrupted, 600 damaged files, 600 malformed inputs and every state of the machine: hours.
 Exit status 1 if a case is not clean.
 """
@@ -40,6 +40,7 @@ CLASSES: dict[str, Callable[[Path, float], Iterator[Case]]] = {
 def _kills(folder: Path, scale: float) -> Iterator[Case]:
     yield from kills.kill_cases(folder, round(100 * scale))
     yield from kills.old_run_cases(folder, round(20 * scale))
+    yield from kills.default_cases(folder, round(3 * scale))
 
 
 def main() -> int:

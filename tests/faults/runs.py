@@ -9,13 +9,16 @@ from pathlib import Path
 from tests.faults.commands import command, forked, load_networks_once
 from tests.support.run_files import config_of, events_of
 
-WORDS = ("--preset", "smoke", "--engine", "eager")
+SMOKE = ("--preset", "smoke", "--engine", "eager")
+DEFAULT = ("--engine", "onnxruntime")
 PROMPTS = ("a red mug", "a blue chair")
 
 
-def words_of(prompt: str, out: Path, *more: str) -> tuple[str, ...]:
+def words_of(
+    prompt: str, out: Path, *more: str, settings: tuple[str, ...] = SMOKE
+) -> tuple[str, ...]:
     """The words that start a run."""
-    return ("generate", prompt, *WORDS, "--out", str(out), *more)
+    return ("generate", prompt, *settings, "--out", str(out), *more)
 
 
 @dataclass(frozen=True)
@@ -47,12 +50,14 @@ class Whole:
 
 
 @cache
-def whole_run(folder: Path, prompt: str = PROMPTS[0]) -> Whole:
+def whole_run(folder: Path, prompt: str = PROMPTS[0], settings: tuple[str, ...] = SMOKE) -> Whole:
     """The undisturbed run of a prompt, made if it is not in `folder` yet."""
     load_networks_once()
     out = folder / prompt.replace(" ", "_")
+    if settings != SMOKE:
+        out = out.with_name(f"{out.name}-{'-'.join(settings[1::2])}")
     started = time.monotonic()
-    words = words_of(prompt, out)
+    words = words_of(prompt, out, settings=settings)
     if (out / "config.json").exists():
         words = ("generate", "--resume", "--out", str(out))
     ended = forked(command(*words))

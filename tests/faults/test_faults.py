@@ -1,21 +1,26 @@
 """A few cases of every class of fault; `make faults` tries hundreds."""
 
+import contextlib
+import ctypes
 import itertools
 import os
 import random
+import resource
+import socket
+import subprocess
 
 import pytest
 
 from tests.faults import damage, inputs, kills, machine, seccomp
 from tests.faults.commands import Ended, command, forked
-from tests.faults.outcomes import ABOUT, Outcome, read_outcomes, to_page, try_all
+from tests.faults.outcomes import ABOUT, Outcome, read_outcomes, to_page, try_all, try_one
 
 
 def every(cases):
     """The faults of all cases, by name."""
-    found = {name: attempt() for name, attempt in cases}
+    found = [try_one(name, attempt) for name, attempt in cases]
     assert found
-    return {name: fault for name, fault in found.items() if fault is not None}
+    return {outcome.case: outcome.fault for outcome in found if outcome.fault is not None}
 
 
 @pytest.fixture(scope="module")
@@ -40,16 +45,16 @@ def test_killed_and_resumed_is_the_undisturbed_run(folder):
 
 
 def test_ctrl_c_is_told_once_with_the_right_advice(folder):
-    assert kills.interrupt(folder, 5, 8) is None
+    assert every([("interrupt/5", lambda: kills.interrupt(folder, 5, 8))]) == {}
 
 
 @pytest.mark.skipif(not seccomp.can_fail(), reason="the system calls of this machine are not known")
 def test_a_machine_without_locks(folder):
-    assert machine._call_fails(folder, "flock", 38) is None
+    assert every([("machine/flock", lambda: machine._call_fails(folder, "flock", 38))]) == {}
 
 
 def test_two_runs_in_one_folder(folder):
-    assert machine._one_folder(folder, 2) is None
+    assert every([("together/2", lambda: machine._one_folder(folder, 2))]) == {}
 
 
 def test_a_fault_is_seen():
@@ -62,6 +67,63 @@ def test_a_fault_is_seen():
     assert "control character" in Ended(1, "", "no \x1b[31m").fault()
     assert Ended(0, "", "").fault(1) is not None
     assert forked(command("--version")).fault(0) is None
+
+
+def _ask_a_name():
+    with contextlib.suppress(OSError):
+        socket.getaddrinfo("127.0.0.1", 9)
+
+
+def _connect():
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", 9), timeout=1):
+        pass
+
+
+def _send():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.sendto(b"x", ("127.0.0.1", 9))
+
+
+def _talk_to_another_process(folder):
+    with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as client:
+        server.bind(str(folder / "s"))
+        server.listen()
+        client.connect(str(folder / "s"))
+
+
+@pytest.mark.parametrize(
+    ("work", "counts"),
+    [
+        (lambda: subprocess.run(["/bin/true"], check=True), (1, 0)),
+        (lambda: os.system("true"), (1, 0)),
+        (lambda: os.posix_spawn("/bin/true", ["true"], {}), (1, 0)),
+        (lambda: os.execv("/bin/true", ["true"]), (1, 0)),
+        (lambda: ctypes.CDLL(None).system(b"true"), (1, 0)),
+        (command("--version"), (0, 0)),
+        (_ask_a_name, (0, 1)),
+        (_connect, (0, 2)),  # the name is looked up too
+        (_send, (0, 1)),
+    ],
+)
+def test_programs_and_connections_are_counted(work, counts):
+    outcome = try_one("input/a", lambda: forked(work).fault(0))
+    assert (outcome.programs, outcome.connections) == counts
+    assert (outcome.fault is None) == (counts == (0, 0))
+    assert try_one("input/b", lambda: None).fault is None
+
+
+def test_a_socket_between_processes_is_no_connection(tmp_path):
+    outcome = try_one("input/a", lambda: forked(lambda: _talk_to_another_process(tmp_path)).fault())
+    assert (outcome.fault, outcome.connections) == (None, 0)
+
+
+def test_events_of_a_killed_process_on_a_full_disk_are_counted():
+    def work():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+        os.posix_spawn("/bin/true", ["true"], {})
+        os.kill(os.getpid(), 9)
+
+    assert try_one("kill/a", lambda: forked(work).fault(-9)).programs == 1
 
 
 def test_a_changed_file_that_is_accepted_is_seen(tmp_path, monkeypatch):
@@ -105,4 +167,5 @@ def test_outcomes_are_kept_and_counted(tmp_path):
     page = to_page(read_outcomes(record))
     assert f"| kill | {ABOUT['kill']} | 3 | 2 |" in page
     assert "- `kill/b`: wrong result: it differs" in page
-    assert Outcome("kill/b", None, 1.0).kind == "kill"
+    assert "Programs started: 0. Connections opened: 0." in page
+    assert Outcome("kill/b", None, 1.0, 0, 0).kind == "kill"

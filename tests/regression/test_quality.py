@@ -18,6 +18,7 @@ from xbind.networks.manifest import load_manifest
 from xbind.pipeline import generate
 from xbind.scene.mesh.textured import read_glb
 
+pytestmark = pytest.mark.slow
 TARGETS = {
     Target("text", "a green tree", "tree", "green"): 1,
     Target("text", "a blue snowman", "snowman", "blue"): 0,

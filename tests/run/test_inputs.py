@@ -24,11 +24,16 @@ def pixels(kind=np.uint8, channels=3):
 def test_a_picture_and_its_arrays_are_one_file(tmp_path):
     array = pixels()
     image = Image.fromarray(array)
-    paths = {stored(tmp_path, image=x)["image"] for x in (array, image, array / 255.0)}
+    paths = {stored(tmp_path, image=x)["image"] for x in (array, image, np.float32(array / 255))}
     assert len(paths) == 1
     loaded = load_image(paths.pop())
     np.testing.assert_allclose(loaded.rgb.permute(1, 2, 0) * 255, array, atol=1e-3)
     assert loaded.alpha is None
+
+
+def test_floats_are_rounded(tmp_path):
+    path = stored(tmp_path, image=np.full((32, 32, 3), 99.6 / 255))["image"]
+    assert np.asarray(Image.open(path)).max() == 100
 
 
 @pytest.mark.parametrize("value", [pixels(channels=4), Image.fromarray(pixels(channels=4))])
@@ -73,7 +78,8 @@ def test_depth_in_metres_millimetres_and_pictures(tmp_path):
 
 def test_paths_text_and_numbers_pass_through(tmp_path):
     values = {"text": "a mug", "image": "a.png", "audio": tmp_path / "a.wav", "video": "b.gif",
-              "elevation": 3.0, "exact_words": True, "depth": None}  # fmt: skip
+              "elevation": 3.0, "exact_words": True, "depth": None,
+              "depth_kind": "disparity"}  # fmt: skip
     found = store_inputs(values, tmp_path)
     assert found == values | {"image": type(tmp_path)("a.png"), "video": type(tmp_path)("b.gif")}
     assert list(tmp_path.iterdir()) == []

@@ -12,6 +12,8 @@ from xbind.pipeline import generate
 from xbind.run.folder import RunError
 from xbind.run.phase1 import Phase1Mismatch, read_phase1
 
+pytestmark = pytest.mark.slow
+
 
 def config(out, **changes):
     settings = {"prompt": PromptConfig(text="a red mug"), "preset": "probe", "engine": "eager"}

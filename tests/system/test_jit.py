@@ -2,7 +2,10 @@
 
 import errno
 import importlib.util
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -109,3 +112,23 @@ def test_every_kernel_is_cached_this_way():
     for path in sources:
         if path.name != "jit.py":
             assert not re.search(r"cache\s*=\s*True", path.read_text()), path
+
+
+def test_code_of_a_module_that_cannot_be_imported_by_name_is_compiled_again(tmp_path):
+    """Such as of a script that is loaded from its path: its code refers to the module `<dynamic>`.
+
+    Only a process that has not compiled the code notices.
+    """
+    script = tmp_path / "kernels" / "own.py"
+    script.parent.mkdir()
+    script.write_text(KERNEL)
+    code = (
+        "import importlib.util, sys\n"
+        "spec = importlib.util.spec_from_file_location('own', sys.argv[1])\n"
+        "spec.loader.exec_module(own := importlib.util.module_from_spec(spec))\n"
+        "assert own.twice(21) == 42"
+    )
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "kept")}
+    for _ in range(2):
+        subprocess.run([sys.executable, "-P", "-c", code, script], check=True, env=environment)
+    assert list((tmp_path / "kept").rglob("*.nbc"))

@@ -16,7 +16,7 @@ from xbind.config.options import (
     FilesConfig,
     GenerateConfig,
     PlanarLoss,
-    Precision,
+    PrecisionChoice,
     PromptConfig,
 )
 
@@ -59,11 +59,12 @@ class BatchConfig:
     prior_3d: Annotated[Optional[str], tyro.conf.arg(metavar="NAME")] = None  # noqa: UP045
     """As of `xbind generate`."""
     device: DeviceChoice = "auto"
-    """Where to compute."""
+    """Where to compute. With `auto` and `cuda` the workers share all GPUs; `cuda:1` is the second
+    one only."""
     engine: EngineChoice = "auto"
     """What computes the frozen networks, as of `xbind generate`."""
-    precision: Precision = "float32"
-    """Of the frozen networks in the engines."""
+    precision: PrecisionChoice = "auto"
+    """Of the frozen networks, as of `xbind generate`."""
     vram: Annotated[Optional[float], tyro.conf.arg(metavar="GIB")] = None  # noqa: UP045
     """GiB of memory that each worker may take, as of `xbind generate`."""
     threads: int = 1

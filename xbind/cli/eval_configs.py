@@ -1,4 +1,4 @@
-"""What `xbind eval` can be asked for. Nothing heavy is imported here."""
+"""Options of `xbind eval`. Imports nothing heavy."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +27,7 @@ class EvalConfig:
     paths: tyro.conf.Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="RUN|FOLDER")]]
     """Runs, or folders that hold runs."""
     out: Annotated[Optional[Path], tyro.conf.arg(metavar="FOLDER")] = None  # noqa: UP045
-    """Where scores.jsonl, means.json and sheet.png go; by default the folder given, if it is the
+    """Folder of scores.jsonl, means.json and sheet.png; by default the folder given, if it is the
     only one."""
     bundle: str = "mini"
     """The bundle that the runs were made with: `mini`, or the folder of a bundle."""
@@ -64,7 +64,7 @@ class EvalRunConfig:
     config: ConfigPath = None
     """As of `xbind generate`, as is `--method.NAME VALUE`."""
     method: Changes = field(default_factory=dict)
-    """What differs from the preset's numbers: dotted name → value."""
+    """Changes of the preset's numbers: dotted name → value."""
     without: Annotated[str, tyro.conf.arg(metavar="PARTS")] = ""
     """Leave out parts of the method (Fig. 7): `stereo`, `planar`, `three-phase`, `ms`, or several
     with commas between them."""
@@ -77,7 +77,7 @@ class EvalRunConfig:
     seed: int = 0
     """Seed of every run."""
     part: Annotated[Optional[str], tyro.conf.arg(metavar="K/N")] = None  # noqa: UP045
-    """Of N processes that share the work, this is the K-th."""
+    """Share of the work of this process: the K-th of N."""
     engine: EngineChoice = "auto"
     """As of `xbind generate`."""
     threads: int = 1

@@ -17,6 +17,7 @@ from xbind.cli.eval_configs import EvalConfig, EvalReportConfig, EvalRunConfig
 from xbind.cli.guard import WRONG_FLAGS, guard
 from xbind.cli.numbers import split_numbers, with_numbers
 from xbind.cli.options import (
+    DiagnoseEnginesConfig,
     DoctorConfig,
     ExportConfig,
     GcEnginesConfig,
@@ -30,6 +31,7 @@ from xbind.cli.options import (
     VerifyEnginesConfig,
 )
 from xbind.config.options import GenerateConfig
+from xbind.config.serve import ServeConfig
 from xbind.run.checks import CONFIG, holds_run
 from xbind.run.resuming import started_config
 
@@ -37,6 +39,7 @@ Command = (
     GenerateConfig
     | BatchConfig
     | ExportConfig
+    | ServeConfig
     | EvalRunConfig
     | EvalReportConfig
     | EvalConfig
@@ -48,12 +51,14 @@ Command = (
     | RandomBundleConfig
     | ListEnginesConfig
     | VerifyEnginesConfig
+    | DiagnoseEnginesConfig
     | GcEnginesConfig
 )
 COMMANDS: dict[str, type[Command]] = {
     "generate": GenerateConfig,
     "batch": BatchConfig,
     "export": ExportConfig,
+    "serve": ServeConfig,
     "eval run": EvalRunConfig,
     "eval report": EvalReportConfig,
     "eval": EvalConfig,
@@ -65,6 +70,7 @@ COMMANDS: dict[str, type[Command]] = {
     "bundle random": RandomBundleConfig,
     "engines list": ListEnginesConfig,
     "engines verify": VerifyEnginesConfig,
+    "engines diagnose": DiagnoseEnginesConfig,
     "engines gc": GcEnginesConfig,
 }
 
@@ -132,7 +138,7 @@ def _parse_generate(words: list[str]) -> GenerateConfig:
 
 
 def overview() -> str:
-    """What `xbind --help` prints."""
+    """Returns the text of `xbind --help`."""
     lines = [f"  {name:<16}{config.__doc__}" for name, config in COMMANDS.items()]
     return "\n".join(
         [
@@ -167,6 +173,10 @@ def run(command: Command) -> None:
             from xbind.cli.export import run_export
 
             run_export(command)
+        case ServeConfig():
+            from xbind.server.serve import serve
+
+            serve(command)
         case DoctorConfig(bundle=bundle):
             from xbind.cli.doctor import doctor
 
@@ -217,12 +227,14 @@ def _run_engines(command: Command) -> None:
             engines.show()
         case VerifyEnginesConfig():
             sys.exit(engines.verify())
+        case DiagnoseEnginesConfig():
+            sys.exit(engines.diagnose(command))
         case GcEnginesConfig(all=everything):
             engines.gc(everything=everything)
 
 
 def started_at(command: Command) -> int | None:
-    """When the run in the folder of `xbind generate` was started, in ns; None if there is none."""
+    """Returns the start time of the run in a folder, in ns; None if there is none."""
     if not isinstance(command, GenerateConfig):
         return None
     try:
@@ -232,7 +244,7 @@ def started_at(command: Command) -> int | None:
 
 
 def advice_to_resume(command: Command | None, words: list[str], earlier: int | None) -> str:
-    """What to say after "interrupted": the command that goes on from the last checkpoint.
+    """Returns the advice after "interrupted": the command that continues from the last checkpoint.
 
     Args:
         command: what was interrupted; None if it was not known yet.

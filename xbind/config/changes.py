@@ -28,7 +28,7 @@ class ConfigError(XBindError):
 
 @dataclass(frozen=True, slots=True)
 class ConfigFile:
-    """What a TOML file changes."""
+    """Changes in a TOML file."""
 
     preset: str | None = None
     """The preset that the changes apply to; None if the file does not say."""
@@ -47,7 +47,8 @@ def leaves(config: object, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
 
 
 def difference(base: MethodConfig, method: MethodConfig) -> dict[str, Any]:
-    """What `method` changes of `base`: dotted name → value as JSON has it; tuples are lists."""
+    """Returns the changes of `method` from `base`: dotted name → value as JSON data; tuples are
+    lists."""
     before = {name: value for name, _, value in leaves(base)}
     return {
         name: list(value) if isinstance(value, tuple) else value
@@ -86,7 +87,7 @@ def read_config_file(path: Path) -> ConfigFile:
     except OSError as error:
         raise ConfigError(
             f"--config {path} cannot be read: {error.strerror or error}.\n"
-            f"Give a TOML file; `xbind config show default --toml` prints one."
+            f"Give a TOML file; `xbind config show --toml` prints one."
         ) from error
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"--config {path} is not a TOML file: {error}.") from error
@@ -153,7 +154,7 @@ def unknown_setting(path: str) -> str:
     near = [name for name in everything if name.rpartition(".")[2] == last]
     near += [name for name in get_close_matches(path, everything, n=3) if name not in near]
     hint = f" Perhaps you meant {', '.join(near[:4])}." if near else ""
-    return f"There is no setting {path!r}.{hint}\n`xbind config show default` lists all of them."
+    return f"There is no setting {path!r}.{hint}\n`xbind config show` lists all of them."
 
 
 def _converted(annotation: Any, value: Any) -> Any:  # noqa: ANN401

@@ -1,11 +1,11 @@
 """The settings of a run that was started before, read from its folder. No torch here."""
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from xbind.config.options import GenerateConfig, PromptConfig
+from xbind.config.options import GenerateConfig, Precision, PromptConfig, precision_for
 from xbind.run.checks import CONFIG, RunError, check_holds, read_config
 from xbind.run.json_files import Damaged
 
@@ -29,13 +29,29 @@ def read_started(out: Path) -> dict[str, Any]:
     path = out / CONFIG
     try:
         found = read_config(path)
-        if not isinstance(found.get("changes", {}), dict):
-            raise Damaged("its changes are not an object")
     except (OSError, Damaged) as error:
         raise _damaged(path, error) from error
     if missing := [name for name in _NEEDED if name not in found]:
         raise _damaged(path, f"it lacks {', '.join(missing)}")
+    if found["precision"] not in get_args(Precision):
+        raise _damaged(path, f"its precision is {found['precision']!r}")
     return found
+
+
+def with_precision(config: GenerateConfig, device: str) -> GenerateConfig:
+    """The settings with a precision in place of `auto`: that of the run to resume, or the device's.
+
+    Args:
+        config: the settings of a run.
+        device: where it computes, `cpu` or `cuda`.
+
+    Raises:
+        RunError: there is no run to resume, or its `config.json` is damaged.
+    """
+    precision = config.precision
+    if precision == "auto" and config.resume:
+        precision = read_started(config.out)["precision"]
+    return replace(config, precision=precision_for(precision, device))
 
 
 def started_config(out: Path) -> GenerateConfig:
@@ -58,7 +74,7 @@ def started_config(out: Path) -> GenerateConfig:
 def from_plain(
     config: type[PromptConfig] | type[GenerateConfig], found: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The values in plain data that are fields of a configuration, with paths as `Path`."""
+    """Returns the values in plain data that are fields of a configuration, paths as `Path`."""
     return {
         field.name: _of_type(field.type, found[field.name])
         for field in fields(config)

@@ -103,7 +103,12 @@ class _File(caching.IndexDataCacheFile):
         except OSError:
             return None
         digest, content = content[:32], content[32:]
-        return pickle.loads(content) if hashlib.sha256(content).digest() == digest else None
+        if hashlib.sha256(content).digest() != digest:
+            return None
+        try:
+            return pickle.loads(content)
+        except ImportError:  # the kernel's module cannot be imported by its name, as in a script
+            return None
 
 
 class _Cache(caching.FunctionCache):
