@@ -93,8 +93,8 @@ setup(
         "tensorrt": ["tensorrt>=11.0"],
         "judges": ["open_clip_torch>=3.0"],
         "diagnose": ["polygraphy>=0.53", "onnx-graphsurgeon>=0.6"],
-        "tensorboard": ["tensorboard>=2.19"],
         "ray": ["ray>=2.50"],
+        "tensorboard": ["tensorboard>=2.19"],
         "video": ["av>=14.0"],
         # 5 MB beside what xbind needs itself
         "serve": ["fastapi>=0.115", "uvicorn>=0.32", "python-multipart>=0.0.18"],

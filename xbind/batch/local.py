@@ -43,9 +43,9 @@ class LocalExecutor:
             folder: of the batch, for the logs of the workers.
             workers: how many; by default one for each GPU, or one on a CPU. With several GPUs they
                 are given out in turn.
-            device: where runs compute.
+            device: where runs compute; `cuda:N` uses that GPU only.
         """
-        gpus = gpu_names() if device != "cpu" else []
+        gpus = gpu_names() if device in ("auto", "cuda") else []
         count = max(1, len(gpus)) if workers is None else workers
         logs = folder / LOGS
         with disk_errors(logs):

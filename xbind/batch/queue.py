@@ -148,8 +148,7 @@ class Queue:
         with self._mutex:
             record = self._records.get(job.id)
             if record is None:
-                copies: dict[str, Any] = {**self._copy_files(job)}
-                prompt = replace(job.config.prompt, **copies)
+                prompt = replace(job.config.prompt, **self._copy_files(job))
                 job = replace(job, config=replace(job.config, prompt=prompt))
                 if order is None:
                     order = max((r.order for r in self._records.values()), default=-1) + 1

@@ -66,6 +66,12 @@ class RayExecutor:
 
         found = ray.cluster_resources()
         self._resource = "GPU" if device != "cpu" and found.get("GPU", 0) >= 1 else "CPU"
+        if device.startswith("cuda:"):
+            ray.shutdown()
+            raise BatchError(
+                f"--device {device}: Ray gives each worker a GPU of its own.\n"
+                f"Give --device cuda with --ray."
+            )
         if device == "cuda" and self._resource == "CPU":
             ray.shutdown()
             raise BatchError(

@@ -16,7 +16,7 @@ from xbind.config.options import (
     FilesConfig,
     GenerateConfig,
     PlanarLoss,
-    Precision,
+    PrecisionChoice,
     PromptConfig,
 )
 
@@ -35,7 +35,7 @@ class BatchConfig:
     own is made with that one only."""
     workers: Annotated[Optional[int], tyro.conf.arg(metavar="N")] = None  # noqa: UP045
     """Processes that share the work on this machine; by default one for each GPU, or one on a CPU.
-    Each holds the networks: about 0.8 GB with the mini bundle."""
+    Each takes a core, and up to 1.7 GB of memory with the mini bundle."""
     attempts: int = ATTEMPTS
     """Processes that may die on an object before it fails. After an error it is not tried again."""
     ray: Annotated[Optional[str], tyro.conf.arg(metavar="ADDRESS")] = None  # noqa: UP045
@@ -59,11 +59,12 @@ class BatchConfig:
     prior_3d: Annotated[Optional[str], tyro.conf.arg(metavar="NAME")] = None  # noqa: UP045
     """As of `xbind generate`."""
     device: DeviceChoice = "auto"
-    """Where to compute."""
+    """Where to compute. With `auto` and `cuda` the workers share all GPUs; `cuda:1` is the second
+    one only."""
     engine: EngineChoice = "auto"
     """What computes the frozen networks, as of `xbind generate`."""
-    precision: Precision = "float32"
-    """Of the frozen networks in the engines."""
+    precision: PrecisionChoice = "auto"
+    """Of the frozen networks, as of `xbind generate`."""
     vram: Annotated[Optional[float], tyro.conf.arg(metavar="GIB")] = None  # noqa: UP045
     """GiB of memory that each worker may take, as of `xbind generate`."""
     threads: int = 1
