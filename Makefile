@@ -8,7 +8,7 @@ TORCH = $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 
 .PHONY: demo check test coverage results results-part results-fig6 results-report oracles lint typecheck
-.PHONY: faults fuzz verify-gpu verify-kernels verify-real check-bounds bench clean
+.PHONY: faults fuzz verify-gpu verify-kernels verify-real check-bounds bench docs docker clean
 
 demo: $(VENV)/run.stamp
 	$(VENV)/bin/xbind generate --text "a red mug" --out out/demo --overwrite
@@ -89,6 +89,20 @@ oracles: export OMP_NUM_THREADS ?= 1
 oracles: $(ORACLES)/run.stamp
 	$(ORACLES)/bin/pytest tests/oracles
 
+# The site, in out/docs/index.html. Warnings are errors, the notebook is executed, and a page that loads
+# anything from another host is refused.
+docs: export OMP_NUM_THREADS ?= 1
+docs: $(VENV)/docs.stamp
+	rm -rf out/docs
+	$(VENV)/bin/python -P -m sphinx -b html -W --keep-going -d out/docs-state -E docs out/docs
+	$(VENV)/bin/pytest -q tests/docs
+
+# The image xbind:cpu; `make docker STAGE=cuda` for xbind:cuda. TORCH_INDEX names a package index with builds
+# of torch for that stage; by default they come from where pip finds packages, for Linux with CUDA.
+STAGE ?= cpu
+docker:
+	docker build --target $(STAGE) --build-arg TORCH_INDEX=$(TORCH_INDEX) --tag xbind:$(STAGE) .
+
 lint: $(VENV)/dev.stamp
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -156,6 +170,10 @@ $(VENV)/dev.stamp: $(VENV)/run.stamp
 	$(PIP) install -c constraints.txt -e '.[dev]'
 	command -v npm >/dev/null && npm install --silent --no-save --prefix $(VENV)/node $(VALIDATOR) \
 	  || echo 'no npm: tests of GLB files with the Khronos validator are skipped'
+	touch $@
+
+$(VENV)/docs.stamp: $(VENV)/dev.stamp constraints-docs.txt
+	$(PIP) install -c constraints.txt -c constraints-docs.txt -e '.[docs]'
 	touch $@
 
 $(ORACLES)/run.stamp: constraints.txt constraints-oracles.txt setup.py

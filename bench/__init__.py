@@ -1,1 +1,1 @@
-"""What everything costs: operators, engines, whole phases, and what a GPU may make of them."""
+"""Benchmarks of operators, engines and whole phases."""

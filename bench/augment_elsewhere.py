@@ -61,7 +61,7 @@ def time_elsewhere(
 
 
 def main(inputs: Path, seconds: float, threads: int, clock: "Clock") -> None:
-    """Check that the contestants do the same work, then time them."""
+    """Check that the variants do the same work, then time them."""
     # started as a file: its folder is on the path, and xbind is not
     from timing import quantiles_ms
 

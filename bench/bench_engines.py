@@ -3,7 +3,7 @@
     python bench/bench_engines.py [--all] [--only GRAPH …] [--engines NAME …] [--precision NAME …]
                                   [--threads N] [--rounds N] [--json FILE]
 
-Contestants take turns, in an order that is drawn anew for each round, so that what else the machine
+Variants take turns, in an order that is drawn for each round, so that what else the machine
 does meets all of them alike: ratios within one run are what counts. Each engine has passed its
 parity gate, at three noise levels; in half, one that has not is said and left out. `cpu` is the
 time that this process computed, which other processes on the machine cannot stretch. torch.compile
@@ -26,8 +26,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from xbind.bench.contestants import compiled_copy
 from xbind.bench.timing import describe_commit, device_name
+from xbind.bench.variants import compiled_copy
 from xbind.config.backends import BackendName
 from xbind.config.options import Precision
 from xbind.config.presets import default
@@ -56,7 +56,7 @@ Run = Callable[[], dict[str, Tensor]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One contestant of one graph: one line of JSON."""
+    """Record of one variant of one graph: a line of JSON."""
 
     graph: str
     form: str

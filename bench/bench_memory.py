@@ -1,4 +1,4 @@
-"""How far `xbind plan` is from what is used: peak memory of graphs and of rendering, on this CPU.
+"""Predictions of `xbind plan` against measured peak memory of graphs and rendering, on this CPU.
 
     python -P bench/bench_memory.py [--only graphs|scene] [--json FILE]
 

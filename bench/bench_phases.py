@@ -1,4 +1,4 @@
-"""Throughput of whole phases: every contestant in step with one real run, one row for each."""
+"""Throughput of whole phases: every variant in step with one real run, one row for each."""
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -12,22 +12,23 @@ import torch
 
 from xbind import pipeline
 from xbind.algorithm import algorithm1
-from xbind.bench.contestants import (
-    ENGINES,
-    GRAPHS,
-    Contestant,
-    Report,
-    Switch,
-    choose_contestants,
-    make_contestant,
-)
 from xbind.bench.lockstep import Lockstep, Sampled
 from xbind.bench.rows import PhaseRow, rows_of
 from xbind.bench.timing import Clock, device_name, measure_machine
+from xbind.bench.variants import (
+    ENGINES,
+    GRAPHS,
+    Report,
+    Switch,
+    Variant,
+    choose_variants,
+    make_variant,
+)
 from xbind.config.options import GenerateConfig, Precision, PromptConfig
 from xbind.config.presets import MethodConfig, preset_named
 from xbind.config.savings import FASTEST
 from xbind.engine.store import EngineStore, engines_folder
+from xbind.losses.side_by_side import StepRunner
 from xbind.losses.step import GuidanceStep
 from xbind.networks.frozen import Bundle
 from xbind.networks.graphs import eager_steps, requests_of_run
@@ -40,13 +41,13 @@ from xbind.run.progress import StepRecord
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """What is measured, and how."""
+    """Settings of a measurement."""
 
     presets: tuple[str, ...]
     sizes: tuple[int, ...]
     """Sides of the rendered views, in pixels; none for the presets' own."""
     engines: tuple[str, ...]
-    """Contestants; none for all that run here."""
+    """Variants; none for all that run here."""
     bundle: str
     text: str
     """The prompt."""
@@ -71,7 +72,7 @@ def measure_phases(wanted: Measurement, report: Report) -> Iterator[PhaseRow]:
         for size in wanted.sizes or (None,)
     ]
     device = torch.device(wanted.device)
-    names = choose_contestants(wanted.engines, wanted.precision, report, device)
+    names = choose_variants(wanted.engines, wanted.precision, report, device)
     manifest = load_manifest(wanted.bundle)
     torch.set_num_threads(wanted.threads)
     machine = measure_machine(device, clock=wanted.clock)
@@ -100,20 +101,20 @@ def with_size(method: MethodConfig, size: int | None) -> MethodConfig:
     )
 
 
-def contestants_of(
+def variants_of(
     names: Sequence[str], method: MethodConfig, bundle: Bundle, wanted: Measurement, report: Report
-) -> tuple[list[Contestant], Bundle]:
-    """Those names, ready, and the bundle where they compute; engines that are missing are built."""
+) -> tuple[list[Variant], Bundle]:
+    """Returns the named variants, ready to run, and the bundle; missing engines are built."""
     requests = requests_of_run(method, bundle.manifest)
     store, device = EngineStore(engines_folder()), torch.device(wanted.device)
 
-    def make(name: str, bundle: Bundle) -> Contestant:
-        return make_contestant(
+    def make(name: str, bundle: Bundle) -> Variant:
+        return make_variant(
             name, bundle, requests, store,
             precision=wanted.precision, threads=wanted.threads, report=report, device=device,
         )  # fmt: skip
 
-    made: dict[str, Contestant] = {n: make(n, bundle) for n in names if n in ENGINES}
+    made: dict[str, Variant] = {n: make(n, bundle) for n in names if n in ENGINES}
     there = bundle.to(device)
     made |= {name: make(name, there) for name in names if name not in ENGINES}
     return [made[name] for name in names], there
@@ -122,18 +123,18 @@ def contestants_of(
 def _run(
     wanted: Measurement, method: MethodConfig, names: list[str], bundle: Bundle, report: Report
 ) -> list[Sampled]:
-    """One run of the pipeline with every contestant in step."""
-    contestants, bundle = contestants_of(names, method, bundle, wanted, report)
-    trunk = next((c for c in contestants if c.name in (*ENGINES, GRAPHS)), contestants[-1])
+    """Runs the pipeline once, with every variant in step."""
+    variants, bundle = variants_of(names, method, bundle, wanted, report)
+    trunk = next((c for c in variants if c.name in (*ENGINES, GRAPHS)), variants[-1])
     switch = Switch(trunk)
     lockstep = Lockstep(
-        contestants, switch, eager_steps(bundle),
+        variants, switch, eager_steps(bundle),
         samples=wanted.samples, clock=wanted.clock, seed=wanted.seed, report=report,
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         stack.enter_context(patch.object(pipeline, "method_named", lambda *_: method))
         stack.enter_context(patch.object(algorithm1, "advance", lockstep.advance))
-        networks = Prepared(bundle, switch, trunk.name, torch.device(wanted.device))
+        networks = Prepared(bundle, switch, switch, trunk.name, torch.device(wanted.device))
         pipeline.generate(run_config(wanted, Path(folder) / "run"), Told(report), networks)
     return list(lockstep.phases.values())
 
@@ -145,12 +146,13 @@ class Prepared(LoadedNetworks):
         self,
         bundle: Bundle,
         step: Callable[[str], GuidanceStep],
+        runner: StepRunner,
         backend: str,
         device: torch.device,
     ) -> None:
         """`bundle` is where the run computes."""
         super().__init__(bundle.manifest, device)
-        self._run = _PreparedRun(bundle, step, backend)
+        self._run = _PreparedRun(bundle, step, runner, backend)
 
     def on_cpu(self) -> Bundle:
         """The networks, which stay where the run computes."""
@@ -162,16 +164,23 @@ class Prepared(LoadedNetworks):
 
 
 class _PreparedRun(RunNetworks):
-    def __init__(self, bundle: Bundle, step: Callable[[str], GuidanceStep], backend: str) -> None:
-        self.bundle, self.backend, self._step = bundle, backend, step
+    def __init__(
+        self,
+        bundle: Bundle,
+        step: Callable[[str], GuidanceStep],
+        runner: StepRunner,
+        backend: str,
+    ) -> None:
+        self.bundle, self.backend = bundle, backend
+        self._step, self._runner = step, runner
 
     def of_stage(self, name: str) -> StageNetworks:
         del name
-        return StageNetworks(self.bundle, FASTEST, self._step)
+        return StageNetworks(self.bundle, FASTEST, self._step, self._runner)
 
 
 def run_config(wanted: Measurement, out: Path) -> GenerateConfig:
-    """What `xbind generate` would be told."""
+    """Returns the configuration of the run."""
     return GenerateConfig(
         prompt=PromptConfig(text=wanted.text), out=out, seed=wanted.seed, bundle=wanted.bundle,
         device=wanted.device, engine="eager", threads=wanted.threads,

@@ -42,10 +42,10 @@ from xbind.networks.precision import in_precision
 
 CUDA = torch.device("cuda")
 LAYOUTS = {"channels first": torch.contiguous_format, "channels last": torch.channels_last}
-"""Of the weights of UNets and VAEs."""
+"""Element type of the weights of UNets and VAEs."""
 NETS = ("unet", "vae")
 TWIN = 1e-2
-"""How far a replay may be from eager torch, relative: libraries may choose other kernels."""
+"""Largest relative difference of a replay from eager torch: libraries may choose other kernels."""
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""What `xbind-bench` does: measure or scale, then tables, JSON lines and a picture."""
+"""Commands of `xbind-bench`: measure or scale, then tables, JSON lines and a plot."""
 
 from typing import Literal
 
@@ -24,11 +24,11 @@ from xbind.networks.manifest import load_manifest
 from xbind.system.device import choose_device
 
 WIDTH = 200
-"""Of the tables, in characters; a narrow terminal wraps them rather than lose columns."""
+"""Width of the tables in characters; a narrow terminal wraps them."""
 
 
 def measure(config: BenchConfig) -> int:
-    """Every phase with every contestant; 1 if two of them did not compute the same."""
+    """Every phase with every variant; 1 if two of them did not compute the same."""
     check_writable(config.json)
     check_writable(config.plot)
     console = Console(width=WIDTH, highlight=False, markup=False)

@@ -1,4 +1,4 @@
-"""What a user of `xbind-bench` chooses. No torch here, so that `--help` answers at once."""
+"""Options of `xbind-bench`. Imports no torch, so that `--help` is fast."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ _File = Annotated[Optional[Path], tyro.conf.arg(metavar="FILE")]  # noqa: UP045
 class BenchConfig:
     """Measure every phase with each engine, in step with one real run; or scale it.
 
-    Contestants compute the same iterations from the same state, in turn: ratios within one run are
+    Variants compute the same iterations from the same state, in turn: ratios within one run are
     what counts. `plain` is how the field's frameworks do it: eager networks, and every operator as
     its definition in torch.
     """
@@ -22,7 +22,7 @@ class BenchConfig:
     preset: tuple[str, ...] = ("default",)
     """Presets to measure."""
     engine: tuple[str, ...] = ()
-    """Contestants: plain, eager, torch.compile, cuda-graphs, onnxruntime, openvino, tensorrt,
+    """Variants: plain, eager, torch.compile, cuda-graphs, onnxruntime, openvino, tensorrt,
     tensorrt-rtx; by default all that run here. torch.compile takes minutes to compile. `definition`
     is `plain` with the rasteriser in torch too, which takes minutes for a view."""
     size: tuple[int, ...] = ()
@@ -32,9 +32,9 @@ class BenchConfig:
     threads: int = 1
     """Threads that compute."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to measure; `auto` takes CUDA if there is a device."""
+    """Device to measure on; `auto` takes CUDA if there is a device."""
     precision: Literal["float32", "float16", "bfloat16"] = "float32"
-    """Of the networks in the engines and in `cuda-graphs`."""
+    """Precision of the networks in the engines and in `cuda-graphs`."""
     bundle: str = "mini"
     """The frozen networks: `mini`, or the folder of a bundle."""
     text: str = "a red mug"
@@ -45,7 +45,7 @@ class BenchConfig:
     """`cpu` counts the time that this process computes: for one thread, on a machine that others
     use too."""
     whole: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Also run each contestant from prompt to files, in a process of its own: time, peak memory."""
+    """Also run each variant from prompt to files, in a process of its own: time, peak memory."""
     curves: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Instead: cost against render resolution, views, hash levels and tetrahedra."""
     json: _File = None

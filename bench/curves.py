@@ -1,4 +1,4 @@
-"""What the differentiable half of an iteration costs against each of its sizes.
+"""Cost of the differentiable part of an iteration against each of its sizes.
 
 The phases' own iterations, with guidance steps that answer at once: a frozen network costs the same
 whatever the render's resolution, the grid or the mesh, and would hide them. Points take turns.
@@ -19,7 +19,6 @@ from xbind.algorithm.phase2_geometry import GeometryPhase
 from xbind.algorithm.phase3_texture import TexturePhase
 from xbind.algorithm.reference_view import ReferenceView
 from xbind.algorithm.supervision import Condition, StereoCondition, Supervision
-from xbind.bench.contestants import Steps
 from xbind.bench.memory import peak_bytes_of
 from xbind.bench.timing import (
     Clock,
@@ -28,6 +27,7 @@ from xbind.bench.timing import (
     device_name,
     elapsed_ms,
 )
+from xbind.bench.variants import Steps
 from xbind.config.presets import CoarseConfig, GeometryConfig, TextureConfig
 from xbind.config.scene import level_resolutions
 from xbind.losses.step import GuidanceStep
@@ -46,7 +46,7 @@ BALL = 0.7
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One phase at one size."""
+    """Measurement of a phase at one size."""
 
     x: float
     phase: Phase
@@ -54,7 +54,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One phase at several sizes of one thing."""
+    """Measurements of a phase at several values of one size."""
 
     knob: str
     unit: str
@@ -62,13 +62,13 @@ class Curve:
 
     @property
     def name(self) -> str:
-        """Of the phase and of what varies."""
+        """Name of the phase and of the size that varies."""
         return f"{self.points[0].phase.name}: {self.knob}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurveRow:
-    """One curve: one line of JSON."""
+    """Curve of one size; a line of JSON."""
 
     kind: str = "curve"
     phase: str
@@ -81,10 +81,10 @@ class CurveRow:
     time_exponent: float
     """p of ms ~ x^p, by least squares over all points."""
     last_exponent: float
-    """Of the two largest points alone: what is fixed counts least there."""
+    """Exponent of the two largest points alone, where fixed costs count least."""
     memory_exponent: float | None
     is_linear: bool
-    """Whether the last exponent is at most `LINEAR`."""
+    """True if the last exponent is at most `LINEAR`."""
     clock: str
     threads: int
     device: str

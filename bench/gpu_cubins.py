@@ -29,14 +29,14 @@ ARCHITECTURES = (75, 80, 86, 89, 90, 100, 120)
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One kernel with the types and constants that it is launched with."""
+    """Kernel with the types and constants of its launch."""
 
     name: str
     kernel: triton.JITFunction
     constants: Mapping[str, int]
     """Compile-time constants."""
     types: Mapping[str, str] = field(default_factory=dict)
-    """Of the arguments that are not what their name says: `*_ptr` is *fp32, else i32."""
+    """Types of the arguments whose names do not tell: `*_ptr` is *fp32, else i32."""
     options: Mapping[str, object] = field(default_factory=dict)
     """Number of warps and the like, where they are not Triton's defaults."""
     half: tuple[str, ...] = ()
@@ -52,7 +52,7 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What one kernel takes of a GPU."""
+    """Resources of a kernel on a GPU."""
 
     registers: int
     """Per thread, of 255 at most."""

@@ -1,4 +1,4 @@
-"""Where an iteration's time goes: the pipeline's own functions, timed where they are called.
+"""Time of an iteration by section: pipeline functions are temporarily wrapped with timers.
 
 Nothing in the pipeline knows of this. While `parts_timed` is open, the functions of `PARTS` are
 replaced by themselves with a clock around; after it they are what they were, so it costs nothing
@@ -7,6 +7,7 @@ when it is off. A function that is renamed is an AttributeError here, not a part
 
 import functools
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -22,6 +23,7 @@ from xbind.algorithm import phase2_geometry as geometry
 from xbind.algorithm import phase3_texture as texture
 from xbind.algorithm import supervision
 from xbind.algorithm.iteration import Phase
+from xbind.algorithm.views import HybridTerms
 from xbind.kernels.surface import reference as reference_surface
 from xbind.scene.mesh import marching
 from xbind.scene.mesh.dmtet import DMTet
@@ -29,6 +31,8 @@ from xbind.scene.nerf.occupancy import OccupancyGrid
 
 Now = Callable[[], float]
 
+WAITING = "waiting"
+"""For guidance steps that run in other threads."""
 PARTS: tuple[tuple[str, object, str], ...] = (
     ("occupancy", OccupancyGrid, "maintain"),
     ("surface", DMTet, "extract"),
@@ -43,13 +47,14 @@ PARTS: tuple[tuple[str, object, str], ...] = (
     ("regularisers", geometry, "laplacian_loss"),
     ("augment", supervision, "draw_augmentations"),
     ("augment", supervision, "augment"),
+    (WAITING, HybridTerms, "losses"),
     ("backward", Tensor, "backward"),
 )
 """Name of a part, and a function that belongs to it. `backward` is that of everything that is not
 in a guidance step: of render, regularisers and augment. Steps and the optimiser are added."""
 OPTIMISER = "optimiser"
 OTHER = "other"
-"""What is in no part: cameras, timesteps, the reference view's losses, bookkeeping."""
+"""Section of the remaining time: cameras, timesteps, losses of the reference view, bookkeeping."""
 HALF = ("render", "surface", "regularisers", "augment", "backward")
 """The differentiable half of an iteration; the guidance steps are the frozen one."""
 OPERATORS = (
@@ -62,7 +67,8 @@ OPERATORS = (
 class PartClock:
     """Adds up the time of named parts; time in an inner part counts for the inner one alone.
 
-    So the parts' sum is the whole.
+    So the parts' sum is the whole of the thread that made the clock. Parts of other threads, which
+    compute at the same time, are not counted.
     """
 
     def __init__(self, now: Now = time.perf_counter) -> None:
@@ -71,10 +77,14 @@ class PartClock:
         self._now = now
         self._open: list[str] = []
         self._since = 0.0
+        self._thread = threading.get_ident()
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
         """Count what happens inside for `name`."""
+        if threading.get_ident() != self._thread:
+            yield
+            return
         self._switch()
         self._open.append(name)
         try:

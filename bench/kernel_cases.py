@@ -1,4 +1,4 @@
-"""What bench_kernels.py measures: inputs, contestants, and what each operator must at least do."""
+"""Cases of bench_kernels.py: inputs, variants, and the least work of each operator."""
 
 import math
 from collections.abc import Callable
@@ -44,7 +44,7 @@ RASTER_SIDE = 256
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One operator at one size."""
+    """Operator at one size."""
 
     operator: str
     size: int
@@ -54,7 +54,7 @@ class Case:
     both: Callable[[Impl], tuple[Tensor, ...]]
     """Form → outputs and gradients."""
     work: Work
-    """Of both passes."""
+    """Least work of both passes."""
     tolerance: float
     """Largest difference of a form from the definition, relative to the largest value."""
 

@@ -1,9 +1,9 @@
-"""Contestants in step: the same iteration of a real run, from the same state, by each in turn.
+"""Variants in step: the same iteration of a real run, from the same state, by each in turn.
 
-A run goes on as `xbind generate` has it. At the iterations that are sampled, every contestant
-computes that iteration, in an order that is drawn anew, from the same parameters, optimiser state
-and random numbers; then the run goes on from the state it had. So what is timed is the work of a
-run, ratios are of equal work, and what the contestants return can be compared.
+A run goes on as `xbind generate` has it. At the iterations that are sampled, every variant
+computes that iteration, in an order that is drawn each time, from the same parameters, optimiser
+state and random numbers; then the run goes on from the state it had. So what is timed is the work
+of a run, ratios are of equal work, and what the variants return can be compared.
 """
 
 import copy
@@ -17,16 +17,16 @@ import torch
 from torch import Tensor
 
 from xbind.algorithm.iteration import Phase, advance, restore_phase, save_phase
-from xbind.bench.contestants import Contestant, Steps, Switch
 from xbind.bench.instrument import PartClock, now_on, parts_timed
 from xbind.bench.memory import peak_bytes_of
 from xbind.bench.timing import Clock
+from xbind.bench.variants import Steps, Switch, Variant
 from xbind.bench.work import IterationWork, count_iteration
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One iteration by one contestant."""
+    """Iteration of one variant."""
 
     seconds: float
     """The whole iteration."""
@@ -36,12 +36,12 @@ class Turn:
     terms: Mapping[str, float]
     """Unweighted."""
     gradient: Tensor
-    """Of the loss in all parameters, flat."""
+    """Gradient of the loss in all parameters, flat."""
 
 
 @dataclass(slots=True)
 class Sampled:
-    """What was measured of one phase."""
+    """Measurements of a phase."""
 
     phase: str
     views: int
@@ -49,11 +49,11 @@ class Sampled:
     steps: int
     """Iterations that the phase has in this run."""
     renders: dict[str, Tensor] = field(default_factory=dict)
-    """Contestant → the phase's preview from its first sampled state: four views in [0, 1]."""
+    """Variant → the phase's preview from its first sampled state: four views in [0, 1]."""
     turns: dict[str, list[Turn]] = field(default_factory=dict)
-    """Contestant → its turns; the k-th of each is the same iteration."""
+    """Variant → its turns; the k-th of each is the same iteration."""
     work: IterationWork | None = None
-    """What an iteration must compute and move."""
+    """Least work of an iteration."""
 
 
 class Lockstep:
@@ -61,7 +61,7 @@ class Lockstep:
 
     def __init__(
         self,
-        contestants: list[Contestant],
+        variants: list[Variant],
         switch: Switch,
         eager: Steps,
         *,
@@ -71,7 +71,7 @@ class Lockstep:
         report: Callable[[str], None],
     ) -> None:
         """Measure `samples` iterations of every phase, or all where it has fewer."""
-        self.contestants, self.samples = contestants, samples
+        self.variants, self.samples = variants, samples
         self._switch, self._eager = switch, eager
         self.phases: dict[str, Sampled] = {}
         self._seconds = time.perf_counter if clock == "wall" else time.process_time
@@ -80,7 +80,7 @@ class Lockstep:
         self._report = report
 
     def advance(self, phase: Phase, step: int, generator: torch.Generator) -> dict[str, float]:
-        """One iteration of the run; by every contestant first, if it is a sampled one."""
+        """Runs one iteration; if it is sampled, every variant computes it first."""
         if phase.name not in self._chosen:
             self._chosen[phase.name] = set(draw_steps(phase.steps, self.samples, self._random))
         if step in self._chosen[phase.name]:
@@ -98,9 +98,9 @@ class Lockstep:
         if phase.name not in self.phases:
             self.phases[phase.name] = self._prepare(phase, step, generator, from_here)
         turns = self.phases[phase.name].turns
-        for contestant in self._random.sample(self.contestants, len(self.contestants)):
+        for variant in self._random.sample(self.variants, len(self.variants)):
             from_here()
-            turns[contestant.name].append(self._turn(contestant, phase, step, generator))
+            turns[variant.name].append(self._turn(variant, phase, step, generator))
         from_here()
 
     def _prepare(
@@ -113,21 +113,19 @@ class Lockstep:
         """A first round that is not timed: what compiles on first use compiles now."""
         config = phase.config  # type: ignore[attr-defined]
         sampled = Sampled(phase.name, config.views, config.size, phase.steps)
-        sampled.turns = {contestant.name: [] for contestant in self.contestants}
-        for contestant in self.contestants:
-            self._report(f"{phase.name}: {contestant.name} for the first time")
+        sampled.turns = {variant.name: [] for variant in self.variants}
+        for variant in self.variants:
+            self._report(f"{phase.name}: {variant.name} for the first time")
             from_here()
-            self._turn(contestant, phase, step, generator)
+            self._turn(variant, phase, step, generator)
             from_here()
-            with self._switch.taken_by(contestant):
-                sampled.renders[contestant.name] = phase.preview()
+            with self._switch.taken_by(variant):
+                sampled.renders[variant.name] = phase.preview()
         from_here()
         sampled.work = count_iteration(phase, step, generator, self._switch, self._eager)
         return sampled
 
-    def _turn(
-        self, contestant: Contestant, phase: Phase, step: int, generator: torch.Generator
-    ) -> Turn:
+    def _turn(self, variant: Variant, phase: Phase, step: int, generator: torch.Generator) -> Turn:
         device = next(phase.module.parameters()).device
         now = now_on(device, self._seconds)
         clock = PartClock(now)
@@ -140,20 +138,20 @@ class Lockstep:
             spent.append(now() - start)
             return terms
 
-        with self._switch.taken_by(contestant, clock):
+        with self._switch.taken_by(variant, clock):
             terms, peak = peak_bytes_of(iteration, device)
         return Turn(spent[0], clock.seconds, peak, terms, gradient_of(phase))
 
 
 def gradient_of(phase: Phase) -> Tensor:
-    """What `advance` left in the parameters: the gradient of the weighted sum, flat."""
+    """Returns the gradient of the weighted sum in the parameters, as `advance` left it, flat."""
     parameters = list(phase.module.parameters())
     grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
     return torch.cat([grad.detach().flatten() for grad in grads])
 
 
 def draw_steps(steps: int, samples: int, draw: random.Random) -> list[int]:
-    """One iteration out of each of `samples` equal parts of a phase: all of them where few."""
+    """Returns one iteration of each of `samples` equal parts of a phase, or all of a short one."""
     if samples >= steps:
         return list(range(steps))
     edges = [round(k * steps / samples) for k in range(samples + 1)]

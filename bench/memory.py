@@ -16,7 +16,7 @@ _RESET = Path("/proc/self/clear_refs")
 def peak_bytes_of(work: Callable[[], _T], device: torch.device) -> tuple[_T, int | None]:
     """Run `work`; what it returns, and its peak above the memory that was held before.
 
-    On CUDA that is what torch allocated. On Linux it is resident memory: the allocator gives back
+    On CUDA that is what torch allocated. On Linux it is resident memory: the allocator returns
     what it can first, so the figure is the work's own to within a few MiB, and 0 for little work.
 
     Returns:
@@ -37,7 +37,7 @@ def peak_bytes_of(work: Callable[[], _T], device: torch.device) -> tuple[_T, int
 
 
 def _can_reset() -> bool:
-    """Give unused memory back, and start the kernel's high-water mark anew."""
+    """Return unused memory, and start the kernel's high-water mark again."""
     if sys.platform != "linux":
         return False
     ctypes.CDLL(None).malloc_trim(0)

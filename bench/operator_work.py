@@ -1,4 +1,4 @@
-"""What each operator must at least move and compute, however it is written; both passes.
+"""Least traffic and arithmetic of each operator, for both passes and any implementation.
 
 The traffic counts every array once (gathers that miss a cache move more); the arithmetic counts
 the multiplications and additions of the definition's formula. Bytes are of float32 and int64.
@@ -53,7 +53,7 @@ def march_work(samples: int, rays: int, cells: int) -> Work:
 
 
 def rasterize_work(faces: int, vertices: int, pixels: int) -> Work:
-    """Of all views."""
+    """Returns the least work of rasterising all views."""
     return Work(24 * faces + 48 * vertices + 32 * pixels, 60 * faces + 150 * pixels)
 
 

@@ -29,11 +29,11 @@ _VIEWS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """One operation."""
+    """Operation of a graph."""
 
     name: str
     flops: float
-    """Of a matrix product, a convolution or attention: 2 per multiplication and addition."""
+    """Arithmetic of a product, convolution or attention: 2 per multiplication and addition."""
     bytes: float
     """Its inputs and outputs, once each."""
 
@@ -47,7 +47,7 @@ class OpCounter(TorchDispatchMode):
 
     @property
     def flops(self) -> float:
-        """Of everything."""
+        """Arithmetic of all operations."""
         return sum(op.flops for op in self.ops)
 
     def __torch_dispatch__(

@@ -10,12 +10,12 @@ COLOURS = (
     "#4477aa", "#66ccee", "#228833", "#ccbb44", "#ee6677", "#aa3377", "#bbbbbb", "#222255",
     "#997700", "#994455", "#44bb99", "#ddaa33",
 )  # fmt: skip
-"""Told apart with every common colour blindness (Paul Tol's bright and muted schemes)."""
+"""Colours for every common colour blindness (Paul Tol's bright and muted schemes)."""
 BAR, GAP, LEFT, WIDTH, TOP = 18, 6, 190, 620, 40
 
 
 def plot_phases(rows: Sequence[PhaseRow]) -> str:
-    """One stacked bar per contestant and phase: what an iteration spends its time on."""
+    """Draws one stacked bar per variant and phase: the sections of an iteration."""
     names = list(dict.fromkeys(name for row in rows for name in row.parts_ms))
     colours = {name: COLOURS[k % len(COLOURS)] for k, name in enumerate(names)}
     body: list[str] = []

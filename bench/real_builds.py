@@ -61,11 +61,11 @@ class Trial:
     precision: Precision
     targets: tuple[str, ...]
     compared: bool
-    """Whether ONNX Runtime's outputs are compared with torch's, at this size: takes minutes."""
+    """True if ONNX Runtime's outputs are compared with torch's; takes minutes."""
 
     @property
     def key(self) -> dict[str, Any]:
-        """What a line of the file says that it is about."""
+        """Returns the key of a line of the file."""
         return {
             "shapes": self.shapes, "graph": self.request.label, "backend": self.backend,
             "precision": self.precision, "targets": list(self.targets), "compared": self.compared,
@@ -91,7 +91,7 @@ def run_trials(
 
 
 def is_about(row: Mapping[str, Any], trial: Trial) -> bool:
-    """Whether a line of the file is a trial's."""
+    """Returns True if a line of the file is a trial's."""
     return all(row.get(name) == value for name, value in trial.key.items())
 
 
@@ -248,7 +248,7 @@ def _fill_randomly(key: str, x: Tensor, generator: torch.Generator) -> None:
 def _computed(
     trial: Trial, manifest: BundleManifest, module: nn.Module
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """What torch computes at this size, and of which inputs."""
+    """Returns torch's outputs at this size, and the inputs."""
     generator = torch.Generator().manual_seed(1)
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     shapes = load_shapes(manifest, mode)

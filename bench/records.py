@@ -1,4 +1,4 @@
-"""Where figures are kept: JSON lines, checked to be writable before anything is measured."""
+"""Records of measurements: JSON lines, checked to be writable before anything is measured."""
 
 import json
 from collections.abc import Iterable
@@ -6,7 +6,7 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from xbind.bench.contestants import BenchError
+from xbind.bench.variants import BenchError
 
 
 def check_writable(path: Path | None) -> None:

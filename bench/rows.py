@@ -6,15 +6,15 @@ from statistics import fmean, median
 
 from torch.nn.functional import cosine_similarity
 
-from xbind.bench.contestants import EAGER, PLAIN
 from xbind.bench.lockstep import Sampled, Turn
 from xbind.bench.timing import Clock, Machine, describe_commit, describe_versions, device_name
+from xbind.bench.variants import EAGER, PLAIN
 from xbind.bench.work import roofline_shares
 from xbind.config.options import Precision
 
 TOLERANCE = {"float32": (0.999, 0.03), "float16": (0.99, 0.15), "bfloat16": (0.97, 0.3)}
 """Precision → least cosine and largest relative error of the parameters' gradient against the
-reference contestant. An engine's own gate is tighter; here a pixel at a silhouette, or a sample at
+reference variant. An engine's own gate is tighter; here a pixel at a silhouette, or a sample at
 the edge of an occupied cell, may fall to the other side."""
 SAME_PICTURE = 1e-3
 """Largest mean difference of two renders in [0, 1]."""
@@ -27,14 +27,14 @@ numbers."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseRow:
-    """One contestant in one phase: one line of JSON."""
+    """Variant in a phase; a line of JSON."""
 
     kind: str = "phase"
     preset: str
     bundle: str
     phase: str
     form: str
-    """The contestant."""
+    """The variant."""
     size: int
     views: int
     steps: int
@@ -48,15 +48,15 @@ class PhaseRow:
     iterations_per_second: float
     views_per_second: float
     against: str
-    """The contestant that ratio and parity are against."""
+    """The variant that ratio and parity are against."""
     ratio: float
-    """How many times faster than that: median over the sampled iterations."""
+    """Ratio of times to the reference: median over the sampled iterations."""
     times_eager: float | None
     """The same against `eager`, which has the same operators: what the engine alone gives."""
     term_error: float
     """Largest relative difference of a loss term."""
     gradient_cosine: float
-    """Of the gradient in all parameters: the least over the sampled iterations."""
+    """Cosine of the gradient in all parameters: the least over the sampled iterations."""
     gradient_error: float
     """Relative error of the same: the largest."""
     render_difference: float
@@ -67,7 +67,7 @@ class PhaseRow:
     roofline: dict[str, float]
     """Part → share of its roofline that it reaches."""
     precision: str
-    """Of the engines."""
+    """Precision of the engines."""
     clock: str
     threads: int
     device: str
@@ -79,14 +79,14 @@ class PhaseRow:
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """How far one contestant is from another, over all sampled iterations: the worst of each."""
+    """Largest differences of a variant from another, over all sampled iterations."""
 
     term_error: float
     gradient_cosine: float
     gradient_error: float
 
     def holds(self, precision: Precision) -> bool:
-        """Whether the two computed the same."""
+        """Returns True if the two agree."""
         least, largest = TOLERANCE[precision]
         return (
             self.gradient_cosine >= least
@@ -104,7 +104,7 @@ def rows_of(
     precision: Precision,
     clock: Clock,
 ) -> Iterator[PhaseRow]:
-    """The figures of every contestant in one phase, against `plain` or else `eager`."""
+    """The figures of every variant in one phase, against `plain` or else `eager`."""
     against = next((n for n in (PLAIN, EAGER) if n in sampled.turns), next(iter(sampled.turns)))
     reference = sampled.turns[against]
     for name, turns in sampled.turns.items():
@@ -135,7 +135,7 @@ def rows_of(
 
 
 def paired_ratio(turns: list[Turn], reference: list[Turn]) -> float:
-    """How many times faster than the reference: the median over iterations that both computed.
+    """Returns the median ratio to the reference's time, over iterations that both computed.
 
     What else the machine does meets two neighbours in time alike, so each ratio is of such two.
     """
@@ -149,7 +149,7 @@ def mean_parts_ms(turns: list[Turn]) -> dict[str, float]:
 
 
 def parity_of(turns: list[Turn], reference: list[Turn]) -> Parity:
-    """The worst differences of the same iterations by two contestants."""
+    """The worst differences of the same iterations by two variants."""
     pairs = list(zip(turns, reference, strict=True))
     gradients = [(a.gradient.double(), b.gradient.double()) for a, b in pairs]
     return Parity(

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from rich.table import Table
 
 from xbind.bench.curves import CurveRow
-from xbind.bench.instrument import HALF, OPTIMISER, OTHER
+from xbind.bench.instrument import HALF, OPTIMISER, OTHER, WAITING
 from xbind.bench.rows import PhaseRow
 from xbind.bench.whole import WholeRow
 from xbind.run.progress import format_bytes
@@ -16,7 +16,7 @@ Cells = list[list[str]]
 def phase_cells(rows: Sequence[PhaseRow]) -> tuple[list[str], Cells]:
     """Header and rows: speed, ratio and parity beside each other."""
     header = [
-        "preset", "phase", "contestant", "ms", "it/s", "views/s", f"× {rows[0].against}", "× eager",
+        "preset", "phase", "variant", "ms", "it/s", "views/s", f"× {rows[0].against}", "× eager",
         "gradient cosine", "error", "terms", "renders", "agrees", "peak",
     ]  # fmt: skip
     cells = [
@@ -37,10 +37,10 @@ def phase_cells(rows: Sequence[PhaseRow]) -> tuple[list[str], Cells]:
 
 def part_cells(rows: Sequence[PhaseRow]) -> tuple[list[str], Cells]:
     """Header and rows: milliseconds of each part, and the share of its roofline in brackets."""
-    known = {*HALF, OPTIMISER, OTHER, "occupancy"}
+    known = {*HALF, OPTIMISER, OTHER, WAITING, "occupancy"}
     steps = sorted({name for row in rows for name in row.parts_ms} - known)
-    names = ["occupancy", *HALF, *steps, OPTIMISER, OTHER]
-    header = ["phase", "contestant", *names, "differentiable half", "sum"]
+    names = ["occupancy", *HALF, *steps, WAITING, OPTIMISER, OTHER]
+    header = ["phase", "variant", *names, "differentiable half", "sum"]
     cells = []
     for row in rows:
         half = sum(row.parts_ms.get(name, 0.0) for name in HALF)
@@ -65,7 +65,7 @@ def whole_cells(rows: Sequence[WholeRow]) -> tuple[list[str], Cells]:
         ]
         for row in rows
     ]  # fmt: skip
-    return ["preset", "contestant", "in all", *parts, "peak"], cells
+    return ["preset", "variant", "in all", *parts, "peak"], cells
 
 
 def curve_cells(rows: Sequence[CurveRow]) -> tuple[list[str], Cells]:
@@ -98,7 +98,7 @@ def _part(row: PhaseRow, name: str, ms: float | None) -> str:
 
 
 def table(title: str, header: Sequence[str], cells: Cells) -> Table:
-    """For a terminal: the first columns to the left."""
+    """Returns the leading columns, for a terminal."""
     made = Table(title=title, box=None, title_justify="left")
     for k, name in enumerate(header):
         made.add_column(name, justify="left" if k < 3 else "right", no_wrap=True)

@@ -1,4 +1,4 @@
-"""How the benches measure: medians over repeats, one record per measurement."""
+"""Timing: medians over repeats, one record per measurement."""
 
 import json
 import platform
@@ -26,7 +26,7 @@ use too."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One measurement: one line of JSON."""
+    """Measurement; a line of JSON."""
 
     what: str
     """Operator, or `stream` and `gemm`."""
@@ -36,7 +36,7 @@ class Row:
     """forward, or forward+backward."""
     size: int
     unit: str
-    """What `size` counts."""
+    """Unit of `size`."""
     p50_ms: float
     p20_ms: float
     p80_ms: float
@@ -55,7 +55,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What an operator must move and compute, however it is written."""
+    """Least traffic and arithmetic of an operator, for any implementation."""
 
     bytes: float
     """Every input read once, every output written once."""
@@ -64,7 +64,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What the machine reaches, measured in this run."""
+    """Peak rates of the machine, measured in this process."""
 
     device: torch.device
     threads: int
@@ -78,7 +78,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Quantiles:
-    """Of the repeats of one measurement."""
+    """Quantiles of the repeats of one measurement."""
 
     p20_ms: float
     p50_ms: float
@@ -153,7 +153,7 @@ def measure_machine(
 
 
 def describe_versions() -> str:
-    """Of what the numbers depend on."""
+    """Returns the versions that the numbers depend on."""
     packages = [f"{name} {version(name)}" for name in ("torch", "numba")]
     return ", ".join([f"python {platform.python_version()}", *packages])
 

@@ -1,8 +1,8 @@
-"""Whole runs, from prompt to files, each contestant in a process of its own.
+"""Whole runs, from prompt to files, each variant in its own process.
 
     python -P -m xbind.bench.whole JSON
 
-is what `xbind-bench --whole` starts: only so is the peak memory a contestant's own.
+is what `xbind-bench --whole` starts: only so is the peak memory a variant's own.
 """
 
 import json
@@ -24,12 +24,12 @@ from xbind.bench.bench_phases import (
     Measurement,
     Prepared,
     Told,
-    contestants_of,
     run_config,
+    variants_of,
     with_size,
 )
-from xbind.bench.contestants import BenchError
 from xbind.bench.timing import describe_commit, describe_versions, device_name
+from xbind.bench.variants import BenchError
 from xbind.config.presets import preset_named
 from xbind.networks.load import load_bundle
 from xbind.networks.manifest import load_manifest
@@ -39,7 +39,7 @@ from xbind.run.progress import peak_memory_bytes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WholeRow:
-    """One run: one line of JSON."""
+    """Whole run; a line of JSON."""
 
     kind: str = "whole"
     preset: str
@@ -78,7 +78,7 @@ class Stopwatch(Told):
 
 
 def run_whole(wanted: Measurement, preset: str, size: int | None, name: str) -> WholeRow:
-    """One contestant's run in a new process.
+    """Runs one variant in a new process.
 
     Raises:
         BenchError: it failed; the message ends with what it said.
@@ -98,10 +98,10 @@ def main(argv: Sequence[str]) -> None:
     torch.set_num_threads(wanted.threads)
     method = with_size(preset_named(asked["preset"]), asked["size"])
     bundle = load_bundle(load_manifest(wanted.bundle))
-    (contestant,), bundle = contestants_of([asked["name"]], method, bundle, wanted, lambda _: None)
+    (variant,), bundle = variants_of([asked["name"]], method, bundle, wanted, lambda _: None)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         stack.enter_context(patch.object(pipeline, "method_named", lambda *_: method))
-        stack.enter_context(contestant.active())
+        stack.enter_context(variant.active())
         watch = Stopwatch()
         started = time.monotonic()
 
@@ -111,7 +111,7 @@ def main(argv: Sequence[str]) -> None:
 
         stack.enter_context(patch.object(pipeline, "write_outputs", timed_files))
         device = torch.device(wanted.device)
-        networks = Prepared(bundle, contestant.steps, contestant.name, device)
+        networks = Prepared(bundle, variant.steps, variant.runner, variant.name, device)
         pipeline.generate(run_config(wanted, Path(folder) / "run"), watch, networks)
         watch.start("")
         seconds = time.monotonic() - started

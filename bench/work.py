@@ -1,4 +1,4 @@
-"""What an iteration must compute and move, counted on the work itself, and its roofline."""
+"""Least work of an iteration, counted while it runs, and its roofline."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -8,17 +8,17 @@ import torch
 from torch import Tensor
 
 from xbind.algorithm.iteration import Phase, advance
-from xbind.bench.contestants import Contestant, Steps, Switch
 from xbind.bench.instrument import HALF, OPTIMISER, operators_replaced
 from xbind.bench.operator_work import ONE_PASS, work_of
 from xbind.bench.ops import OpCounter, parameters_used
 from xbind.bench.timing import Machine, Work
+from xbind.bench.variants import Steps, Switch, Variant
 from xbind.losses.step import GuidanceStep
 
 
 @dataclass(slots=True)
 class IterationWork:
-    """What one iteration of a phase must do."""
+    """Least work of one iteration of a phase."""
 
     steps: dict[str, Work] = field(default_factory=dict)
     """Guidance step → multiplications and additions of its matrix products, convolutions and
@@ -72,7 +72,7 @@ def count_iteration(
 
         return run
 
-    counting = Contestant("counting", lambda n: CountedStep(eager(n), n, work.steps), "")
+    counting = Variant("counting", lambda n: CountedStep(eager(n), n, work.steps), "")
     with operators_replaced(counted), switch.taken_by(counting):
         advance(phase, step, generator)
     numbers = sum(p.numel() for p in phase.module.parameters())
@@ -90,7 +90,7 @@ def add(a: Work, b: Work) -> Work:
 def roofline_shares(
     work: IterationWork, parts_ms: Mapping[str, float], machine: Machine
 ) -> dict[str, float]:
-    """How much of its roofline each part reaches: the least time it could take, over its time.
+    """Returns the share of its roofline that each section reaches.
 
     The differentiable half is one: the operators' formulas have both passes.
 

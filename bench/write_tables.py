@@ -58,7 +58,7 @@ def read_rows(lines: Sequence[str]) -> dict[str, list[Any]]:
 
 
 def fill(document: str, rows: Mapping[str, Rows]) -> str:
-    """The document with each table that there are records for made anew."""
+    """The document with each table that there are records for written again."""
     for name, (kind, table) in TABLES.items():
         if not rows[kind]:
             continue
@@ -72,7 +72,7 @@ def fill(document: str, rows: Mapping[str, Rows]) -> str:
 
 
 def describe(row: PhaseRow) -> str:
-    """Where the figures are from."""
+    """Returns a description of the machine and versions."""
     return (
         f"{row.device}, {row.threads} threads, {row.clock} clock, {row.gigabytes_per_second:.1f} "
         f"GB/s, {row.gigaflops_per_second:.0f} GFLOP/s; {row.versions}; commit {row.commit}"

@@ -99,6 +99,13 @@ class Runtime(ABC):
         """
         return ()
 
+    def check_starts(self) -> None:  # noqa: B027
+        """Refuse a library that is installed and does not start, as with a driver too old for it.
+
+        Raises:
+            EngineError: the message says why.
+        """
+
     def card(self, target: str) -> str | None:
         """The GPU here that runs an engine for `target`; None if it runs on no GPU here."""
         del target

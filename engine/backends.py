@@ -89,6 +89,11 @@ def check_precision(backend: BackendName, precision: str, targets: Sequence[str]
     runtime_of(backend).check_precision(precision, targets)
 
 
+def check_starts(backend: BackendName) -> None:
+    """Refuse a library that does not start: see `Runtime.check_starts`."""
+    runtime_of(backend).check_starts()
+
+
 def card_of(backend: BackendName, target: str) -> str | None:
     """The GPU that an engine for `target` runs on here; None if it runs on no GPU here.
 

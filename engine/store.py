@@ -3,13 +3,17 @@
 <root>/<graph>-<backend>-<digest>/engine.json    the key, the signature, every file's hash
 <root>/<graph>-<backend>-<digest>/<files>        such as model.onnx or engine.plan
 <root>/locks/<graph>-<backend>-<digest>          held while that engine is built
-<root>/.refused/<graph>-<backend>-<digest>       why that engine is not built: it failed its parity
+<root>/<graph>-<backend>-<digest>/passed/<card>  a GPU on which it computes what torch computes
+<root>/.refused/<graph>-<backend>-<digest>       why that engine is not built, or not used
+<root>/.refused/<graph>-…-<digest>-<card>        the same, on one GPU
 
 An engine is built in a folder of its own and renamed into place, so that a builder which dies
 leaves nothing that is ever loaded. Every byte is compared with its hash before use.
 """
 
 import errno
+import hashlib
+import json
 import os
 import shutil
 import time
@@ -32,6 +36,7 @@ _UNLOCKED = ".unlocked-"
 _ABANDONED_S = 86_400.0  # age at which a builder that could not lock is taken for dead
 _TRASH = ".removed-"
 _REFUSED = ".refused"
+_PASSED = "passed"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -104,16 +109,36 @@ class EngineStore:
         except EngineDamaged:
             return None
 
-    def refuse(self, key: Key, why: str) -> None:
-        """Remember that the engine for a key does not compute what torch computes."""
+    def refuse(self, key: Key, why: str, card: str | None = None) -> None:
+        """Remember why the engine for a key is not used, on one GPU or anywhere."""
         with _disk_errors(self.root):
             (self.root / _REFUSED).mkdir(parents=True, exist_ok=True)
-            atomic_write(self.root / _REFUSED / key.folder_name, why.encode())
+            content = {"why": why, "card": card, "key": dict(key.fields)}
+            atomic_write(self._refused(key, card), json.dumps(content).encode())
 
-    def refusal(self, key: Key) -> str | None:
-        """Why there is no engine for a key, if it was tried; `gc` forgets it."""
-        path = self.root / _REFUSED / key.folder_name
-        return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None
+    def refusal(self, key: Key, card: str | None = None) -> str | None:
+        """Why the engine for a key is not used, on this GPU or anywhere; `gc` forgets it."""
+        for path in {self._refused(key, card), self._refused(key, None)}:
+            if path.is_file():
+                return _read_refusal(path)[1]
+        return None
+
+    def refused(self) -> Iterator[tuple[Key, str]]:
+        """The key of every engine that is not used, and why."""
+        for path in sorted((self.root / _REFUSED).glob("*")):
+            key, why = _read_refusal(path)
+            if key is not None:
+                yield key, why
+
+    def _refused(self, key: Key, card: str | None) -> Path:
+        suffix = "" if card is None else f"-{_slug(card)}"
+        return self.root / _REFUSED / f"{key.folder_name}{suffix}"
+
+    def note_passed(self, entry: Entry, card: str) -> None:
+        """Remember that an engine computes what torch computes on a GPU."""
+        with _disk_errors(self.root):
+            (entry.folder / _PASSED).mkdir(exist_ok=True)
+            atomic_write(entry.folder / _PASSED / _slug(card), card.encode())
 
     def entries(self) -> Iterator[Entry | EngineDamaged]:
         """Every engine, and an error in place of each whose description is damaged."""
@@ -220,6 +245,27 @@ class EngineStore:
             finally:  # by word: a child process that was forked meanwhile holds the file open too
                 if locked:
                     unlock(file)
+
+
+def cards_passed(entry: Entry) -> list[str]:
+    """The GPUs on which an engine was compared with torch and passed."""
+    folder = entry.folder / _PASSED
+    return sorted(path.read_text(encoding="utf-8", errors="replace") for path in folder.glob("*"))
+
+
+def _read_refusal(path: Path) -> tuple[Key | None, str]:
+    """The key and the reason in a file of `refuse`; a damaged file refuses all the same."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    try:
+        content = json.loads(text)
+        return Key(dict(content["key"])), str(content["why"])
+    except (ValueError, KeyError, TypeError):
+        return None, f"it was refused before, and {path} does not say why (`xbind engines gc`)"
+
+
+def _slug(card: str) -> str:
+    """A file name for a card: its architecture, and what tells its name from others."""
+    return f"{card.partition(' ')[0]}-{hashlib.sha256(card.encode()).hexdigest()[:12]}"
 
 
 def _is_whole(entry: Entry) -> bool:

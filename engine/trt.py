@@ -278,6 +278,9 @@ class TrtRuntime(Runtime):
     def default_targets(self) -> tuple[str, ...]:
         return trt_package.rtx_targets() if self.backend == RTX else ()
 
+    def check_starts(self) -> None:
+        trt_package.check_runtime(self.backend)
+
     def card(self, target: str) -> str | None:
         return trt_package.local_card() if trt_package.covers(self.backend, target) else None
 

@@ -3,6 +3,7 @@
 Both have one API under two names. An architecture is written as `sm89`: compute capability 8.9.
 """
 
+import hashlib
 import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -146,6 +147,33 @@ def covers(backend: str, target: str, device: torch.device | None = None) -> boo
     if backend == RTX:
         return local_target(device) in target.split("+")
     return local_card(device) == target
+
+
+def check_runtime(backend: str) -> None:
+    """Make TensorRT's runtime once, which fails where driver and package do not fit.
+
+    Raises:
+        BackendUnavailable: the package is not installed.
+        EngineError: it does not start.
+    """
+    trt = load_tensorrt(backend)
+    with runtime_errors(backend, "start"):
+        log = collecting_log(trt)
+        if trt.Runtime(log) is None:
+            raise EngineError(
+                f"{backend} {trt.__version__} does not start: {log.said()}.\n"
+                "Compare driver and package with `xbind doctor`, or choose another --engine."
+            )
+
+
+def timing_cache_name(backend: str) -> str:
+    """File name of the times that TensorRT has measured on the card that is here.
+
+    Raises:
+        BackendUnavailable: there is no CUDA device, or the package is not installed.
+    """
+    card = hashlib.sha256(local_card().encode()).hexdigest()[:12]
+    return f"times-{version(backend)}-{card}.bin"
 
 
 @contextmanager

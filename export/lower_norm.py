@@ -86,7 +86,7 @@ def _mean_over(g: Builder, *axes: int) -> Mean:
 
 
 def _mean_of_group(g: Builder, channels: int, groups: int) -> Mean:
-    """Over the pixels first and over a group's channels then, in any layout of [n, c, h, w]."""
+    """Returns the mean of [n, c, h, w] over pixels, then over the channels of a group."""
 
     def mean(name: str) -> str:
         per_channel = _mean_over(g, 2, 3)(name)

@@ -27,6 +27,7 @@ TOLERANCES = {
     "float32": Tolerance(cosine=0.9999, relative=1e-3),
     "float16": Tolerance(cosine=0.999, relative=0.03),
     "bfloat16": Tolerance(cosine=0.995, relative=0.1),
+    "mixed": Tolerance(cosine=0.999, relative=0.03),
 }
 """By precision; float32 as strict as the sums of a gradient allow, where their order differs."""
 

@@ -22,11 +22,13 @@ from xbind.engine.trt_package import (
     load_tensorrt,
     local_target,
     runtime_errors,
+    timing_cache_name,
 )
 from xbind.export.build_settings import BuildSettings
 from xbind.export.errors import BuildRefused
 from xbind.export.onnx_graph import MODEL, Graph, save
 from xbind.files import atomic_write
+from xbind.system.cache import writable_folder
 from xbind.system.out_of_memory import is_memory_error, too_little_memory
 
 Progress = Callable[[str, float], None]
@@ -34,8 +36,11 @@ Progress = Callable[[str, float], None]
 
 
 def build_engine(graph: Graph, folder: Path, settings: BuildSettings) -> None:
-    """Build an engine with the default options: see `build_plan`."""
-    build_plan(settings.backend, graph, folder, targets=settings.targets)
+    """Build an engine with the times that earlier builds have measured: see `build_plan`."""
+    times = None
+    if settings.backend != RTX:  # which measures nothing when it builds
+        times = writable_folder("kernels") / timing_cache_name(settings.backend)
+    build_plan(settings.backend, graph, folder, targets=settings.targets, timing_cache=times)
 
 
 def build_plan(

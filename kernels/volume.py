@@ -2,7 +2,7 @@
 
 Each has a definition in plain PyTorch (`reference_*`), a numba form for the CPU (`cpu_*`), which is
 compiled at its first use and kept on disk, and a Triton form for CUDA (`gpu_*`). `impl="auto"`
-chooses by device, see `choice.choose`; any other value is an obligation.
+chooses by device, see `choice.choose`; any other value never falls back.
 """
 
 import importlib.util

@@ -19,8 +19,8 @@ PROGRAMS = {f"xbind {name}": config for name, config in COMMANDS.items()} | {
     "xbind generate": GenerateCommand,
     "xbind-bench": BenchConfig, "xbind-build-engines": BuildConfig,
 }  # fmt: skip
-OTHERS = {"--help", "--version", "--no-build-isolation", "--upgrade"}
-"""Options that are no field of a configuration; the last two are pip's."""
+OTHERS = {"--help", "--version", "--no-build-isolation", "--upgrade", "--head"}
+"""Options that are no field of a configuration; the last three are those of pip and of ray."""
 NOT_OFFERED = {("xbind/cli/main.py", "--prompt")}
 """Options that a message names to say that they do not exist."""
 

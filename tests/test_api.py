@@ -356,7 +356,7 @@ def test_unknown_options_are_type_errors(pipe):
     [
         ({"threads": 0}, "threads must be at least 1"),
         ({"vram": -1}, "vram must be a positive number"),
-        ({"device": "tpu"}, "device must be one of 'auto', 'cpu', 'cuda', got 'tpu'"),
+        ({"device": "tpu"}, "device wants auto, cpu, cuda, or cuda:1 and so on; got 'tpu'"),
         ({"engine": "onyx"}, "engine must be one of"),
         ({"precision": "float64"}, "precision must be one of"),
         ({"bundle": ""}, "bundle is empty"),

@@ -16,6 +16,8 @@ FOLDERS = ("kernels", "engine", "export", "bench")
 LAYERS = (
     ("cli", "bench", "mini"),
     ("evaluation",),
+    ("server",),
+    ("batch",),
     ("api", "pipeline"),
     ("run", "memory", "importing"),
     ("algorithm",),
@@ -37,7 +39,7 @@ APART = {"kernels": {"engine"}, "run": {"importing"}, "memory": {"importing"},
          "diffusion": {"scene"}, "bench": {"mini"}}  # fmt: skip
 """Folders of one row that know nothing of one another."""
 ONLY_FOR = {
-    "export": {"networks.build", "memory.plan"},
+    "export": {"networks.build", "networks.diagnose", "memory.plan"},
     "mini": {"cli.evaluate"},
     "bench": {"cli.bench", "cli.build_engines"},
 }
@@ -121,8 +123,8 @@ def test_these_folders_have_few_who_import_them(folder):
 @pytest.mark.parametrize(
     ("late", "at_once"),
     [
-        ("export", {"networks.build", "memory.plan"}),
-        ("networks.build", {"networks.build_many", "memory.plan"}),
+        ("export", {"networks.build", "networks.diagnose", "memory.plan"}),
+        ("networks.build", {"networks.build_many", "networks.diagnose", "memory.plan"}),
     ],
 )
 def test_the_exporter_is_imported_late(late, at_once):

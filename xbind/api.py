@@ -12,7 +12,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -33,6 +33,7 @@ from xbind.run.listener import Listener, OnStep
 from xbind.run.progress import Reporter, choose_reporter
 from xbind.run.result import Run
 from xbind.run.resuming import started_config
+from xbind.run.tensorboard import with_tensorboard
 
 if TYPE_CHECKING:
     from xbind.networks.loaded import LoadedNetworks
@@ -132,8 +133,8 @@ def load(bundle: FilePath = "mini", **options: Unpack[LoadOptions]) -> Pipeline:
 
     Args:
         bundle: "mini", which is installed with xbind, or the folder of a bundle.
-        **options: see `LoadOptions`. By default device and engine are "auto", the precision is
-            "float32", no memory budget is set, and one thread computes.
+        **options: see `LoadOptions`. By default device, engine and precision are "auto" (float16
+            on CUDA, float32 on a CPU), no memory budget is set, and one thread computes.
 
     Raises:
         ArgumentError: an option has a wrong value.
@@ -232,7 +233,10 @@ def run_config(
     check_generate(config)  # before the import of torch, which takes a while
     from xbind.pipeline import generate as run_pipeline
 
-    run_pipeline(config, reporter, networks)
+    with ExitStack() as stack:
+        if config.tensorboard:
+            reporter = stack.enter_context(with_tensorboard(reporter, config.out))
+        run_pipeline(config, reporter, networks)
 
 
 def _run(

@@ -26,7 +26,7 @@ from xbind.run.progress import Reporter, format_bytes, format_seconds, peak_memo
 from xbind.run.prompt_record import prompt_record, text_record
 from xbind.run.reference import make_reference, reference_files, save_reference
 from xbind.run.report import MeshFacts, write_report
-from xbind.run.resuming import read_started, started_config
+from xbind.run.resuming import read_started, started_config, with_precision
 from xbind.run.runner import Runner
 from xbind.run.settings import check_resumed, choose_files, run_settings
 from xbind.run.state import RunState, add_seconds
@@ -83,6 +83,7 @@ def _generate(
         config = replace(config, prompt=started_config(config.out).prompt)
     method = method_of(config)
     loaded = choose_networks(config, method, loaded, reporter.message)
+    config = with_precision(config, loaded.device.type)
     job = _Job(config, method, loaded, reporter)
     settings = run_settings(config, method, loaded.manifest, loaded.device.type)
     for name, value in change_rows(settings):

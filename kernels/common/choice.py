@@ -20,8 +20,8 @@ _STORED = (torch.float32, torch.float16, torch.bfloat16)
 def choose(operator: str, impl: Impl, *tensors: Tensor) -> Form:
     """Return the form of `operator` that shall work on `tensors`.
 
-    `auto` is numba on the CPU, Triton on CUDA and the definition elsewhere; any other value is an
-    obligation. The first choice for each operator and device is logged.
+    `auto` is numba on the CPU, Triton on CUDA and the definition elsewhere; any other value
+    never falls back. The first choice for each operator and device is logged.
 
     Raises:
         KernelError: what was asked for, or what `auto` means there, cannot run.

@@ -72,13 +72,7 @@ def test_cds_has_no_image_term():
 
 def feeds_of(monkeypatch, term, config, progress=0.25):
     """What `planar_s` or `stereo` gives a step, with bundles that need no networks."""
-    seen = {}
-
-    def guide(step, image, **feeds):
-        seen.update(name=step, feeds=feeds)
-        return image.sum()
-
-    monkeypatch.setattr("xbind.algorithm.supervision.guide", guide)
+    monkeypatch.setattr("xbind.algorithm.supervision.StepCall", lambda *call: call)
     monkeypatch.setattr(Supervision, "token", lambda *_: torch.zeros(4000, 1, 2))
     prior = type("Prior", (), {
         "image_size": 64, "latent_shape": (4, 1, 1), "latent_shape_at": lambda *_: (4, 1, 1),
@@ -89,10 +83,10 @@ def feeds_of(monkeypatch, term, config, progress=0.25):
     supervision = Supervision(bundle, condition, lambda name: name)
     image, generator = torch.zeros(4000, 3, 1, 1), torch.Generator().manual_seed(0)
     if term == "planar_s":
-        supervision.planar_s(config, image, progress, generator)
+        name, _, feeds = supervision.planar_s(config, image, progress, generator)
     else:
-        supervision.stereo(config, image, orbit(1), progress, generator)
-    return seen["name"], seen["feeds"]
+        name, _, feeds = supervision.stereo(config, image, orbit(1), progress, generator)
+    return name, feeds
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Parts of an iteration: nothing is counted twice, nothing is left out, nothing stays behind."""
 
+import threading
 import time
 
 import pytest
@@ -157,3 +158,15 @@ def test_off_costs_nothing():
     with parts_timed(PartClock(time.perf_counter), Phase(Hands())):
         assert getattr(original[1], original[2]).__wrapped__
     assert not hasattr(getattr(original[1], original[2]), "__wrapped__")
+
+
+def test_parts_of_other_threads_are_not_counted():
+    hands = Hands()
+    clock = PartClock(hands)
+    work = clock.timed("step", lambda: hands.wait(3))
+    with clock.part("waiting"):
+        other = threading.Thread(target=work)
+        other.start()
+        other.join()
+        work()
+    assert clock.seconds == {"waiting": 3, "step": 3}

@@ -1,4 +1,4 @@
-"""Contestants in step: the same work for each, and a run that does not notice."""
+"""Variants in step: the same work for each, and a run that does not notice."""
 
 import sys
 from types import SimpleNamespace
@@ -9,9 +9,9 @@ from torch import nn
 
 from xbind.algorithm.iteration import advance
 from xbind.bench import instrument
-from xbind.bench.contestants import Contestant, Switch
 from xbind.bench.lockstep import Lockstep
 from xbind.bench.memory import peak_bytes_of
+from xbind.bench.variants import Switch, Variant
 
 
 class Step:
@@ -60,9 +60,9 @@ class Drift:
         return self.module[0].detach().clone()
 
 
-def contestant(name, slope):
+def variant(name, slope):
     step = Step(slope)
-    return Contestant(name, lambda _: step, ""), step
+    return Variant(name, lambda _: step, ""), step
 
 
 def run(lockstep, switch):
@@ -75,8 +75,8 @@ def run(lockstep, switch):
 @pytest.fixture
 def measured(monkeypatch):
     monkeypatch.setattr(instrument, "PARTS", instrument.PARTS[-1:])
-    right, step = contestant("eager", 1.0)
-    wrong, _ = contestant("onnxruntime", 1.5)
+    right, step = variant("eager", 1.0)
+    wrong, _ = variant("onnxruntime", 1.5)
     switch = Switch(right)
     lockstep = Lockstep(
         [right, wrong], switch, right.steps, samples=4, clock="wall", seed=0, report=print

@@ -9,7 +9,7 @@ import pytest
 import torch
 from bench_rows import curve_row
 
-from xbind.bench import commands, contestants
+from xbind.bench import commands, variants
 from xbind.bench.curves import exponent
 from xbind.bench.plot import plot_curves
 from xbind.cli.bench import main
@@ -29,7 +29,7 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_smoke(tmp_path, capsys):
-    """A real run of few steps: every contestant computes the same, and the parts are the whole."""
+    """A real run of few steps: every variant computes the same, and the parts are the whole."""
     lines, picture = tmp_path / "rows.jsonl", tmp_path / "rows.svg"
     code = run(
         f"--preset smoke --engine plain eager onnxruntime --samples 1 --clock cpu --json {lines} "
@@ -72,7 +72,7 @@ def test_smoke(tmp_path, capsys):
         ("--preset fats", "There is no preset 'fats'"),
         (
             "--engine onnx",
-            "There is no contestant 'onnx'.\nChoose with --engine: definition, plain",
+            "There is no variant 'onnx'.\nChoose with --engine: definition, plain",
         ),
         ("--bundle nowhere", "There is no bundle 'nowhere'"),
         ("--json /nowhere/rows.jsonl", "Cannot write /nowhere/rows.jsonl: No such file"),
@@ -93,11 +93,11 @@ def test_refuses_flags(words):
     assert run(words) == 2
 
 
-def test_a_named_engine_is_an_obligation(monkeypatch):
+def test_a_named_engine_never_falls_back(monkeypatch):
     def absent(name):
         raise BackendUnavailable(f"{name} is not installed.\nInstall it.")
 
-    monkeypatch.setattr(contestants, "version_of", absent)
+    monkeypatch.setattr(variants, "version_of", absent)
     assert run("--engine eager openvino") == (
         "xbind-bench: openvino is not installed.\nInstall it."
     )
@@ -108,9 +108,9 @@ def test_what_does_not_run_here_is_said_and_left_out(monkeypatch):
         raise BackendUnavailable(f"{name} is not installed.\nInstall it.")
 
     said = []
-    monkeypatch.setattr(contestants, "version_of", absent)
-    monkeypatch.setattr(contestants, "compiler", lambda: None)
-    assert contestants.choose_contestants((), "float32", said.append) == ["plain", "eager"]
+    monkeypatch.setattr(variants, "version_of", absent)
+    monkeypatch.setattr(variants, "compiler", lambda: None)
+    assert variants.choose_variants((), "float32", said.append) == ["plain", "eager"]
     assert [line.partition(":")[0] for line in said] == [
         "without torch.compile", "without cuda-graphs", "without onnxruntime", "without openvino",
         "without tensorrt", "without tensorrt-rtx",
@@ -122,10 +122,10 @@ def test_the_named_compiler_is_taken(monkeypatch, tmp_path):
     named = tmp_path / "my-c++"
     named.touch(mode=0o755)
     monkeypatch.setenv("CXX", str(named))
-    assert contestants.compiler() == str(named)
+    assert variants.compiler() == str(named)
     monkeypatch.delenv("CXX")
     monkeypatch.setenv("PATH", os.devnull)
-    assert contestants.compiler() is None
+    assert variants.compiler() is None
 
 
 @pytest.mark.parametrize(("last", "code"), [(1.0, 0), (2.0, 1)])
@@ -160,5 +160,5 @@ def test_a_contestant_of_another_device_is_refused_even_where_there_is_a_gpu(
     name, device, remedy, monkeypatch
 ):
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    with pytest.raises(contestants.BenchError, match=f"on {device}.\nGive --device {remedy}"):
-        contestants.choose_contestants((name,), "float32", print, torch.device(device))
+    with pytest.raises(variants.BenchError, match=f"on {device}.\nGive --device {remedy}"):
+        variants.choose_variants((name,), "float32", print, torch.device(device))

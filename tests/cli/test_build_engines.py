@@ -1,9 +1,10 @@
 """`xbind-build-engines`: what it plans, what it builds, what it refuses."""
 
-import importlib.util
 import sys
 
+import fake_tensorrt
 import pytest
+from fake_gpu import pretend
 
 from tests.support.two_priors import two_priors
 from xbind.cli.build_engines import BuildConfig, choose_backend, main
@@ -26,7 +27,7 @@ def run(words):
 def test_plan_builds_nothing(store, capsys):
     assert run("--plan") == 0
     out = capsys.readouterr().out
-    assert out.startswith("openvino: for this CPU\n")
+    assert out.startswith("openvino in float32: for this CPU\n")
     for name in ("unet2d-b", "sds2d_img-b1-64px", "sds3d_img-b1-64px", "ms-b", "cds2d-b1-64px"):
         assert name in out
     assert "5 of 5 engines to build: about" in out
@@ -35,9 +36,9 @@ def test_plan_builds_nothing(store, capsys):
 
 def test_plan_for_other_gpus(store, capsys):
     pytest.importorskip("tensorrt_rtx")
-    assert run("--plan --target sm120,SM89,sm86 --only ms --precision float16") == 0
+    assert run("--plan --target sm120,SM89,sm86 --only ms") == 0
     out = capsys.readouterr().out
-    assert out.startswith("tensorrt-rtx: it builds for other GPUs")
+    assert out.startswith("tensorrt-rtx in float16: it builds for other GPUs")
     assert "1 of 1 engines to build" in out
 
 
@@ -59,6 +60,9 @@ def test_builds_what_is_missing_and_no_more(store, capsys):
         ("--preset nothing", "no preset 'nothing'"),
         ("--prior-3d broad", "has no 3D prior 'broad'"),
         ("--precision bfloat16 --engine onnxruntime", "no bfloat16 on a CPU"),
+        ("--precision bfloat16 --target sm75", "no bfloat16 on sm75"),
+        ("--engine tensorrt-rtx", "torch finds none here"),
+        ("--device cuda:1", "--device cuda:1 was asked for, but torch finds no CUDA device"),
     ],
 )
 def test_refusals_say_what_to_type(store, words, message):
@@ -83,10 +87,11 @@ def test_engines_of_one_prior_are_not_those_of_another(store, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("--target sm90", "TensorRT-RTX builds for sm80"),
+        ("--target sm90", "TensorRT-RTX builds for sm75, sm80"),
         ("--target sm89 --engine openvino", "--target is for TensorRT-RTX only"),
         ("--target sm89 --device cpu", "leave out --device cpu"),
         ("--jobs 0", "--jobs must be at least 1"),
+        ("--device gpu1", "--device wants auto, cpu, cuda, or cuda:1"),
     ],
 )
 def test_flags_that_contradict_each_other_are_refused(words, message, capsys):
@@ -104,15 +109,14 @@ def test_a_gpu_is_not_imagined(monkeypatch):
     with pytest.raises(XBindError, match=r"finds no CUDA device here.\n.*--target sm89"):
         choose_backend(BuildConfig(device="cuda"))
     assert choose_backend(BuildConfig())[0] == "openvino"
-    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    monkeypatch.setattr("torch.cuda.get_device_capability", lambda *_: (8, 9))
-    monkeypatch.setattr("torch.cuda.get_device_name", lambda *_: "a card")
+    pretend(monkeypatch, (8, 9), "NVIDIA GeForce RTX 4090")
     with monkeypatch.context() as without:
         without.setitem(sys.modules, "tensorrt_rtx", None)
         with pytest.raises(XBindError, match=r"(?s)on this GPU\..*pip install tensorrt-rtx-cu12"):
             choose_backend(BuildConfig())
-    if importlib.util.find_spec("tensorrt_rtx") is not None:
-        assert choose_backend(BuildConfig())[0] == "tensorrt-rtx"
+    for installed in ("tensorrt-rtx", "tensorrt"):  # TensorRT's package cannot be had in CI
+        monkeypatch.setitem(sys.modules, installed.replace("-", "_"), fake_tensorrt.module())
+        assert choose_backend(BuildConfig()) == (installed, "for this GPU")
     assert choose_backend(BuildConfig(device="cpu"))[0] == "openvino"
     assert choose_backend(BuildConfig(engine="openvino"))[0] == "openvino"
     assert choose_backend(BuildConfig(device="cpu", precision="bfloat16"))[0] == "openvino"

@@ -11,7 +11,7 @@ import pytest
 from xbind.engine.errors import EngineDamaged, EngineError, ParityError
 from xbind.engine.record import SIDECAR, Key, Made
 from xbind.engine.spec import GraphSpec, TensorSpec
-from xbind.engine.store import EngineStore, engines_folder
+from xbind.engine.store import EngineStore, cards_passed, engines_folder
 from xbind.files import lock
 
 SPEC = GraphSpec("ms-b3", (TensorSpec("x", "float32", (3, 2)),), ())
@@ -234,3 +234,26 @@ def test_an_engine_that_is_replaced_while_it_is_opened_is_not_taken(store, monke
 
     monkeypatch.setattr("xbind.engine.record.lock_shared", replaced)
     assert store.find(key()) is None
+
+
+def test_a_refusal_on_one_card_is_not_one_on_another(tmp_path):
+    store = EngineStore(tmp_path)
+    store.refuse(key(), "wrong by half", "sm86 RTX 3090")
+    assert store.refusal(key(), "sm86 RTX 3090") == "wrong by half"
+    assert store.refusal(key(), "sm86 A40") is None
+    assert store.refusal(key()) is None
+    store.refuse(key(), "cannot be built")
+    assert store.refusal(key(), "sm86 A40") == "cannot be built"
+
+
+def test_cards_that_passed_are_kept_beside_the_engine_and_go_with_it(tmp_path):
+    store = EngineStore(tmp_path)
+    entry = store.build(key(), make)
+    for card in ("sm89 RTX 4090", "sm86 RTX 3090", "sm89 RTX 4090"):
+        store.note_passed(entry, card)
+    found = store.find(key())
+    assert cards_passed(found) == ["sm86 RTX 3090", "sm89 RTX 4090"]
+    assert found.size_bytes == entry.size_bytes
+    del entry, found  # which hold it
+    store.gc(lambda entry: False)
+    assert cards_passed(store.build(key(), make)) == []

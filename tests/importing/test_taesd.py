@@ -123,7 +123,7 @@ def test_a_preset_that_wants_it_gets_it_where_it_is(manifest, bundle):
 
         Supervision(networks, condition, step).planar_s(
             wants(PROBE).coarse.guidance, torch.rand(1, 3, 64, 64), 0.5, seeded(1)
-        )
+        ).loss()
     assert asked == ["sds2d_tiny", "sds2d_img"]
 
 

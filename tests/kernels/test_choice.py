@@ -53,7 +53,7 @@ def test_what_is_chosen_is_said_once(caplog):
     ]
 
 
-def test_an_obligation_is_kept_or_refused(on_a_gpu):
+def test_a_named_implementation_runs_or_is_refused(on_a_gpu):
     assert choose("op", "reference", tensor("cuda")) == "reference"
     with pytest.raises(KernelError, match=r"float32 on the CPU, found torch\.float32 on cuda"):
         choose("op", "numba", tensor("cuda"))

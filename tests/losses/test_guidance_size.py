@@ -39,7 +39,7 @@ def condition():
 
 def term(supervision, name, config):
     image = torch.rand(2, 3, 48, 48, generator=seeded(1)).requires_grad_()
-    loss = getattr(supervision, name)(config, image, 0.4, seeded(2))
+    loss = getattr(supervision, name)(config, image, 0.4, seeded(2)).loss()
     return loss.detach(), *torch.autograd.grad(loss, image)
 
 

@@ -11,7 +11,13 @@ import torch
 from xbind.config.presets import default
 from xbind.engine.backends import check_precision, open_backend
 from xbind.engine.eager import EagerBackend
-from xbind.engine.errors import BackendUnavailable, EngineDamaged, EngineError, ParityError
+from xbind.engine.errors import (
+    BackendUnavailable,
+    EngineDamaged,
+    EngineError,
+    EngineRefused,
+    ParityError,
+)
 from xbind.engine.store import EngineStore
 from xbind.engine.trt import PLAN
 from xbind.export.onnx_graph import Graph
@@ -272,7 +278,7 @@ def test_a_verdict_is_kept_and_gc_forgets_it(bundle, tmp_path, monkeypatch):
     with pytest.raises(ParityError) as first:
         build(*arguments, precision="float16")
     monkeypatch.setattr("xbind.networks.build.export", None)  # nothing is tried again
-    with pytest.raises(ParityError) as second:
+    with pytest.raises(EngineRefused) as second:
         build(*arguments, precision="float16")
     assert str(second.value) == str(first.value)
     store.gc(lambda _: True)

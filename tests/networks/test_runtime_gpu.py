@@ -3,8 +3,10 @@
 import sys
 from types import SimpleNamespace
 
+import fake_tensorrt
 import pytest
 import torch
+from fake_gpu import pretend
 
 from xbind.config.savings import Savings
 from xbind.engine.cuda_graph import GraphedStep
@@ -116,7 +118,23 @@ def test_what_does_not_go_together_is_refused(choice, device, precision, message
         run(choice, bundle, tmp_path, device, precision)
 
 
-def test_what_runs_in_engines_is_known_before(card, monkeypatch):
+def test_a_driver_that_is_too_old_leaves_out_tensorrt(card, bundle, tmp_path, moves, monkeypatch):
+    """pybind11 raises a TypeError where TensorRT's runtime cannot be made."""
+    monkeypatch.setitem(sys.modules, "tensorrt_rtx", fake_tensorrt.module())
+    monkeypatch.setattr(fake_tensorrt, "DRIVER_TOO_OLD", [True])
+    monkeypatch.setattr(fake_tensorrt, "ACTIVE", [True])
+    monkeypatch.setattr(compiled, "Recorder", lambda: SimpleNamespace())
+    said = []
+    assert run("auto", bundle, tmp_path, said=said).backend == "cuda-graphs"
+    assert any(
+        "TensorRT-RTX is left out: tensorrt-rtx failed to start (TypeError" in x for x in said
+    )
+
+
+def test_what_runs_in_engines_is_known_before(monkeypatch):
+    pretend(monkeypatch, (9, 0), "NVIDIA H200")
+    assert not runs_in_engines("auto", CUDA)  # only TensorRT-RTX is installed, which has no 9.0
+    pretend(monkeypatch, (8, 9), "NVIDIA GeForce RTX 4090")
     assert runs_in_engines("auto", CUDA)
     assert not runs_in_engines("cuda-graphs", CUDA)
     monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)

@@ -78,7 +78,8 @@ def test_depth_in_metres_millimetres_and_pictures(tmp_path):
 
 def test_paths_text_and_numbers_pass_through(tmp_path):
     values = {"text": "a mug", "image": "a.png", "audio": tmp_path / "a.wav", "video": "b.gif",
-              "elevation": 3.0, "exact_words": True, "depth": None}  # fmt: skip
+              "elevation": 3.0, "exact_words": True, "depth": None,
+              "depth_kind": "disparity"}  # fmt: skip
     found = store_inputs(values, tmp_path)
     assert found == values | {"image": type(tmp_path)("a.png"), "video": type(tmp_path)("b.gif")}
     assert list(tmp_path.iterdir()) == []

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from fake_gpu import pretend
 from torch.overrides import TorchFunctionMode
 from torch.utils._device import _device_constructors
 
@@ -28,7 +29,7 @@ from xbind.errors import XBindError
 from xbind.networks.load import load_bundle
 from xbind.networks.manifest import load_manifest
 from xbind.scene.nerf.field import HashField
-from xbind.system.device import choose_device
+from xbind.system.device import choose_device, without_tf32
 
 
 class Homeless(TorchFunctionMode):
@@ -100,3 +101,25 @@ def test_device_is_what_is_there(name, found, has_triton, want, monkeypatch):
     else:
         with pytest.raises(XBindError, match=want):
             choose_device(name)
+
+
+def test_the_second_gpu_is_made_the_current_one(monkeypatch):
+    """Triton, torch's streams and TensorRT compute on the thread's current device."""
+    pretend(monkeypatch, (8, 9), "NVIDIA GeForce RTX 4090", count=2)
+    current = []
+    monkeypatch.setattr("torch.cuda.set_device", current.append)
+    assert choose_device("cuda:1") == torch.device("cuda", 1)
+    assert current == [torch.device("cuda", 1)]
+    assert choose_device("cuda") == torch.device("cuda")
+    assert len(current) == 1
+    with pytest.raises(XBindError, match=r"torch finds 2 CUDA devices.\nGive .*cuda:0 to cuda:1."):
+        choose_device("cuda:2")
+
+
+def test_tf32_is_off_while_asked_for_and_then_as_before():
+    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = products.allow_tf32, convolutions.allow_tf32
+    assert any(before)  # else nothing is shown here
+    with without_tf32():
+        assert not any((products.allow_tf32, convolutions.allow_tf32))
+    assert (products.allow_tf32, convolutions.allow_tf32) == before

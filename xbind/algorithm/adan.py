@@ -82,7 +82,7 @@ class Adan(Optimizer):
 
 
 def _update(p: Tensor, g: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
-    """One parameter's step; `state` and `p` change in place."""
+    """Updates one parameter; `state` and `p` change in place."""
     if not state:
         state.update({name: torch.zeros_like(p) for name in ("m", "v", "n")}, g=g, step=0)
     b1, b2, b3 = group["betas"]

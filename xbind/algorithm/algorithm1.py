@@ -11,7 +11,7 @@ from xbind.algorithm.phase3_texture import TexturedMesh, TexturePhase
 from xbind.algorithm.supervision import Condition, Supervision
 from xbind.algorithm.texture_init import fit_texture_field
 from xbind.config.presets import MethodConfig
-from xbind.networks.runtime import RunNetworks
+from xbind.networks.runtime import RunNetworks, StageNetworks
 from xbind.scene.mesh.dmtet import DMTet
 from xbind.scene.nerf.field import HashField
 
@@ -45,7 +45,7 @@ def algorithm1(
 
     with networks.stage("coarse") as stage:  # 1: Phase I
         nerf = HashField(coarse.field, generator=draws(coarse.stream))
-        phase1 = CoarsePhase(coarse, Supervision(stage.bundle, condition, stage.step), nerf)
+        phase1 = CoarsePhase(coarse, _supervision(stage, condition), nerf)
         yield from _iterate(phase1, generator, saved)  # 2-5: L_planar-S + L_stereo + L_nv
 
     with networks.stage("geometry") as stage:  # 6: Phase II
@@ -53,7 +53,7 @@ def algorithm1(
             dmtet = DMTet.from_state(saved["geometry"].module).to(generator.device)
         else:  # 7: NR_θ ⇒ DM_θ
             dmtet = convert(nerf, coarse.threshold, geometry.resolution, geometry.conversion)
-        phase2 = GeometryPhase(geometry, Supervision(stage.bundle, condition, stage.step), dmtet)
+        phase2 = GeometryPhase(geometry, _supervision(stage, condition), dmtet)
         yield from _iterate(phase2, generator, saved)  # 8-11: L_planar-C + L_stereo + L_nc + L_ls
 
     with networks.stage("texture") as stage:  # 12: Phase III
@@ -62,10 +62,13 @@ def algorithm1(
             field = HashField(texture.field, generator=draws(texture.stream))
         else:
             field = fit_texture_field(texture.field, texture.fit, nerf, mesh, draws(texture.stream))
-        supervision = Supervision(stage.bundle, condition, stage.step)
-        phase3 = TexturePhase(texture, supervision, mesh, field)
+        phase3 = TexturePhase(texture, _supervision(stage, condition), mesh, field)
         yield from _iterate(phase3, generator, saved)  # 14-17: L_planar-S + L_stereo
     yield phase3.textured
+
+
+def _supervision(stage: StageNetworks, condition: Condition) -> Supervision:
+    return Supervision(stage.bundle, condition, stage.step, stage.runner)
 
 
 def _iterate(

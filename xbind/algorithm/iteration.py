@@ -1,4 +1,4 @@
-"""What the three phases share: an iteration, and everything a checkpoint needs to repeat it."""
+"""Iteration of the three phases, and the state that a checkpoint needs to repeat it."""
 
 import math
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ class NotFinite(XBindError):
 
 
 class Phase(Protocol):
-    """One phase of Algorithm 1."""
+    """Protocol of a phase of Algorithm 1."""
 
     name: str
     """`coarse`, `geometry` or `texture`."""

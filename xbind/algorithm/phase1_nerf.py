@@ -50,10 +50,11 @@ class CoarsePhase:
         cameras = draw_views(self.config.cameras, self.config.views, generator)
         views = self._render(cameras, generator)
         guidance = self.config.guidance
-        terms = hybrid_terms(
+        hybrid = hybrid_terms(
             self._supervision, guidance, views.image, cameras, progress, generator,
             planar=self.config.planar,
         )  # fmt: skip
+        terms: dict[str, Tensor] = {}
         if self.config.w_nz > 0:
             terms["nz"] = z_variance_loss(
                 views.z_variance, views.opacity, least_opacity=self.config.nz_opacity
@@ -64,7 +65,7 @@ class CoarsePhase:
         if wants_reference(guidance, step):
             seen = self._render(self._supervision.condition.reference.camera, generator)
             terms |= reference_terms(self._supervision, guidance, seen.image, seen.mask)
-        return terms
+        return hybrid.losses() | terms
 
     def weights(self, step: int) -> Mapping[str, float]:
         """Eq. 8 to 12."""

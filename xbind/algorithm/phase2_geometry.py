@@ -74,17 +74,19 @@ class GeometryPhase:
         )  # fmt: skip
         normals, _ = render_normals(mesh, cameras, self.config.size)
         guidance = self.config.guidance
-        terms = hybrid_terms(
+        hybrid = hybrid_terms(
             self._supervision, guidance, normals, cameras, step / self.steps, generator,
             planar=self.config.planar,
         )  # fmt: skip
-        terms["nc"] = normal_consistency_loss(mesh, self.config.nc_normals)
-        terms["ls"] = laplacian_loss(mesh, self.config.ls_form)
+        terms = {
+            "nc": normal_consistency_loss(mesh, self.config.nc_normals),
+            "ls": laplacian_loss(mesh, self.config.ls_form),
+        }
         if wants_reference(guidance, step):
             camera = self._supervision.condition.reference.camera
             seen, mask = render_normals(mesh, camera, self.config.size)
             terms |= reference_terms(self._supervision, guidance, seen, mask)
-        return terms
+        return hybrid.losses() | terms
 
     def weights(self, step: int) -> Mapping[str, float]:
         """Eq. 9 to 12, L_nc and L_ls."""

@@ -25,7 +25,7 @@ from xbind.scene.nerf.field import HashField
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TexturedMesh:
-    """What Algorithm 1 ends with."""
+    """Result of Algorithm 1."""
 
     mesh: Mesh
     """Its geometry, in the scene's frame."""
@@ -67,17 +67,18 @@ class TexturePhase:
         cameras = draw_views(self.config.cameras, self.config.views, generator)
         image, _ = self._render(cameras, self.config.size)
         guidance = self.config.guidance
-        terms = hybrid_terms(
+        hybrid = hybrid_terms(
             self._supervision, guidance, image, cameras, step / self.steps, generator,
             planar=self.config.planar,
         )  # fmt: skip
+        terms: dict[str, Tensor] = {}
         if wants_reference(guidance, step):
             seen, mask = self._render(
                 self._supervision.condition.reference.camera, self.config.size
             )
             terms |= reference_terms(self._supervision, guidance, seen, mask)
             terms.pop("mask", None)  # the silhouette is frozen
-        return terms
+        return hybrid.losses() | terms
 
     def weights(self, step: int) -> Mapping[str, float]:
         """Eq. 8 to 12."""

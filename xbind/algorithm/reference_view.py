@@ -38,7 +38,7 @@ class ReferenceView:
     mask: Float[Tensor, "1 1 s s"]
     """m, in [0, 1]."""
     camera: Cameras
-    """One camera: the pose that x_r is taken to be seen from."""
+    """Returns the camera at the pose of x_r."""
 
     def at_size(self, size: int) -> "ReferenceView":
         """The same view with `size` pixels a side, to compare renders of that size with."""
@@ -160,7 +160,7 @@ def ddim_timesteps(steps: int, length: int) -> list[tuple[int, int]]:
 def ddim_step(
     schedule: NoiseSchedule, z_t: Tensor, prediction: Tensor, t: Int[Tensor, " b"], t_next: int
 ) -> Tensor:
-    """One deterministic step: z_next = α' ẑ + σ' ε̂."""
+    """Takes one deterministic step: z_next = α' ẑ + σ' ε̂."""
     z_hat = schedule.latent_of(prediction, z_t, t)
     if t_next < 0:
         return z_hat
@@ -268,7 +268,7 @@ def intricacy(mask: Float[Tensor, "1 s s"], w_apart: float) -> float:
 
 
 def informativeness(pose: Float[Tensor, "b 4"], config: ReferenceConfig) -> Float[Tensor, " b"]:
-    """How well a pose shows an object's parts, at most 1: three-quarter front, a little from above.
+    """Returns a score of a pose, at most 1: highest for a three-quarter front, a little from above.
 
     `pose` is the estimator's output (elevation / 45°, cos az, sin az, zoom); the length of
     (cos, sin) says how sure it is of the azimuth, and a round object has none.

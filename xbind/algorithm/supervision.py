@@ -31,7 +31,8 @@ from xbind.diffusion.timesteps import (
 )
 from xbind.losses.augment import augment, draw_augmentations
 from xbind.losses.ms import ms_weights
-from xbind.losses.step import GuidanceStep, guide
+from xbind.losses.side_by_side import OneByOne, StepRunner
+from xbind.losses.step import GuidanceStep, StepCall
 from xbind.networks.frozen import Bundle
 from xbind.networks.graphs import StepUse, eager_steps, step_of
 from xbind.scene.cameras import Cameras, relative_pose
@@ -156,13 +157,18 @@ def make_condition(
 
 
 class Supervision:
-    """The guidance steps of one run, with their feeds that never change."""
+    """The guidance steps of one run, with their feeds that never change.
+
+    `planar_s`, `planar_c`, `stereo` and `ms` draw the feeds of a step and return it as a
+    `StepCall`; its `loss` is the term, without its weight.
+    """
 
     def __init__(
         self,
         bundle: Bundle,
         condition: Condition,
         step: Callable[[str], GuidanceStep] | None = None,
+        runner: StepRunner | None = None,
     ) -> None:
         """Take what does not change.
 
@@ -170,6 +176,7 @@ class Supervision:
             bundle: the frozen networks.
             condition: what the run is told.
             step: name → guidance step, such as engines; by default eager torch.
+            runner: starts the steps of an iteration; by default each runs when it is started.
         """
         self.condition = condition
         self._zero123 = bundle.zero123
@@ -177,13 +184,14 @@ class Supervision:
         self._clip_size = bundle.clip_size
         self._has_taesd = bundle.taesd is not None
         self._step = eager_steps(bundle) if step is None else step
+        self.runner = OneByOne() if runner is None else runner
 
     def planar_s(
         self, config: GuidanceConfig, image: Image, progress: float, generator: torch.Generator
-    ) -> Float[Tensor, ""]:
+    ) -> StepCall:
         """L_SDS* (Eq. 5) of views in [0, 1]; the latent term is a sum."""
         b = len(image)
-        return guide(
+        return _call(
             self._step_of("planar", config),
             image,
             noise=_normal(generator, b, *self._latent_shape(config)),
@@ -196,12 +204,12 @@ class Supervision:
 
     def planar_c(
         self, config: GuidanceConfig, image: Image, progress: float, generator: torch.Generator
-    ) -> Float[Tensor, ""]:
+    ) -> StepCall:
         """L_CDS (Eq. 3) of views in [0, 1]; a sum over the latent."""
         b = len(image)
         t_1, t_2 = cds_timesteps(progress, b, config=config.cds, generator=generator)
         _, h, w = self._latent_shape(config)
-        return guide(
+        return _call(
             self._step_of("planar", config, "cds"),
             image,
             eps_star=self.condition.eps_star[..., :h, :w],  # a part of white noise is white noise
@@ -220,14 +228,14 @@ class Supervision:
         cameras: Cameras,
         progress: float,
         generator: torch.Generator,
-    ) -> Float[Tensor, ""]:
+    ) -> StepCall:
         """L_3D-SDS (Eq. 10) of views in [0, 1]; the latent term is a sum.
 
         With `w_img_3d` above 0 an image term is added, which is ours.
         """
         b = len(image)
         assert self.condition.stereo is not None
-        return guide(
+        return _call(
             self._step_of("stereo", config),
             image,
             noise=_normal(generator, b, *self._zero123.latent_shape),
@@ -248,9 +256,7 @@ class Supervision:
             stereo.embedding.expand(b, -1), stereo.seen_pose.expand(b, -1), relative
         )
 
-    def ms(
-        self, config: GuidanceConfig, image: Image, generator: torch.Generator
-    ) -> Float[Tensor, ""]:
+    def ms(self, config: GuidanceConfig, image: Image, generator: torch.Generator) -> StepCall:
         """L_MS (Eq. 2) over 1 + 2n images per view, divided by their number: in [−1, 1]."""
         n = config.ms_augmentations
         drawn = draw_augmentations(len(image), n, config.augment, generator)
@@ -259,7 +265,7 @@ class Supervision:
             len(image), n, w_g=config.augment.w_g, w_l=config.augment.w_l, w_z=config.augment.w_z,
             device=image.device,
         )  # fmt: skip
-        return guide(
+        return _call(
             self._step_of("ms", config),
             augmented,
             c_m=self.condition.c_m,
@@ -293,7 +299,7 @@ class GuidedViews:
 
     config: GuidanceConfig
     planar: PlanarLoss
-    """Which loss of the 2D prior the phase has."""
+    """Returns the loss of the 2D prior in a phase."""
     image: Image
     cameras: Cameras
     progress: float
@@ -301,7 +307,7 @@ class GuidedViews:
     generator: torch.Generator
 
 
-TERMS: Mapping[str, Callable[[Supervision, GuidedViews], Float[Tensor, ""]]] = {
+TERMS: Mapping[str, Callable[[Supervision, GuidedViews], StepCall]] = {
     "planar": lambda supervision, v: (
         supervision.planar_c if v.planar == "cds" else supervision.planar_s
     )(v.config, v.image, v.progress, v.generator),
@@ -310,8 +316,12 @@ TERMS: Mapping[str, Callable[[Supervision, GuidedViews], Float[Tensor, ""]]] = {
     ),
     "ms": lambda supervision, v: supervision.ms(v.config, v.image, v.generator),
 }
-"""Term → its value without its weight, in the order of their draws. A term has a guidance step,
-which knows its weight (`xbind.networks.graphs.steps`)."""
+"""Term → its step with its feeds, in the order of their draws. The step knows the term's
+weight (`xbind.networks.graphs.steps`)."""
+
+
+def _call(step: GuidanceStep, image: Image, **feeds: Tensor) -> StepCall:
+    return StepCall(step, image, feeds)
 
 
 def _image_term(weight: float, like: Tensor) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Where Phase III starts: a new colour field, fitted to what Phase I's field shows of the surface.
+"""Start of Phase III: a new colour field, fitted to the surface that Phase I's field shows.
 
 At the surface itself Phase I's colours are accidental: its density is soft there, and what a view
 shows comes from a little further in. So the colour of a surface point is what a short ray sees that
@@ -19,7 +19,7 @@ from xbind.scene.nerf.field import HashField
 def sample_surface(
     mesh: Mesh, count: int, generator: torch.Generator
 ) -> tuple[Float[Tensor, "n 3"], Float[Tensor, "n 3"]]:
-    """Uniformly distributed points of a surface and its unit outward normals there (the faces')."""
+    """Draws points uniformly from a surface, with the unit outward normals of their faces."""
     a, b, c = mesh.corners().unbind(1)
     areas = torch.linalg.cross(b - a, c - a).norm(dim=1)
     face = torch.multinomial(areas, count, replacement=True, generator=generator)
@@ -36,7 +36,7 @@ def seen_colours(
     normals: Float[Tensor, "n 3"],
     config: TextureFitConfig,
 ) -> tuple[Float[Tensor, "n 3"], Float[Tensor, " n"]]:
-    """What a ray against the normal sees of the field, and with which opacity.
+    """Returns colour and opacity of the field along a ray against the normal.
 
     Returns:
         Colours Σwc / Σw in [0, 1] (grey where the ray meets nothing), opacities Σw in [0, 1].

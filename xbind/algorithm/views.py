@@ -1,5 +1,7 @@
 """Terms that more than one phase has: hybrid guidance of a view, and the reference view's loss."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -7,6 +9,7 @@ from xbind.algorithm.supervision import TERMS, GuidedViews, Supervision
 from xbind.config.options import PlanarLoss
 from xbind.config.presets import CameraRange, GuidanceConfig
 from xbind.losses.reference import reference_mask_loss, reference_rgb_loss
+from xbind.losses.side_by_side import StartedStep, help_with
 from xbind.networks.graphs import term_weights
 from xbind.scene.cameras import Cameras, sample_cameras
 
@@ -23,6 +26,18 @@ def draw_views(cameras: CameraRange, count: int, generator: torch.Generator) -> 
     )
 
 
+class HybridTerms:
+    """Terms of rendered views whose guidance steps were started."""
+
+    def __init__(self, started: Mapping[str, StartedStep]) -> None:
+        self._started = started
+
+    def losses(self) -> dict[str, Tensor]:
+        """Wait for the steps, and run those that no other thread has begun."""
+        help_with(self._started.values())
+        return {name: step.loss() for name, step in self._started.items()}
+
+
 def hybrid_terms(
     supervision: Supervision,
     config: GuidanceConfig,
@@ -32,11 +47,16 @@ def hybrid_terms(
     generator: torch.Generator,
     *,
     planar: PlanarLoss,
-) -> dict[str, Tensor]:
-    """L_planar and L_3D-SDS of rendered views (Eq. 13), without the terms whose weight is 0."""
+) -> HybridTerms:
+    """Start L_planar and L_3D-SDS of rendered views (Eq. 13), but for terms whose weight is 0.
+
+    All that they draw is drawn now, in the order of the terms. What is computed before `losses` is
+    called may be computed at the same time.
+    """
     views = GuidedViews(config, planar, image, cameras, progress, generator)
-    weights = term_weights(config)
-    return {name: term(supervision, views) for name, term in TERMS.items() if weights[name] > 0}
+    weights, start = term_weights(config), supervision.runner.start
+    wanted = {name: term for name, term in TERMS.items() if weights[name] > 0}
+    return HybridTerms({name: start(term(supervision, views)) for name, term in wanted.items()})
 
 
 def hybrid_weights(config: GuidanceConfig) -> dict[str, float]:
@@ -45,7 +65,7 @@ def hybrid_weights(config: GuidanceConfig) -> dict[str, float]:
 
 
 def wants_reference(config: GuidanceConfig, step: int) -> bool:
-    """Whether this iteration also looks from the reference view."""
+    """Returns True if this iteration also renders the reference view."""
     return step % config.reference_every == 0 and max(config.w_rgb, config.w_mask) > 0
 
 

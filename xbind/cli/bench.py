@@ -10,7 +10,7 @@ from xbind.cli.guard import guard
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Parse and measure; exit status 0 done, 1 refused or contestants differ, 2 wrong flags."""
+    """Parse and measure; exit status 0 done, 1 refused or variants differ, 2 wrong flags."""
     name, words = "xbind-bench", sys.argv[1:] if argv is None else argv
 
     def work() -> None:

@@ -11,8 +11,17 @@ import tyro
 
 from xbind.cli.guard import guard, say
 from xbind.cli.numbers import split_numbers, with_numbers
-from xbind.config.backends import BackendName, cross_builders
-from xbind.config.options import BuildChoice, Changes, ConfigPath, DeviceChoice, Precision
+from xbind.config.backends import BACKENDS, BackendName, cross_builders
+from xbind.config.options import (
+    BuildChoice,
+    Changes,
+    ConfigPath,
+    DeviceChoice,
+    Precision,
+    PrecisionChoice,
+    check_device,
+    precision_for,
+)
 from xbind.errors import XBindError
 
 if TYPE_CHECKING:
@@ -40,18 +49,20 @@ class BuildConfig:
     config: ConfigPath = None
     """As of `xbind generate`, as is `--method.NAME VALUE`."""
     method: Changes = field(default_factory=dict)
-    """What differs from the preset's numbers: dotted name → value."""
+    """Changes of the preset's numbers: dotted name → value."""
     prior_3d: Annotated[Optional[str], tyro.conf.arg(metavar="NAME")] = None  # noqa: UP045
     """The bundle's 3D prior to build for; by default the preset's, else the bundle's default."""
     engine: BuildChoice = "auto"
-    """What shall run them; `auto` is TensorRT-RTX with --target, else TensorRT on a GPU, else the
-    first of OpenVINO and ONNX Runtime that is installed."""
+    """What shall run them; `auto` is TensorRT-RTX with --target, else on a GPU the first of
+    TensorRT and TensorRT-RTX that is installed and builds for it, else the first of OpenVINO and
+    ONNX Runtime that is installed."""
     device: DeviceChoice = "auto"
     """What they shall run on; `auto` takes CUDA if there is a device, and says which it took."""
     target: _List = None
     """GPU architectures to build for with TensorRT-RTX, such as sm86,sm89,sm120; needs no GPU."""
-    precision: Precision = "float32"
-    """Of the frozen networks; losses, norms and softmax stay in float32."""
+    precision: PrecisionChoice = "auto"
+    """Of the frozen networks; losses, norms and softmax stay in float32. `auto` is float16 for a
+    GPU and float32 for a CPU."""
     only: _List = None
     """Names of graphs to build, such as sds2d_img,ms; by default those that a run uses."""
     all: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -74,7 +85,8 @@ class BuildConfig:
             raise ValueError(f"--jobs must be at least 1, got {self.jobs}")
         if self.compare and (self.measure is None or self.engine != "onnxruntime"):
             raise ValueError("--compare is for --measure FILE --engine onnxruntime")
-        if self.compare and self.precision != "float32":
+        check_device(self.device)
+        if self.compare and self.precision not in ("auto", "float32"):
             raise ValueError("--compare is for float32, which is what torch computes in")
         able = [r for r in cross_builders() if self.engine in ("auto", r.name)]
         if self.target is not None and not able:
@@ -88,6 +100,10 @@ class BuildConfig:
                 f"--target {','.join(unknown)} cannot be built for; "
                 f"{able[0].title} builds for {', '.join(able[0].targets)}"
             )
+
+    def precision_of(self, backend: BackendName) -> Precision:
+        """The precision to build in for a backend."""
+        return precision_for(self.precision, BACKENDS[backend].device)
 
     def targets(self) -> tuple[str, ...]:
         """`--target` as names, in order, each once."""
@@ -115,11 +131,15 @@ def build_engines(config: BuildConfig) -> int:
     """
     from xbind.engine.backends import check_precision, version_of
     from xbind.networks.manifest import load_manifest, verify
+    from xbind.system.device import select_gpu
 
     backend, why = choose_backend(config)
     version_of(backend)
-    check_precision(backend, config.precision)
-    say(f"{backend}: {why}")
+    precision = config.precision_of(backend)
+    check_precision(backend, precision, config.targets())
+    if config.device.startswith("cuda:"):
+        select_gpu(config.device)
+    say(f"{backend} in {precision}: {why}")
     if config.measure is not None:
         return _measure(config, config.measure, backend)
     manifest = load_manifest(config.bundle).with_prior_3d(_prior_3d(config))
@@ -154,7 +174,7 @@ def _measure(config: BuildConfig, file: Path, backend: BackendName) -> int:
 
 
 def choose_backend(config: BuildConfig) -> tuple[BackendName, str]:
-    """What shall run the graphs, and why.
+    """Returns the backend that runs the graphs, and the reason.
 
     Raises:
         XBindError: `--device cuda` without a device, or no backend for the device.
@@ -168,23 +188,24 @@ def choose_backend(config: BuildConfig) -> tuple[BackendName, str]:
         return config.engine, "asked for by --engine"
     if config.targets():
         return cross_builders()[0].name, "it builds for other GPUs than this machine's"
-    if config.device == "cuda" and not cuda:
+    if config.device.startswith("cuda") and not cuda:
         raise XBindError(
-            "--device cuda was asked for, but torch finds no CUDA device here.\n"
+            f"--device {config.device} was asked for, but torch finds no CUDA device here.\n"
             "Name the GPUs to build for with --target, such as --target sm89, or give --device cpu."
         )
     if config.device == "cpu" or not cuda:
-        return able_backends("cpu", [config.precision])[0], "for this CPU"
-    return able_backends("cuda", [config.precision])[0], "for this GPU"
+        return able_backends("cpu", [precision_for(config.precision, "cpu")])[0], "for this CPU"
+    return able_backends("cuda", [precision_for(config.precision, "cuda")])[0], "for this GPU"
 
 
 def make_jobs(config: BuildConfig, manifest: "BundleManifest", backend: BackendName) -> "list[Job]":
-    """One job for every graph that is wanted.
+    """Returns one job per graph.
 
     Raises:
         XBindError: `--only` names what there is not.
     """
     from xbind.config.variants import method_named
+    from xbind.engine.backends import portable_targets
     from xbind.engine.store import engines_folder
     from xbind.networks.build_many import Job
     from xbind.networks.graphs import all_requests, requests_of_run
@@ -201,11 +222,12 @@ def make_jobs(config: BuildConfig, manifest: "BundleManifest", backend: BackendN
                 f"Choose with --only: {', '.join(dict.fromkeys(r.name for r in every))}."
             )
         wanted = [request for request in every if request.name in names]
-    store = engines_folder()
+    store, precision = engines_folder(), config.precision_of(backend)
+    targets = config.targets() or portable_targets(backend)
+    gpu = config.device if config.device.startswith("cuda") else "cuda"
     return [
         Job(
-            config.bundle, request, backend, config.precision, config.targets(), store,
-            _prior_3d(config),
+            config.bundle, request, backend, precision, targets, store, _prior_3d(config), gpu,
         )
         for request in wanted
     ]  # fmt: skip

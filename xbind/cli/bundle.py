@@ -23,7 +23,7 @@ _UNCLIP_FILES = (
     "*/config.json", "*/scheduler_config.json", "tokenizer/*",
     "*/diffusion_pytorch_model.safetensors", "*/model.safetensors",
 )  # fmt: skip
-"""One form of each weight; the repository and its mirrors hold up to four."""
+"""File name patterns of one copy of each weight; the repository and its mirrors hold up to four."""
 _ZERO123_FILES = (
     "unet/*", "vae/*", "image_encoder/*", "cc_projection/*", "clip_camera_projection/*",
     "scheduler/*",
@@ -36,7 +36,7 @@ _TOO_LONG = 100 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One folder of a bundle, such as `unclip/unet`."""
+    """Row of one folder of a bundle, such as `unclip/unet`."""
 
     name: str
     parameters: int

@@ -50,7 +50,7 @@ _COLOURS: dict[State, str] = {"ok": "green", "note": "yellow", "fail": "red"}
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the report."""
+    """Line of the report."""
 
     state: State
     """`fail` is in the way of a run; `note` is not."""
@@ -132,7 +132,7 @@ def _device() -> Finding:
 
 
 def _backends() -> Iterator[Finding]:
-    """What could run the frozen networks, and which of them `--engine auto` takes."""
+    """Yields the backends that can run the frozen networks, and the choice of `--engine auto`."""
     states = {name: _can_run(name) for name in BACKENDS}
     on_gpu = choose_device("auto").type == "cuda"
     candidates = [record.name for record in backends_for("cuda" if on_gpu else "cpu")]
@@ -162,7 +162,7 @@ def _can_run(backend: BackendName) -> Finding:
 
 
 def _cache() -> Finding:
-    """Where compiled graphs and operators are kept."""
+    """Yields the folders of compiled graphs and operators."""
     try:
         notice = cache_notice()
     except CacheError as error:

@@ -1,4 +1,4 @@
-"""What `xbind eval` can be asked for. Nothing heavy is imported here."""
+"""Options of `xbind eval`. Imports nothing heavy."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Annotated, Optional
 
 import tyro
 
+from xbind.cli.parts import parse_part
 from xbind.config.options import (
     Changes,
     ConfigPath,
@@ -26,7 +27,7 @@ class EvalConfig:
     paths: tyro.conf.Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="RUN|FOLDER")]]
     """Runs, or folders that hold runs."""
     out: Annotated[Optional[Path], tyro.conf.arg(metavar="FOLDER")] = None  # noqa: UP045
-    """Where scores.jsonl, means.json and sheet.png go; by default the folder given, if it is the
+    """Folder of scores.jsonl, means.json and sheet.png; by default the folder given, if it is the
     only one."""
     bundle: str = "mini"
     """The bundle that the runs were made with: `mini`, or the folder of a bundle."""
@@ -63,7 +64,7 @@ class EvalRunConfig:
     config: ConfigPath = None
     """As of `xbind generate`, as is `--method.NAME VALUE`."""
     method: Changes = field(default_factory=dict)
-    """What differs from the preset's numbers: dotted name → value."""
+    """Changes of the preset's numbers: dotted name → value."""
     without: Annotated[str, tyro.conf.arg(metavar="PARTS")] = ""
     """Leave out parts of the method (Fig. 7): `stereo`, `planar`, `three-phase`, `ms`, or several
     with commas between them."""
@@ -76,7 +77,7 @@ class EvalRunConfig:
     seed: int = 0
     """Seed of every run."""
     part: Annotated[Optional[str], tyro.conf.arg(metavar="K/N")] = None  # noqa: UP045
-    """Of N processes that share the work, this is the K-th."""
+    """Share of the work of this process: the K-th of N."""
     engine: EngineChoice = "auto"
     """As of `xbind generate`."""
     threads: int = 1
@@ -84,18 +85,12 @@ class EvalRunConfig:
 
     def __post_init__(self) -> None:
         parts_named(self.without)
-        if self.part is not None:
-            k, _, n = self.part.partition("/")
-            if not (k.isdecimal() and n.isdecimal() and 1 <= int(k) <= int(n)):
-                raise ValueError(
-                    f"--part wants K/N with 1 <= K <= N, such as 1/2; got {self.part!r}"
-                )
+        self.share()
         check_threads(self.threads)
 
     def share(self) -> tuple[int, int]:
         """K and N."""
-        k, _, n = (self.part or "1/1").partition("/")
-        return int(k), int(n)
+        return parse_part(self.part)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

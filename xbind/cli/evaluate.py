@@ -40,7 +40,7 @@ from xbind.run.resuming import started_config
 from xbind.scene.mesh.dmtet import EmptySurface
 
 WIDTH = 160
-"""Of the tables, in characters: their lines are for `grep` too."""
+"""Width of the tables in characters; lines are not wrapped, for `grep`."""
 REAL_VIEW_PX = 256
 """Side of the views that open_clip's judges are shown."""
 
@@ -199,7 +199,7 @@ def _read_pool(path: Path | None) -> list[str]:
 def _settings(
     config: EvalRunConfig, targets: Sequence[Target], manifest: BundleManifest
 ) -> dict[str, Any]:
-    """What decides the result, and what is kept to say where it came from."""
+    """Returns the settings that decide the result, and its provenance."""
     return {
         "preset": config.preset,
         "changes": dict(config.method),
@@ -216,7 +216,7 @@ def _settings(
 
 
 def _command(config: EvalRunConfig) -> str:
-    """What to type for the same result; how the work was shared changes none."""
+    """Returns the command that gives the same result, whatever its share of the work."""
     words = ["xbind", "eval", "run"]
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
@@ -230,7 +230,7 @@ def _command(config: EvalRunConfig) -> str:
 
 
 def _commit() -> str:
-    """Of the checkout that runs, or the version of the installed package."""
+    """Returns the commit of the checkout, or the version of the installed package."""
     source = Path(xbind.__file__).parent.parent
     if not (source / ".git").exists():
         return f"version {xbind.__version__}"

@@ -1,4 +1,4 @@
-"""What every command does around its work: streams, Ctrl-C, errors to messages and statuses."""
+"""Frame of every command: streams, Ctrl-C, errors as messages and statuses."""
 
 import codecs
 import os
@@ -132,7 +132,7 @@ def _spelt(character: str) -> str:
 
 class _Interruption:
     seen = False
-    """Whether Ctrl-C was pressed."""
+    """Returns True if Ctrl-C was pressed."""
 
 
 @contextmanager

@@ -12,10 +12,12 @@ from typing import Any
 import tyro
 
 import xbind
+from xbind.cli.batch_config import BatchConfig
 from xbind.cli.eval_configs import EvalConfig, EvalReportConfig, EvalRunConfig
 from xbind.cli.guard import WRONG_FLAGS, guard
 from xbind.cli.numbers import split_numbers, with_numbers
 from xbind.cli.options import (
+    DiagnoseEnginesConfig,
     DoctorConfig,
     ExportConfig,
     GcEnginesConfig,
@@ -29,12 +31,15 @@ from xbind.cli.options import (
     VerifyEnginesConfig,
 )
 from xbind.config.options import GenerateConfig
+from xbind.config.serve import ServeConfig
 from xbind.run.checks import CONFIG, holds_run
 from xbind.run.resuming import started_config
 
 Command = (
     GenerateConfig
+    | BatchConfig
     | ExportConfig
+    | ServeConfig
     | EvalRunConfig
     | EvalReportConfig
     | EvalConfig
@@ -46,11 +51,14 @@ Command = (
     | RandomBundleConfig
     | ListEnginesConfig
     | VerifyEnginesConfig
+    | DiagnoseEnginesConfig
     | GcEnginesConfig
 )
 COMMANDS: dict[str, type[Command]] = {
     "generate": GenerateConfig,
+    "batch": BatchConfig,
     "export": ExportConfig,
+    "serve": ServeConfig,
     "eval run": EvalRunConfig,
     "eval report": EvalReportConfig,
     "eval": EvalConfig,
@@ -62,6 +70,7 @@ COMMANDS: dict[str, type[Command]] = {
     "bundle random": RandomBundleConfig,
     "engines list": ListEnginesConfig,
     "engines verify": VerifyEnginesConfig,
+    "engines diagnose": DiagnoseEnginesConfig,
     "engines gc": GcEnginesConfig,
 }
 
@@ -93,7 +102,7 @@ def parse(words: list[str]) -> Command:
             if config is GenerateConfig:
                 return _parse_generate(words[count:])
             prog, words = f"xbind {name}", words[count:]
-            if config not in (EvalRunConfig, PlanConfig, ShowConfigConfig):
+            if config not in (BatchConfig, EvalRunConfig, PlanConfig, ShowConfigConfig):
                 return tyro.cli(config, args=words, prog=prog, description=config.__doc__)
             numbers, others = split_numbers(words, prog)
             parsed: Any = tyro.cli(config, args=others, prog=prog, description=config.__doc__)
@@ -129,7 +138,7 @@ def _parse_generate(words: list[str]) -> GenerateConfig:
 
 
 def overview() -> str:
-    """What `xbind --help` prints."""
+    """Returns the text of `xbind --help`."""
     lines = [f"  {name:<16}{config.__doc__}" for name, config in COMMANDS.items()]
     return "\n".join(
         [
@@ -156,10 +165,18 @@ def run(command: Command) -> None:
 
             with choose_reporter() as reporter:
                 run_config(command, reporter)
+        case BatchConfig():
+            from xbind.cli.batch import run_batch
+
+            run_batch(command)
         case ExportConfig():
             from xbind.cli.export import run_export
 
             run_export(command)
+        case ServeConfig():
+            from xbind.server.serve import serve
+
+            serve(command)
         case DoctorConfig(bundle=bundle):
             from xbind.cli.doctor import doctor
 
@@ -210,12 +227,14 @@ def _run_engines(command: Command) -> None:
             engines.show()
         case VerifyEnginesConfig():
             sys.exit(engines.verify())
+        case DiagnoseEnginesConfig():
+            sys.exit(engines.diagnose(command))
         case GcEnginesConfig(all=everything):
             engines.gc(everything=everything)
 
 
 def started_at(command: Command) -> int | None:
-    """When the run in the folder of `xbind generate` was started, in ns; None if there is none."""
+    """Returns the start time of the run in a folder, in ns; None if there is none."""
     if not isinstance(command, GenerateConfig):
         return None
     try:
@@ -225,14 +244,14 @@ def started_at(command: Command) -> int | None:
 
 
 def advice_to_resume(command: Command | None, words: list[str], earlier: int | None) -> str:
-    """What to say after "interrupted": the command that goes on from the last checkpoint.
+    """Returns the advice after "interrupted": the command that continues from the last checkpoint.
 
     Args:
         command: what was interrupted; None if it was not known yet.
         words: the command line.
         earlier: `started_at` before the command ran: a run that was there then is another one.
     """
-    if isinstance(command, EvalRunConfig):
+    if isinstance(command, EvalRunConfig | BatchConfig):
         return f". Continue with the same command:\n  {shlex.join(['xbind', *words])}"
     if not isinstance(command, GenerateConfig):
         return "."

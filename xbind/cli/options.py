@@ -43,7 +43,7 @@ class GenerateCommand(GenerateConfig):
     """Make one textured mesh from one prompt."""
 
     prompt: Annotated[PromptWords, tyro.conf.OmitArgPrefixes]
-    """What the object should be."""
+    """Prompt of the object."""
     config: ConfigPath = None
     """TOML file that changes numbers of the preset, and may name it: what
     `xbind config show PRESET --toml` prints, or a few lines of that. Options on the command line go
@@ -130,7 +130,7 @@ class PlanConfig:
     config: ConfigPath = None
     """As of `xbind generate`, as is `--method.NAME VALUE`."""
     method: Changes = field(default_factory=dict)
-    """What differs from the preset's numbers: dotted name → value."""
+    """Changes of the preset's numbers: dotted name → value."""
     bundle: str = "mini"
     """The bundle to plan with: `mini`, or the folder of a bundle."""
     bundle_config: Optional[Literal["sd21", "reduced"]] = None  # noqa: UP045
@@ -138,8 +138,8 @@ class PlanConfig:
     deep and a tenth as wide."""
     vram: Annotated[Optional[float], tyro.conf.arg(metavar="GIB")] = None  # noqa: UP045
     """GiB that it shall fit into; what it saves for that is what `xbind generate --vram` saves."""
-    precision: Precision = "float32"
-    """Of the frozen networks, before anything is saved."""
+    precision: Precision = "float16"
+    """Precision of the frozen networks, before savings; a run on CUDA takes float16 by default."""
     engine: Literal["engines", "eager"] = "engines"
     """Networks in engines, each loaded for its phase, or in eager torch, which shares one float32
     copy of all."""
@@ -166,7 +166,7 @@ class ShowConfigConfig:
     phase2_loss: Annotated[Optional[PlanarLoss], tyro.conf.arg(metavar="{sds,cds}")] = None  # noqa: UP045
     """As of `xbind generate`."""
     method: Changes = field(default_factory=dict)
-    """What differs from the preset's numbers: dotted name → value."""
+    """Changes of the preset's numbers: dotted name → value."""
 
     def __post_init__(self) -> None:
         parts_named(self.without)
@@ -225,6 +225,23 @@ class ListEnginesConfig:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VerifyEnginesConfig:
     """Compare every byte of every compiled graph with its hash."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DiagnoseEnginesConfig:
+    """Find the layer in which an engine leaves its tolerance, and layers to keep in float32.
+
+    Compares every intermediate tensor with the same graph in float32 in ONNX Runtime. Layers that
+    are found are built in float32 by `--precision mixed`. Needs Polygraphy.
+    """
+
+    key: tyro.conf.Positional[str]
+    """The engine, or one that failed its parity gate: the start of its folder's name in the store,
+    such as sds2d_img-b1-64px-tensorrt; a name that fits several lists them."""
+    bundle: str = "mini"
+    """The bundle that it was made of: `mini`, or the folder of a bundle."""
+    prior_3d: Annotated[Optional[str], tyro.conf.arg(metavar="NAME")] = None  # noqa: UP045
+    """The bundle's 3D prior that it was made of; by default the bundle's default."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MIB = 2**20
 WIDTH = 90
-"""Of the tables at least, in characters: names of graphs are not cut off."""
+"""Least width of the tables in characters, so that names of graphs are not cut off."""
 CARDS = ((8, "RTX 4060"), (12, "RTX 3060"), (16, "RTX 4080"), (24, "RTX 3090"), (32, "RTX 5090"))
 """GiB of memory of some cards, and one of each."""
 

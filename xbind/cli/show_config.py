@@ -9,7 +9,7 @@ from xbind.config.changes import with_changes
 from xbind.config.describe import as_text, as_toml
 
 LEAST_WIDTH = 100
-"""Of the table, in characters, where the terminal is narrower or there is none."""
+"""Width of the table in characters, if the terminal is narrower or missing."""
 
 
 def show_config(config: ShowConfigConfig) -> None:

@@ -53,7 +53,7 @@ class LoadedAudio:
     seconds: float
     """Length of the file."""
     starts: tuple[float, ...]
-    """Where the windows that are heard start, in seconds."""
+    """Starts of the windows that are encoded, in seconds."""
     window_seconds: float
     """Length of a window."""
     peak: float
@@ -61,7 +61,7 @@ class LoadedAudio:
     gain: float
     """Factor that was applied to the file's samples."""
     rest_is_quiet: bool = False
-    """Whether the rest is left out because it is silent or much quieter."""
+    """True if the rest is left out because it is silent or much quieter."""
     only_channel: int | None = None
     """Number of the one channel that is used, from 1, where a mix of all would cancel out."""
 
@@ -75,7 +75,7 @@ class LoadedAudio:
         return heard
 
     def notes(self) -> tuple[str, ...]:
-        """What the user should know: the part that is heard, a level or a channel that was off."""
+        """Notices for the user: the part that is encoded, a changed level, a silent channel."""
         notes = []
         if self.heard_seconds < LITTLE * self.seconds:
             notes.append(self._coverage())

@@ -1,4 +1,4 @@
-"""Where in a sound an encoder listens, and at what level."""
+"""Windows of a sound that an encoder receives, and their level."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ is silent: less than the noise of any recording in 16 bits that uses a tenth of 
 def sounding_part(
     waveform: Float[Tensor, " n"], length: int, sample_rate: int, shortest: float
 ) -> slice:
-    """Where a sound in silence lies, if it is shorter than a window; else the whole waveform.
+    """Returns the part with sound, if it is shorter than a window; else the whole waveform.
 
     Less than `GRID_SECONDS` of silence is no reason to cut.
 

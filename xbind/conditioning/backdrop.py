@@ -50,9 +50,9 @@ class Backdrop:
     clear: float
     """Distance above which any pixel is no background."""
     noisy: bool
-    """Whether the picture was filtered."""
+    """True if the picture was filtered."""
     patterned: bool = False
-    """Whether the background is a painted checkerboard or painted stripes."""
+    """True if the background is a painted checkerboard or painted stripes."""
 
 
 def model_backdrop(pixels: Pixels, hidden: Region) -> Backdrop:
@@ -159,7 +159,7 @@ def _cluster(border: Pixels) -> Pixels:
 
 
 def _alternates(pixels: Pixels, tones: Pixels) -> bool:
-    """Whether the tones change often along at least three of the four borders."""
+    """Returns True if the tones change often along at least three of the four borders."""
     lines = (pixels[:, 0], pixels[:, -1], pixels[:, :, 0], pixels[:, :, -1])
     regular = 0
     for line in lines:

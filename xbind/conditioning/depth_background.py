@@ -69,7 +69,7 @@ def cut_near(inverse: Float[Tensor, "1 h w"]) -> tuple[Float[Tensor, "1 h w"], s
 
 
 def _before_plane(values: Map, ring: Region) -> Region | None:
-    """What lies in front of the plane through the border; None where there is no such plane."""
+    """Returns the pixels in front of the plane through the border; None without such a plane."""
     places = polynomials(values.shape, 1)
     known = ring & (values > 0)
     terms, seen = places[:, known].T, values[known].astype(np.float64)
@@ -85,7 +85,7 @@ def _before_plane(values: Map, ring: Region) -> Region | None:
 
 
 def _before_gap(values: Map, ring: Region) -> Region | None:
-    """What lies in front of the widest gap in depth; None where there is none."""
+    """Returns the pixels in front of the widest gap in depth, or None if there is none."""
     depths = np.sort(-np.log(values[values > 0].astype(np.float64)))
     slack = max(1, int(EMPTY * len(depths)))
     widths = depths[slack:] - depths[:-slack]

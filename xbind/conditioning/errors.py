@@ -1,4 +1,4 @@
-"""What a user's file or words can be refused for."""
+"""Errors of prompts: files or words that are refused."""
 
 from xbind.errors import XBindError
 

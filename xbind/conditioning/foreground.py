@@ -25,7 +25,7 @@ Pixels = NDArray[np.float32]
 Region = NDArray[np.bool_]
 
 Source = Literal["alpha", "background", "file", "network"]
-"""Where a mask comes from."""
+"""Sources of a mask."""
 
 WORKING_SIDE = 1024
 """A larger picture is segmented at this many pixels on its longer side."""
@@ -63,7 +63,7 @@ class Foreground:
     mask: Float[Tensor, "1 h w"]
     """Coverage in [0, 1]."""
     source: Source
-    """Where the mask comes from."""
+    """Source of the mask."""
     doubts: tuple[str, ...] = ()
     """Reasons why the mask may be wrong, as clauses; empty when it is certain."""
 
@@ -249,7 +249,7 @@ def _sharpened(raw: Region, distance: Pixels) -> Region:
 
 
 def _hides_parts(region: Region, ignored: Region, pixels: Pixels, backdrop: Backdrop) -> bool:
-    """Whether a strong blur shows an extended difference outside of a noisy picture's mask."""
+    """Returns True if a strong blur shows a large difference outside of a noisy picture's mask."""
     outside = ~ndimage.binary_dilation(region | ignored, structure=EIGHT, iterations=4)
     weight = np.maximum(ndimage.gaussian_filter(outside.astype(np.float32), BLUR), 0.05)
     residual = (pixels - backdrop.colour) * outside
@@ -277,7 +277,7 @@ def _weak_share(region: Region, backdrop: Backdrop) -> float:
 def _outline_doubts(
     region: Region, shadow: Region, backdrop: Backdrop, hidden: Region
 ) -> list[str]:
-    """What the outline, the border and the rest of the picture say against a mask."""
+    """Returns the doubts about a mask from its outline, its border and the rest of the picture."""
     doubts = []
     if (weak := _weak_share(region, backdrop)) > WEAK_SHARE:
         doubts.append(f"{weak:.0%} of its outline hardly differs from the background")

@@ -72,7 +72,7 @@ def _only(widths: list[int], kept: int) -> tuple[int, int, int, int]:
 
 
 def _rest_agrees(sides: tuple[Pixels, ...], banded: int, width: int) -> bool:
-    """Whether the other three borders have the colour that the band of one side adjoins."""
+    """Returns True if the other three borders have the colour next to the band of one side."""
     inner = np.median(sides[banded][width], axis=0)
     opposite = banded ^ 1
     across = [i for i in range(4) if i not in (banded, opposite)]
@@ -105,7 +105,8 @@ def _transition(lines: Pixels) -> int:
 
 
 def _line_frame(pixels: Pixels) -> tuple[int, int, int, int]:
-    """Where a thin rectangle, inset from the border, ends on each side; zeros if there is none."""
+    """Returns the inner ends of a thin rectangle near the border on each side; zeros if there is
+    none."""
     rows, columns = _lines(pixels.transpose(1, 2, 0)), _lines(pixels.transpose(2, 1, 0))
     ends = []
     for shares in (rows, rows[::-1], columns, columns[::-1]):
@@ -117,7 +118,8 @@ def _line_frame(pixels: Pixels) -> tuple[int, int, int, int]:
 
 
 def _lines(lines: Pixels) -> NDArray[np.float32]:
-    """For each line of [n, m, 3] the share that differs from both lines `BLUR` away: a stroke."""
+    """Returns for each line of [n, m, 3] the share that differs from both lines `BLUR` away (a
+    stroke)."""
     padded = np.pad(lines, ((BLUR, BLUR), (0, 0), (0, 0)), mode="edge")
     before = np.linalg.norm(lines - padded[: -2 * BLUR], axis=2)
     after = np.linalg.norm(lines - padded[2 * BLUR :], axis=2)

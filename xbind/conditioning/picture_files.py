@@ -43,7 +43,7 @@ class Kind:
 
 
 PICTURE = Kind("a picture", ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF"))
-"""One picture, or the first frame that shows something."""
+"""Returns a picture, or the first frame of an animation that shows something."""
 ANIMATION = Kind("an animation", ("GIF", "WEBP", "PNG"), MAX_FRAME_PIXELS)
 """Several frames."""
 
@@ -161,7 +161,7 @@ def _seek_shown(file: Image.Image, path: Path, flag: str) -> None:
 
 
 def _blank(frame: Image.Image) -> bool:
-    """Whether a frame is transparent throughout or shows one colour."""
+    """Returns True if a frame is fully transparent or has one colour."""
     if frame.mode == "F" or frame.mode in GREY_16:
         low, high = frame.getextrema()
         return low == high
@@ -183,7 +183,7 @@ def _lossy_format(file: Image.Image, path: Path) -> str | None:
 
 
 def _is_lossless_webp(data: bytes) -> bool:
-    """Whether every picture in a WebP file is coded in VP8L; `VP8 ` is the lossy code.
+    """Returns True if every picture in a WebP file is coded in VP8L; `VP8 ` is the lossy code.
 
     Chunks of an extended file follow the 12 bytes of its header, each with a name and a size.
     """

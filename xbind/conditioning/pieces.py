@@ -70,7 +70,7 @@ def _extent(region: Region) -> int:
 
 
 def _beside(one: Region, other: Region) -> bool:
-    """Whether two regions stand beside each other at about the same height."""
+    """Returns True if two regions are side by side at about the same height."""
     rows = [np.flatnonzero(x.any(1)) for x in (one, other)]
     columns = [np.flatnonzero(x.any(0)) for x in (one, other)]
     common = min(r[-1] for r in rows) - max(r[0] for r in rows)
@@ -139,7 +139,7 @@ def fill_holes(region: Region) -> tuple[Region, list[str]]:
 
 
 def _drawn(hole: Region, thickness: NDArray[np.float64]) -> bool:
-    """Whether the region around a hole is a thin stroke nearly everywhere."""
+    """Returns True if the region around a hole is a thin stroke nearly everywhere."""
     stroke = STROKE * np.sqrt(hole.sum())
     reach = int(np.ceil(stroke)) + 1
     local = ndimage.maximum_filter(thickness, 2 * reach + 1)
@@ -207,7 +207,7 @@ def _lies_at_foot(shadow: Region, region: Region, box: tuple[slice, slice]) -> b
 
 
 def _has_soft_edge(shadow: Region, region: Region, backdrop: Backdrop) -> bool:
-    """Whether a region fades out towards the background around it."""
+    """Returns True if a region fades out towards the background around it."""
     outside = ndimage.binary_dilation(~region, structure=EIGHT, iterations=3)
     edge = shadow & outside
     if not edge.any():

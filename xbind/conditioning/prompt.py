@@ -40,7 +40,7 @@ LEAST_MIX = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class EncodedPrompt:
-    """What a prompt says, in the aligned space."""
+    """Embedding of a prompt in the aligned space."""
 
     c_m: Float[Tensor, " d"]
     """C_m, of length 1."""
@@ -49,9 +49,9 @@ class EncodedPrompt:
     image: SquareImage | None
     """The prompt's own picture, its object cut out: then it is the reference view."""
     warnings: tuple[str, ...]
-    """What the user should know, such as how little of a sound was heard."""
+    """Notices for the user, such as the share of a sound that was encoded."""
     understood: tuple[Reading, ...] = ()
-    """What each modality, and the mix, was understood as; empty if the bundle names nothing."""
+    """Nearest names of each modality and of the mix; empty if the bundle has no names."""
     foreground: Foreground | None = None
     """The mask of the prompt's own picture, at the size at which it was read."""
     elevation_deg: float | None = None
@@ -159,7 +159,7 @@ def _unit(mixed: Float[Tensor, " d"], prompt: PromptConfig) -> Float[Tensor, " d
 
 
 def _kind_of(embedding: Tensor) -> str:
-    """What is wrong with an embedding."""
+    """Returns the fault of an embedding, or None."""
     if bool(embedding.isnan().any()):
         return "not a number (NaN)"
     return "zero" if bool(embedding.isfinite().all()) else "infinite"
@@ -315,7 +315,7 @@ _TRUNK: dict[Modality, Trunk] = {
     "text": "text", "image": "vision", "audio": "audio", "depth": "depth", "video": "vision",
     "thermal": "thermal", "imu": "imu",
 }  # fmt: skip
-"""What a prompt gives → the trunk that reads it."""
+"""Modality of a prompt → trunk of the aligned encoder."""
 _EMBED: dict[Modality, Callable[[PromptConfig, AlignedEncoder, Callable[[str], None]], Tensor]] = {
     "text": _embed_text,
     "audio": _embed_audio,

@@ -20,14 +20,14 @@ CONTENT: tuple[Kind, ...] = ("thing", "colour", "quality", "unknown", "lacking")
 
 @dataclass(frozen=True, slots=True)
 class TextReading:
-    """What a text prompt was read as."""
+    """Reading of a text prompt in a closed vocabulary."""
 
     text: str
-    """As written."""
+    """Text as written."""
     read: str
     """The words that the encoder sees."""
     replaced: tuple[tuple[str, str], ...]
-    """What was written and the bundle's word that it was read as, in order, each once."""
+    """Written words and the bundle's words that they were read as, in order, each once."""
     ignored: tuple[str, ...]
     """Words and phrases that the encoder does not see although they say something."""
 
@@ -42,7 +42,7 @@ class TextReading:
         return tuple(lines)
 
     def plain(self) -> dict[str, Any]:
-        """As JSON holds it."""
+        """Returns the reading as JSON data."""
         return asdict(self) | {
             "replaced": [list(pair) for pair in self.replaced],
             "ignored": list(self.ignored),
@@ -57,7 +57,7 @@ class _Phrase:
     """Kind of the separator; None at the start and before a determiner."""
     words: list[Word] = field(default_factory=list)
     determined: bool = False
-    """Whether it has an article or another determiner."""
+    """True if the phrase has an article or another determiner."""
 
     def has(self, *kinds: Kind) -> bool:
         return any(word.kind in kinds for word in self.words)
@@ -175,14 +175,14 @@ def _check_head(phrase: _Phrase, vocabulary: Vocabulary, refuse: "_Refusal") -> 
 
 
 def _is_detail(phrase: _Phrase, continues: bool, *, named: bool) -> bool:
-    """Whether a phrase without a thing describes the thing before it."""
+    """Returns True if a phrase without a thing describes the thing before it."""
     if not named:
         return False
     return phrase.opens == "detail" or (continues and phrase.opens in ("join", "comma"))
 
 
 def _is_adjective(phrase: _Phrase, later: Sequence[_Phrase], *, named: bool) -> bool:
-    """Whether the unknown words of a phrase without a noun can only be adjectives."""
+    """Returns True if the unknown words of a phrase without a noun can only be adjectives."""
     if all(word.kind == "lacking" for word in phrase.unknown()):
         return True
     if named:

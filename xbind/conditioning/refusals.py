@@ -1,4 +1,4 @@
-"""What to say of a text prompt that cannot be read: what was understood, and what to type next."""
+"""Messages for text prompts that cannot be read: what was understood, and what to type next."""
 
 import difflib
 from collections.abc import Iterable, Sequence

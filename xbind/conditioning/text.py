@@ -20,7 +20,7 @@ class TextPrompt:
     ids: Int[Tensor, " n"]
     """Begin, words, end, padding; int64."""
     reading: TextReading | None
-    """What the words were read as; None for an open vocabulary, which reads any text as it is."""
+    """Reading of the words; None for an open vocabulary, which takes any text."""
 
 
 def encode_text(

@@ -1,4 +1,4 @@
-"""What a prompt was understood as: the nearest names of the bundle's vocabulary, with shares.
+"""Interpretation of a prompt: the nearest names of the bundle's vocabulary, with shares.
 
 The share of a name is its softmax over all names of its kind, of the cosine between the prompt and
 the name in a caption, times the factor that the encoder was trained with. It says which name is
@@ -49,7 +49,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What one modality, or the mix, was understood as."""
+    """Interpretation of one modality, or of the mix."""
 
     source: Modality | Literal["mix"]
     things: tuple[Share, ...]
@@ -58,7 +58,7 @@ class Reading:
     """Likewise; empty where the bundle names none or the modality has none."""
 
     def line(self) -> str:
-        """One line for the user, such as `the audio sounds like: drum .62, bell .21`."""
+        """Returns a line for the user, such as `the audio sounds like: drum .62, bell .21`."""
         kinds = [
             _printed(shares, kind)
             for shares, kind in ((self.things, "thing"), (self.colours, "colour"))
@@ -67,7 +67,7 @@ class Reading:
         return f"{_VERBS[self.source]}: {'; '.join(kinds)}"
 
     def record(self) -> dict[str, dict[str, float]]:
-        """For `config.json`: kind → name → share, four digits."""
+        """Returns data for `config.json`: kind → name → share, four digits."""
         kinds = {"things": self.things, "colours": self.colours}
         return {
             kind: {each.name: round(each.share, 4) for each in shares}

@@ -27,14 +27,14 @@ class Word:
     """A word of a prompt, or several that form one name."""
 
     written: str
-    """As in the prompt, folded to lower case, hyphens as spaces."""
+    """Word of the prompt in lower case, hyphens as spaces."""
     kind: Kind
     read: str = ""
     """The bundle's word; empty where the encoder sees nothing."""
 
 
 class Vocabulary:
-    """What a bundle knows, with the aliases that point at its words."""
+    """Vocabulary of a bundle, with aliases of its words."""
 
     def __init__(
         self, words: Sequence[str], groups: Mapping[str, Sequence[str]] | None, *, exact: bool

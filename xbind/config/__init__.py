@@ -1,1 +1,1 @@
-"""What a user chooses, and every number of a run. Imports no torch."""
+"""User options and all numbers of a run. Imports no torch."""

@@ -1,4 +1,4 @@
-"""What engines can run on: one record for each backend. No torch here.
+"""Records of the engine backends. Imports no torch.
 
 A backend is its record here, its file in `engine/` and what builds its artefact in `export/`.
 Nothing else lists backends: flags, messages, choices, estimates and fingerprints read the records.
@@ -10,12 +10,12 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BuildCost:
-    """What building an engine takes, about; measured on the mini bundle where not said."""
+    """Approximate cost of building an engine; measured on the mini bundle unless noted."""
 
     seconds: float
-    """For a graph of the mini bundle on one core, its process included."""
+    """Seconds for a graph of the mini bundle on one core, process start included."""
     seconds_per_gb: float
-    """For each GB of weights: guesses from single networks of up to 870 M parameters."""
+    """Seconds per GB of weights: estimates from single networks of up to 870 M parameters."""
     disk: float
     """Bytes of the engine over bytes of its weights: gradients need the kernels of convolutions
     turned as well."""
@@ -30,21 +30,21 @@ class BackendRecord:
     """Everything that is known about a backend outside of its own files."""
 
     name: str
-    """What `--engine` takes, and what fingerprints of engines hold."""
+    """Name in `--engine` and in fingerprints of engines."""
     title: str
     """Its name in messages."""
     device: Literal["cpu", "cuda"]
-    """Where its engines run."""
+    """Device of its engines."""
     runtime: str
     """Module and class of its `xbind.engine.backend.Runtime`, with a colon between them."""
     builder: str
     """Module and name of its `xbind.export.build_settings.EngineBuilder`, likewise."""
     cost: BuildCost
-    """What building an engine takes."""
+    """Cost of building an engine."""
     targets: tuple[str, ...] = ()
     """GPU architectures that it can build for where they are not; what `--target` takes."""
     rounds_itself: bool = False
-    """Whether it takes graphs in float32 and chooses the precision of each operation."""
+    """True if it takes float32 graphs and chooses each operation's precision itself."""
     spread_scalars: bool = False
     """See `xbind.export.builder.Dialect`."""
     channel_norms: bool = False
@@ -90,7 +90,8 @@ _RECORDS = (
         cost=BuildCost(
             seconds=15.0, seconds_per_gb=30.0, disk=1.6, disk_fixed=6 * 2**20, memory=5.0
         ),
-        targets=("sm80", "sm86", "sm89", "sm120", "sm121"),  # it has no sm90 (H100), no sm100
+        # 1.7.1 has no sm90 (H100, H200) and no sm100 (B200).
+        targets=("sm75", "sm80", "sm86", "sm89", "sm120", "sm121"),
         spread_scalars=True,
     ),
 )

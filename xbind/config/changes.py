@@ -28,7 +28,7 @@ class ConfigError(XBindError):
 
 @dataclass(frozen=True, slots=True)
 class ConfigFile:
-    """What a TOML file changes."""
+    """Changes in a TOML file."""
 
     preset: str | None = None
     """The preset that the changes apply to; None if the file does not say."""
@@ -47,7 +47,8 @@ def leaves(config: object, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
 
 
 def difference(base: MethodConfig, method: MethodConfig) -> dict[str, Any]:
-    """What `method` changes of `base`: dotted name → value as JSON has it; tuples are lists."""
+    """Returns the changes of `method` from `base`: dotted name → value as JSON data; tuples are
+    lists."""
     before = {name: value for name, _, value in leaves(base)}
     return {
         name: list(value) if isinstance(value, tuple) else value

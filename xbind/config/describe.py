@@ -19,7 +19,7 @@ from xbind.config.ranges import annotations_of, dataclass_in
 COLUMN = 34
 """Least width of the column of names, in characters."""
 TOML_WIDTH = 100
-"""Of the comments in a TOML file, in characters."""
+"""Width of the comments in a TOML file, in characters."""
 
 
 def documentation(config: type) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What a mesh file can hold, and how long things are. No torch here."""
+"""Mesh formats and lengths. Imports no torch."""
 
 import re
 from dataclasses import dataclass
@@ -28,13 +28,13 @@ class ExportError(XBindError):
 
 @dataclass(frozen=True, slots=True)
 class FormatTraits:
-    """What files of a format hold."""
+    """Capabilities of a file format."""
 
     colours: Literal["texture", "vertices", "none"]
     material: bool
-    """Whether it says if viewers light the texture."""
+    """True if the format states whether viewers light the texture."""
     solid: bool
-    """Whether it is a closed solid for printers: millimetres, z-up, standing on z = 0."""
+    """True for a closed solid for printers: millimetres, z-up, standing on z = 0."""
 
 
 FORMATS: dict[ExportFormat, FormatTraits] = {

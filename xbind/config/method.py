@@ -188,7 +188,7 @@ class GuidanceConfig(Settings):
 
     @property
     def uses_reference(self) -> bool:
-        """Whether a term asks for x_r: the 3D prior's, or L_ref."""
+        """Returns True if a term needs x_r: the 3D prior's, or L_ref."""
         return max(self.w_3d, self.w_rgb, self.w_mask) > 0
 
 
@@ -214,7 +214,7 @@ class CoarseConfig(Settings):
     field: FieldConfig = FieldConfig()
     """The radiance field (Sec. V-A-3: multi-resolution hash grid and MLPs)."""
     occupancy: OccupancyConfig = OccupancyConfig()
-    """Which space is skipped."""
+    """Numbers of the occupancy grid."""
     stream: Count = 1
     """Added to the run's seed for the field's first weights."""
     ray_step: Positive = 0.035
@@ -264,7 +264,7 @@ class GeometryConfig(Settings):
     adan: AdanConfig = AdanConfig()
     """The optimiser's other settings."""
     conversion: ConversionConfig = ConversionConfig()
-    """How the density becomes signed values."""
+    """Conversion of the density to signed distances."""
     resolution: PositiveCount = 32
     """Cells of the tetrahedral grid along the longest side of the object's box: about two pixels of
     the views each. More of them cost time in unwrapping and show nothing more."""
@@ -313,13 +313,13 @@ class TextureConfig(Settings):
     field: FieldConfig = FieldConfig(resolutions=(12, 17, 23, 33, 46, 64))
     """The colour field; its finest cells are about a pixel of the views."""
     fit: TextureFitConfig = TextureFitConfig()
-    """How the field is fitted before the first iteration."""
+    """Fit of the field before the first iteration."""
     stream: Count = 2
     """Added to the run's seed for the field's first weights and the draws of the fit."""
     texture_px: Pixels = 512
     """Side of the baked texture, in pixels."""
     unwrap: UnwrapConfig = UnwrapConfig()
-    """How the mesh is laid out in the texture."""
+    """Layout of the mesh in the texture."""
     planar: PlanarLoss = "sds"
     """As in Phase I."""
     cameras: CameraRange = CameraRange()
@@ -349,10 +349,10 @@ class MethodConfig(Settings):
 
     @property
     def phases(self) -> "tuple[CoarseConfig | GeometryConfig | TextureConfig, ...]":
-        """Those that take steps, in their order."""
+        """Phases with at least one step, in order."""
         return tuple(p for p in (self.coarse, self.geometry, self.texture) if p.steps > 0)
 
     @property
     def uses_reference(self) -> bool:
-        """Whether any phase asks for the reference view."""
+        """True if any phase needs the reference view."""
         return any(phase.guidance.uses_reference for phase in self.phases)

@@ -1,7 +1,8 @@
-"""What a user chooses, with its meaning and unit. Read-only after construction; no torch here."""
+"""User options with meaning and unit. Read-only after construction; imports no torch."""
 
 import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,7 @@ else:
     Changes = Annotated[object, tyro.conf.Suppress]  # for a mapping tyro imports a type checker
 
 Modality = Literal["text", "image", "audio", "depth", "video", "thermal", "imu"]
-"""What a prompt can be made of."""
+"""Modalities of a prompt."""
 MODALITIES: tuple[Modality, ...] = (
     "text", "image", "audio", "depth", "video", "thermal", "imu",
 )  # fmt: skip
@@ -33,26 +34,58 @@ IMAGE_OPTIONS = ("mask", "matting_weights", "elevation", "azimuth")
 LEAST_SHARE = 1e-6
 """Least weight of a modality beside the largest one; less is lost in float32's rounding."""
 
-Precision = Literal["float32", "float16", "bfloat16"]
-"""Of the frozen networks in an engine, or on a GPU."""
+Precision = Literal["float32", "float16", "bfloat16", "mixed"]
+"""Precision of the frozen networks in an engine, or on a GPU; `mixed` is float16 with the layers in
+float32 that `xbind engines diagnose` has found."""
 
-DeviceChoice = Literal["auto", "cpu", "cuda"]
-"""Where to compute; `auto` is CUDA where torch finds a device and Triton is installed."""
+PrecisionChoice = Literal["auto", "float32", "float16", "bfloat16", "mixed"]
+"""A precision, or the one that suits the device; see `precision_for`."""
+
+
+def precision_for(choice: PrecisionChoice, device: str) -> Precision:
+    """`choice`, where `auto` is float16 on CUDA and float32 on a CPU.
+
+    float32 products take CUDA four to sixteen times as long as float16 ones, whose error each
+    engine's parity gate bounds (0.03 of the gradient); CPUs gain nothing from float16.
+
+    Args:
+        choice: of the user.
+        device: `cpu` or `cuda`.
+    """
+    if choice == "auto":
+        return "float16" if device == "cuda" else "float32"
+    return choice
+
+
+DeviceChoice = Annotated[str, tyro.conf.arg(metavar="{auto,cpu,cuda,cuda:N}")]
+"""Device; `auto` is CUDA if torch finds a device and Triton is installed, and
+`cuda:1` is the second GPU."""
+
+
+def check_device(name: str) -> None:
+    """Refuse what is no name of a device.
+
+    Raises:
+        ValueError: it is not `auto`, `cpu`, `cuda` or `cuda:` and a number.
+    """
+    if re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", name) is None:
+        raise ValueError(f"--device wants auto, cpu, cuda, or cuda:1 and so on; got {name!r}")
+
 
 PlanarLoss = Literal["sds", "cds"]
-"""Of the 2D prior: augmented SDS (Eq. 5), or CDS (Eq. 3)."""
+"""Loss of the 2D prior: augmented SDS (Eq. 5), or CDS (Eq. 3)."""
 
 Material = Literal["unlit", "lit"]
-"""How viewers show the texture: as it is, or lit again."""
+"""Rendering of the texture in viewers: as it is, or lit again."""
 
 Pivot = Literal["base", "center"]
-"""Where the origin of a mesh file lies: middle of the bounding box's bottom face, or its centre."""
+"""Origin of a mesh file: middle of the bounding box's bottom face, or its centre."""
 
 HEIGHT_RANGE_M = (1e-6, 1e6)
 """Heights that a mesh file can be given; beyond them viewers run out of float32 and depth range."""
 
 Part = Literal["stereo", "planar", "three-phase", "ms"]
-"""What an ablation (Fig. 7) leaves out."""
+"""Parts of the method that an ablation (Fig. 7) leaves out."""
 
 
 def parts_named(text: str) -> tuple[Part, ...]:
@@ -98,12 +131,12 @@ else:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PromptConfig:
-    """What the object should be: one modality, or several mixed by weight."""
+    """Prompt: one modality, or several mixed by weight."""
 
     text: _Text = None
     """Words, such as "a red mug"."""
     exact_words: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """For bundles with a closed vocabulary: read only the bundle's own words, no synonyms."""
+    """Closed vocabularies: accept only the bundle's own words, no synonyms."""
     ignore_unknown: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """For bundles with a closed vocabulary: leave out adjectives, colours and details that the
     bundle does not know, instead of refusing the prompt; the run says which."""
@@ -127,7 +160,7 @@ class PromptConfig:
     depth: _File = None
     """A depth map: PNG or TIFF of 8 or 16 bits, or a NumPy .npy file; 0 means not measured."""
     depth_kind: Literal["depth", "disparity"] = "depth"
-    """What --depth holds: `depth` grows with the distance, `disparity` shrinks with it."""
+    """Values of --depth: `depth` grows with distance, `disparity` shrinks with it."""
     video: _File = None
     """A moving picture: GIF, WebP or PNG; with the `video` extra MP4, WebM, MOV and others."""
     thermal: _File = None
@@ -210,7 +243,7 @@ class PromptConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FilesConfig:
-    """How the mesh files are written. No step of the run depends on it."""
+    """Format of the mesh files. No step of the run depends on it."""
 
     material: Annotated[Optional[Material], tyro.conf.arg(metavar="{unlit,lit}")] = None  # noqa: UP045
     """`unlit` (default): viewers show the texture as it is, since it holds the object's shading;
@@ -242,7 +275,7 @@ class GenerateConfig:
     """Make one textured mesh from one prompt."""
 
     prompt: Annotated[PromptConfig, tyro.conf.OmitArgPrefixes]
-    """What the object should be."""
+    """Prompt of the object."""
     out: Path = Path("out/xbind")
     """Folder of the run: mesh, texture, previews, events, checkpoints."""
     seed: int = 0
@@ -268,16 +301,19 @@ class GenerateConfig:
     """Which of the bundle's 3D priors to use, such as `wide` or `narrow`; by default the preset's,
     else the bundle's default. A wrong name lists those that the bundle has."""
     device: DeviceChoice = "auto"
-    """Where to compute; `auto` takes CUDA if there is a device, and says which it took. The same
-    seed gives another object on another device: each draws its own random numbers."""
+    """Where to compute; `auto` takes CUDA if there is a device, and says which it took; `cuda:1` is
+    the second GPU. The same seed gives another object on another device: each draws its own random
+    numbers."""
     engine: EngineChoice = "auto"
     """What computes the frozen networks: engines, with their gradient inside, or `eager` torch.
     `auto` takes the fastest that is installed: on a CPU OpenVINO, else ONNX Runtime; on CUDA
     TensorRT, TensorRT-RTX, else eager torch as `cuda-graphs`, which starts each step's kernels
     together. Engines are built on first use."""
-    precision: Precision = "float32"
-    """Of the frozen networks in the engines. A graph that loses too much in half stays in float32,
-    and the run says which. bfloat16 is faster where the CPU has it; `auto` then takes OpenVINO."""
+    precision: PrecisionChoice = "auto"
+    """Of the frozen networks: `auto` is float16 on CUDA and float32 on a CPU. In engines, a graph
+    that loses too much in half stays in float32, and the run says which. bfloat16 is faster where
+    the CPU has it; `--engine auto` then takes OpenVINO. `mixed` is float16 with some layers in
+    float32, as `xbind engines diagnose` finds them."""
     vram: Annotated[Optional[float], tyro.conf.arg(metavar="GIB")] = None  # noqa: UP045
     """GiB of memory that frozen networks and the scene may take together. Where a part of the run
     needs more, it saves: float16, guidance in two passes, views one at a time, one engine loaded at
@@ -288,12 +324,15 @@ class GenerateConfig:
     reference_only: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Stop when the prompt is encoded and the reference view is there: a look at what the prompt is
     understood as, in seconds. --resume then makes the object."""
+    tensorboard: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Also write losses and previews for TensorBoard, into tensorboard/ in the run's folder; needs
+    the extra `xbind[tensorboard]`. Give it again with --resume."""
     files: Annotated[FilesConfig, tyro.conf.OmitArgPrefixes] = FilesConfig()
-    """How the mesh files are written."""
+    """Format of the mesh files."""
     resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Continue the run that is in --out, with its prompt and settings: they need not be given."""
     overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Start anew in a folder that holds a run; that run's files are removed."""
+    """Start again in a folder that holds a run; that run's files are removed."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**63:
@@ -305,7 +344,9 @@ class GenerateConfig:
             )
         parts_named(self.without)
         check_threads(self.threads)
-        if self.precision != "float32" and self.engine == "eager" and self.device == "cpu":
+        check_device(self.device)
+        in_half = self.precision not in ("auto", "float32")
+        if in_half and self.engine == "eager" and self.device == "cpu":
             raise ValueError(
                 f"--precision {self.precision} is for engines and for CUDA, but --engine is eager "
                 "and --device cpu: leave one of them out"
@@ -337,5 +378,5 @@ class GenerateConfig:
 
 
 def _same(one: Path, other: Path) -> bool:
-    """Whether two paths name one place; links that lead in a circle name themselves."""
+    """Returns True if two paths are the same place; links in a circle are compared by name."""
     return os.path.realpath(one) == os.path.realpath(other)

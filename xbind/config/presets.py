@@ -28,7 +28,7 @@ class UnknownPreset(XBindError):
 
 
 def default() -> MethodConfig:
-    """For 64-pixel priors on a CPU: one to two minutes with engines."""
+    """Preset for 64-pixel priors on a CPU: one to two minutes with engines."""
     return MethodConfig()
 
 

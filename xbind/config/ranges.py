@@ -18,9 +18,9 @@ class Range:
     low: float = -math.inf
     high: float = math.inf
     open_low: bool = False
-    """Whether `low` itself is left out."""
+    """True if `low` itself is excluded."""
     open_high: bool = False
-    """Whether `high` itself is left out."""
+    """True if `high` itself is excluded."""
 
     def __contains__(self, number: float) -> bool:
         above = number > self.low if self.open_low else number >= self.low
@@ -111,7 +111,7 @@ def _shown(value: object) -> str:
 
 
 def _problems(annotation: Any, value: Any) -> Iterator[str]:  # noqa: ANN401
-    """What `value` should be instead, for each reason why it is not allowed."""
+    """Yields the expected value, for each reason why `value` is not allowed."""
     kind, arguments = get_origin(annotation), get_args(annotation)
     if kind is Annotated:
         yield from _problems(arguments[0], value)
@@ -161,7 +161,7 @@ _NAMES = {int: "a whole number", float: "a finite number", bool: "true or false"
 
 
 def _wanted(annotation: Any) -> str:  # noqa: ANN401
-    """What a value of this type is called in a message."""
+    """Returns the name of a type in messages."""
     kind, arguments = get_origin(annotation), get_args(annotation)
     if kind is Annotated:
         ranges = [str(marker) for marker in arguments[1:] if isinstance(marker, Range)]

@@ -1,4 +1,4 @@
-"""What a run can do with less of, so that it fits a smaller memory; from the cheapest on."""
+"""Memory-saving options, cheapest first."""
 
 from dataclasses import dataclass, replace
 
@@ -7,10 +7,10 @@ from xbind.config.options import Precision
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Savings:
-    """How frozen networks are run. The defaults are the fastest and need the most memory."""
+    """Execution of the frozen networks. The defaults are the fastest and need the most memory."""
 
     precision: Precision = "float32"
-    """Of the frozen networks in engines."""
+    """Precision of the frozen networks in engines."""
     split_guidance: bool = False
     """Classifier-free guidance in two passes of batch b instead of one of 2b."""
     one_at_a_time: bool = False
@@ -19,11 +19,11 @@ class Savings:
     """Only the engine that is running is loaded; else all engines of the current phase."""
 
     def at_once(self, count: int) -> int:
-        """How many of `count` views, images or samples the networks are given at a time."""
+        """Returns how many of `count` views, images or samples go into one call of the networks."""
         return 1 if self.one_at_a_time else count
 
     def described(self) -> list[str]:
-        """What is saved, in words; empty for none."""
+        """Returns the savings in words; empty for none."""
         return [
             words
             for is_on, words in (
@@ -37,7 +37,7 @@ class Savings:
 
 
 FASTEST = Savings()
-"""As fast as it goes, whatever memory it takes."""
+"""No saving: the fastest way, whatever memory it takes."""
 
 
 def ladder(precision: Precision, *, engines: bool) -> list[Savings]:

@@ -61,7 +61,7 @@ class FieldConfig(Settings):
     hidden_layers: PositiveCount = 1
     """Hidden layers of the MLP (threestudio: 2)."""
     separate_heads: bool = False
-    """Whether density and colour have an MLP each, as in threestudio, or share one."""
+    """True if density and colour have an MLP each, as in threestudio; False if they share one."""
     table_spread: Weight = 1e-4
     """The features start uniformly in ± this (Instant-NGP), so the field starts as its blob."""
     density_scale: Positive = 10.0
@@ -176,15 +176,15 @@ class TextureFitConfig(Settings):
     rate_end: Share = 0.1
     """Share of the learning rate that is left at the end of a linear decay."""
     adam: AdamConfig = AdamConfig()
-    """Of the fit."""
+    """Settings of Adam in the fit."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UnwrapConfig(Settings):
-    """How the mesh is laid out in its texture. Not in the paper."""
+    """Layout of the mesh in its texture. Not in the paper."""
 
     chart_cost: Positive = 8.0
-    """How far a chart may grow before xatlas cuts it (its default is 2): fewer charts and seams."""
+    """Largest growth of a chart before xatlas cuts it (its default is 2); large: few seams."""
     relax_passes: Count = 3
     """Passes that even out the triangles before unwrapping: 8 charts where there were 324."""
     gutter_px: Count = 4
@@ -202,8 +202,8 @@ class TurntableConfig(Settings):
     fps: Positive = 18.0
     """Frames per second (not in the paper)."""
     elevation_deg: Elevation = 15.0
-    """Of the cameras, in degrees (threestudio)."""
+    """Elevation of the cameras, in degrees (threestudio)."""
     distance: Positive = 2.5
-    """Of the cameras, in scene units (Sec. V-A-1)."""
+    """Distance of the cameras, in scene units (Sec. V-A-1)."""
     fov_y_deg: FieldOfView = 40.0
-    """Of the cameras, in degrees (Sec. V-A-1)."""
+    """Field of view of the cameras, in degrees (Sec. V-A-1)."""

@@ -1,4 +1,4 @@
-"""Which supervision each phase is given: the paper's method, its baselines and its ablations.
+"""Supervision of each phase: the paper's method, its baselines and its ablations.
 
 Each is a change of another configuration, so all take the same iterations, views and cameras.
 """
@@ -153,13 +153,13 @@ def method_of(config: GenerateConfig) -> MethodConfig:
 
 
 def changes_of(config: GenerateConfig) -> dict[str, Any]:
-    """What that run changes of its preset's numbers: dotted name → value as JSON has it."""
+    """Returns a run's changes of its preset's numbers: dotted name → value as JSON data."""
     base = method_named(config.preset, parts_named(config.without), config.phase2_loss)
     return difference(base, method_of(config))
 
 
 def change_rows(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What a run changes of its preset: dotted name, and new value beside the preset's.
+    """Returns a run's changes of its preset: dotted name, and the new value beside the preset's.
 
     Args:
         settings: what `config.json` holds.

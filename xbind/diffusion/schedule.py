@@ -13,7 +13,7 @@ PREDICTION_TYPES = ("epsilon", "v_prediction", "sample")
 
 Latent = Float[Tensor, "b cz hz wz"]
 SharedLatent = Float[Tensor, "#b cz hz wz"]
-"""One timestep per view, or one for all views."""
+"""Timesteps, one per view or one for all views."""
 Timestep = Int[Tensor, " b"]
 PerView = Float[Tensor, "b 1 1 1"]
 

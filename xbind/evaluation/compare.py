@@ -191,7 +191,7 @@ def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
 
 
 def save_sheet(path: Path, results: Sequence[Result], *, rows: int, normals: bool) -> None:
-    """The prompts that every method made something of, by all methods.
+    """Saves a sheet of the prompts for which every method made an object.
 
     Args:
         path: the picture.

@@ -21,7 +21,7 @@ CALIBRATION = "calibration.json"
 SHEET = "sheet.png"
 _REMOVE = "Remove the line; the object is then judged again."
 _LATER = ("commits", "commands")
-"""Settings that may differ from one sitting to the next; all of them are kept."""
+"""Settings that may differ from one session to the next; all of them are kept."""
 
 
 class EvaluationMismatch(XBindError):

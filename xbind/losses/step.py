@@ -1,8 +1,10 @@
 """Interface of a guidance step, and the call of one in an optimisation."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.autograd import Function
@@ -32,16 +34,16 @@ class GuidanceStep(Protocol):
 
 
 class _Guided(Function):
-    """loss = f(x) by a step that has computed x̄ = ∂f/∂x beside it."""
+    """loss = f(x) of a step that has computed x̄ = ∂f/∂x beside it."""
 
     @staticmethod
     def forward(
         ctx: Any,  # noqa: ANN401
         image: Tensor,
-        step: GuidanceStep,
-        feeds: Mapping[str, Tensor],
+        outputs: tuple[Tensor, ...],
     ) -> Tensor:
-        loss, x_bar = step(image.detach(), **feeds)
+        del image
+        loss, x_bar = outputs
         ctx.save_for_backward(x_bar)
         return loss
 
@@ -50,9 +52,48 @@ class _Guided(Function):
     def backward(
         ctx: Any,  # noqa: ANN401
         loss_bar: Tensor,
-    ) -> tuple[Tensor, None, None]:
+    ) -> tuple[Tensor, None]:
         (x_bar,) = ctx.saved_tensors
-        return loss_bar * x_bar, None, None
+        return loss_bar * x_bar, None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StepCall:
+    """A guidance step with everything that it is given, not run yet.
+
+    Raises:
+        GuidanceError: the feeds are not those that the step names.
+    """
+
+    step: GuidanceStep
+    """An eager step or an engine."""
+    image: Float[Tensor, "b c h w"]
+    """The step's first input."""
+    feeds: Mapping[str, Tensor]
+    """Its other inputs by name."""
+
+    def __post_init__(self) -> None:
+        wanted = self.step.inputs[1:]
+        if self.feeds.keys() != set(wanted):
+            raise GuidanceError(
+                f"{type(self.step).__name__} takes the feeds {sorted(wanted)}, got "
+                f"{sorted(self.feeds)}.\n"
+                "Give every feed of `step.inputs` by its name, and no other."
+            )
+
+    @torch.no_grad()
+    def run(self) -> tuple[Tensor, ...]:
+        """The step's outputs. Any thread may call it: nothing is recorded for autograd."""
+        return self.step(self.image.detach(), **self.feeds)
+
+    def loss_of(self, outputs: tuple[Tensor, ...]) -> Float[Tensor, ""]:
+        """The loss among the outputs of `run`, differentiable once in `image` alone."""
+        loss: Tensor = _Guided.apply(self.image, outputs)  # type: ignore[no-untyped-call]
+        return loss
+
+    def loss(self) -> Float[Tensor, ""]:
+        """Run the step; returns its loss, differentiable once in `image` alone."""
+        return self.loss_of(self.run())
 
 
 def guide(
@@ -70,11 +111,4 @@ def guide(
     Raises:
         GuidanceError: the feeds are not those that the step names.
     """
-    wanted = step.inputs[1:]
-    if feeds.keys() != set(wanted):
-        raise GuidanceError(
-            f"{type(step).__name__} takes the feeds {sorted(wanted)}, got {sorted(feeds)}.\n"
-            "Give every feed of `step.inputs` by its name, and no other."
-        )
-    loss: Tensor = _Guided.apply(image, step, feeds)  # type: ignore[no-untyped-call]
-    return loss
+    return StepCall(step, image, feeds).loss()

@@ -7,7 +7,6 @@ docs/guide/gpu.md, beside how far the counts are from what was measured.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import torch
 from torch import Generator
 from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -31,7 +30,7 @@ from xbind.networks.graphs import (
 )
 from xbind.networks.load import load_shapes
 from xbind.networks.manifest import BundleManifest
-from xbind.networks.precision import in_precision
+from xbind.networks.precision import dtype_of, in_precision
 
 GIB = 2**30
 RUNTIME_BYTES = 3 * GIB // 4
@@ -97,7 +96,7 @@ class PartPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All parts of a run; each gives back what it has loaded before the next begins."""
+    """All parts of a run; each unloads its networks before the next begins."""
 
     parts: tuple[PartPlan, ...]
     wish: Wish
@@ -153,7 +152,7 @@ class Counter:
 
     def _bundle(self, precision: Precision) -> Bundle:
         if precision not in self._bundles:
-            bundle = load_shapes(self.manifest, self._mode, getattr(torch, precision))
+            bundle = load_shapes(self.manifest, self._mode, dtype_of(precision))
             self._bundles[precision] = in_precision(bundle, precision)
         return self._bundles[precision]
 

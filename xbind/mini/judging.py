@@ -244,7 +244,7 @@ def target_of_run(run: Path, config: Mapping[str, Any]) -> Target | None:
         return Target(**json.loads(path.read_bytes()))
     except (OSError, ValueError, TypeError) as error:
         raise XBindError(
-            f"{path} is damaged ({error}).\nRemove it; `xbind eval run` writes it anew."
+            f"{path} is damaged ({error}).\nRemove it; `xbind eval run` writes it again."
         ) from error
 
 

@@ -17,19 +17,20 @@ import torch
 
 from xbind.config.backends import BackendName
 from xbind.config.options import Precision
-from xbind.engine.backends import record_of
+from xbind.engine.backends import card_of, record_of
 from xbind.engine.errors import EngineDamaged
-from xbind.engine.store import EngineStore
+from xbind.engine.store import EngineStore, cards_passed
 from xbind.errors import XBindError
 from xbind.networks.fingerprint import key_of, weight_bytes
 from xbind.networks.graphs import GraphRequest
 from xbind.networks.load import load_bundle
 from xbind.networks.manifest import BundleManifest, load_manifest
+from xbind.system.device import select_gpu
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One engine to build."""
+    """Engine to build."""
 
     bundle: str
     """Name or folder."""
@@ -42,9 +43,11 @@ class Job:
     """Root of the store."""
     prior_3d: str | None = None
     """Name of the bundle's 3D prior; None for its default."""
+    device: str = "cuda"
+    """The GPU that is built for, where it is one of this machine's."""
 
     def is_built(self, manifest: BundleManifest) -> bool:
-        """Whether the store has the engine, every byte of it checked.
+        """Returns True if the store has the engine, verified, and compared on this GPU.
 
         Raises:
             BackendUnavailable: the backend is not installed here.
@@ -53,14 +56,16 @@ class Job:
             self.request, self.backend, manifest, precision=self.precision, targets=self.targets
         )
         try:
-            return EngineStore(self.store).find(key) is not None
+            entry = EngineStore(self.store).find(key)
         except EngineDamaged:
             return False
+        card = card_of(self.backend, key.fields["target"])
+        return entry is not None and (card is None or card in cards_passed(entry))
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What building one engine takes, about."""
+    """Approximate cost of building an engine."""
 
     seconds: float
     disk_bytes: int
@@ -69,7 +74,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a job."""
+    """Outcome of a job."""
 
     job: Job
     state: Literal["built", "failed"]
@@ -134,7 +139,7 @@ def run_jobs(
 
 
 def _collect(connection: Connection, job: Job, process: ForkServerProcess, since: float) -> Outcome:
-    """What a builder sent, or how it died."""
+    """Returns the message of a builder, or the reason of its death."""
     try:
         state, message = connection.recv()
     except EOFError:  # it is gone, and has said nothing
@@ -159,6 +164,8 @@ def _work(job: Job, connection: Connection) -> None:
 
     torch.set_num_threads(1)
     try:
+        if torch.cuda.is_available():
+            select_gpu(job.device)
         bundle = load_bundle(load_manifest(job.bundle).with_prior_3d(job.prior_3d))
         entry = build(
             EngineStore(job.store), bundle, job.request, job.backend,

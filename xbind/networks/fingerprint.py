@@ -1,4 +1,4 @@
-"""What decides an engine, known without building it."""
+"""Fingerprints of engines: everything that decides an engine, known without building it."""
 
 import hashlib
 import json
@@ -7,6 +7,7 @@ import platform
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from safetensors import safe_open
@@ -14,13 +15,14 @@ from safetensors import safe_open
 from xbind.config.backends import BACKENDS, BackendName
 from xbind.config.options import Precision
 from xbind.engine.backends import target_of, version_of
-from xbind.engine.errors import EngineError
+from xbind.engine.errors import EngineDamaged, EngineError
 from xbind.engine.record import Key
 from xbind.engine.store import FORMAT
 from xbind.networks.components import loading
 from xbind.networks.graphs import GraphRequest, graph_named
 from xbind.networks.manifest import BundleError, BundleManifest
 from xbind.networks.source_digest import digest_of, modules_reached
+from xbind.system.cache import cache_folder
 
 ROOTS = ("xbind.networks.build", "xbind.networks.load")
 """Modules that make engines, and the networks in them; with those that the backends' records name,
@@ -57,12 +59,53 @@ def key_of(
             "precision": precision,
             "target": "+".join(targets) or target_of(backend),
             **_surroundings(backend),
+            **(_layers(request, backend, manifest) if precision == "mixed" else {}),
         }
     )
 
 
+def layers_file(request: GraphRequest, backend: BackendName, manifest: BundleManifest) -> Path:
+    """Where the layers of a graph are kept that a mixed engine holds in float32.
+
+    Layers are known by names that the exporter gives, so another exporter has another file.
+    """
+    made_of = {"weights": _weights_digest(request.name, manifest), **_surroundings(backend)}
+    digest = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
+    return cache_folder() / "float32-layers" / f"{request.label}-{backend}-{digest[:24]}.json"
+
+
+def read_layers(
+    request: GraphRequest, backend: BackendName, manifest: BundleManifest
+) -> tuple[str, ...]:
+    """The layers that a mixed engine holds in float32; empty where none were found to need it.
+
+    Raises:
+        EngineDamaged: the file that names them is damaged.
+    """
+    path = layers_file(request, backend, manifest)
+    if not path.is_file():
+        return ()
+    try:
+        names = json.loads(path.read_bytes())
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ValueError("not a list of names")
+    except (OSError, ValueError) as error:
+        raise EngineDamaged(
+            f"{path} does not name the layers to keep in float32 ({error}).\n"
+            "Remove it, and find them again with `xbind engines diagnose`."
+        ) from error
+    return tuple(names)
+
+
+def _layers(
+    request: GraphRequest, backend: BackendName, manifest: BundleManifest
+) -> dict[str, str]:
+    names = read_layers(request, backend, manifest)
+    return {"float32_layers": hashlib.sha256(repr(names).encode()).hexdigest() if names else "none"}
+
+
 def why_stale(key: Key) -> list[str]:
-    """What of this installation differs from what an engine was built for; empty if it fits."""
+    """Returns the differences of this installation from the one of an engine; empty if it fits."""
     backend = key.fields["backend"]
     try:
         present = _surroundings(backend)
@@ -97,7 +140,7 @@ def weight_bytes(request: GraphRequest, manifest: BundleManifest) -> int:
 
 
 def _weights_digest(name: str, manifest: BundleManifest) -> str:
-    """Of the files of the components in a graph, and the figures of `bundle.json`."""
+    """Returns the digest of a graph's components: their files, and the figures of the bundle."""
     files = sorted((role, path, entry["sha256"]) for role, path, entry in _files(name, manifest))
     figures = json.dumps(manifest.figures, sort_keys=True)
     return hashlib.sha256(repr((files, figures)).encode()).hexdigest()
@@ -131,5 +174,5 @@ def roots() -> tuple[str, ...]:
 
 @cache
 def _exporter_digest() -> str:
-    """Of our own code that decides a graph: another constant or line makes another engine."""
+    """Returns the digest of our own code that decides a graph."""
     return digest_of(modules_reached(roots()))

@@ -38,7 +38,7 @@ class AlignedEncoder:
 
     @property
     def device(self) -> torch.device:
-        """Where its embeddings are."""
+        """Device of its embeddings."""
         return next(self.model.parameters()).device
 
     def embed(self, modality: Modality, x: Tensor) -> Float[Tensor, "b d"]:
@@ -63,9 +63,9 @@ class Unclip:
     context: Float[Tensor, "1 l c"]
     """The encoded empty prompt: the only text this prior ever sees here."""
     mean: Float[Tensor, " d"]
-    """Of the embedding normaliser."""
+    """Mean of the embedding normaliser."""
     std: Float[Tensor, " d"]
-    """Of the embedding normaliser."""
+    """Standard deviation of the embedding normaliser."""
     noising_alphas_cumprod: Float[Tensor, " steps"]
     """ᾱ of the schedule that noises embeddings."""
     image_size: int

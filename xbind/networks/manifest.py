@@ -34,7 +34,7 @@ ROLES = (
     "unclip.noising_scheduler", "unclip.empty_prompt", "zero123.unet", "zero123.vae",
     "zero123.scheduler", "zero123.image_encoder", "zero123.camera_projection",
 )  # fmt: skip
-"""What every bundle has; `judge` and `view` are optional."""
+"""Roles that every bundle has; `judge` and `view` are optional."""
 
 _DESCRIPTIVE = ("name", "licence", "about", "weights", "sources", "taken", "training_samples")
 """Entries of `bundle.json` that tell readers about the bundle; nothing is computed from them."""
@@ -54,14 +54,14 @@ class BundleError(XBindError):
 
 @dataclass(frozen=True, slots=True)
 class Prior3D:
-    """One of the 3D priors of a bundle."""
+    """3D prior of a bundle."""
 
     name: str
-    """What `--prior-3d` calls it."""
+    """Name in `--prior-3d`."""
     component: str
     """Prefix of its roles, such as `zero123_narrow`."""
     categories: tuple[str, ...]
-    """What it was trained on; empty if the bundle does not say."""
+    """Categories of its training data; empty if the bundle does not list them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class BundleManifest:
 
     @property
     def digest(self) -> str:
-        """Of every file's hash: the same for the same networks, wherever they are."""
+        """Digest of all file hashes: the same for the same networks, wherever they are."""
         hashes = "".join(self.files[name]["sha256"] for name in sorted(self.files))
         return hashlib.sha256(hashes.encode()).hexdigest()
 
@@ -180,7 +180,7 @@ class BundleManifest:
         return read_config(self.part(role) / "config.json")
 
     def has(self, role: str) -> bool:
-        """Whether something plays an optional role."""
+        """Returns True if the bundle has a component for an optional role."""
         return role in self.raw["parts"]
 
 

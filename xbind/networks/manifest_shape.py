@@ -102,7 +102,7 @@ def _faults_of_priors(table: object, parts: Mapping[str, Any], prior: str) -> It
 
 
 def _is_inside(path: object) -> bool:
-    """Whether a path stays inside of a bundle's folder, wherever that is."""
+    """Returns True if a path stays inside of a bundle's folder."""
     if not isinstance(path, str) or not path or "\0" in path:
         return False
     pure = PurePosixPath(path)

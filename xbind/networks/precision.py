@@ -21,11 +21,17 @@ GRADIENT_SCALE = 1024.0
 """Gradients are this much larger inside of a float16 network, where small ones would vanish."""
 
 
+def dtype_of(precision: Precision) -> torch.dtype:
+    """The element type of the networks; a mixed graph is lowered in float16 and changed then."""
+    dtype: torch.dtype = getattr(torch, "float16" if precision == "mixed" else precision)
+    return dtype
+
+
 def in_precision(bundle: Bundle, precision: Precision) -> Bundle:
     """The bundle with its networks in `precision`; itself for float32."""
     if precision == "float32":
         return bundle
-    dtype = getattr(torch, precision)
+    dtype = dtype_of(precision)
     scale = GRADIENT_SCALE if dtype == torch.float16 else 1.0
     vaes = {id(p.vae): HalfVae(p.vae, dtype, scale) for p in (bundle.unclip, bundle.zero123)}
     unclip = replace(

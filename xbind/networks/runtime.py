@@ -1,38 +1,44 @@
-"""What a run computes its frozen networks with: engines, or eager torch; `select` chooses."""
+"""Execution of a run's frozen networks: engines, or eager torch. `select` chooses."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from xbind.config.options import Precision
 from xbind.config.savings import FASTEST, Savings
 from xbind.diffusion.priors import UNet
 from xbind.engine.backend import Backend
-from xbind.engine.backends import open_backend
+from xbind.engine.backends import open_backend, record_of
 from xbind.engine.cuda_graph import Recorder
 from xbind.engine.record import Entry
 from xbind.engine.step import EngineStep
 from xbind.engine.workspace import Workspace
+from xbind.losses.side_by_side import OneByOne, SideBySide, StepRunner
 from xbind.losses.step import GuidanceStep
 from xbind.networks.frozen import Bundle
-from xbind.networks.graphs import GraphRequest, eager_steps, sparing
+from xbind.networks.graphs import GraphRequest, StepDef, eager_steps, graph_named, sparing
 
 Wanted = tuple[GraphRequest, Precision]
 """A graph, and the precision of its networks."""
 
 
+MOST_ABREAST = 2
+"""Guidance steps at a time: an iteration has three, and one of them takes half of their time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one part of a run calls: the reference view, or a phase."""
+    """Graphs of one stage of a run: the reference view, or a phase."""
 
     requests: list[GraphRequest]
     """Its graphs."""
     savings: Savings = FASTEST
-    """How they are run."""
+    """Savings of the stage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,8 @@ class StageNetworks:
     """How the networks outside of the steps are run."""
     step: Callable[[str], GuidanceStep]
     """Name → guidance step."""
+    runner: StepRunner = field(default_factory=OneByOne)
+    """Starts the guidance steps of an iteration."""
 
 
 class RunNetworks(ABC):
@@ -98,17 +106,19 @@ class OpenEngines:
     """Engines in memory, each opened on its first use."""
 
     def __init__(self) -> None:
-        self._open: dict[tuple[Path, int], Backend] = {}
+        self._open: dict[tuple[Path, int, torch.device | None], Backend] = {}
         self._workspace = Workspace()
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def get(self, entry: Entry, *, threads: int) -> Backend:
-        """The loaded engine of an entry of the store."""
-        key = (entry.folder, threads)
+    def get(self, entry: Entry, *, threads: int, device: torch.device | None = None) -> Backend:
+        """The loaded engine of an entry of the store, on a GPU `device` if it runs on one."""
+        key = (entry.folder, threads, device)
         if key not in self._open:
-            self._open[key] = open_backend(entry, threads=threads, workspace=self._workspace)
+            self._open[key] = open_backend(
+                entry, threads=threads, workspace=self._workspace, device=device
+            )
         return self._open[key]
 
     def close(self, *, but: Collection[Entry] = ()) -> None:
@@ -129,11 +139,18 @@ class EngineRun(RunNetworks):
         entries: Mapping[Wanted, Entry],
         *,
         threads: int,
+        device: torch.device | None = None,
     ) -> None:
-        """`entries` has an engine for every graph of every stage."""
+        """`entries` has an engine for every graph of every stage; `device` is their GPU, if any.
+
+        With two threads or more, an engine of a guidance step has half of them, and two steps of an
+        iteration run at a time (`abreast`).
+        """
         self.backend, self.bundle = backend, bundle
-        self._parts, self._entries, self._threads = parts, entries, threads
+        self._parts, self._entries = parts, entries
+        self._threads, self._device = threads, device
         self._engines, self._keeps = OpenEngines(), False
+        self._runner: SideBySide | None = None
 
     def keep_open(self, engines: OpenEngines) -> None:
         """Take engines from `engines`, and leave them open there at the end of a stage."""
@@ -142,26 +159,53 @@ class EngineRun(RunNetworks):
     def of_stage(self, name: str) -> StageNetworks:
         """The steps in engines, one for each size, and an engine as 2D UNet if it has one."""
         part, bundle = self._parts[name], self.bundle
+        count = abreast(self.backend, part, self._threads)
         if _named(part, "unet2d"):
-            unet = EngineUNet(lambda: self._load(part, "unet2d")[0], bundle.unclip.unet)
+            unet = EngineUNet(
+                lambda: self._load(part, "unet2d", self._threads)[0], bundle.unclip.unet
+            )
             bundle = replace(bundle, unclip=replace(bundle.unclip, unet=unet))
 
         def step(graph: str) -> GuidanceStep:
-            return sparing(graph, EngineStep(self._load(part, graph)), part.savings)
+            backends = self._load(part, graph, self._threads // count)
+            return sparing(graph, EngineStep(backends), part.savings)
 
-        return StageNetworks(bundle, part.savings, step)
+        if count == 1:
+            return StageNetworks(bundle, part.savings, step)
+        if self._runner is None:
+            self._runner = SideBySide(count - 1)
+        return StageNetworks(bundle, part.savings, step, self._runner)
 
     def unload(self) -> None:
         """Close the engines, unless they are kept open for other runs."""
+        if self._runner is not None:  # first: a step that is still running needs its engine
+            self._runner.close()
+            self._runner = None
         if not self._keeps:
             self._engines.close()
 
-    def _load(self, part: Part, name: str) -> list[Backend]:
+    def _load(self, part: Part, name: str, threads: int) -> list[Backend]:
         savings = part.savings
         entries = [self._entries[request, savings.precision] for request in _named(part, name)]
         if savings.one_engine:
             self._engines.close(but=entries)
-        return [self._engines.get(entry, threads=self._threads) for entry in entries]
+        return [self._engines.get(entry, threads=threads, device=self._device) for entry in entries]
+
+
+def abreast(backend: str, part: Part, threads: int) -> int:
+    """Returns how many guidance steps of one iteration run at the same time.
+
+    Two small engines on one thread each take less time than one after the other on two threads.
+
+    Args:
+        backend: name of the steps' backend; engines on a GPU share one queue of work.
+        part: whose steps they are; with one engine in memory at a time they take turns.
+        threads: how many compute.
+    """
+    steps = {r.name for r in part.requests if isinstance(graph_named(r.name), StepDef)}
+    if record_of(backend).device != "cpu" or part.savings.one_engine:
+        return 1
+    return max(1, min(MOST_ABREAST, threads, len(steps)))
 
 
 def _named(part: Part, name: str) -> list[GraphRequest]:

@@ -1,4 +1,4 @@
-"""Which backend computes the frozen networks of a run: `compile_run`."""
+"""Choice of the backend for the frozen networks of a run: `compile_run`."""
 
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, replace
@@ -9,15 +9,17 @@ from xbind.config.backends import BackendName
 from xbind.config.options import EngineChoice, Precision
 from xbind.engine.backends import (
     able_backends,
+    card_of,
     check_available,
+    check_starts,
     portable_targets,
     record_of,
     version_of,
 )
 from xbind.engine.cuda_graph import Recorder
-from xbind.engine.errors import BackendUnavailable, EngineDamaged, EngineError, ParityError
+from xbind.engine.errors import BackendUnavailable, EngineDamaged, EngineError, EngineRefused
 from xbind.engine.record import Entry, Key
-from xbind.engine.store import EngineStore
+from xbind.engine.store import EngineStore, cards_passed
 from xbind.networks.fingerprint import key_of
 from xbind.networks.frozen import Bundle
 from xbind.networks.graphs import GraphRequest
@@ -45,7 +47,7 @@ def compile_run(
     Args:
         choice: `auto` is the first of `candidates` whose engines are built and pass their parity
             gates. Without a candidate it is eager torch, as CUDA graphs on CUDA; there it is so too
-            if no engine can be built. It reports its choice. Any other name is an obligation.
+            if no engine can be built. It reports its choice. Any other name never falls back.
         bundle: the frozen networks.
         parts: name → every graph that this part of the run will call, and how. A graph that does
             not pass its parity gate in half is float32, and said so.
@@ -70,6 +72,7 @@ def compile_run(
         if choice == "auto":
             report(f"guidance in {title} {version_of(backend)}; --engine {in_torch} for torch")
         try:
+            check_starts(backend)
             engines = _Engines(backend, "float32", bundle, store, report)
             return _build_all(engines, parts, threads, device)
         except EngineError as error:
@@ -115,7 +118,7 @@ def candidates(
 
 
 def runs_in_engines(choice: EngineChoice, device: torch.device = CPU) -> bool:
-    """Whether `compile_run` will take engines, as far as can be told before any is built."""
+    """Returns True if `compile_run` will take engines, as far as is known before any is built."""
     if choice != "auto":
         return choice not in IN_TORCH
     return bool(candidates(choice, {"float32"}, device)[0])
@@ -134,6 +137,11 @@ def _in_torch(
     Raises:
         BackendUnavailable: CUDA graphs on another device, or half on a CPU.
     """
+    if "mixed" in half:
+        raise BackendUnavailable(
+            "--precision mixed is for engines, which hold some layers in float32; torch has the "
+            "networks in one precision.\nGive --precision float16, or another --engine."
+        )
     recorder = Recorder() if graphs else None
     if (graphs or half) and device.type != "cuda":
         raise BackendUnavailable(
@@ -152,7 +160,8 @@ def _build_all(
     wanted = dict.fromkeys((r, p.savings.precision) for p in parts.values() for r in p.requests)
     entries = engines.of(list(wanted))
     bundle = engines.bundle.to(device, guiding=False)
-    return EngineRun(engines.backend, bundle, parts, entries, threads=threads)
+    gpu = device if device.type == "cuda" else None
+    return EngineRun(engines.backend, bundle, parts, entries, threads=threads, device=gpu)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,11 +181,26 @@ class _Engines:
         missing = sum(entry is None for _, _, entry in found)
         if missing:
             self.report(f"building {missing} of {len(found)} engines in {self.store.root}, once")
-        return {w: engines._build(w[0]) if e is None else e for w, engines, e in found}
+        passed = [entry is None or engines._has_passed(entry) for _, engines, entry in found]
+        if not all(passed):
+            count = f"{passed.count(False)} of {len(found)} engines"
+            self.report(f"comparing {count} with torch on this GPU, once")
+        return {
+            w: engines._build(w[0]) if e is None or not ok else e
+            for (w, engines, e), ok in zip(found, passed, strict=True)
+        }
+
+    def _has_passed(self, entry: Entry) -> bool:
+        """Whether an engine for several GPUs was compared with torch on the one that is here."""
+        card = card_of(self.backend, entry.key.fields["target"])
+        return card is None or card in cards_passed(entry)
 
     def _allowed(self, request: GraphRequest) -> "_Engines":
         """These, or float32 ones for a graph that half is known to be too little for."""
-        why = self.store.refusal(self._key(request)) if self.precision != "float32" else None
+        if self.precision == "float32":
+            return self
+        key = self._key(request)
+        why = self.store.refusal(key, card_of(self.backend, key.fields["target"]))
         return self if why is None else self._in_float32(why)
 
     def _key(self, request: GraphRequest) -> Key:
@@ -189,7 +213,7 @@ class _Engines:
         try:
             return self.store.find(self._key(request))
         except EngineDamaged as error:
-            self.report(f"{request.label} is built anew: {str(error).splitlines()[0]}")
+            self.report(f"{request.label} is built again: {str(error).splitlines()[0]}")
             return None
 
     def _build(self, request: GraphRequest) -> Entry:
@@ -208,11 +232,12 @@ class _Engines:
                 targets=portable_targets(self.backend),
                 waiting=lambda: self.report("another process is building the same engine"),
             )  # fmt: skip
-        except ParityError as error:
+        except EngineRefused as error:
             if self.precision == "float32":
                 raise
             wide = self._in_float32(str(error))
-            return wide._find(request) or wide._build(request)
+            found = wide._find(request)
+            return found if found and wide._has_passed(found) else wide._build(request)
         seconds, parity = entry.notes["seconds"], entry.notes["parity"]
         worst = max(figure["relative"] for figure in parity.values())
         self.report(f"{request.label}: {seconds:.1f} s, agrees with torch to {worst:.0e}")

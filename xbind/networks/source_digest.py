@@ -59,8 +59,17 @@ def _read(path: Path) -> tuple[str, frozenset[str]]:
     """
     tree = ast.parse(path.read_bytes())
     names: set[str] = set()
+    for_types = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for statement in node.body
+        for inner in ast.walk(statement)
+    }
     for node in ast.walk(tree):
         match node:
+            case _ if id(node) in for_types:  # never run
+                pass
             case ast.Import():
                 names.update(alias.name for alias in node.names)
             case ast.ImportFrom(module=str(module)):
@@ -71,7 +80,7 @@ def _read(path: Path) -> tuple[str, frozenset[str]]:
 
 
 def _is_docstring(statement: ast.stmt) -> bool:
-    """Whether a statement is a string alone: what stands below a module, `def` or attribute."""
+    """Returns True for a statement that is only a string, such as a docstring."""
     return (
         isinstance(statement, ast.Expr)
         and isinstance(statement.value, ast.Constant)

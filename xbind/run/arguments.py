@@ -19,7 +19,7 @@ from xbind.config.options import (
     Part,
     Pivot,
     PlanarLoss,
-    Precision,
+    PrecisionChoice,
     PromptConfig,
 )
 from xbind.config.ranges import annotations_of, check_value
@@ -45,7 +45,7 @@ class LoadOptions(TypedDict, total=False):
 
     device: DeviceChoice
     engine: EngineChoice
-    precision: Precision
+    precision: PrecisionChoice
     vram: float | None
     threads: int
     prior_3d: str | None
@@ -72,6 +72,7 @@ class RunOptions(TypedDict, total=False):
     pivot: Pivot
     height: float
     overwrite: bool
+    tensorboard: bool
 
 
 class GenerateOptions(RunOptions, LoadOptions, total=False):

@@ -18,7 +18,7 @@ MAX_POINTS = 480
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One term of the loss over the steps of a phase."""
+    """Curve of one loss term over the steps of a phase."""
 
     phase: str
     term: str

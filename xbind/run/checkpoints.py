@@ -29,7 +29,7 @@ class Checkpoint:
     """Steps of the whole run that were done when it was saved."""
     state: dict[str, Any]
     warnings: tuple[str, ...]
-    """What the user should be told, such as a newer checkpoint that is damaged."""
+    """Notices for the user, such as a newer checkpoint that is damaged."""
 
 
 def write_checkpoint(folder: Path, step: int, content: Mapping[str, Any]) -> Path:
@@ -94,7 +94,7 @@ def newest_whole(
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """What a checkpoint holds; None if it is not what was written."""
+    """Returns the content of a checkpoint; None if it is damaged."""
     try:
         data = path.read_bytes()
     except OSError:

@@ -13,7 +13,7 @@ from xbind.files import disk_errors, lock
 from xbind.run.json_files import Damaged, from_json, to_json
 
 CONFIG = "config.json"
-"""What a run was asked for; a folder that has it holds a run."""
+"""File of a run's settings; a folder that has it holds a run."""
 LOCK = ".lock"
 """Held by the process that writes into the folder; holds its number."""
 CHECKPOINTS, PREVIEWS, EVENTS = "checkpoints", "previews", "events.jsonl"
@@ -24,6 +24,8 @@ OUTPUTS = (
 """Files that a run leaves, beside its settings, events, checkpoints and previews."""
 EXPORTS = "exports"
 """Folder in a run for exports to which no other place is given."""
+TENSORBOARD = "tensorboard"
+"""Folder in a run for the files of TensorBoard, one folder in it for each stage."""
 DECIDING = (
     *("prompt", "seed", "preset", "without", "phase2_loss", "from_phase1", "phase1_sha256"),
     *("bundle_sha256", "bundle_figures", "prior_3d", "device", "engine", "precision", "vram"),
@@ -48,7 +50,7 @@ class RunError(XBindError):
 
 
 def holds_run(out: Path) -> bool:
-    """Whether there is a run in `out`, finished or not."""
+    """Returns True if there is a run in `out`, finished or not."""
     with disk_errors(out):
         return (out / CONFIG).exists()
 
@@ -92,7 +94,7 @@ def check_holds(out: Path, *, resume: bool, overwrite: bool) -> None:
     if resume and not found:
         raise RunError(f"There is no run in {out} to resume.\nLeave out --resume to start one.")
     if resume:
-        for name in (CHECKPOINTS, PREVIEWS, EVENTS):
+        for name in (CHECKPOINTS, PREVIEWS, EVENTS, TENSORBOARD):
             refuse_link(out / name)
     elif not overwrite:
         if found:
@@ -111,7 +113,7 @@ def check_holds(out: Path, *, resume: bool, overwrite: bool) -> None:
 
 def _left_over(out: Path) -> list[str]:
     """Names that a run writes and that are there without one; empty folders do not count."""
-    names = (CONFIG, EVENTS, *OUTPUTS, CHECKPOINTS, PREVIEWS, EXPORTS)
+    names = (CONFIG, EVENTS, *OUTPUTS, CHECKPOINTS, PREVIEWS, EXPORTS, TENSORBOARD)
     with disk_errors(out):
         return [
             name
@@ -130,7 +132,7 @@ def _check_removable(out: Path) -> None:
     for name in (CONFIG, EVENTS, *OUTPUTS):
         if _is_folder(out / name):
             raise RunError(f"{out / name} is a folder.\nMove it away, or give another --out.")
-    for name in (CHECKPOINTS, PREVIEWS, EXPORTS):
+    for name in (CHECKPOINTS, PREVIEWS, EXPORTS, TENSORBOARD):
         path = out / name
         if path.is_symlink() or not path.exists():
             continue

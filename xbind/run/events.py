@@ -15,7 +15,7 @@ from xbind.run.checks import RunError, refuse_link
 from xbind.run.json_files import Lines, read_lines, to_line
 
 DAMAGED = "events.damaged.jsonl"
-"""Where a damaged log is kept, beside the one that goes on from its whole part."""
+"""File name of a damaged log, beside the one that continues from its whole part."""
 
 
 class EventLog:

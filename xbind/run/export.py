@@ -38,7 +38,7 @@ from xbind.scene.mesh.usdz import usdz_bytes
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What an export wrote."""
+    """Result of an export."""
 
     files: tuple[Path, ...]
     """The mesh first, then its material and texture."""
@@ -46,7 +46,7 @@ class Exported:
     size_m: tuple[float, float, float]
     """Width (left to right), depth and height, in metres."""
     notes: tuple[str, ...]
-    """What the user should know, such as where the colours came from."""
+    """Notices for the user, such as the source of the colours."""
 
 
 def export(
@@ -119,7 +119,8 @@ def export(
 
 
 def _placement(source: Source, whole: Mesh, height: float | None, *, solid: bool) -> Placement:
-    """Where the exported surface stands: pivot and height of the source, or the given height."""
+    """Returns the placement of the exported surface: the source's pivot and height, or the given
+    height."""
     before = source.placement
     low, high = _extent(source.whole)
     if height is None:

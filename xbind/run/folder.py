@@ -31,6 +31,7 @@ from xbind.run.checks import (
     EXPORTS,
     OUTPUTS,
     PREVIEWS,
+    TENSORBOARD,
     RunError,
     check_holds,
     identity_of,
@@ -44,12 +45,14 @@ from xbind.run.progress import format_bytes
 
 NEEDED_BYTES = 256 * 2**20
 """Free space to ask for before a run starts: checkpoints, textures, a turntable."""
+_STAGE_LOGS = tuple(f"{TENSORBOARD}/{stage}" for stage in ("coarse", "geometry", "texture"))
 _WRITTEN = {
     PREVIEWS: re.compile(r"[a-z]+_\d{5,}\.png"),
     CHECKPOINTS: re.compile(r"\d{8}\.[0-9a-f]{16}\.(pt|damaged)"),
     EXPORTS: re.compile(r".+\.(glb|obj|mtl|png|ply|stl|3mf|usdz)"),
+    **dict.fromkeys((TENSORBOARD, *_STAGE_LOGS), re.compile(r"events\.out\.tfevents\..+")),
 }
-"""What a run writes into its folders: nothing else in them is removed."""
+"""Patterns of the files that a run writes into its folders; nothing else in them is removed."""
 _UNLOCKED = (
     "the file system of --out has no locks: start no other xbind in that folder while this one runs"
 )
@@ -62,9 +65,9 @@ class RunFolder:
     path: Path
     events: EventLog
     identity: str
-    """Of the run's settings; part of every checkpoint."""
+    """Digest of the run's settings; part of every checkpoint."""
     warnings: tuple[str, ...] = ()
-    """What the user should be told about the folder."""
+    """Notices for the user about the folder."""
 
     def settle(self, **values: object) -> None:
         """Change values of `config.json`; paths are written as strings.
@@ -76,7 +79,7 @@ class RunFolder:
         atomic_write(self.path / CONFIG, to_json(self.read_config() | values))
 
     def read_config(self) -> dict[str, Any]:
-        """What `start_run` and `settle` wrote.
+        """Returns the settings as `start_run` and `settle` wrote them.
 
         Raises:
             RunError: when the file is damaged.
@@ -244,7 +247,9 @@ def _remove_run(out: Path) -> tuple[str, ...]:
         What the user should be told of symbolic links: they are removed, and not what they name.
     """
     links = []
-    for name in (*OUTPUTS, PREVIEWS, EXPORTS, EVENTS, DAMAGED, CHECKPOINTS):
+    # a link in place of tensorboard/ is removed before anything is looked for in it
+    logs = (TENSORBOARD, *_STAGE_LOGS, TENSORBOARD)
+    for name in (*OUTPUTS, PREVIEWS, EXPORTS, *logs, EVENTS, DAMAGED, CHECKPOINTS):
         path = out / name
         if path.is_symlink() and name in _WRITTEN:
             links.append(f"{path} was a link to {path.readlink()}: the link is removed, no file.")

@@ -28,6 +28,8 @@ FOLDER = "inputs"
 MOST_CHANNELS = 16
 """A sound with more channels than this is taken to be transposed."""
 _OWN = re.compile(r"(image|mask|thermal|audio|depth|imu)-[0-9a-f]{12}\.(png|wav|npy|tiff)")
+_WORDS = ("text", "depth_kind")
+"""Fields of a prompt whose strings are no names of files."""
 _IMAGES = ("image", "mask", "thermal")
 _ARRAYS = ("depth", "imu")
 
@@ -67,7 +69,7 @@ def remove_unused(run: Path, used: dict[str, Any]) -> None:
 
 
 def _stored(name: str, value: Any, run: Path) -> Any:  # noqa: ANN401
-    if value is None or name == "text" or isinstance(value, bool | int | float):
+    if value is None or name in _WORDS or isinstance(value, bool | int | float):
         return value
     if isinstance(value, str | os.PathLike):
         return Path(value)

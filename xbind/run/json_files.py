@@ -37,7 +37,7 @@ class Lines:
     sums: list[int]
     """Running CRC-32 behind each record."""
     damage: str | None
-    """What is wrong with the line behind the last record; None if all lines are whole."""
+    """Fault of the line behind the last record; None if all lines are whole."""
 
     @property
     def damaged_line(self) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import torch
 
-from xbind.config.options import EngineChoice, GenerateConfig
+from xbind.config.options import EngineChoice, GenerateConfig, precision_for
 from xbind.config.presets import MethodConfig
 from xbind.config.savings import Savings
 from xbind.networks.graphs import PARTS, requests_of_parts
@@ -87,13 +87,14 @@ def _savings(
     report: Report,
 ) -> dict[str, Savings]:
     """Stage → how its networks are run."""
-    as_asked = dict.fromkeys(PARTS, Savings(precision=config.precision))
+    precision = precision_for(config.precision, loaded.device.type)
+    as_asked = dict.fromkeys(PARTS, Savings(precision=precision))
     if config.vram is None:
         return as_asked
     from xbind.memory.plan import Wish, fit  # imports the exporter, which few runs need
 
     engines = runs_in_engines(engine, loaded.device)
-    plan = fit(method, loaded.manifest, Wish(config.vram, config.precision, engines=engines))
+    plan = fit(method, loaded.manifest, Wish(config.vram, precision, engines=engines))
     for line in plan.summary():
         report(line)
     return as_asked | {part.name: part.savings for part in plan.parts}

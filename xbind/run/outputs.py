@@ -60,7 +60,7 @@ def write_outputs(
 
 
 def provenance(config: GenerateConfig, bundle: str) -> dict[str, Any]:
-    """What a mesh file says of the object's origin: plain data, without paths.
+    """Returns the provenance in a mesh file: plain data, without paths.
 
     Args:
         config: of the run.

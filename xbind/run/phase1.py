@@ -25,7 +25,7 @@ class Phase1Mismatch(XBindError):
 
 @dataclass(frozen=True, slots=True)
 class Phase1:
-    """What a run leaves to Phase II."""
+    """State of a run at the end of Phase I."""
 
     run: Path
     """Its folder."""
@@ -34,7 +34,7 @@ class Phase1:
     events: Sequence[Mapping[str, Any]]
     """Its records of Phase I."""
     warnings: tuple[str, ...] = ()
-    """What the user should be told."""
+    """Notices for the user."""
 
     @property
     def digest(self) -> str:
@@ -44,7 +44,7 @@ class Phase1:
         return digest.hexdigest()
 
     def prompt_record(self) -> dict[str, Any]:
-        """What its prompt was understood as, as `config.json` has it; empty if that is unknown."""
+        """Returns the interpretation of its prompt, as in `config.json`; empty if unknown."""
         understood = read_run_config(self.run).get("understood")
         return {"understood": understood} if understood else {}
 

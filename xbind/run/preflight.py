@@ -1,4 +1,4 @@
-"""What can be refused at once: before torch is imported, a network loaded or an engine built."""
+"""Refusals before torch is imported, a network is loaded or an engine is built."""
 
 import os
 from collections.abc import Iterator
@@ -11,6 +11,7 @@ from xbind.config.variants import method_of
 from xbind.errors import XBindError
 from xbind.networks.manifest import load_manifest
 from xbind.run.checks import CONFIG, EVENTS, OUTPUTS, check_folder, read_run_config
+from xbind.run.tensorboard import check_tensorboard
 from xbind.untrusted import fault_of
 
 
@@ -39,6 +40,8 @@ def check_generate(config: GenerateConfig) -> None:
             f"--reference-only: preset {config.preset!r} as it is asked for has no reference view."
             f"\nLeave out --reference-only or --without, or choose another --preset."
         )
+    if config.tensorboard:
+        check_tensorboard()
     load_manifest(config.bundle)
     if not config.resume:  # a run that goes on has read its files
         for option, path in _paths(config):

@@ -1,4 +1,4 @@
-"""What a run reports while it works, and the two ways to show it: live, or as plain lines.
+"""Reporters of a run: a live display, and plain lines.
 
 A phase yields records and prints nothing; whoever consumes them hands them to a `Reporter`.
 """
@@ -27,12 +27,12 @@ from rich.text import Text
 from xbind.errors import printable
 
 LINES_PER_PHASE = 20
-"""How many lines the plain reporter writes for one phase, about."""
+"""Approximate number of lines of the plain reporter per phase."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepRecord:
-    """What one optimisation step did; one line of `events.jsonl`."""
+    """Record of one optimisation step; a line of `events.jsonl`."""
 
     phase: str
     """Name of the phase, such as `coarse`."""
@@ -44,7 +44,7 @@ class StepRecord:
 
 @runtime_checkable
 class Reporter(Protocol):
-    """Who is told. Used as a context manager, so that a live display is always put away."""
+    """Protocol of a reporter; a context manager, so that a live display is always removed."""
 
     def __enter__(self) -> "Reporter": ...
 
@@ -54,7 +54,7 @@ class Reporter(Protocol):
         """A phase of `steps` steps begins; `done` of them were made before an interruption."""
 
     def step(self, record: StepRecord) -> None:
-        """One step of the phase that was started last is done."""
+        """Reports a finished step of the current phase."""
 
     def preview(self, path: Path) -> None:
         """A picture of the work in hand was written."""
@@ -116,7 +116,7 @@ class PlainReporter:
 
 
 class RichReporter:
-    """One live block: a bar for each phase, the latest loss terms, the peak memory."""
+    """Live display: a bar per phase, the latest loss terms, the peak memory."""
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
@@ -179,7 +179,7 @@ def format_terms(terms: Mapping[str, float]) -> str:
 
 
 def format_seconds(seconds: float) -> str:
-    """Whole seconds as `45 s`, `2 min 05 s` or `1 h 02 min`."""
+    """Returns whole seconds as `45 s`, `2 min 05 s` or `1 h 02 min`."""
     minutes, rest = divmod(round(seconds), 60)
     if minutes >= 60:
         return f"{minutes // 60} h {minutes % 60:02d} min"

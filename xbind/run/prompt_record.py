@@ -1,4 +1,4 @@
-"""How a prompt was understood: as messages, and as plain data for `config.json`."""
+"""Interpretation of a prompt, as messages and as plain data for `config.json`."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,7 +9,7 @@ from xbind.networks.frozen import Bundle
 
 
 def prompt_record(prompt: EncodedPrompt) -> dict[str, Any]:
-    """What the prompt was understood as and how its object was found, as far as either is known."""
+    """Returns the interpretation of the prompt and the source of its mask, as far as known."""
     record: dict[str, Any] = {}
     if prompt.understood:
         record["understood"] = {reading.source: reading.record() for reading in prompt.understood}
@@ -21,7 +21,7 @@ def prompt_record(prompt: EncodedPrompt) -> dict[str, Any]:
 def text_record(
     prompt: PromptConfig, bundle: Bundle, report: Callable[[str], None]
 ) -> dict[str, Any]:
-    """What a bundle with a closed vocabulary reads the text as, which is also reported."""
+    """Returns the reading of the text in a closed vocabulary, and reports it."""
     text = read_prompt(prompt, bundle.bind)
     if text is None or text.reading is None:
         return {}
@@ -43,7 +43,7 @@ def prompt_messages(prompt: EncodedPrompt) -> Iterator[str]:
 
 
 def pose_origin(prompt: EncodedPrompt, bundle: Bundle) -> str:
-    """Where the two angles of a picture's pose come from, to end a message with."""
+    """Returns the source of a picture's elevation and azimuth, as the end of a message."""
     given = (prompt.elevation_deg is not None, prompt.azimuth_deg is not None)
     if prompt.image is None or all(given):
         return " (given)" if all(given) else ""

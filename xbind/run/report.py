@@ -38,19 +38,19 @@ SETTINGS = (
     "prior_3d",
     "versions",
 )
-"""Which of the run's settings the page shows, where they are set."""
+"""Settings that the page lists, if they are set."""
 FILES = (
     "mesh.glb", "mesh.obj", "mesh.mtl", "texture.png", "turntable.gif", "turntable.mp4",
     "reference.png", "mask.png", "config.json", "events.jsonl",
 )  # fmt: skip
 """Files of a run that the page links to."""
 ORBIT = "30deg 75deg auto"
-"""Where the viewer's camera starts: azimuth from the front, angle from the vertical, distance."""
+"""Start of the viewer's camera: azimuth from the front, angle from the vertical, distance."""
 
 
 @dataclass(frozen=True, slots=True)
 class MeshFacts:
-    """What the page says of the mesh."""
+    """Figures of the mesh on the page."""
 
     vertices: int
     faces: int
@@ -148,7 +148,7 @@ def _curves(events: Path) -> tuple[list[tuple[str, list[Curve]]], str]:
 
 
 def _reading(reading: Mapping[str, Any] | None) -> list[tuple[str, str]]:
-    """What the text was read as, of a bundle with a closed vocabulary."""
+    """Returns the reading of the text, for a bundle with a closed vocabulary."""
     if reading is None:
         return []
     rows = [("written", reading["text"]), ("read as", reading["read"])]

@@ -45,7 +45,7 @@ TURNTABLE_BYTES = 900_000
 
 @dataclass(frozen=True, slots=True)
 class PromptPart:
-    """One modality of a prompt, as a page shows it."""
+    """Modality of a prompt on the page."""
 
     modality: Modality
     words: str
@@ -65,7 +65,7 @@ class ViewerMesh:
 
     uri: str
     note: str
-    """What was reduced; empty if it is the run's mesh."""
+    """Description of the reduction; empty for the run's own mesh."""
 
 
 def picture_uri(path: Path) -> str | None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 MESH = "mesh.glb"
 _SHOWN = (("turntable.gif", "gif"), ("reference.png", "png"))
-"""What a notebook shows of a run, the first that is there."""
+"""Pictures of a run in a notebook; the first that exists is shown."""
 
 
 class Curve(NamedTuple):
@@ -62,13 +62,13 @@ class Run:
         self.config: Mapping[str, Any] = read_run_config(folder)
         """Content of `config.json`: every setting that decides the result."""
         self.messages = messages
-        """What the run reported; empty for a run that was opened."""
+        """Messages of the run; empty for a run that was opened."""
         if temporary:
             weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
 
     @property
     def finished(self) -> bool:
-        """Whether the run has its mesh."""
+        """True if the run has its mesh."""
         return (self.folder / MESH).is_file()
 
     @property

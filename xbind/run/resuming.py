@@ -1,10 +1,11 @@
 """The settings of a run that was started before, read from its folder. No torch here."""
 
-from dataclasses import fields
+from collections.abc import Mapping
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from xbind.config.options import GenerateConfig, PromptConfig
+from xbind.config.options import GenerateConfig, Precision, PromptConfig, precision_for
 from xbind.run.checks import CONFIG, RunError, check_holds, read_config
 from xbind.run.json_files import Damaged
 
@@ -32,7 +33,25 @@ def read_started(out: Path) -> dict[str, Any]:
         raise _damaged(path, error) from error
     if missing := [name for name in _NEEDED if name not in found]:
         raise _damaged(path, f"it lacks {', '.join(missing)}")
+    if found["precision"] not in get_args(Precision):
+        raise _damaged(path, f"its precision is {found['precision']!r}")
     return found
+
+
+def with_precision(config: GenerateConfig, device: str) -> GenerateConfig:
+    """The settings with a precision in place of `auto`: that of the run to resume, or the device's.
+
+    Args:
+        config: the settings of a run.
+        device: where it computes, `cpu` or `cuda`.
+
+    Raises:
+        RunError: there is no run to resume, or its `config.json` is damaged.
+    """
+    precision = config.precision
+    if precision == "auto" and config.resume:
+        precision = read_started(config.out)["precision"]
+    return replace(config, precision=precision_for(precision, device))
 
 
 def started_config(out: Path) -> GenerateConfig:
@@ -43,19 +62,19 @@ def started_config(out: Path) -> GenerateConfig:
     """
     found = read_started(out)
     try:
-        prompt = PromptConfig(**_settings(PromptConfig, found["prompt"]))
+        prompt = PromptConfig(**from_plain(PromptConfig, found["prompt"]))
         found["without"] = ",".join(found["without"])
         found["method"] = dict(found["changes"])  # there, `method` holds all numbers
-        own = {k: v for k, v in _settings(GenerateConfig, found).items() if k not in _OWN}
+        own = {k: v for k, v in from_plain(GenerateConfig, found).items() if k not in _OWN}
         return GenerateConfig(prompt=prompt, out=out, resume=True, **own)
     except (ValueError, TypeError, AttributeError) as error:  # a value of another type
         raise _damaged(out / CONFIG, error) from error
 
 
-def _settings(
-    config: type[PromptConfig] | type[GenerateConfig], found: dict[str, Any]
+def from_plain(
+    config: type[PromptConfig] | type[GenerateConfig], found: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Those of the plain data `found` that a configuration has, paths as `Path`."""
+    """Returns the values in plain data that are fields of a configuration, paths as `Path`."""
     return {
         field.name: _of_type(field.type, found[field.name])
         for field in fields(config)

@@ -16,7 +16,7 @@ from xbind.networks.manifest import BundleManifest
 from xbind.run.checks import CONFIG, DECIDING, RunError
 
 DEFAULT_FILES = FilesConfig(material="unlit", pivot="base")
-"""How mesh files are written where nothing was asked for."""
+"""Default format of the mesh files."""
 
 
 class ResumeMismatch(XBindError):
@@ -58,7 +58,7 @@ def run_settings(
 
 
 def _image_term(method: MethodConfig, manifest: BundleManifest) -> dict[str, str]:
-    """What decodes x̂, where the method asks for TAESD; for the report."""
+    """Returns the decoder of x̂ for the report, if the method asks for TAESD."""
     if not any(p.guidance.decoder == "tiny" and has_image_term(p) for p in method.phases):
         return {}
     lacking = "the priors' own VAEs; this bundle has no TAESD (xbind bundle import --taesd)"
@@ -113,7 +113,8 @@ def _number(changes: Mapping[str, Any], name: str) -> str:
 
 
 def choose_files(config: GenerateConfig, found: Mapping[str, Any]) -> FilesConfig:
-    """How mesh files are written: as asked for, else as the run was started, else the defaults.
+    """Returns the format of the mesh files: as asked for, else as the run was started, else the
+    default.
 
     Args:
         config: what the user asks for.

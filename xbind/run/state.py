@@ -14,10 +14,10 @@ from xbind.run.checks import RunError
 
 @dataclass(slots=True)
 class RunState:
-    """Where a run stands."""
+    """State of a run."""
 
     condition: Condition
-    """What supervises it, drawn once."""
+    """Condition of its supervision, drawn once."""
     generator: torch.Generator
     """Source of every draw of an iteration, on the device of the run."""
     phases: dict[str, PhaseState] = field(default_factory=dict)

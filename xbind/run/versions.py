@@ -27,7 +27,7 @@ def versions(backend: str) -> dict[str, str]:
 
 
 def other_versions(started_with: Mapping[str, str], backend: str) -> list[str]:
-    """What to tell the user of a run that goes on with other versions than it was started with."""
+    """Returns a warning if the run was started with other versions."""
     here = versions(backend)
     differing = [
         f"{name} {there}, here {here[name]}"

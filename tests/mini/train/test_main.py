@@ -9,7 +9,7 @@ import torch
 from xbind.mini.train.__main__ import main
 from xbind.mini.train.assemble import unpack
 from xbind.mini.train.lengths import LENGTHS, LoopConfig, samples_seen
-from xbind.mini.train.parts import PARTS, TAKEN, Sitting
+from xbind.mini.train.parts import PARTS, TAKEN, Session
 from xbind.networks.manifest import SHIPPED
 
 
@@ -51,8 +51,8 @@ def test_options_name_parts_that_exist():
 
 
 def test_a_sitting_changes_only_what_it_was_asked_for(tmp_path):
-    assert Sitting(work=tmp_path).config("unclip") == LENGTHS["unclip"]
-    config = Sitting(work=tmp_path, batch=512, decay=0.25).config("unclip")
+    assert Session(work=tmp_path).config("unclip") == LENGTHS["unclip"]
+    config = Session(work=tmp_path, batch=512, decay=0.25).config("unclip")
     assert (config.batch, config.decay_fraction) == (512, 0.25)
     assert config.samples == LENGTHS["unclip"].samples
 

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-"""Where the tables are."""
+"""Folder of the tables."""
 
 
 @dataclass(frozen=True, slots=True)

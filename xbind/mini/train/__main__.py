@@ -14,7 +14,7 @@ import torch
 
 from xbind.errors import XBindError
 from xbind.mini.train.assemble import components_3d
-from xbind.mini.train.parts import PARTS, TAKEN, Sitting
+from xbind.mini.train.parts import PARTS, TAKEN, Session
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -28,9 +28,9 @@ def main(argv: list[str] | None = None) -> None:
             _check_taken(name, part)
         if "device" in options:
             options["device"] = training_device(options["device"])
-        sitting = Sitting(**options)
-        sitting.work.mkdir(parents=True, exist_ok=True)
-        PARTS[part](sitting)
+        session = Session(**options)
+        session.work.mkdir(parents=True, exist_ok=True)
+        PARTS[part](session)
     except XBindError as error:
         sys.exit(f"xbind.mini.train: {error}")
 
@@ -46,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--samples",
         type=_positive,
-        help="training samples in all, over all sittings, those of an unpacked bundle included; "
+        help="training samples in all, over all sessions, those of an unpacked bundle included; "
         "for world and near_misses: objects",
     )
     parser.add_argument("--batch", type=_positive, help="samples per step")
@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--minutes",
         type=_positive_number,
-        help="end this sitting then at the latest, with the falling rate at its end",
+        help="end this session then at the latest, with the falling rate at its end",
     )
     parser.add_argument("--device", choices=("cpu", "cuda"), help="where it computes; default: cpu")
     parser.add_argument("--workers", type=_positive, help="processes that render; default: 1")

@@ -201,7 +201,7 @@ def _records(folder: Path, own: str = "") -> dict[str, Mapping[str, object]]:
 
 
 def _samples_seen(work: Path) -> dict[str, int]:
-    """Samples that each part was trained on, over all sittings."""
+    """Samples that each part was trained on, over all sessions."""
     seen = {}
     for name in BATCHES:
         if (work / f"{name}.pt").exists():
@@ -213,7 +213,7 @@ def _samples_seen(work: Path) -> dict[str, int]:
 def unpack(work: Path, folder: Path = SHIPPED / "mini") -> None:
     """Turn a bundle back into checkpoints, so that training can go on from its weights.
 
-    The optimisers start anew, the count of samples goes on; the priors still need `world` and
+    The optimisers start afresh, the count of samples goes on; the priors still need `world` and
     `encode`.
     """
     seen = json.loads((folder / "bundle.json").read_text())["training_samples"]

@@ -103,7 +103,7 @@ def _labels(split: Split, drawn: Draw) -> Tensor:
 
 
 def train_view(world: World, work: Path, config: LoopConfig) -> None:
-    """The pose estimator, to `work/view.pt`."""
+    """Trains the pose estimator; the checkpoint is `work/view.pt`."""
     torch.manual_seed(config.seed)  # initial weights
     view, split = build_view(), world.train
     far = torch.from_numpy((split.pose[..., 2] > 2.4).copy())

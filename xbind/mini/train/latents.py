@@ -130,7 +130,7 @@ def load_latents(world: World, work: Path, device: torch.device = CPU) -> Latent
     if len(colour) != split.objects:
         raise XBindError(
             f"{work / 'latents.npy'} holds {len(colour)} objects, the world {split.objects}.\n"
-            f"Make it anew with:  python -m xbind.mini.train encode --work {work}"
+            f"Make it again with:  python -m xbind.mini.train encode --work {work}"
         )
 
     def attribute(array: np.ndarray) -> Tensor:

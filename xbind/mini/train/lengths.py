@@ -14,7 +14,7 @@ class LoopConfig:
     """Length, batch and learning rate of one training."""
 
     samples: int
-    """Training samples in all, over all sittings."""
+    """Training samples in all, over all sessions."""
     batch: int = 32
     """Samples per step."""
     learning_rate: float = 8e-4
@@ -34,7 +34,7 @@ class LoopConfig:
     bfloat16: bool = False
     """True if forward passes run under autocast; faster on CPUs that multiply bfloat16."""
     minutes: float = math.inf
-    """Length of a sitting at most; a learning rate that follows the clock cannot be repeated."""
+    """Length of a session at most; a learning rate that follows the clock cannot be repeated."""
     device: torch.device = CPU
     """Device of the network and its data."""
 
@@ -46,9 +46,9 @@ class LoopConfig:
         """Linear warm-up, constant, linear decay towards the last sample or the last minute.
 
         Args:
-            seen: training samples so far, over all sittings.
+            seen: training samples so far, over all sessions.
             steps: steps of the optimiser so far: a new one is warmed up, wherever the run stands.
-            elapsed_s: seconds of this sitting so far.
+            elapsed_s: seconds of this session so far.
         """
         warm = min(1.0, (steps + 1) / self.warmup_steps)
         left = (self.samples - seen) / max(1.0, self.samples * self.decay_fraction)
@@ -89,7 +89,7 @@ BATCHES = {name: config.batch for name, config in LENGTHS.items()}
 
 
 def samples_seen(name: str, checkpoint: Mapping[str, int]) -> int:
-    """Samples that the part `name` was trained on, over all sittings.
+    """Samples that the part `name` was trained on, over all sessions.
 
     A checkpoint without them is of a version whose every step took the default batch.
     """

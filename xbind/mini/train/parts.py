@@ -19,19 +19,19 @@ from xbind.networks.manifest import SHIPPED
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Sitting:
+class Session:
     """Options of one call; None is the component's default."""
 
     work: Path
     """Folder of data and checkpoints."""
     samples: int | None = None
-    """Training samples in all, over all sittings; of `world` and `near_misses`: objects."""
+    """Training samples in all, over all sessions; of `world` and `near_misses`: objects."""
     batch: int | None = None
     """Samples per step."""
     decay: float | None = None
     """Last part of the run in which the learning rate falls."""
     minutes: float = math.inf
-    """Length of this sitting at most."""
+    """Length of this session at most."""
     device: torch.device = CPU
     """Device for training and inference."""
     workers: int = 1
@@ -54,7 +54,7 @@ class Sitting:
         )
 
 
-Part = Callable[[Sitting], None]
+Part = Callable[[Session], None]
 
 OBJECTS, HELD_OUT_OBJECTS = 4080, 340
 """Rendered objects for training and for validation, ten views each."""
@@ -62,14 +62,14 @@ NEAR_MISSES, HELD_OUT_NEAR_MISSES = 2040, 170
 """Likewise, of objects that are wrong."""
 
 
-def _world(given: Sitting) -> None:
+def _world(given: Session) -> None:
     held_out = SplitConfig(seed=HELD_OUT_SEED)
     write_split(given.work / "held_out", HELD_OUT_OBJECTS, held_out, workers=given.workers)
     count = given.samples or OBJECTS
     write_split(given.work / "train", count, SplitConfig(), workers=given.workers)
 
 
-def _near_misses(given: Sitting) -> None:
+def _near_misses(given: Session) -> None:
     for name, count, seed in (
         ("held_out_near_misses", HELD_OUT_NEAR_MISSES, HELD_OUT_SEED),
         ("near_misses", given.samples or NEAR_MISSES, 0),
@@ -78,21 +78,21 @@ def _near_misses(given: Sitting) -> None:
         write_split(given.work / name, count, config, workers=given.workers)
 
 
-def _vae(given: Sitting) -> None:
+def _vae(given: Session) -> None:
     world = load_world(given.work)
     vae.train_vae(world, given.work, given.config("vae"))
     vae.fold_normalisation(world, given.work)
 
 
-def _decoder(given: Sitting) -> None:
+def _decoder(given: Session) -> None:
     vae.train_decoder(load_world(given.work), given.work, given.config("vae_decoder"))
 
 
-def _bind(given: Sitting) -> None:
+def _bind(given: Session) -> None:
     bind.train_bind(load_world(given.work), build_bank(), given.work, given.config("bind"))
 
 
-def _encode(given: Sitting) -> None:
+def _encode(given: Session) -> None:
     work, device, world = given.work, given.device, load_world(given.work)
     latents.encode_latents(world, work, device)
     latents.encode_embeddings(world, work, device)
@@ -104,50 +104,50 @@ def _encode(given: Sitting) -> None:
         convnet.encode_poses(world, work, device)
 
 
-def _sounds(given: Sitting) -> None:
+def _sounds(given: Session) -> None:
     audio.render_sounds(given.work, audio.FBANK)
 
 
-def _audio(given: Sitting) -> None:
+def _audio(given: Session) -> None:
     audio.train_audio(load_world(given.work), given.work, given.config("bind_audio"))
     audio.encode_sounds(given.work)
 
 
-def _depth(given: Sitting) -> None:
+def _depth(given: Session) -> None:
     audio.train_depth(load_world(given.work), given.work, given.config("bind_depth"))
 
 
-def _clip(given: Sitting) -> None:
+def _clip(given: Session) -> None:
     world = load_world(given.work)
     clip.train_clip(world, build_bank(), given.work, given.config("clip"))
     clip.encode_clip(world, given.work)
 
 
-def _unclip(given: Sitting) -> None:
+def _unclip(given: Session) -> None:
     priors.train_unclip(load_world(given.work), given.work, given.config("unclip"))
 
 
-def _zero123(given: Sitting) -> None:
+def _zero123(given: Session) -> None:
     priors.train_zero123(load_world(given.work), given.work, given.config("zero123"))
 
 
-def _zero123_narrow(given: Sitting) -> None:
+def _zero123_narrow(given: Session) -> None:
     config, name = given.config("zero123_narrow"), "zero123_narrow"
     priors.train_zero123(load_world(given.work), given.work, config, name=name, categories=SEEN)
 
 
-def _judge(given: Sitting) -> None:
+def _judge(given: Session) -> None:
     world, wrong = load_world(given.work), load_near_misses(given.work)
     convnet.train_judge(world, wrong, given.work, given.config("judge"))
 
 
-def _view(given: Sitting) -> None:
+def _view(given: Session) -> None:
     world = load_world(given.work)
     convnet.train_view(world, given.work, given.config("view"))
     convnet.encode_poses(world, given.work)
 
 
-def _assemble(given: Sitting) -> None:
+def _assemble(given: Session) -> None:
     if given.only is None:
         assemble(given.work, given.bundle)
     else:

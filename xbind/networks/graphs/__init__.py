@@ -27,6 +27,7 @@ from xbind.networks.graphs.requests import requests_of_run as requests_of_run
 from xbind.networks.graphs.sampling import MANY as MANY
 from xbind.networks.graphs.sampling import shaded_balls as shaded_balls
 from xbind.networks.graphs.size import GraphRequest as GraphRequest
+from xbind.networks.graphs.size import request_labelled as request_labelled
 from xbind.networks.graphs.table import GRAPHS as GRAPHS
 from xbind.networks.graphs.table import eager_steps as eager_steps
 from xbind.networks.graphs.table import graph_named as graph_named

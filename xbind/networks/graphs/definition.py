@@ -1,4 +1,4 @@
-"""What is known about a graph, in one place: `GraphDef`, and `StepDef` for a guidance step."""
+"""Definitions of graphs: `GraphDef`, and `StepDef` for a guidance step."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from xbind.networks.manifest import BundleManifest
 Phase = CoarseConfig | GeometryConfig | TextureConfig
 """Settings of a phase."""
 ImageDecoder = Literal["vae", "taesd"]
-"""What decodes x̂ in the image term of a step: the prior's own VAE, or TAESD."""
+"""Decoder of x̂ in the image term of a step: the prior's own VAE, or TAESD."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,7 +33,7 @@ class GraphDef:
     """A graph: a network's forward pass, or, as `StepDef`, a guidance step."""
 
     name: str
-    """What requests, engines and `--only` call it."""
+    """Name in requests, engines and `--only`."""
     components: tuple[str, ...]
     """Components of the bundle whose content is in the graph; it needs them all."""
     module: Callable[[Bundle, bool], nn.Module]
@@ -47,7 +47,7 @@ class GraphDef:
     """Modality that it encodes; the bundle's aligned encoder must have a trunk for it."""
 
     def is_in(self, manifest: BundleManifest) -> bool:
-        """Whether a bundle has the networks of the graph."""
+        """Returns True if a bundle has the networks of the graph."""
         if not all(manifest.has(component) for component in self.components):
             return False
         return self.modality is None or self.modality in manifest.config("bind")["trunks"]
@@ -65,15 +65,15 @@ class GraphDef:
 
 @dataclass(frozen=True, slots=True)
 class StepUse:
-    """What decides which of several steps computes a term."""
+    """Facts that decide which of several steps computes a term."""
 
     guidance: GuidanceConfig
     planar: PlanarLoss = "sds"
     has_taesd: bool = False
-    """Whether the bundle can decode x̂ by TAESD."""
+    """True if the bundle can decode x̂ by TAESD."""
 
     def decoder(self, weight: float) -> ImageDecoder | None:
-        """What decodes x̂ for an image term of this weight; None without an image term."""
+        """Returns the decoder of x̂ for an image term of this weight; None without an image term."""
         if weight <= 0:
             return None
         return "taesd" if self.guidance.decoder == "tiny" and self.has_taesd else "vae"
@@ -90,11 +90,11 @@ class StepDef(GraphDef):
     request: Callable[[Phase, BundleManifest, Savings], GraphRequest]
     """Returns the graph at the size that one iteration of a phase runs."""
     fits: Callable[[StepUse], bool] = lambda use: True
-    """Whether it is the one that computes the term, where several steps can."""
+    """True if this step computes the term, where several steps can."""
     decoder: ImageDecoder | None = None
-    """What decodes x̂; None for a step without an image term."""
+    """Decoder of x̂; None for a step without an image term."""
     reduction: Literal["mean", "sum"] = "mean"
-    """How its loss puts views together: a mean, or a sum with the weights among the inputs."""
+    """Reduction over views: a mean, or a sum with the weights among the inputs."""
     shared: tuple[str, ...] = ()
     """Inputs that all views have in common, beside those that are one number."""
 

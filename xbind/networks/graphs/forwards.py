@@ -17,7 +17,7 @@ from xbind.networks.manifest import BundleManifest
 
 
 def _is_labelled_3d(bundle: Bundle) -> bool:
-    """Whether the 3D prior takes its condition as a class vector as well."""
+    """Returns True if the 3D prior takes its condition as a class vector as well."""
     return bundle.zero123.unet.config.class_embed_type is not None
 
 

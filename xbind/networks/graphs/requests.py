@@ -1,4 +1,4 @@
-"""Which graphs a run uses, and at what sizes."""
+"""Graphs that a run uses, and their sizes."""
 
 from xbind.config.method import MethodConfig
 from xbind.config.savings import FASTEST, Savings
@@ -84,5 +84,5 @@ def all_requests(method: MethodConfig, manifest: BundleManifest) -> list[GraphRe
 
 
 def has_image_term(phase: Phase) -> bool:
-    """Whether a step of the phase decodes x̂; L_CDS has no image term."""
+    """Returns True if a step of the phase decodes x̂; L_CDS has no image term."""
     return any(step.decoder is not None for step in steps_of_phase(phase, has_taesd=False))

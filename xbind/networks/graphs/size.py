@@ -1,6 +1,9 @@
 """A graph at one size. Shapes are static: the same step at another size is another graph."""
 
+import re
 from dataclasses import dataclass
+
+from xbind.engine.errors import EngineError
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -16,7 +19,7 @@ class GraphRequest:
     shown: int = 0
     """Side of the images that the 2D prior sees, in pixels, where not its own; else 0."""
     two_passes: bool = False
-    """Whether guidance takes two passes of the UNet at the batch, instead of one at twice that."""
+    """True if guidance takes two passes of the UNet at the batch, False for one at twice that."""
 
     @property
     def label(self) -> str:
@@ -24,3 +27,18 @@ class GraphRequest:
         size = f"-{self.size}px" if self.size else ""
         shown = f"-at{self.shown}px" if self.shown else ""
         return f"{self.name}-b{self.batch}{size}{shown}" + ("-2passes" if self.two_passes else "")
+
+
+def request_labelled(label: str) -> GraphRequest:
+    """The request whose `label` this is.
+
+    Raises:
+        EngineError: it is none.
+    """
+    form = r"(\w+)-b(\d+)(?:-(\d+)px)?(?:-at(\d+)px)?(-2passes)?"
+    if (found := re.fullmatch(form, label)) is None:
+        raise EngineError(f"{label!r} does not name a graph and its sizes, as ms-b3-64px does.")
+    name, batch, size, shown, split = found.groups()
+    return GraphRequest(
+        name, int(batch), int(size or 0), int(shown or 0), two_passes=split is not None
+    )

@@ -123,7 +123,7 @@ def output_names(name: str, module: nn.Module) -> tuple[str, ...]:
 def sample_inputs(
     bundle: Bundle, request: GraphRequest, noise_share: float, generator: torch.Generator
 ) -> dict[str, Tensor]:
-    """One set of inputs of a graph, by name.
+    """Returns one set of inputs of a graph, by name.
 
     Args:
         bundle: the frozen networks.

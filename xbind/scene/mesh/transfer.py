@@ -94,7 +94,7 @@ class TextureColours:
 def _samples(
     corners: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Points [n,3] spread by area, at least one per triangle, and the triangle [n] of each."""
+    """Returns points [n,3] spread by area, one or more per triangle, and their triangles [n]."""
     a, b, c = corners.swapaxes(0, 1)
     area = np.linalg.norm(np.cross(b - a, c - a), axis=1)
     share = area / max(float(area.sum()), np.finfo(np.float64).tiny)

@@ -1,11 +1,11 @@
-"""Who takes part: the same iteration with other operators and other engines for the networks."""
+"""Variants of an iteration: other operators, and other engines for the networks."""
 
 import copy
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, cast
 
@@ -21,7 +21,8 @@ from xbind.engine.cuda_graph import Recorder
 from xbind.engine.errors import BackendUnavailable
 from xbind.engine.store import EngineStore
 from xbind.errors import XBindError
-from xbind.losses.step import GuidanceStep
+from xbind.losses.side_by_side import OneByOne, StartedStep, StepRunner
+from xbind.losses.step import GuidanceStep, StepCall
 from xbind.networks.frozen import Bundle
 from xbind.networks.graphs import GraphRequest, eager_steps, make_module
 from xbind.networks.precision import in_precision
@@ -33,7 +34,7 @@ PLAIN = "plain"
 """As the field's frameworks do it: eager networks, and every operator as its definition in torch,
 but that compiled code finds which triangle a pixel sees, as their rasterisers do."""
 DEFINITION = "definition"
-"""As `plain`, with the rasteriser in torch as well: minutes per view, so only by name."""
+"""Like `plain`, with the rasteriser in torch as well: minutes per view, so only by name."""
 EAGER = "eager"
 """Eager networks, the operators' fast forms."""
 COMPILED = "torch.compile"
@@ -53,18 +54,20 @@ class BenchError(XBindError):
 
 
 @dataclass(frozen=True, slots=True)
-class Contestant:
-    """One way to compute an iteration."""
+class Variant:
+    """Variant of an iteration."""
 
     name: str
     steps: Steps
     """Name → guidance step."""
     versions: str
-    """Of what computes the networks."""
+    """Versions of the libraries that compute the networks."""
+    runner: StepRunner = field(default_factory=OneByOne)
+    """Starts the guidance steps of an iteration."""
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """While open, operators run in this contestant's form."""
+        """While open, operators run in this variant's form."""
         if self.name not in (PLAIN, DEFINITION):
             yield
             return
@@ -86,9 +89,9 @@ class TimedStep:
 
 
 class Switch:
-    """Hands out the guidance steps of the contestant whose turn it is."""
+    """Hands out the guidance steps of the variant whose turn it is."""
 
-    def __init__(self, trunk: Contestant) -> None:
+    def __init__(self, trunk: Variant) -> None:
         """`trunk` takes the run from one sampled iteration to the next."""
         self._current = trunk
         self._clock: PartClock | None = None
@@ -98,25 +101,29 @@ class Switch:
         step = self._current.steps(name)
         return step if self._clock is None else TimedStep(step, name, self._clock)
 
+    def start(self, call: StepCall) -> StartedStep:
+        """Start a step as the variant does."""
+        return self._current.runner.start(call)
+
     @contextmanager
-    def taken_by(self, contestant: Contestant, clock: PartClock | None = None) -> Iterator[None]:
-        """While open, steps and operators are this contestant's, and `clock` is told of steps."""
+    def taken_by(self, variant: Variant, clock: PartClock | None = None) -> Iterator[None]:
+        """While open, steps and operators are this variant's, and `clock` is told of steps."""
         before = self._current, self._clock
-        self._current, self._clock = contestant, clock
+        self._current, self._clock = variant, clock
         try:
-            with contestant.active():
+            with variant.active():
                 yield
         finally:
             self._current, self._clock = before
 
 
-def choose_contestants(
+def choose_variants(
     wanted: tuple[str, ...], precision: Precision, report: Report, device: torch.device = CPU
 ) -> list[str]:
     """Names of those that take part.
 
     Args:
-        wanted: names, each of which is then an obligation; none for everything that runs here,
+        wanted: names, none of which then falls back; none for everything that runs here,
             where what does not is said.
         precision: that the engines must have.
         report: told who is left out, and why.
@@ -129,8 +136,7 @@ def choose_contestants(
     unknown = [name for name in wanted if name not in CONTESTANTS]
     if unknown:
         raise BenchError(
-            f"There is no contestant {unknown[0]!r}.\n"
-            f"Choose with --engine: {', '.join(CONTESTANTS)}."
+            f"There is no variant {unknown[0]!r}.\nChoose with --engine: {', '.join(CONTESTANTS)}."
         )
     for name in wanted:
         _check(name, precision, device)
@@ -169,7 +175,7 @@ def compiler() -> str | None:
     return next((path for c in (named, "g++", "clang++") if c and (path := shutil.which(c))), None)
 
 
-def make_contestant(
+def make_variant(
     name: str,
     bundle: Bundle,
     requests: list[GraphRequest],
@@ -179,7 +185,7 @@ def make_contestant(
     threads: int,
     report: Report,
     device: torch.device = CPU,
-) -> Contestant:
+) -> Variant:
     """Prepare one: engines that are missing are built, each with its parity gate.
 
     The bundle is on the CPU for engines, which are built there, and else on `device`.
@@ -193,14 +199,15 @@ def make_contestant(
             name, bundle, parts, store, threads=threads, report=report, device=device
         )
         versions = f"{name} {version_of(name).split('-')[0]} {precision}"
-        return Contestant(name, compiled.of_stage("all").step, versions)
+        stage = compiled.of_stage("all")
+        return Variant(name, stage.step, versions, stage.runner)
     if name == COMPILED:
         steps = cache(lambda n: cast(GuidanceStep, compiled_copy(make_module(bundle, n))))
-        return Contestant(name, steps, "inductor float32")
+        return Variant(name, steps, "inductor float32")
     if name == GRAPHS:
         bundle = in_precision(bundle, precision)
-        return Contestant(name, eager_steps(bundle, recorder=Recorder()), precision)
-    return Contestant(name, eager_steps(bundle), "float32")
+        return Variant(name, eager_steps(bundle, recorder=Recorder()), precision)
+    return Variant(name, eager_steps(bundle), "float32")
 
 
 def compiled_copy(module: nn.Module) -> nn.Module:

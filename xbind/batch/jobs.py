@@ -1,0 +1,136 @@
+"""Jobs: one prompt with one seed each, identified by what decides their result. No torch here."""
+
+import hashlib
+import json
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from xbind.conditioning.errors import PromptError
+from xbind.config.options import FilesConfig, GenerateConfig, PromptConfig
+from xbind.config.variants import method_of
+from xbind.errors import XBindError
+from xbind.files import sha256_file
+from xbind.networks.manifest import load_manifest
+from xbind.run.resuming import from_plain
+from xbind.untrusted import fault_of
+
+_ID_DIGITS = 16
+"""Hexadecimal digits of an id: two of a million jobs share one with probability 3e-8."""
+_LONGEST_SLUG = 40
+"""Characters of the prompt in the name of a folder."""
+
+
+class BatchError(XBindError):
+    """A batch or a job cannot be used as asked for; the message says what to type instead."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """One object to make."""
+
+    id: str
+    """Start of the SHA-256 of what decides the result; see `make_job`."""
+    config: GenerateConfig
+    """Settings of the run; the folder in `out` is chosen when the job runs."""
+
+    @property
+    def label(self) -> str:
+        """The prompt on one line: its words, and the names of its files."""
+        prompt = self.config.prompt
+        return " + ".join(
+            str(prompt.text) if modality == "text" else getattr(prompt, modality).name
+            for modality in prompt.given()
+        )
+
+    @property
+    def name(self) -> str:
+        """Name of the job's folder: prompt, seed and id, in letters, digits and hyphens."""
+        plain = unicodedata.normalize("NFKD", self.label).encode("ascii", "ignore").decode()
+        slug = re.sub(r"[^a-z0-9]+", "-", plain.lower())[:_LONGEST_SLUG].strip("-") or "object"
+        return f"{slug}-s{self.config.seed}-{self.id}"
+
+
+def make_job(config: GenerateConfig) -> Job:
+    """Returns the job for the settings of a run.
+
+    Its id depends on the prompt with the content of its files, the seed, every number of the
+    method, the content of the bundle, the 3D prior, device, engine, precision, memory budget and
+    the settings of the mesh files. It does not depend on the names of files and folders.
+
+    Args:
+        config: the settings; `out`, `resume` and `overwrite` are ignored.
+
+    Raises:
+        PromptError: a file of the prompt cannot be read.
+        XBindError: there is no such preset, setting, bundle or 3D prior.
+    """
+    method = method_of(config)
+    manifest = load_manifest(config.bundle).with_prior_3d(config.prior_3d or method.prior_3d)
+    decides = {
+        "prompt": _content(config.prompt),
+        "seed": config.seed,
+        "method": asdict(method),
+        "bundle": [manifest.digest, manifest.deciding, manifest.chosen_3d],
+        "device": config.device,
+        "engine": config.engine,
+        "precision": config.precision,
+        "vram": config.vram,
+        "files": asdict(config.files),
+        "from_phase1": None if config.from_phase1 is None else str(config.from_phase1.resolve()),
+    }
+    text = json.dumps(_without_none(decides), sort_keys=True, default=str)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:_ID_DIGITS]
+    plain = replace(config, out=Path("out/xbind"), resume=False, overwrite=False)
+    return Job(id=digest, config=plain)
+
+
+def prompt_files(prompt: PromptConfig) -> dict[str, Path]:
+    """Returns the files that a prompt names: field → path."""
+    values = {field.name: getattr(prompt, field.name) for field in fields(prompt)}
+    return {name: value for name, value in values.items() if isinstance(value, Path)}
+
+
+def config_to_plain(config: GenerateConfig) -> dict[str, Any]:
+    """Returns settings as values that JSON has; `config_from_plain` reads them."""
+    plain: dict[str, Any] = json.loads(json.dumps(asdict(config), default=str))
+    return plain
+
+
+def config_from_plain(plain: Mapping[str, Any]) -> GenerateConfig:
+    """Returns the settings that `config_to_plain` wrote.
+
+    Raises:
+        ValueError, TypeError, KeyError: they are not those of a run.
+    """
+    values = from_plain(GenerateConfig, plain)
+    values["prompt"] = PromptConfig(**from_plain(PromptConfig, values["prompt"]))
+    values["files"] = FilesConfig(**values["files"])
+    return GenerateConfig(**values)
+
+
+def _content(prompt: PromptConfig) -> dict[str, Any]:
+    """What a prompt says that is not the default, with digests in place of files."""
+    found: dict[str, Any] = {}
+    for field in fields(prompt):
+        value = getattr(prompt, field.name)
+        if isinstance(value, Path):
+            if (fault := fault_of(value)) is not None:
+                option = field.name.replace("_", "-")
+                raise PromptError(f"--{option} {value} {fault}.\nGive the path of a file.")
+            found[field.name] = sha256_file(value)
+        elif value != field.default:
+            found[field.name] = value
+    return found
+
+
+def _without_none(values: dict[str, Any]) -> dict[str, Any]:
+    """Without settings that are not set: one that a later version adds changes no id."""
+    return {
+        key: _without_none(value) if isinstance(value, dict) else value
+        for key, value in values.items()
+        if value is not None
+    }

@@ -1,0 +1,89 @@
+"""The guidance steps of one iteration at the same time: they depend on the views alone."""
+
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Protocol
+
+from torch import Tensor
+
+from xbind.losses.step import StepCall
+
+
+class StartedStep(Protocol):
+    """A guidance step that was started."""
+
+    def help(self) -> None:
+        """Run the step in this thread if no other thread has begun it."""
+
+    def loss(self) -> Tensor:
+        """Wait for the step; returns its loss as `StepCall.loss` does, or raises what it raised."""
+
+
+class StepRunner(Protocol):
+    """Starts guidance steps."""
+
+    def start(self, call: StepCall) -> StartedStep:
+        """Run the step now or soon."""
+
+
+class _Finished:
+    """A step that ran when it was started."""
+
+    def __init__(self, loss: Tensor) -> None:
+        self._loss = loss
+
+    def help(self) -> None:
+        return
+
+    def loss(self) -> Tensor:
+        return self._loss
+
+
+class OneByOne:
+    """Runs every step when it is started."""
+
+    def start(self, call: StepCall) -> StartedStep:
+        """Run the step."""
+        return _Finished(call.loss())
+
+
+class _Submitted:
+    """A step that another thread runs, or this one by `help`."""
+
+    def __init__(self, call: StepCall, future: Future[tuple[Tensor, ...]]) -> None:
+        self._call, self._future = call, future
+        self._own: tuple[Tensor, ...] | None = None
+
+    def help(self) -> None:
+        if self._own is None and self._future.cancel():
+            self._own = self._call.run()
+
+    def loss(self) -> Tensor:
+        outputs = self._future.result() if self._own is None else self._own
+        return self._call.loss_of(outputs)
+
+
+class SideBySide:
+    """Runs steps in threads of its own, beside the thread that starts them.
+
+    A step computes the same in any thread, so the results do not depend on which thread is first.
+    Only for steps that release the GIL and share no memory: engines on the CPU.
+    """
+
+    def __init__(self, threads: int) -> None:
+        """`threads`: how many beside the one that starts steps."""
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="xbind-step")
+
+    def start(self, call: StepCall) -> StartedStep:
+        """Put the step into the queue of the threads; they take the earliest first."""
+        return _Submitted(call, self._pool.submit(call.run))
+
+    def close(self) -> None:
+        """Drop what has not begun, and wait for what has: afterwards no step uses its engine."""
+        self._pool.shutdown(cancel_futures=True)
+
+
+def help_with(steps: Iterable[StartedStep]) -> None:
+    """Run in this thread, from the last one on, the steps that no other thread has begun."""
+    for step in reversed(list(steps)):
+        step.help()
