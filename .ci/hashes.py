@@ -10,6 +10,7 @@ file of its own, so that a machine without a GPU can leave it out.
 import argparse
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -32,6 +33,8 @@ MADE = "# Written by .ci/hashes.py from setup.py and constraints.txt; for pip's 
 
 def compiled(*constraints: Path) -> list[str]:
     """One requirement with its hashes for each package, from the index."""
+    if shutil.which("uv") is None:
+        sys.exit("uv is not installed. Install it with:  pip install uv")
     settings = {k: v for k, v in os.environ.items() if not k.startswith(("UV_", "PIP_"))}
     command = [*COMPILE, *(word for path in constraints for word in ("--constraints", str(path)))]
     done = subprocess.run(

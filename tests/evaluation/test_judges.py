@@ -33,6 +33,15 @@ def test_the_ms_encoder_knows_real_objects():
     assert (look.scores.argmax(1) == right).float().mean() > 0.7
 
 
+def test_judges_are_known_by_the_figures_of_their_bundle():
+    names = make_panel(MINI).identity
+    assert names[-1] == MINI.identity[:16]
+    norm = {"text": 2.0 * MINI.raw["embedding_norm"]["text"]}
+    changed = MINI.raw | {"embedding_norm": MINI.raw["embedding_norm"] | norm}
+    assert make_panel(BundleManifest(MINI.folder, changed)).identity[:-1] == names[:-1]
+    assert make_panel(BundleManifest(MINI.folder, changed)).identity[-1] != names[-1]
+
+
 def without_judge():
     parts = {role: path for role, path in MINI.raw["parts"].items() if role != "judge"}
     return BundleManifest(MINI.folder, MINI.raw | {"parts": parts})

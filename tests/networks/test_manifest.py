@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from xbind.networks.load import load_bundle
-from xbind.networks.manifest import BundleError, load_manifest, verify
+from xbind.networks.manifest import BundleError, BundleManifest, load_manifest, verify
 
 
 @pytest.fixture
@@ -88,3 +88,23 @@ def test_every_figure_that_computes_decides(entry):
     if entry in manifest.raw:
         assert manifest.deciding[entry] == manifest.raw[entry]
     assert not {"licence", "about", "name", "files"} & manifest.deciding.keys()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"embedding_norm": {"text": 1.0}},
+        {"image_size": {"unclip": 1}},
+        {"parts": {}},
+        {"files": {}},
+    ],
+)
+def test_the_identity_changes_with_whatever_computes(change):
+    manifest = load_manifest("mini")
+    assert BundleManifest(manifest.folder, manifest.raw | change).identity != manifest.identity
+
+
+def test_the_identity_is_that_of_the_same_bundle_elsewhere(tmp_path):
+    manifest = load_manifest("mini")
+    moved = BundleManifest(tmp_path, manifest.raw | {"name": "other", "about": "elsewhere"})
+    assert moved.identity == manifest.identity

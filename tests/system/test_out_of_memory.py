@@ -20,6 +20,8 @@ FAILED = [
     RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"),
     RuntimeError("Exception from src/inference/src/core.cpp:\n[ GENERAL_ERROR ] can't alloc"),
     RuntimeError("std::bad_alloc"),
+    RuntimeError("could not create a primitive"),
+    SystemError("error return without exception set"),
     OSError(errno.ENOMEM, "Cannot allocate memory"),
 ]
 
@@ -34,7 +36,12 @@ def test_what_libraries_raise_is_recognised(error):
 
 @pytest.mark.parametrize(
     "error",
-    [RuntimeError("shape mismatch"), OSError(errno.ENOSPC, "full"), KeyError("out of memory")],
+    [
+        RuntimeError("shape mismatch"),
+        OSError(errno.ENOSPC, "full"),
+        KeyError("out of memory"),
+        SystemError("unknown opcode"),
+    ],
 )
 def test_other_errors_are_not(error):
     assert not is_memory_error(error)

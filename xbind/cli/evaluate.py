@@ -162,7 +162,7 @@ def make_panel(
         judge = load_judge(manifest)
         own = make_self_judge(manifest, aligned, judge.pool)
         world = MiniWorld(judge, view)
-        return Panel([judge], own, aligned, view, world, reference_px, SIZE, manifest.digest)
+        return Panel([judge], own, aligned, view, world, reference_px, SIZE, manifest.identity)
     prompts = _read_pool(pool)
     independent = [
         load_open_clip(name, prompts, allow_download=allow_download)
@@ -171,7 +171,7 @@ def make_panel(
     own = make_self_judge(manifest, aligned, prompts)
     return Panel(
         independent, own, aligned, view, PoolWorld(prompts), reference_px, REAL_VIEW_PX,
-        manifest.digest,
+        manifest.identity,
     )  # fmt: skip
 
 

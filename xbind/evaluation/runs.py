@@ -90,14 +90,14 @@ class Panel:
     """Side of a prompt's picture, as the run saw it."""
     view_px: int
     """Side of the judged views."""
-    bundle_digest: str
-    """Of the bundle that these are from."""
+    bundle_identity: str
+    """`BundleManifest.identity` of the bundle that these are from."""
 
     @property
     def identity(self) -> list[str]:
         """Names and networks of the judges: by others, an object is judged again."""
         names = [judge.name for judge in (*self.independent, self.own)]
-        return [*names, self.bundle_digest[:16]]
+        return [*names, self.bundle_identity[:16]]
 
 
 @dataclass(frozen=True, slots=True)

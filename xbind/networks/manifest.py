@@ -14,6 +14,7 @@ The component `zero123` is the default. Another component has at least its own `
 """
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -102,6 +103,13 @@ class BundleManifest:
         """Digest of all file hashes: the same for the same networks, wherever they are."""
         hashes = "".join(self.files[name]["sha256"] for name in sorted(self.files))
         return hashlib.sha256(hashes.encode()).hexdigest()
+
+    @property
+    def identity(self) -> str:
+        """SHA-256 of `digest` and `deciding`: the same for bundles that compute the same."""
+        return hashlib.sha256(
+            json.dumps([self.digest, self.deciding], sort_keys=True).encode()
+        ).hexdigest()
 
     @property
     def priors_3d(self) -> Mapping[str, Prior3D]:

@@ -8,10 +8,12 @@ from xbind.errors import XBindError
 
 _SIGNS = (
     "bad_alloc", "bad allocation", "can't alloc", "can't allocate memory", "cannot allocate memory",
-    "could not allocate", "failed to allocate memory", "not enough memory", "out of memory",
-    "std::length_error",
+    "could not allocate", "could not create a primitive", "failed to allocate memory",
+    "not enough memory", "out of memory", "std::length_error",
 )  # fmt: skip
-"""Phrases of C++ libraries in a `RuntimeError` for a failed allocation, in lower case."""
+"""Phrases of C++ libraries in a `RuntimeError` for a failed allocation, in lower case.
+
+oneDNN creates primitives when a convolution is first called, and states no cause."""
 
 
 class TooLittleMemory(XBindError):
@@ -25,6 +27,9 @@ def is_memory_error(error: BaseException) -> bool:
         if isinstance(cause, MemoryError) or (
             isinstance(cause, OSError) and cause.errno == errno.ENOMEM
         ):
+            return True
+        # a C function that returned NULL where there was no memory for the exception either
+        if isinstance(cause, SystemError) and "without exception set" in str(cause):
             return True
         if isinstance(cause, RuntimeError) or type(cause).__module__.startswith("onnxruntime"):
             text = str(cause).lower()
