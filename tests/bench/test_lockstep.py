@@ -133,7 +133,7 @@ def test_peak_is_what_the_work_needs():
     del held
 
 
-def test_a_contestant_starts_steps_its_own_way_and_then_has_no_part_for_each():
+def test_a_variant_starts_steps_its_own_way_and_then_has_no_part_for_each():
     own = SideBySide(1)
     right, step = variant("eager", 1.0)
     abreast = Variant("onnxruntime", right.steps, "", own)

@@ -76,7 +76,7 @@ def test_parity_is_the_worst_of_all_iterations():
         {"terms": {"b": 2.0}},
     ],
 )
-def test_a_contestant_that_differs_does_not_agree(wrong):
+def test_a_variant_that_differs_does_not_agree(wrong):
     found = rows(sampled(plain=[turn(1.0)] * 2, eager=[turn(0.5), turn(0.5, **wrong)]))
     assert found["plain"].agrees
     assert not found["eager"].agrees

@@ -156,7 +156,7 @@ def test_curves_are_drawn_from_corner_to_corner():
     ("name", "device", "remedy"),
     [("cuda-graphs", "cpu", "cuda"), ("tensorrt-rtx", "cpu", "cuda"), ("openvino", "cuda", "cpu")],
 )
-def test_a_contestant_of_another_device_is_refused_even_where_there_is_a_gpu(
+def test_a_variant_of_another_device_is_refused_even_where_there_is_a_gpu(
     name, device, remedy, monkeypatch
 ):
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)

@@ -69,8 +69,8 @@ def test_what_waits_is_run_from_the_last_on_by_the_thread_that_helps(runner, rng
         begun.set()
         assert last.wait(WAIT_S)
 
-    befores = [first, lambda: (order.append(1), last.set()), lambda: order.append(2)]
-    steps = [Squares(before) for before in befores]
+    earlier = [first, lambda: (order.append(1), last.set()), lambda: order.append(2)]
+    steps = [Squares(before) for before in earlier]
     started = [runner.start(StepCall(step, image(rng), {})) for step in steps]
     assert begun.wait(WAIT_S)
     help_with(started)
