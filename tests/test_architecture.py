@@ -15,9 +15,7 @@ FOLDERS = ("kernels", "engine", "export", "bench")
 
 LAYERS = (
     ("cli", "bench", "mini"),
-    ("evaluation",),
-    ("server",),
-    ("batch",),
+    ("evaluation", "server", "batch"),
     ("api", "pipeline"),
     ("run", "memory", "importing"),
     ("algorithm",),
@@ -27,7 +25,7 @@ LAYERS = (
     ("diffusion", "scene"),
     ("models",),
     ("export", "kernels", "engine"),
-    ("untrusted", "system", "config", "files", "web", "errors"),
+    ("system", "config", "files", "web", "errors"),
 )
 """Folders and modules of `xbind`, from the command line down to the errors."""
 ORDER = {name: place for place, name in enumerate(name for row in LAYERS for name in row)}

@@ -16,7 +16,7 @@ from xbind.errors import XBindError
 from xbind.files import sha256_file
 from xbind.networks.manifest import load_manifest
 from xbind.run.resuming import from_plain
-from xbind.untrusted import fault_of
+from xbind.system.untrusted import fault_of
 
 _ID_DIGITS = 16
 """Hexadecimal digits of an id: two of a million jobs share one with probability 3e-8."""

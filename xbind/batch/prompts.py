@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args, get_origin
 from xbind.batch.jobs import BatchError
 from xbind.config.options import MODALITIES, PromptConfig
 from xbind.config.ranges import types_in
-from xbind.untrusted import fault_of
+from xbind.system.untrusted import fault_of
 
 MOST_BYTES = 64 * 2**20
 """A longer list is refused before it is read: a million prompts have about this size."""

@@ -14,7 +14,7 @@ from typing import Any
 from xbind.batch.executor import Died, Event, Failed, Task
 from xbind.batch.jobs import BatchError
 from xbind.config.options import DeviceChoice
-from xbind.untrusted import guarded, reason
+from xbind.system.untrusted import guarded, reason
 
 _CAPACITY_EVERY_S = 1.0
 """Time between two questions to the cluster about its nodes (no value in the paper)."""

@@ -14,7 +14,7 @@ from xbind.errors import XBindError
 from xbind.networks.manifest import BundleManifest, load_manifest, verify
 from xbind.run.console import PlainConsole
 from xbind.run.progress import format_bytes
-from xbind.untrusted import fault_of, guarded, is_file
+from xbind.system.untrusted import fault_of, guarded, is_file
 
 if TYPE_CHECKING:
     from xbind.cli.options import ImportBundleConfig

@@ -29,7 +29,7 @@ from xbind.conditioning.audio_windows import (
 )
 from xbind.conditioning.errors import PromptError
 from xbind.models.inputs import FbankConfig
-from xbind.untrusted import fault_of
+from xbind.system.untrusted import fault_of
 
 MIN_SECONDS = 0.1
 """Shorter sounds hold nothing to recognise: refused."""

@@ -9,7 +9,7 @@ import soundfile
 import soxr
 
 from xbind.conditioning.errors import PromptError
-from xbind.untrusted import guarded, silenced
+from xbind.system.untrusted import guarded, silenced
 
 MAX_SECONDS = 600.0
 """Longer sounds are read up to here; `LoadedAudio.notes` says so."""

@@ -16,7 +16,7 @@ from torch import Tensor
 from xbind.conditioning.errors import PromptError
 from xbind.conditioning.picture_files import MAX_PIXELS, MIN_SIDE, decoding, read_picture
 from xbind.models.inputs import DepthConfig
-from xbind.untrusted import fault_of, guarded
+from xbind.system.untrusted import fault_of, guarded
 
 NEAREST = 1e-6
 """Distances below this, in metres, are no measurements."""

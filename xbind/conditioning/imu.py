@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from xbind.conditioning.errors import PromptError
-from xbind.untrusted import fault_of, guarded
+from xbind.system.untrusted import fault_of, guarded
 
 CHANNELS = 6
 """Acceleration x, y, z and angular velocity x, y, z."""

@@ -17,7 +17,7 @@ from torch import Tensor
 from xbind.conditioning.errors import PromptError
 from xbind.conditioning.foreground import LARGEST, SMALLEST, Foreground, no_object
 from xbind.conditioning.pieces import assemble
-from xbind.untrusted import fault_of, guarded
+from xbind.system.untrusted import fault_of, guarded
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Normalisation of the published U²-Net: ImageNet's, after a division by the largest value."""

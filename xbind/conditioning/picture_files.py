@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from xbind.conditioning.errors import PromptError
-from xbind.untrusted import fault_of, guarded, silenced
+from xbind.system.untrusted import fault_of, guarded, silenced
 
 MAX_PIXELS = 64_000_000
 """A picture that claims more is refused before it is decoded (decompression bombs)."""

@@ -26,7 +26,7 @@ from xbind.conditioning.picture_files import (
     opened,
 )
 from xbind.models.preprocess import CLIP_MEAN, CLIP_STD
-from xbind.untrusted import fault_of, guarded
+from xbind.system.untrusted import fault_of, guarded
 
 CLIPS = 5
 """Clips of a video."""

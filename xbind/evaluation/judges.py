@@ -17,7 +17,7 @@ from xbind.models.preprocess import fit_image, normalise_image
 from xbind.networks.frozen import AlignedEncoder
 from xbind.networks.load import load_clip
 from xbind.networks.manifest import BundleManifest
-from xbind.untrusted import fault_of, guarded
+from xbind.system.untrusted import fault_of, guarded
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,7 +15,7 @@ from xbind.scene.cameras import orbit
 from xbind.scene.mesh.render import render_normals
 from xbind.scene.mesh.textured import read_glb
 from xbind.scene.mesh.turntable import to_frames
-from xbind.untrusted import guarded, read_json_object
+from xbind.system.untrusted import guarded, read_json_object
 
 VIEW_PX = 112
 """Side of a view, in pixels."""

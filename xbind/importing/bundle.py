@@ -20,7 +20,7 @@ from xbind.networks.graphs import shaded_balls
 from xbind.networks.load import load_clip
 from xbind.networks.manifest import FORMAT, BundleError, BundleManifest, load_manifest
 from xbind.networks.source_digest import digest_of, modules_reached
-from xbind.untrusted import guarded, is_file, read_json_object
+from xbind.system.untrusted import guarded, is_file, read_json_object
 
 PARTS = {
     "bind": "bind",

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from xbind.errors import XBindError
-from xbind.untrusted import fault_of, guarded
+from xbind.system.untrusted import fault_of, guarded
 
 State = Mapping[str, Tensor]
 SUFFIXES = (".safetensors", ".ckpt", ".pth", ".pt", ".bin")

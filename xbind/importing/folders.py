@@ -20,7 +20,7 @@ from xbind.importing.sources import TAESD_ID
 from xbind.models.bind import BindModel
 from xbind.models.inputs import DepthConfig, FbankConfig
 from xbind.networks.load import DIFFUSERS_WEIGHTS
-from xbind.untrusted import is_file, is_folder, read_json_object, reason
+from xbind.system.untrusted import is_file, is_folder, read_json_object, reason
 
 WEIGHTS = (
     DIFFUSERS_WEIGHTS, "model.safetensors", "diffusion_pytorch_model.fp16.safetensors",

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from xbind.errors import XBindError
-from xbind.untrusted import reason
+from xbind.system.untrusted import reason
 
 
 class SourceError(XBindError):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from xbind.errors import XBindError
-from xbind.untrusted import guarded, read_json_object
+from xbind.system.untrusted import guarded, read_json_object
 
 
 class UnknownWords(XBindError):

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from xbind.networks.manifest import BundleError
-from xbind.untrusted import guarded
+from xbind.system.untrusted import guarded
 
 Fill = Callable[[Callable[[], nn.Module], Path], nn.Module]
 """Makes a network and gives it the weights of a file."""

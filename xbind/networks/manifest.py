@@ -23,7 +23,7 @@ from typing import Any
 from xbind.errors import XBindError
 from xbind.files import sha256_file
 from xbind.networks.manifest_shape import fault_in
-from xbind.untrusted import fault_of, is_file, read_json_object, reason
+from xbind.system.untrusted import fault_of, is_file, read_json_object, reason
 
 FORMAT = 1
 """Layout version of `bundle.json`."""

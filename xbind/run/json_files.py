@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xbind.untrusted import fault_of
+from xbind.system.untrusted import fault_of
 
 CHECKSUM = "checksum"
 """Last key of a file or line."""

@@ -12,7 +12,7 @@ from xbind.errors import XBindError
 from xbind.networks.manifest import load_manifest
 from xbind.run.checks import CONFIG, EVENTS, OUTPUTS, check_folder, read_run_config
 from xbind.run.tensorboard import check_tensorboard
-from xbind.untrusted import fault_of
+from xbind.system.untrusted import fault_of
 
 
 class PathError(XBindError):

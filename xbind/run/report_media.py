@@ -21,7 +21,7 @@ from xbind.config.options import MODALITIES, Modality
 from xbind.errors import XBindError
 from xbind.run.mesh_source import read_source, simplify_for, textured_surface
 from xbind.scene.mesh.files import FileInfo, glb_bytes
-from xbind.untrusted import is_file
+from xbind.system.untrusted import is_file
 from xbind.web.page import data_uri
 
 VIEWER_BYTES = 1_200_000

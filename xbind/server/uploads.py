@@ -12,7 +12,7 @@ from typing import IO
 from xbind.conditioning.errors import PromptError
 from xbind.files import disk_errors
 from xbind.server.errors import BadPrompt, WrongType
-from xbind.untrusted import guarded
+from xbind.system.untrusted import guarded
 
 PICTURES = ("png", "jpg", "webp", "bmp", "tiff", "gif")
 SUFFIXES: dict[str, tuple[str, ...]] = {

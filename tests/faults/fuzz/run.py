@@ -30,7 +30,7 @@ TIMEOUT_S, MEMORY_MIB = 20, 4096
 INSTRUMENTED = (
     "PIL", "numpy.lib", "soundfile", "trimesh.exchange", "xbind.conditioning", "xbind.importing",
     "xbind.models.tokenizer", "xbind.networks.manifest", "xbind.scene.mesh.gltf",
-    "xbind.scene.mesh.textured", "xbind.untrusted",
+    "xbind.scene.mesh.textured", "xbind.system.untrusted",
 )  # fmt: skip
 """Modules whose lines are counted."""
 

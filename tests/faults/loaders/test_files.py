@@ -10,7 +10,7 @@ from xbind.cli.main import main
 from xbind.conditioning.image import load_image
 from xbind.errors import XBindError
 from xbind.networks.manifest import BundleError, load_manifest, verify
-from xbind.untrusted import fault_of, guarded, is_file, read_json_object, reason
+from xbind.system.untrusted import fault_of, guarded, is_file, read_json_object, reason
 
 LOADERS = [name for name in TARGETS if name not in ("manifest", "bind", "network", "bpe_tables")]
 

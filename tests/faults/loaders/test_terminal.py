@@ -17,7 +17,7 @@ from xbind.cli.main import main
 from xbind.errors import XBindError, printable
 from xbind.run.console import PlainConsole
 from xbind.run.progress import PlainReporter, RichReporter
-from xbind.untrusted import guarded
+from xbind.system.untrusted import guarded
 
 TITLE, CLEAR = "\x1b]0;owned\x07", "\x1b[2J"
 ODD = f"{TITLE}{CLEAR}\x9b31m\r\x08[/nothing][red]\u202egpj.exe\u2066"

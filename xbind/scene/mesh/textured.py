@@ -23,7 +23,7 @@ from xbind.scene.mesh.gltf import binary_chunk, placement_in, read_document
 from xbind.scene.mesh.mesh import Mesh
 from xbind.scene.mesh.placement import z_up
 from xbind.scene.mesh.render import render_mask, surface_points
-from xbind.untrusted import fault_of, guarded
+from xbind.system.untrusted import fault_of, guarded
 
 
 class UnreadableMesh(XBindError):
