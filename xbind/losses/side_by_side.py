@@ -81,10 +81,10 @@ class SideBySide:
     time, so sums are rounded alike in every run.
     """
 
-    def __init__(self, threads: int) -> None:
-        """`threads`: how many beside the one that starts steps."""
+    def __init__(self, threads: int, *, of_each: int = 1) -> None:
+        """`threads`: how many beside the one that starts steps; a step computes with `of_each`."""
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="xbind-step")
-        self._taken, self._torch_threads = threads, 0
+        self._taken, self._torch_threads = threads * of_each, 0
 
     def start(self, call: StepCall) -> StartedStep:
         """Put the step into the queue of the threads; they take the earliest first."""
