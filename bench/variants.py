@@ -111,6 +111,10 @@ class Switch:
         """Start a step as the variant does."""
         return self._current.runner.start(call)
 
+    def finished(self) -> None:
+        """Pass on that the losses are known."""
+        self._current.runner.finished()
+
     @contextmanager
     def taken_by(self, variant: Variant, clock: PartClock | None = None) -> Iterator[None]:
         """While open, steps and operators are this variant's, and `clock` is told of steps."""

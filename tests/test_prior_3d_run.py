@@ -86,7 +86,7 @@ def test_a_prior_that_is_not_there_costs_no_run(bundle, runs):
 
 def test_a_preset_can_name_the_prior(bundle, runs, tmp_path, monkeypatch):
     named = replace(methods.preset_named("probe"), prior_3d="narrow")
-    monkeypatch.setattr("xbind.pipeline.method_named", lambda *_: named)
+    monkeypatch.setattr("xbind.pipeline.method_of", lambda *_: named)
     generate(config(bundle, tmp_path / "preset"), Watcher())
     assert told(tmp_path / "preset")["prior_3d"] == "narrow"
     assert first_terms(tmp_path / "preset") == first_terms(runs / "narrow")

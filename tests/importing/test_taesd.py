@@ -188,7 +188,7 @@ def test_a_run_and_its_report_say_what_decodes(bundle, tmp_path, monkeypatch, ca
     monkeypatch.setattr("xbind.networks.loaded.load_bundle", lambda _: used)
     manifest = replace(bundle.manifest, raw=raw)
     monkeypatch.setattr("xbind.run.networks.load_manifest", lambda _: manifest)
-    monkeypatch.setattr("xbind.pipeline.method_named", lambda *_: wants(PROBE))
+    monkeypatch.setattr("xbind.pipeline.method_of", lambda *_: wants(PROBE))
     config = GenerateConfig(
         prompt=PromptConfig(image=ball(tmp_path / "ball.png")), out=tmp_path / "run",
         bundle=str(bundle.manifest.folder), preset="probe", engine="eager",

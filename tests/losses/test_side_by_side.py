@@ -105,3 +105,20 @@ def test_closing_waits_for_what_runs_and_drops_what_waits(rng):
     threading.Timer(0.05, go_on.set).start()
     runner.close()
     assert done == ["first"]
+
+
+def test_torch_computes_with_the_other_threads_while_steps_run(rng, monkeypatch):
+    told = [5]
+    monkeypatch.setattr("torch.get_num_threads", lambda: told[-1])
+    monkeypatch.setattr("torch.set_num_threads", told.append)
+    runner = SideBySide(1, of_each=2)
+    for _ in range(2):
+        started = [runner.start(StepCall(Squares(), image(rng), {})) for _ in range(3)]
+        assert told[-1] == 3
+        help_with(started)
+        assert all(s.loss() > 0 for s in started)
+        runner.finished()
+        assert told[-1] == 5
+    runner.start(StepCall(Squares(), image(rng), {}))
+    runner.close()  # an iteration that failed
+    assert told == [5, 3, 5, 3, 5, 3, 5]

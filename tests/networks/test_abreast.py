@@ -21,6 +21,7 @@ from xbind.networks.manifest import load_manifest
 from xbind.networks.runtime import EngineRun, Part, abreast
 from xbind.networks.select import compile_run
 from xbind.scene.cameras import orbit
+from xbind.system.threads import torch_threads
 
 METHOD = preset_named("smoke")
 THREE = ("sds2d_img", "sds3d_img", "ms")
@@ -75,7 +76,7 @@ def test_two_at_a_time_compute_what_one_by_one_does(bundle, store, monkeypatch, 
         run = compile_run(
             backend, bundle, parts, store, threads=threads, report=lambda line: None
         )  # fmt: skip
-        with run.stage("coarse") as stage:
+        with torch_threads(threads), run.stage("coarse") as stage:
             supervision = Supervision(stage.bundle, condition, stage.step, stage.runner)
             image = torch.rand(1, 3, 64, 64, generator=seeded(1)).requires_grad_()
             generator = seeded(2)
@@ -83,7 +84,9 @@ def test_two_at_a_time_compute_what_one_by_one_does(bundle, store, monkeypatch, 
                 supervision, guidance, image, orbit(1), 0.4, generator, planar="sds"
             )
             drawn = generator.get_state()
+            assert torch.get_num_threads() == 1  # of two, one is for the other step
             losses = started.losses()
+            assert torch.get_num_threads() == threads
             assert list(losses) == ["planar", "stereo", "ms"]
             weighted_sum(losses, hybrid_weights(guidance)).backward()
         terms = torch.stack([loss.detach() for loss in losses.values()])

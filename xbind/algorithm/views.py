@@ -9,7 +9,7 @@ from xbind.algorithm.supervision import TERMS, GuidedViews, Supervision
 from xbind.config.options import PlanarLoss
 from xbind.config.presets import CameraRange, GuidanceConfig
 from xbind.losses.reference import reference_mask_loss, reference_rgb_loss
-from xbind.losses.side_by_side import StartedStep, help_with
+from xbind.losses.side_by_side import StartedStep, StepRunner, help_with
 from xbind.networks.graphs import term_weights
 from xbind.scene.cameras import Cameras, sample_cameras
 
@@ -29,13 +29,15 @@ def draw_views(cameras: CameraRange, count: int, generator: torch.Generator) -> 
 class HybridTerms:
     """Terms of rendered views whose guidance steps were started."""
 
-    def __init__(self, started: Mapping[str, StartedStep]) -> None:
-        self._started = started
+    def __init__(self, started: Mapping[str, StartedStep], runner: StepRunner) -> None:
+        self._started, self._runner = started, runner
 
     def losses(self) -> dict[str, Tensor]:
         """Wait for the steps, and run those that no other thread has begun."""
         help_with(self._started.values())
-        return {name: step.loss() for name, step in self._started.items()}
+        losses = {name: step.loss() for name, step in self._started.items()}
+        self._runner.finished()
+        return losses
 
 
 def hybrid_terms(
@@ -54,9 +56,10 @@ def hybrid_terms(
     called may be computed at the same time.
     """
     views = GuidedViews(config, planar, image, cameras, progress, generator)
-    weights, start = term_weights(config), supervision.runner.start
+    weights, runner = term_weights(config), supervision.runner
     wanted = {name: term for name, term in TERMS.items() if weights[name] > 0}
-    return HybridTerms({name: start(term(supervision, views)) for name, term in wanted.items()})
+    started = {name: runner.start(term(supervision, views)) for name, term in wanted.items()}
+    return HybridTerms(started, runner)
 
 
 def hybrid_weights(config: GuidanceConfig) -> dict[str, float]:

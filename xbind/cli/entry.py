@@ -10,6 +10,9 @@ from importlib import import_module
 from types import FrameType
 
 _INTERRUPTED = 130
+_PASSIVE = "OMP_WAIT_POLICY"
+"""Threads of OpenMP that wait for work sleep with `PASSIVE`; by default they spin, which takes the
+time of engines, of kernels and of other programs. Read when torch is imported."""
 
 
 def xbind() -> None:
@@ -32,6 +35,8 @@ def _run(name: str, module: str) -> None:
 
     Until then nothing is written, so Ctrl-C ends the process at once.
     """
+    if "GOMP_SPINCOUNT" not in os.environ:
+        os.environ.setdefault(_PASSIVE, "PASSIVE")
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
         del signum, frame

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from xbind.losses.step import StepCall
@@ -25,6 +26,9 @@ class StepRunner(Protocol):
     def start(self, call: StepCall) -> StartedStep:
         """Run the step now or soon."""
 
+    def finished(self) -> None:
+        """Call when the losses of all steps that were started are known."""
+
 
 class _Finished:
     """A step that ran when it was started."""
@@ -45,6 +49,9 @@ class OneByOne:
     def start(self, call: StepCall) -> StartedStep:
         """Run the step."""
         return _Finished(call.loss())
+
+    def finished(self) -> None:
+        """Nothing is left to do."""
 
 
 class _Submitted:
@@ -68,19 +75,34 @@ class SideBySide:
 
     A step computes the same in any thread, so the results do not depend on which thread is first.
     Only for steps that release the GIL and share no memory: engines on the CPU.
+
+    From the first step that is started until `finished`, torch computes with fewer threads, so that
+    no more threads compute than the run was given. It depends on the place in the program, not on
+    time, so sums are rounded alike in every run.
     """
 
-    def __init__(self, threads: int) -> None:
-        """`threads`: how many beside the one that starts steps."""
+    def __init__(self, threads: int, *, of_each: int = 1) -> None:
+        """`threads`: how many beside the one that starts steps; a step computes with `of_each`."""
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="xbind-step")
+        self._taken, self._torch_threads = threads * of_each, 0
 
     def start(self, call: StepCall) -> StartedStep:
         """Put the step into the queue of the threads; they take the earliest first."""
+        if self._torch_threads == 0:
+            self._torch_threads = torch.get_num_threads()
+            torch.set_num_threads(max(1, self._torch_threads - self._taken))
         return _Submitted(call, self._pool.submit(call.run))
+
+    def finished(self) -> None:
+        """Let torch compute with as many threads as before."""
+        if self._torch_threads > 0:
+            torch.set_num_threads(self._torch_threads)
+            self._torch_threads = 0
 
     def close(self) -> None:
         """Drop what has not begun, and wait for what has: afterwards no step uses its engine."""
         self._pool.shutdown(cancel_futures=True)
+        self.finished()
 
 
 def help_with(steps: Iterable[StartedStep]) -> None:

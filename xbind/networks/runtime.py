@@ -173,7 +173,7 @@ class EngineRun(RunNetworks):
         if count == 1:
             return StageNetworks(bundle, part.savings, step)
         if self._runner is None:
-            self._runner = SideBySide(count - 1)
+            self._runner = SideBySide(count - 1, of_each=self._threads // count)
         return StageNetworks(bundle, part.savings, step, self._runner)
 
     def unload(self) -> None:
