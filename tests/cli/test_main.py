@@ -155,7 +155,7 @@ def test_the_public_flags_are_these(capsys):
         *("--threads", "--reference-only", "--resume", "--overwrite", "--without"),
         *("--phase2-loss", "--from-phase1", "--vram", "--prior-3d", "--config"),
         *("--mask", "--matting-weights", "--elevation", "--azimuth"),
-        *("--material", "--pivot", "--height"),
+        *("--material", "--pivot", "--height", "--tensorboard"),
         *("--exact-words", "--ignore-unknown"),
     }
 

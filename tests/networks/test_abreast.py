@@ -67,9 +67,9 @@ def test_two_at_a_time_compute_what_one_by_one_does(bundle, store, monkeypatch, 
     guidance, found, opened = METHOD.coarse.guidance, [], []
     opens = runtime.open_backend
 
-    def noting(entry, *, threads, workspace):
+    def noting(entry, *, threads, workspace, device):
         opened.append(threads)
-        return opens(entry, threads=threads, workspace=workspace)
+        return opens(entry, threads=threads, workspace=workspace, device=device)
 
     monkeypatch.setattr(runtime, "open_backend", noting)
     for threads in (1, 2, 2):

@@ -19,6 +19,7 @@ def whole_config(text="a mug"):
     config = GenerateConfig(prompt=PromptConfig(text=text), preset="smoke")
     method = method_named(config.preset, (), None)
     settings = run_settings(config, method, load_manifest("mini"), "cpu")
+    settings |= {"precision": "float32"}
     return settings | {"engine": "eager", "files": {}, "versions": versions("eager")}
 
 

@@ -150,7 +150,8 @@ def assemble_only(work: Path, folder: Path, component: str) -> None:
     raw, own = manifest.raw, f"{component}/"
     others = {name: r for name, r in manifest.files.items() if not name.startswith(own)}
     # an interrupted call may have left files of this component that fit no record
-    verify(replace(manifest, raw=raw | {"files": others}))
+    parts = {role: part for role, part in raw["parts"].items() if not part.startswith(own)}
+    verify(replace(manifest, raw=raw | {"files": others, "parts": parts}))
     checkpoint = work / f"{component}.pt"
     if not checkpoint.is_file():
         raise XBindError(
