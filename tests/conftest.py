@@ -1,7 +1,13 @@
 """Fixtures for every test."""
 
+import signal
+
 import pytest
 import torch
+
+# Processes that a shell has started in the background ignore Ctrl-C, and so would those of tests.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A second thread changes the order of sums, and steals the time of the tests beside this one.
 torch.set_num_threads(1)
