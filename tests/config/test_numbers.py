@@ -47,6 +47,7 @@ CONSTANTS = {
 """Module constants with a number that stay → why."""
 
 DEFAULTS = {
+    "losses.side_by_side.__init__.of_each": "threads of each step; sums of one thread by default",
     "scene.cameras.clip_from_world.far": "a clipping plane beyond every object",
     "scene.cameras.clip_from_world.near": "a clipping plane before every object",
     "scene.cameras.orbit.distance": "views of a finished object; a run gives its own",
