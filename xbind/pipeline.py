@@ -180,7 +180,10 @@ def _begin(
     else:
         started = time.monotonic()
         generator = torch.Generator(job.loaded.device).manual_seed(job.config.seed)
-        condition = make_reference(source, job.method, networks, generator, folder, job.reporter)
+        condition = make_reference(
+            source, job.method, networks, generator, folder, job.reporter,
+            candidate=job.config.candidate,
+        )  # fmt: skip
         state = RunState(condition, generator)
         add_seconds(state.seconds, "reference", started)
     runner = Runner(job.method, folder, job.reporter, state)

@@ -86,13 +86,13 @@ def bundle_of(images, cosines, poses):
     )
 
 
-def reference(monkeypatch, bundle, config=CONFIG):
+def reference(monkeypatch, bundle, config=CONFIG, **how):
     monkeypatch.setattr(reference_view, "sample_unclip", lambda images, *_, **__: images)
     monkeypatch.setattr(reference_view, "embed_images", lambda shown, encoder: encoder(shown))
     c_m = torch.tensor([1.0, 0.0])
     prompt = EncodedPrompt(c_m, c_m, None, ())
     return make_reference_view(
-        prompt, torch.zeros(1, 4), bundle, config, torch.Generator().manual_seed(0)
+        prompt, torch.zeros(1, 4), bundle, config, torch.Generator().manual_seed(0), **how
     )
 
 
@@ -105,6 +105,15 @@ def test_the_best_cosine_with_a_usable_mask_wins(monkeypatch):
     assert float(view.camera.elevation_deg) == 0.0
     outside = view.image[0][:, view.mask[0, 0] == 0]
     assert torch.equal(outside, torch.ones_like(outside))
+
+
+def test_a_candidate_is_taken_by_its_number(monkeypatch):
+    bundle, shown = bundle_of(IMAGES, [0.5, 0.9, 0.7, 0.6], None), []
+    view = reference(monkeypatch, bundle, candidate=4, show=lambda _, i: shown.append(i))
+    assert view.mask.sum() == sampled_mask(IMAGES[3], CONFIG).sum()
+    with pytest.raises(PromptError, match="candidate 2.*\n.*one of 1, 3, 4"):
+        reference(monkeypatch, bundle, candidate=2, show=lambda _, i: shown.append(i))
+    assert shown[0] == 3
 
 
 def test_a_pose_that_shows_more_outweighs_a_small_difference(monkeypatch):

@@ -78,6 +78,23 @@ def test_from_the_form_to_the_mesh_with_a_server_killed_in_between(tmp_path):
             assert refused == []
 
 
+def test_a_candidate_is_chosen_on_the_page(tmp_path):
+    with ServedProcess(tmp_path, "--workers", "1") as server, Chromium(find_chromium()) as browser:
+        visit(browser, server.address)
+        browser.evaluate(FILL)
+        until(browser, STATE, "reference view")
+        wait_for_pictures(browser, 2)
+        other = "document.querySelector('#job [aria-label=\"candidate 2\"]')"
+        browser.evaluate(f"{other}.focus()")
+        browser.screenshot(tmp_path / "candidates.png")  # kept, to look at
+        browser.evaluate(f"{other}.click()")
+        until(browser, STATE, "done")
+        jobs = httpx2.get(f"{server.address}/api/jobs").json()["jobs"]
+        assert [(job["state"], job["candidate"]) for job in jobs] == [
+            ("done", 2), ("reference", None)
+        ]  # fmt: skip
+
+
 def wait_for_pictures(browser, count):
     """Wait until pictures of the job are there and decoded."""
     there = "[...document.querySelectorAll('#job img')].filter((i) => i.naturalWidth > 0).length"

@@ -76,6 +76,26 @@ def test_a_reference_view_is_accepted_or_taken_again(served):
     assert not served.executor.tasks[id].job.config.reference_only
 
 
+def test_a_job_is_made_from_another_candidate(served):
+    id = served.running(review="true")
+    assert served.client.get(f"/api/jobs/{id}").json()["candidates"] == 0
+    served.executor.write_run(id, ["reference.png", "references.png"])
+    served.executor.finish(id)
+    served.until_state(id, "reference")
+    shown = served.client.get(f"/api/jobs/{id}").json()
+    assert (shown["candidates"], shown["candidate"]) == (24, None)
+    changes = {"seed": shown["seed"], "review": False, "candidate": 7}
+    made = served.client.post(f"/api/jobs/{id}/again", json=changes).json()
+    assert (made["candidate"], made["seed"]) == (7, shown["seed"])
+    assert made["id"] != id
+    served.until(lambda: made["id"] in served.executor.tasks)
+    config = served.executor.tasks[made["id"]].job.config
+    assert (config.candidate, config.reference_only) == (7, False)
+    refused = served.client.post(f"/api/jobs/{id}/again", json=changes | {"candidate": 25})
+    assert refused.status_code == 422
+    assert "1 to 24" in refused.json()["error"]
+
+
 def test_cancel_stops_the_process_and_resume_goes_on(served):
     id = served.running()
     assert served.client.post(f"/api/jobs/{id}/cancel").json()["state"] == "cancelled"

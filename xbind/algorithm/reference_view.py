@@ -84,20 +84,22 @@ def make_reference_view(
     generator: torch.Generator,
     savings: Savings = FASTEST,
     *,
+    candidate: int | None = None,
     show: Show | None = None,
 ) -> ReferenceView:
-    """The prompt's own picture, or the best of several samples of the 2D prior.
+    """The prompt's own picture, or one of several samples of the 2D prior: the best by default.
 
-    With `show`, the samples and the number of the best are passed to it.
+    With `show`, the samples and the index of the one that was taken are passed to it.
 
     Raises:
-        PromptError: in no sample an object can be told from its background.
+        PromptError: in no sample, or not in the candidate, an object can be told from its
+            background; there is no such candidate.
     """
     if prompt.image is not None:
         image, mask = prompt.image.rgb[None], prompt.image.mask[None]
     else:
         image, mask = _best_sample(
-            prompt, class_labels, bundle, config, generator, savings, show=show
+            prompt, class_labels, bundle, config, generator, savings, candidate, show=show
         )
     return ReferenceView(image, mask, _reference_camera(image, prompt, bundle, config))
 
@@ -194,14 +196,11 @@ def _best_sample(
     config: ReferenceConfig,
     generator: torch.Generator,
     savings: Savings,
+    candidate: int | None,
     *,
     show: Show | None,
 ) -> tuple[Tensor, Tensor]:
-    """The sample that is nearest to C_m, in a pose and with an outline that show an object's parts.
-
-    The three are compared in standard deviations over the usable samples, since each has another
-    spread for every kind of object.
-    """
+    """A sample and its mask: the candidate, or the best by score among those with an object."""
     images = sample_unclip(
         bundle.unclip, class_labels, count=config.candidates, steps=config.steps,
         cfg_scale=config.cfg_scale, generator=generator, savings=savings,
@@ -213,7 +212,38 @@ def _best_sample(
             f"None of the {config.candidates} sampled reference views shows an object that can be "
             f"told from its background.\nTry another --seed, or give a picture with --image."
         )
-    shown = images[usable]
+    if candidate is None:
+        best = usable[int(_scores(images[usable], masks, usable, prompt, bundle, config).argmax())]
+    elif candidate - 1 in usable:
+        best = candidate - 1
+    else:
+        if show is not None:
+            show(images, usable[0])
+        raise PromptError(
+            f"--candidate {candidate}: no object can be told from its background in that sample.\n"
+            f"Choose one of {', '.join(str(i + 1) for i in usable)}, as references.png shows them."
+        )
+    if show is not None:
+        show(images, best)
+    chosen = masks[best]
+    assert chosen is not None
+    image = chosen * images[best] + (1 - chosen)
+    return image[None], chosen[None]
+
+
+def _scores(
+    shown: Tensor,
+    masks: list[Tensor | None],
+    usable: list[int],
+    prompt: EncodedPrompt,
+    bundle: Bundle,
+    config: ReferenceConfig,
+) -> Float[Tensor, " n"]:
+    """Scores of the usable samples: nearness to C_m, and a pose and an outline that show parts.
+
+    The three are compared in standard deviations over these samples, since each has another
+    spread for every kind of object.
+    """
     with torch.inference_mode():
         score = standardised(embed_images(shown, bundle.bind) @ prompt.c_m)
         if bundle.view is not None:
@@ -221,19 +251,13 @@ def _best_sample(
                 informativeness(bundle.view(shown), config)
             )
     outlines = [
-        intricacy(_solid(images[i], masks[i], config.solid_share), config.w_apart) for i in usable
+        intricacy(_solid(image, masks[i], config.solid_share), config.w_apart)
+        for image, i in zip(shown, usable, strict=True)
     ]
     outline = torch.tensor(outlines, device=score.device)
-    score = score + config.w_parts * standardised(outline).clamp(
+    return score + config.w_parts * standardised(outline).clamp(
         -config.parts_limit, config.parts_limit
     )
-    best = usable[int(score.argmax())]
-    if show is not None:
-        show(images, best)
-    chosen = masks[best]
-    assert chosen is not None
-    image = chosen * images[best] + (1 - chosen)
-    return image[None], chosen[None]
 
 
 def _solid(

@@ -123,6 +123,7 @@ def make_condition(
     *,
     stereo: bool = True,
     savings: Savings = FASTEST,
+    candidate: int | None = None,
     show: Show | None = None,
 ) -> Condition:
     """Draw everything that is drawn once per run.
@@ -134,10 +135,11 @@ def make_condition(
         generator: source of all randomness.
         stereo: whether a reference view is needed.
         savings: how the networks are run.
+        candidate: number of the sampled reference view to take, from 1; None for the best by score.
         show: receives the sampled reference views and the number of the chosen one.
 
     Raises:
-        PromptError: no usable reference view could be sampled.
+        PromptError: no usable reference view could be sampled, or the candidate is not usable.
     """
     labels = condition_unclip(
         prompt.conditioning[None], bundle.unclip, generator, noise_level=config.noise_level
@@ -145,7 +147,9 @@ def make_condition(
     eps_star = _normal(generator, 1, *bundle.unclip.latent_shape)
     if not stereo:
         return Condition(prompt.c_m, labels, eps_star, None)
-    view = make_reference_view(prompt, labels, bundle, config, generator, savings, show=show)
+    view = make_reference_view(
+        prompt, labels, bundle, config, generator, savings, candidate=candidate, show=show
+    )
     vae = bundle.zero123.vae
     with torch.no_grad():
         image = resize(view.image, bundle.zero123.image_size)

@@ -73,6 +73,7 @@ def make_job(config: GenerateConfig) -> Job:
     decides = {
         "prompt": _content(config.prompt),
         "seed": config.seed,
+        "candidate": config.candidate,
         "method": asdict(method),
         "bundle": [manifest.digest, manifest.deciding, manifest.chosen_3d],
         "device": config.device,

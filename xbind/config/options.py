@@ -327,6 +327,9 @@ class GenerateConfig:
     reference_only: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Stop when the prompt is encoded and the reference view is there: a look at what the prompt is
     understood as, in seconds. --resume then makes the object."""
+    candidate: Annotated[Optional[int], tyro.conf.arg(metavar="N")] = None  # noqa: UP045
+    """Take this one of the sampled reference views, by its number in references.png, in place of
+    the one that is chosen by score; with the same prompt and seed the samples are the same."""
     tensorboard: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Also write losses and previews for TensorBoard, into tensorboard/ in the run's folder; needs
     the extra `xbind[tensorboard]`. Give it again with --resume."""
@@ -367,6 +370,17 @@ class GenerateConfig:
             raise ValueError(
                 "--resume continues the run in --out and --overwrite removes it: give one of them"
             )
+        if self.candidate is not None:
+            if self.candidate < 1:
+                raise ValueError(f"--candidate counts from 1, got {self.candidate}")
+            for flag, given in (
+                ("image", self.prompt.image), ("from-phase1", self.from_phase1),
+            ):  # fmt: skip
+                if given is not None:
+                    raise ValueError(
+                        f"--candidate chooses among sampled reference views, and --{flag} brings "
+                        f"its own: give one of them"
+                    )
         for flag in ("resume", "from_phase1"):
             if self.reference_only and getattr(self, flag):
                 raise ValueError(

@@ -68,6 +68,7 @@ class RunOptions(TypedDict, total=False):
     phase2_loss: PlanarLoss
     from_phase1: FilePath
     reference_only: bool
+    candidate: int | None
     material: Material
     pivot: Pivot
     height: float

@@ -16,9 +16,11 @@ CONFIG = "config.json"
 """File of a run's settings; a folder that has it holds a run."""
 LOCK = ".lock"
 """Held by the process that writes into the folder; holds its number."""
+REFERENCE, SAMPLES = "reference.png", "references.png"
+"""The reference view, and the samples that it was chosen from."""
 CHECKPOINTS, PREVIEWS, EVENTS = "checkpoints", "previews", "events.jsonl"
 OUTPUTS = (
-    *("report.html", "reference.png", "references.png", "mask.png"),
+    *("report.html", REFERENCE, SAMPLES, "mask.png"),
     *("mesh.glb", "mesh.obj", "mesh.mtl", "texture.png", "turntable.mp4", "turntable.gif"),
 )
 """Files that a run leaves, beside its settings, events, checkpoints and previews."""
@@ -29,7 +31,7 @@ TENSORBOARD = "tensorboard"
 DECIDING = (
     *("prompt", "seed", "preset", "without", "phase2_loss", "from_phase1", "phase1_sha256"),
     *("bundle_sha256", "bundle_figures", "prior_3d", "device", "engine", "precision", "vram"),
-    *("threads", "method"),
+    *("threads", "method", "candidate"),
 )
 """Keys of `config.json` that decide a result: a run goes on only with the same values."""
 _NONE = type(None)
@@ -40,6 +42,7 @@ _SHAPE: Mapping[str, tuple[type, ...]] = {
     "device": (str,), "engine": (str,), "precision": (str,), "vram": (int, float, _NONE),
     "threads": (int,), "changes": (dict,), "versions": (dict,), "files": (dict,),
     "understood": (dict,), "reading": (dict,), "foreground": (dict,), "image_term": (str,),
+    "candidate": (int,),
 }  # fmt: skip
 """Type of each value of `config.json`."""
 _NEEDED = ("prompt", "seed", "preset", "method")

@@ -6,6 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from xbind.conditioning.errors import PromptError
+from xbind.config.method import MethodConfig
 from xbind.config.options import GenerateConfig
 from xbind.config.variants import method_of
 from xbind.errors import XBindError
@@ -20,15 +21,19 @@ class PathError(XBindError):
 
 
 class NoReferenceView(XBindError):
-    """`--reference-only` with a method that has no reference view."""
+    """`--reference-only` or `--candidate` with a method that samples no reference view."""
+
+
+class NoSuchCandidate(XBindError):
+    """`--candidate` with a number above that of the samples."""
 
 
 def check_generate(config: GenerateConfig) -> None:
     """Check names, files and folders of a run; nothing is changed.
 
     Raises:
-        XBindError: there is no such preset or bundle, the method has no reference view to stop at,
-            a file of the prompt cannot be read, or the folder cannot be written, holds a run, or
+        XBindError: there is no such preset, bundle or candidate, the method has no reference view
+            to stop at, a file of the prompt cannot be read, or the folder cannot be written, holds a run, or
             holds none.
     """
     for option, path in _paths(config):
@@ -40,6 +45,7 @@ def check_generate(config: GenerateConfig) -> None:
             f"--reference-only: preset {config.preset!r} as it is asked for has no reference view."
             f"\nLeave out --reference-only or --without, or choose another --preset."
         )
+    check_candidate(config, method)
     if config.tensorboard:
         check_tensorboard()
     load_manifest(config.bundle)
@@ -51,6 +57,29 @@ def check_generate(config: GenerateConfig) -> None:
         if config.from_phase1 is not None:
             read_run_config(config.from_phase1)
     check_folder(config.out, resume=config.resume, overwrite=config.overwrite)
+
+
+def check_candidate(config: GenerateConfig, method: MethodConfig) -> None:
+    """Refuse the number of a reference view that is not sampled.
+
+    Raises:
+        NoReferenceView: the method has no reference view.
+        NoSuchCandidate: fewer are drawn.
+    """
+    if config.candidate is None:
+        return
+    if not method.uses_reference:
+        raise NoReferenceView(
+            f"--candidate: preset {config.preset!r} as it is asked for has no reference view.\n"
+            f"Leave out --candidate or --without, or choose another --preset."
+        )
+    count = method.reference.candidates
+    if config.candidate > count:
+        raise NoSuchCandidate(
+            f"--candidate {config.candidate}: preset {config.preset!r} as it is asked for draws "
+            f"{count} samples.\nChoose one of 1 to {count}; references.png in the folder of a run "
+            f"shows them, and --method.reference.candidates draws more."
+        )
 
 
 def _paths(config: GenerateConfig) -> Iterator[tuple[str, Path]]:

@@ -10,12 +10,10 @@ from xbind.conditioning.contact_sheet import contact_sheet
 from xbind.conditioning.prompt import EncodedPrompt
 from xbind.config.presets import MethodConfig
 from xbind.networks.runtime import RunNetworks
+from xbind.run.checks import REFERENCE, SAMPLES
 from xbind.run.folder import RunFolder
 from xbind.run.progress import Reporter
 from xbind.run.prompt_record import pose_origin, prompt_messages
-
-REFERENCE, SAMPLES = "reference.png", "references.png"
-"""The reference view, and the samples that it was chosen from."""
 
 
 def make_reference(
@@ -25,11 +23,22 @@ def make_reference(
     generator: torch.Generator,
     folder: RunFolder,
     reporter: Reporter,
+    *,
+    candidate: int | None = None,
 ) -> Condition:
     """Draw what supervises a run; write its reference view, and say how the prompt was understood.
 
+    Args:
+        prompt: what the user gave.
+        method: numbers of the reference view.
+        networks: that draw and compare the samples.
+        generator: source of every draw.
+        folder: of the run.
+        reporter: receives messages and the reference view.
+        candidate: number of the sample to take, from 1; None for the best by score.
+
     Raises:
-        PromptError: no usable reference view could be sampled.
+        PromptError: no usable reference view could be sampled, or the candidate is not usable.
     """
     for message in prompt_messages(prompt):
         reporter.message(message)
@@ -42,7 +51,7 @@ def make_reference(
     with networks.stage("reference") as stage:
         condition = make_condition(
             prompt.to(generator.device), stage.bundle, method.reference, generator,
-            stereo=method.uses_reference, savings=stage.savings, show=show,
+            stereo=method.uses_reference, savings=stage.savings, candidate=candidate, show=show,
         )  # fmt: skip
     if condition.stereo is not None:
         camera = condition.reference.camera

@@ -54,7 +54,7 @@ def run_settings(
         "changes": changes_of(config),
         # through JSON, which makes lists of tuples, as the settings that are read back have them
         "method": _without_none(json.loads(json.dumps(dataclasses.asdict(method)))),
-    } | _image_term(method, manifest)
+    } | _image_term(method, manifest) | _candidate(config)
 
 
 def _image_term(method: MethodConfig, manifest: BundleManifest) -> dict[str, str]:
@@ -63,6 +63,10 @@ def _image_term(method: MethodConfig, manifest: BundleManifest) -> dict[str, str
         return {}
     lacking = "the priors' own VAEs; this bundle has no TAESD (xbind bundle import --taesd)"
     return {"image_term": "x̂ by TAESD" if manifest.has("taesd") else lacking}
+
+
+def _candidate(config: GenerateConfig) -> dict[str, int]:
+    return {} if config.candidate is None else {"candidate": config.candidate}
 
 
 def check_resumed(
@@ -85,7 +89,7 @@ def check_resumed(
     for key in DECIDING:
         if key in ("method", "phase1_sha256"):  # Phase I is compared where it is read
             continue
-        if started.get(key) != asked[key]:
+        if started.get(key) != asked.get(key):
             raise ResumeMismatch(
                 f"--resume continues the run as it was started, but {key} differs.\n"
                 f"  started with: {started.get(key)}\n  asked for:    {asked[key]}\n"

@@ -12,9 +12,11 @@ from xbind.batch.executor import Executor, Progress
 from xbind.batch.jobs import BatchError
 from xbind.batch.queue import Queue, Record, State
 from xbind.config.serve import ServeConfig
+from xbind.config.variants import method_of
 from xbind.errors import XBindError
-from xbind.run.checks import CONFIG, read_run_config
-from xbind.server.errors import NoSuchJob, Stopped, TooMany
+from xbind.run.checks import CONFIG, SAMPLES, read_run_config
+from xbind.run.preflight import check_candidate
+from xbind.server.errors import BadPrompt, NoSuchJob, Stopped, TooMany
 
 STEP_S = 0.25
 """Seconds for which the driver waits for its executor, before it looks at the queue again."""
@@ -169,19 +171,34 @@ class Service:
         self.queue.remove(id)
         self._understood.pop(id, None)
 
-    def again(self, id: str, *, seed: int, preset: str | None, review: bool) -> Record:
-        """Enter a job for the prompt of another one, with another seed or preset.
+    def candidates(self, record: Record) -> int:
+        """Number of the sampled reference views that the run's folder shows; 0 without any."""
+        if not (self.folder(record) / SAMPLES).is_file():
+            return 0
+        return method_of(record.job.config).reference.candidates
+
+    def again(
+        self, id: str, *, seed: int, preset: str | None, review: bool, candidate: int | None
+    ) -> Record:
+        """Enter a job for the prompt of another one, with another seed, preset or reference view.
 
         Raises:
             NoSuchJob: it is not there.
+            BadPrompt: the candidate is not one of those that are drawn.
             TooMany, Stopped: as of `check_room`.
             XBindError: as of `Queue.submit`.
         """
         config = self.get(id).job.config
         self.check_room()
-        return self.queue.submit(
-            replace(config, seed=seed, preset=preset or config.preset, reference_only=review)
-        )
+        try:
+            changed = replace(
+                config, seed=seed, preset=preset or config.preset, reference_only=review,
+                candidate=candidate,
+            )  # fmt: skip
+            check_candidate(changed, method_of(changed))
+        except (ValueError, XBindError) as error:
+            raise BadPrompt(str(error)) from error
+        return self.queue.submit(changed)
 
     def _drive(self) -> None:
         try:

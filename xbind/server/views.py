@@ -49,6 +49,8 @@ class JobView(View):
     error: str | None = Field(description="Why it failed.")
     messages: list[str] = Field(description="What the run reported; there when it has ended.")
     progress: ProgressView | None = Field(description="While it runs.")
+    candidate: int | None = Field(description="The sampled reference view that was asked for.")
+    candidates: int = Field(description="Samples on `references.png`; 0 if the prompt has none.")
     understood: dict[str, dict[str, dict[str, float]]] = Field(
         description="Modality, or `mix` → `things` or `colours` → name → share in [0, 1]."
     )
@@ -103,6 +105,9 @@ class Again(BaseModel):
     seed: int = Field(ge=0, lt=2**63, description="Seed of every random draw.")
     preset: str | None = Field(None, description="By default that of the other job.")
     review: bool = Field(True, description="Stop at the reference view, until it is accepted.")
+    candidate: int | None = Field(
+        None, ge=1, description="Number of the sampled reference view to take; the best by default."
+    )
 
 
 def job_view(service: Service, moment: Moment) -> JobView:
@@ -117,6 +122,7 @@ def job_view(service: Service, moment: Moment) -> JobView:
         id=record.id, label=record.job.label, state=record.state,
         prompt=PromptView(text=prompt.text, files=files, weights=weights),
         seed=config.seed, preset=config.preset, submitted=record.submitted,
+        candidate=config.candidate, candidates=service.candidates(record),
         seconds=record.seconds, error=record.error and _shown(record.error, service, record),
         messages=[_shown(message, service, record) for message in record.messages],
         progress=_progress_view(progress),

@@ -212,11 +212,11 @@ function showJob(job) {
 function panel(job) {
   return [
     element("h2", { className: "title" }, element("span", { className: `state ${job.state}` }, STATES[job.state]), job.label),
-    element("p", { className: "note" }, `seed ${job.seed}, preset ${job.preset}`
+    element("p", { className: "note" }, `seed ${job.seed}, preset ${job.preset}` + (job.candidate ? `, candidate ${job.candidate}` : "")
       + (Object.keys(job.prompt.weights).length > 1 ? `, weights ${Object.entries(job.prompt.weights).map((pair) => pair.join(" ")).join(", ")}` : "")),
     job.error && job.state === "failed" ? element("p", { className: "alert" }, job.error) : null,
     ...(BUSY.includes(job.state) ? [element("progress"), element("p", { className: "note", "data-name": "stage" }), element("p", { className: "note", "data-name": "terms" })] : []),
-    job.state === "reference" ? element("p", {}, "Is this what you meant? Accept it to make the object, or take another seed.") : null,
+    job.state === "reference" ? element("p", {}, "Is this what you meant? Accept it to make the object, choose another of the candidates, or take another seed.") : null,
     actions(job),
     element("div", { "data-name": "mesh" }),
     element("div", { className: "pictures", "data-name": "pictures" }),
@@ -282,13 +282,36 @@ function showPreviews(id) {
   const box = $("job").querySelector("[data-name=pictures]");
   if (!box) return;
   const latest = [...previews.keys()].filter((name) => name.startsWith("previews/")).at(-1);
+  const count = jobs.get(id)?.candidates ?? 0;
   const captions = [
     ["reference.png", "reference view", "pixels"], [latest, "latest preview", ""],
-    ["references.png", "candidates; the chosen one is framed", ""],
+    ["references.png", count ? "candidates; choose another one to make the object from it" : "candidates", ""],
   ].filter(([name]) => previews.has(name));
   box.replaceChildren(...captions.map(([name, caption, className]) =>
-    element("figure", {}, element("img", { src: `${fileUrl(id, name)}?v=${previews.get(name)}`, alt: caption, className }),
-      element("figcaption", {}, caption))));
+    element("figure", {}, element("div", { className: "sheet" },
+      element("img", { src: `${fileUrl(id, name)}?v=${previews.get(name)}`, alt: caption, className }),
+      name === "references.png" && count ? candidateButtons(id, count) : null),
+    element("figcaption", {}, caption))));
+}
+
+// One button over each picture of the sheet, whose grid is about square.
+function candidateButtons(id, count) {
+  const columns = Math.ceil(Math.sqrt(count));
+  const grid = element("div", { className: "candidates" });
+  grid.style.gridTemplate = `repeat(${Math.ceil(count / columns)}, 1fr) / repeat(${columns}, 1fr)`;
+  for (let number = 1; number <= count; number += 1) {
+    grid.append(element("button", {
+      type: "button", title: `candidate ${number}`, "aria-label": `candidate ${number}`,
+      onclick: () => attempt(() => take(jobs.get(id), number)),
+    }));
+  }
+  return grid;
+}
+
+async function take(job, candidate) {
+  const made = await send(`/api/jobs/${job.id}/again`, { seed: job.seed, review: false, candidate });
+  jobs.set(made.id, made);
+  choose(made.id);
 }
 
 async function showFiles(job) {
