@@ -30,6 +30,7 @@ from xbind.run.resuming import read_started, started_config, with_precision
 from xbind.run.runner import Runner
 from xbind.run.settings import check_resumed, choose_files, run_settings
 from xbind.run.state import RunState, add_seconds
+from xbind.run.unwrap_ahead import UnwrapAhead
 from xbind.run.versions import other_versions, versions
 from xbind.system.freed_memory import freed_memory_kept
 from xbind.system.threads import torch_threads
@@ -194,12 +195,14 @@ def _begin(
 def _finish(job: _Job, networks: RunNetworks, runner: Runner, files: FilesConfig) -> list[Path]:
     """Algorithm 1, then mesh, turntable and report."""
     config, reporter, folder = job.config, job.reporter, runner.folder
-    textured = runner.optimise(networks, config.seed)
-    started, seconds = time.monotonic(), runner.state.seconds
+    with UnwrapAhead(job.method.texture, config.threads) as ahead:
+        textured = runner.optimise(networks, config.seed, ahead.phase_started)
+        started, seconds = time.monotonic(), runner.state.seconds
+        unwrapped = ahead.result(textured.mesh)
     textured = textured.to("cpu")  # where the libraries that unwrap and write compute
     about = provenance(config, job.loaded.manifest.name)
     outputs = write_outputs(
-        folder.path, textured.mesh, textured.colour_at, job.method, files, about
+        folder.path, textured.mesh, textured.colour_at, job.method, files, about, unwrapped
     )
     add_seconds(seconds, "files", started)
     took = [f"{stage} {format_seconds(s)}" for stage, s in seconds.items()]

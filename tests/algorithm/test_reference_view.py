@@ -111,7 +111,7 @@ def test_a_candidate_is_taken_by_its_number(monkeypatch):
     bundle, shown = bundle_of(IMAGES, [0.5, 0.9, 0.7, 0.6], None), []
     view = reference(monkeypatch, bundle, candidate=4, show=lambda _, i: shown.append(i))
     assert view.mask.sum() == sampled_mask(IMAGES[3], CONFIG).sum()
-    with pytest.raises(PromptError, match="candidate 2.*\n.*one of 1, 3, 4"):
+    with pytest.raises(PromptError, match=r"candidate 2.*\n.*one of 1, 3, 4"):
         reference(monkeypatch, bundle, candidate=2, show=lambda _, i: shown.append(i))
     assert shown[0] == 3
 

@@ -14,7 +14,7 @@ from xbind.config.presets import preset_named
 from xbind.config.savings import FASTEST, Savings
 from xbind.engine.store import EngineStore
 from xbind.losses.step import StepCall
-from xbind.networks import runtime
+from xbind.networks import open_engines
 from xbind.networks.graphs import GraphRequest, requests_of_phase
 from xbind.networks.load import load_bundle
 from xbind.networks.manifest import load_manifest
@@ -65,13 +65,13 @@ def test_two_at_a_time_compute_what_one_by_one_does(bundle, store, monkeypatch, 
     condition = make_condition(prompt, bundle, METHOD.reference, seeded(5))
     parts = {"coarse": Part(requests_of_phase(METHOD.coarse, bundle.manifest))}
     guidance, found, opened = METHOD.coarse.guidance, [], []
-    opens = runtime.open_backend
+    opens = open_engines.open_backend
 
     def noting(entry, *, threads, workspace, device):
         opened.append(threads)
         return opens(entry, threads=threads, workspace=workspace, device=device)
 
-    monkeypatch.setattr(runtime, "open_backend", noting)
+    monkeypatch.setattr(open_engines, "open_backend", noting)
     for threads in (1, 2, 2):
         run = compile_run(
             backend, bundle, parts, store, threads=threads, report=lambda line: None
@@ -104,7 +104,7 @@ def test_a_stage_that_fails_ends_its_steps_before_their_engines_are_closed(bundl
     begun, go_on, order = Event(), Event(), []
     part = Part([GraphRequest(name, 1, 64) for name in THREE])
     run = EngineRun("onnxruntime", bundle, {"coarse": part}, {}, threads=2)
-    run._engines.close = lambda: order.append("engines closed")
+    run._engines.close = lambda *, but: order.append("engines closed")
 
     class Slow:
         inputs, outputs = ("image",), ("loss", "x_bar")

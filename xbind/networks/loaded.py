@@ -10,7 +10,8 @@ from xbind.errors import XBindError
 from xbind.networks.frozen import Bundle
 from xbind.networks.load import load_bundle
 from xbind.networks.manifest import BundleManifest, load_manifest
-from xbind.networks.runtime import EngineRun, OpenEngines, Part, RunNetworks
+from xbind.networks.open_engines import OpenEngines
+from xbind.networks.runtime import EngineRun, Part, RunNetworks
 from xbind.networks.select import Report, compile_run
 from xbind.system.device import choose_device
 
@@ -108,6 +109,8 @@ class LoadedNetworks:
         )  # fmt: skip
         if keep and isinstance(networks, EngineRun):
             networks.keep_open(self._engines)
+        elif keep_engines is None and isinstance(networks, EngineRun):
+            networks.look_ahead()
         return networks
 
     def close(self) -> None:

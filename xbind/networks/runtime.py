@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -13,15 +13,15 @@ from xbind.config.options import Precision
 from xbind.config.savings import FASTEST, Savings
 from xbind.diffusion.priors import UNet
 from xbind.engine.backend import Backend
-from xbind.engine.backends import open_backend, record_of
+from xbind.engine.backends import record_of
 from xbind.engine.cuda_graph import Recorder
 from xbind.engine.record import Entry
 from xbind.engine.step import EngineStep
-from xbind.engine.workspace import Workspace
 from xbind.losses.side_by_side import OneByOne, SideBySide, StepRunner
 from xbind.losses.step import GuidanceStep
 from xbind.networks.frozen import Bundle
 from xbind.networks.graphs import GraphRequest, StepDef, eager_steps, graph_named, sparing
+from xbind.networks.open_engines import Ahead, OpenEngines
 
 Wanted = tuple[GraphRequest, Precision]
 """A graph, and the precision of its networks."""
@@ -81,7 +81,12 @@ class RunNetworks(ABC):
         try:
             yield self.of_stage(name)
         finally:
-            self.unload()
+            self.end_stage(name)
+
+    def end_stage(self, name: str) -> None:
+        """Free what a stage has loaded and the next one does not use."""
+        del name
+        self.unload()
 
 
 class EagerRun(RunNetworks):
@@ -100,32 +105,6 @@ class EagerRun(RunNetworks):
     def of_stage(self, name: str) -> StageNetworks:
         """The steps in torch."""
         return StageNetworks(self.bundle, self._parts[name].savings, self._steps[name])
-
-
-class OpenEngines:
-    """Engines in memory, each opened on its first use."""
-
-    def __init__(self) -> None:
-        self._open: dict[tuple[Path, int, torch.device | None], Backend] = {}
-        self._workspace = Workspace()
-
-    def __len__(self) -> int:
-        return len(self._open)
-
-    def get(self, entry: Entry, *, threads: int, device: torch.device | None = None) -> Backend:
-        """The loaded engine of an entry of the store, on a GPU `device` if it runs on one."""
-        key = (entry.folder, threads, device)
-        if key not in self._open:
-            self._open[key] = open_backend(
-                entry, threads=threads, workspace=self._workspace, device=device
-            )
-        return self._open[key]
-
-    def close(self, *, but: Collection[Entry] = ()) -> None:
-        """Unload all engines, or all but those of some entries."""
-        kept = {entry.folder for entry in but}
-        for key in [key for key in self._open if key[0] not in kept]:
-            self._open.pop(key).close()
 
 
 class EngineRun(RunNetworks):
@@ -151,10 +130,19 @@ class EngineRun(RunNetworks):
         self._threads, self._device = threads, device
         self._engines, self._keeps = OpenEngines(), False
         self._runner: SideBySide | None = None
+        self._looks_ahead, self._ahead = False, Ahead()
 
     def keep_open(self, engines: OpenEngines) -> None:
         """Take engines from `engines`, and leave them open there at the end of a stage."""
         self._engines, self._keeps = engines, True
+
+    def look_ahead(self) -> None:
+        """Leave engines open that the next stage uses too: it needs the memory for them anyway.
+
+        With two threads or more on a CPU, the engines of the second stage are opened while the
+        first, the reference view, is computed.
+        """
+        self._looks_ahead = True
 
     def of_stage(self, name: str) -> StageNetworks:
         """The steps in engines, one for each size, and an engine as 2D UNet if it has one."""
@@ -170,6 +158,8 @@ class EngineRun(RunNetworks):
             backends = self._load(part, graph, self._threads // count)
             return sparing(graph, EngineStep(backends), part.savings)
 
+        if name == next(iter(self._parts)) and self._threads > 1 and self._device is None:
+            self._open_ahead(self._next(name))
         if count == 1:
             return StageNetworks(bundle, part.savings, step)
         if self._runner is None:
@@ -178,15 +168,44 @@ class EngineRun(RunNetworks):
 
     def unload(self) -> None:
         """Close the engines, unless they are kept open for other runs."""
+        self._close(())
+
+    def end_stage(self, name: str) -> None:
+        """Close the engines that the next stage does not use, unless they are kept open."""
+        part = self._next(name)
+        self._close(() if part is None else [self._entry(part, r) for r in part.requests])
+
+    def _close(self, but: Collection[Entry]) -> None:
         if self._runner is not None:  # first: a step that is still running needs its engine
             self._runner.close()
             self._runner = None
+        self._ahead.wait()
         if not self._keeps:
-            self._engines.close()
+            self._engines.close(but=but)
+
+    def _next(self, name: str) -> Part | None:
+        """The stage after that one, if its engines may be open before it begins."""
+        names = list(self._parts)
+        after = names[names.index(name) + 1 :]
+        part = self._parts[after[0]] if after and self._looks_ahead else None
+        return None if part is None or part.savings.one_engine else part
+
+    def _open_ahead(self, part: Part | None) -> None:
+        """Begin to open the guidance steps' engines of a stage in another thread."""
+        if part is None:
+            return
+        threads = self._threads // abreast(self.backend, part, self._threads)
+        for request in part.requests:
+            if isinstance(graph_named(request.name), StepDef):
+                entry = self._entry(part, request)
+                self._ahead.start(partial(self._engines.get, entry, threads=threads))
+
+    def _entry(self, part: Part, request: GraphRequest) -> Entry:
+        return self._entries[request, part.savings.precision]
 
     def _load(self, part: Part, name: str, threads: int) -> list[Backend]:
         savings = part.savings
-        entries = [self._entries[request, savings.precision] for request in _named(part, name)]
+        entries = [self._entry(part, request) for request in _named(part, name)]
         if savings.one_engine:
             self._engines.close(but=entries)
         return [self._engines.get(entry, threads=threads, device=self._device) for entry in entries]

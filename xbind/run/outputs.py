@@ -13,7 +13,7 @@ from xbind.config.presets import MethodConfig
 from xbind.config.scene import TurntableConfig
 from xbind.run.settings import DEFAULT_FILES
 from xbind.scene.cameras import orbit
-from xbind.scene.mesh.files import FileInfo, bake, unwrap, write_glb, write_obj
+from xbind.scene.mesh.files import FileInfo, UnwrappedMesh, bake, unwrap, write_glb, write_obj
 from xbind.scene.mesh.mesh import Mesh
 from xbind.scene.mesh.placement import place
 from xbind.scene.mesh.render import shade, shade_normals, surface_points
@@ -27,6 +27,7 @@ def write_outputs(
     method: MethodConfig,
     files: FilesConfig = DEFAULT_FILES,
     about: Mapping[str, Any] | None = None,
+    unwrapped: UnwrappedMesh | None = None,
 ) -> list[Path]:
     """Unwrap, bake and write `mesh.glb`, `mesh.obj` (with material and texture), `turntable.gif`.
 
@@ -39,11 +40,13 @@ def write_outputs(
         method: for the sizes of texture and turntable.
         files: material, pivot and height.
         about: what the mesh files say of the object's origin, as from `provenance`.
+        unwrapped: the mesh, laid out by `unwrap`; by default it is done here.
 
     Raises:
         MeshFileError, DiskError: a file cannot be written; those before it stay.
     """
-    unwrapped = unwrap(mesh, method.texture.texture_px, method.texture.unwrap)
+    if unwrapped is None:
+        unwrapped = unwrap(mesh, method.texture.texture_px, method.texture.unwrap)
     texture = bake(unwrapped, colour_at, method.texture.texture_px)
     pivot, material = files.pivot or DEFAULT_FILES.pivot, files.material or DEFAULT_FILES.material
     assert pivot is not None

@@ -33,8 +33,8 @@ def check_generate(config: GenerateConfig) -> None:
 
     Raises:
         XBindError: there is no such preset, bundle or candidate, the method has no reference view
-            to stop at, a file of the prompt cannot be read, or the folder cannot be written, holds a run, or
-            holds none.
+            to stop at, a file of the prompt cannot be read, or the folder cannot be written, holds
+            a run, or holds none.
     """
     for option, path in _paths(config):
         _check_name(option, path)

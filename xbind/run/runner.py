@@ -1,6 +1,7 @@
 """Algorithm 1 with what surrounds it in a run: records, previews, checkpoints."""
 
 import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -23,12 +24,18 @@ class Runner:
     reporter: Reporter
     state: RunState
 
-    def optimise(self, networks: RunNetworks, seed: int) -> TexturedMesh:
+    def optimise(
+        self,
+        networks: RunNetworks,
+        seed: int,
+        phase_started: Callable[[Phase], None] = lambda _: None,
+    ) -> TexturedMesh:
         """Do the iterations that are still to do.
 
         Args:
             networks: the frozen networks; unloaded at the end, and if the run is interrupted.
             seed: of the initial weights.
+            phase_started: called when a phase begins.
 
         Raises:
             EmptySurface: nothing is left of the object.
@@ -48,6 +55,7 @@ class Runner:
                     case PhaseStarted(phase, step):
                         add_seconds(state.seconds, phase.name, since)
                         self.reporter.phase_started(phase.name, phase.steps, step)
+                        phase_started(phase)
                     case Iteration():
                         add_seconds(state.seconds, event.phase.name, since)
                         self._after(event)
