@@ -105,14 +105,19 @@ def _norm_variants() -> list[Variant]:
     silu = tile | {"SILU": True}
     affine = ("x_ptr", "weight_ptr", "bias_ptr")
     merge = {"WIDTH": 16, "PARTS": norm.PARTS}
-    bars = (*affine, "out_bar_ptr", "x_bar_ptr")
+    bars, limit = (*affine, "out_bar_ptr", "x_bar_ptr"), norm.OPTIONS
+
+    def whole(name: str, kernel: triton.JITFunction, half: tuple[str, ...]) -> Variant:
+        constants = tile if kernel is norm._moments_kernel else silu
+        return Variant(f"group_norm, {name}", kernel, constants, options=limit, half=half)
+
     return [
-        Variant("group_norm, moments", norm._moments_kernel, tile, half=("x_ptr",)),
+        whole("moments", norm._moments_kernel, ("x_ptr",)),
         Variant("group_norm, merge", norm._moments_merge_kernel, merge, eps),
-        Variant("group_norm, apply", norm._apply_kernel, silu, half=(*affine, "out_ptr")),
-        Variant("group_norm, gradient sums", norm._bar_sums_kernel, silu, half=bars[:-1]),
+        whole("apply", norm._apply_kernel, (*affine, "out_ptr")),
+        whole("gradient sums", norm._bar_sums_kernel, bars[:-1]),
         Variant("group_norm, gradient merge", norm._bar_merge_kernel, {"PARTS": norm.PARTS}),
-        Variant("group_norm, gradient", norm._bar_kernel, silu, half=bars),
+        whole("gradient", norm._bar_kernel, bars),
     ]
 
 

@@ -26,10 +26,14 @@ from xbind.kernels.common.gpu import on_device_of
 
 MIN_LANES = 128
 """Channels beside one another in a program, at least; whole groups, each padded to a power of 2."""
-TILE = 4096
-"""Numbers that a program holds at once: 32 per thread of its four warps."""
-TILES = 8
-"""Tiles that a program sums up. More parts keep more processors busy and cost a longer merge."""
+TILE = 1024
+"""Numbers that a program holds at once: 8 per thread of its four warps, 16 bytes in half."""
+TILES, PROGRAMS = 32, 512
+"""Tiles that a program takes, at most: fewer where there would be less than so many programs. More
+tiles load what belongs to the channels less often; more programs keep more processors busy."""
+OPTIONS = {"maxnreg": 128}
+"""Compile options of all kernels. Without a limit of its own, ptxas spills some registers to fit
+one more program beside the others."""
 PARTS = 256
 """Parts that are merged at once."""
 
@@ -134,22 +138,25 @@ def _apply_kernel(
     x_ptr, weight_ptr, bias_ptr,  # in:  [n, p, c] [c] [c]
     mean_ptr, scale_ptr,          # in:  [n, groups] ×2
     out_ptr,                      # out: [n, p, c]
-    pixels, groups,
+    pixels, groups, part_pixels,
     SILU: tl.constexpr,
     WIDTH: tl.constexpr, SPAN: tl.constexpr, PADDED: tl.constexpr, PIXELS: tl.constexpr,
 ):  # fmt: skip
-    """y of some pixels."""
+    """y over one part of the pixels."""
     channel, group, in_group = _channels(groups, WIDTH, SPAN, PADDED)
     sample = tl.program_id(2).to(tl.int64)
     mean, scale, weight, bias = _affine(
         weight_ptr, bias_ptr, mean_ptr, scale_ptr, channel, group, in_group, sample * groups
     )
-    at, mask = _tile(tl.program_id(0) * PIXELS, pixels, channel, in_group, groups, WIDTH, PIXELS)
-    at += sample * pixels * (groups * WIDTH)
-    x = tl.load(x_ptr + at, mask=mask, other=0.0).to(tl.float32)
-    z = (x - mean[None, :]) * (scale * weight)[None, :] + bias[None, :]
-    y = z / (1.0 + tl.exp(-z)) if SILU else z
-    tl.store(out_ptr + at, y, mask=mask)
+    start = tl.program_id(0) * part_pixels
+    end = tl.minimum(start + part_pixels, pixels)
+    for first in range(start, end, PIXELS):
+        at, mask = _tile(first, end, channel, in_group, groups, WIDTH, PIXELS)
+        at += sample * pixels * (groups * WIDTH)
+        x = tl.load(x_ptr + at, mask=mask, other=0.0).to(tl.float32)
+        z = (x - mean[None, :]) * (scale * weight)[None, :] + bias[None, :]
+        y = z / (1.0 + tl.exp(-z)) if SILU else z
+        tl.store(out_ptr + at, y, mask=mask)
 
 
 @triton.jit
@@ -223,11 +230,11 @@ def _bar_kernel(
     mean_ptr, scale_ptr,   # in:  [n, groups] ×2
     bar_ptr, along_ptr,    # in:  [n, groups] ×2
     x_bar_ptr,             # out: [n, p, c]
-    pixels, groups,
+    pixels, groups, part_pixels,
     SILU: tl.constexpr,
     WIDTH: tl.constexpr, SPAN: tl.constexpr, PADDED: tl.constexpr, PIXELS: tl.constexpr,
 ):  # fmt: skip
-    """x̄ of some pixels."""
+    """x̄ over one part of the pixels."""
     channel, group, in_group = _channels(groups, WIDTH, SPAN, PADDED)
     sample = tl.program_id(2).to(tl.int64)
     mean, scale, weight, bias = _affine(
@@ -235,13 +242,16 @@ def _bar_kernel(
     )
     bar_mean = tl.load(bar_ptr + sample * groups + group, mask=in_group, other=0.0)
     along_mean = tl.load(along_ptr + sample * groups + group, mask=in_group, other=0.0)
-    at, mask = _tile(tl.program_id(0) * PIXELS, pixels, channel, in_group, groups, WIDTH, PIXELS)
-    at += sample * pixels * (groups * WIDTH)
-    x = tl.load(x_ptr + at, mask=mask, other=0.0).to(tl.float32)
-    out_bar = tl.load(out_bar_ptr + at, mask=mask, other=0.0).to(tl.float32)
-    normalised, bar = _cotangent(x, out_bar, mean, scale, weight, bias, SILU)
-    x_bar = scale[None, :] * (bar - bar_mean[None, :] - normalised * along_mean[None, :])
-    tl.store(x_bar_ptr + at, x_bar, mask=mask)
+    start = tl.program_id(0) * part_pixels
+    end = tl.minimum(start + part_pixels, pixels)
+    for first in range(start, end, PIXELS):
+        at, mask = _tile(first, end, channel, in_group, groups, WIDTH, PIXELS)
+        at += sample * pixels * (groups * WIDTH)
+        x = tl.load(x_ptr + at, mask=mask, other=0.0).to(tl.float32)
+        out_bar = tl.load(out_bar_ptr + at, mask=mask, other=0.0).to(tl.float32)
+        normalised, bar = _cotangent(x, out_bar, mean, scale, weight, bias, SILU)
+        x_bar = scale[None, :] * (bar - bar_mean[None, :] - normalised * along_mean[None, :])
+        tl.store(x_bar_ptr + at, x_bar, mask=mask)
 
 
 def tile_sizes(groups: int, width: int) -> dict[str, int]:
@@ -257,15 +267,16 @@ class _Layout:
 
     def __init__(self, x: Tensor, groups: int) -> None:
         samples, pixels, channels = x.shape
-        self.constants = tile_sizes(groups, channels // groups)
-        self.sizes = pixels, groups
+        constants = tile_sizes(groups, channels // groups)
+        spans = triton.cdiv(groups, constants["SPAN"])
+        tiles = triton.cdiv(pixels, constants["PIXELS"])
+        per_program = min(max(tiles * spans * samples // PROGRAMS, 1), TILES)
+        part_pixels = per_program * constants["PIXELS"]
+        self.parts = triton.cdiv(pixels, part_pixels)
         self.count = pixels * (channels // groups)
-        self.part_pixels = TILES * self.constants["PIXELS"]
-        self.parts = triton.cdiv(pixels, self.part_pixels)
-        spans = triton.cdiv(groups, self.constants["SPAN"])
-        self.sum_grid = (self.parts, spans, samples)
-        self.map_grid = (triton.cdiv(pixels, self.constants["PIXELS"]), spans, samples)
-        self.merge_grid = (groups, samples)
+        self.sizes = pixels, groups, part_pixels
+        self.options = {**constants, **OPTIONS}
+        self.grid, self.merge_grid = (self.parts, spans, samples), (groups, samples)
 
     def empty(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Two tensors [n, parts, groups] and two [n, groups], in float32."""
@@ -292,15 +303,13 @@ class _GroupNorm(Function):
         out, layout = torch.empty_like(x), _Layout(x, groups)
         *parts, mean, scale = layout.empty(x)
         with on_device_of(x):
-            _moments_kernel[layout.sum_grid](
-                x, *parts, *layout.sizes, layout.part_pixels, **layout.constants
-            )
+            _moments_kernel[layout.grid](x, *parts, *layout.sizes, **layout.options)
             _moments_merge_kernel[layout.merge_grid](
-                *parts, mean, scale, layout.parts, *layout.sizes, layout.part_pixels, eps,
-                WIDTH=layout.constants["WIDTH"], PARTS=PARTS,
+                *parts, mean, scale, layout.parts, *layout.sizes, eps,
+                WIDTH=layout.options["WIDTH"], PARTS=PARTS,
             )  # fmt: skip
-            _apply_kernel[layout.map_grid](
-                x, weight, bias, mean, scale, out, *layout.sizes, SILU=silu, **layout.constants
+            _apply_kernel[layout.grid](
+                x, weight, bias, mean, scale, out, *layout.sizes, SILU=silu, **layout.options
             )
         ctx.save_for_backward(x, weight, bias, mean, scale)
         ctx.groups, ctx.silu = groups, silu
@@ -313,17 +322,13 @@ class _GroupNorm(Function):
         x_bar, layout = torch.empty_like(x), _Layout(x, ctx.groups)
         inputs = (x, out_bar.contiguous(), *fixed)
         *parts, bar_mean, along_mean = layout.empty(x)
-        constants = {"SILU": ctx.silu, **layout.constants}
+        options = {"SILU": ctx.silu, **layout.options}
         with on_device_of(x):
-            _bar_sums_kernel[layout.sum_grid](
-                *inputs, *parts, *layout.sizes, layout.part_pixels, **constants
-            )
+            _bar_sums_kernel[layout.grid](*inputs, *parts, *layout.sizes, **options)
             _bar_merge_kernel[layout.merge_grid](
                 *parts, bar_mean, along_mean, layout.parts, ctx.groups, layout.count, PARTS=PARTS
             )
-            _bar_kernel[layout.map_grid](
-                *inputs, bar_mean, along_mean, x_bar, *layout.sizes, **constants
-            )
+            _bar_kernel[layout.grid](*inputs, bar_mean, along_mean, x_bar, *layout.sizes, **options)
         return x_bar, None, None, None, None, None
 
 

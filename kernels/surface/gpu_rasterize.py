@@ -32,8 +32,9 @@ slowest one, so this bounds what they wait for."""
 LARGE_PROGRAMS, SLICES = 1024, 16
 """Grid of the large triangles: programs that share their list, and programs that share the pixels
 of one triangle. Their number is only known on the device."""
-OPTIONS = {"enable_fp_fusion": False}
-"""Compile options of both kernels."""
+OPTIONS = {"enable_fp_fusion": False, "maxnreg": 128}
+"""Compile options of both kernels. Without a limit of its own, ptxas spills some registers to fit
+one more program beside the others."""
 _LANE_PIXELS = tl.constexpr(LANE_PIXELS)
 _FLAT, _BOX_SLACK_PX = tl.constexpr(FLAT), tl.constexpr(BOX_SLACK_PX)
 

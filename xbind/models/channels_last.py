@@ -66,7 +66,7 @@ def _fuse_block(block: Any) -> None:  # noqa: ANN401
     norms = (block.norm1, block.norm2)
     if not (
         isinstance(block.nonlinearity, nn.SiLU)
-        and block.time_embedding_norm == "default"
+        and block.time_embedding_norm != "scale_shift"  # which lies between norm2 and SiLU
         and all(isinstance(norm, nn.GroupNorm) and norm.affine for norm in norms)
     ):
         return
