@@ -134,7 +134,7 @@ fuzz: $(VENV)/dev.stamp
 # CUDA and Triton in $(VENV).
 verify-gpu: $(VENV)/dev.stamp
 	$(VENV)/bin/python -P -c "import torch; assert torch.cuda.is_available(), 'no CUDA device'"
-	$(VENV)/bin/pytest -q tests/gpu
+	$(VENV)/bin/pytest -q tests/gpu tests/kernels/gpu
 
 # Machine code of every Triton kernel for every GPU generation; a GPU is not needed.
 verify-kernels: $(VENV)/dev.stamp

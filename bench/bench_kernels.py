@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from xbind.bench.augment_elsewhere import time_elsewhere
-from xbind.bench.kernel_cases import CASES, TARGETS, Case
+from xbind.bench.kernel_cases import CASES, GPU_ONLY, TARGETS, Case
 from xbind.bench.timing import (
     Clock,
     Machine,
@@ -51,7 +51,7 @@ def main() -> None:
         f"{machine.bytes_per_second / 1e9:.1f} GB/s, {machine.flops_per_second / 1e9:.0f} GFLOP/s"
     )
     rows, table, missed = [], _table(), []
-    for name in arguments.only or CASES:
+    for name in arguments.only:
         found = _measure(name, arguments, machine)
         rows += found
         missed += _report(name, found, table)
@@ -74,6 +74,10 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--kornia", type=Path, help="Python of an environment with kornia")
     arguments = parser.parse_args()
     arguments.threads = arguments.threads or (2 if arguments.clock == "wall" else 1)
+    skipped = GPU_ONLY if torch.device(arguments.device).type == "cpu" else set()
+    if without := skipped.intersection(arguments.only or ()):
+        parser.error(f"{', '.join(without)}: no implementation for the CPU to time")
+    arguments.only = arguments.only or [name for name in CASES if name not in skipped]
     if arguments.clock == "cpu" and (arguments.threads > 1 or arguments.device != "cpu"):
         parser.error("--clock cpu counts one thread: leave --threads and --device out")
     return arguments

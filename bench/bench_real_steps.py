@@ -1,9 +1,12 @@
 """Time the guidance steps of the public networks' size on this GPU.
 
-    python bench/bench_real_steps.py [--preset paper fast] [--precision float16] [--json FILE]
+    python -P bench/bench_real_steps.py [--preset paper fast] [--precision float16]
+                                        [--layouts first last fused] [--only GRAPH …] [--json FILE]
 
 The weights are random, so only the cost of a step means something. Each step runs in eager torch
-and as one CUDA graph.
+and as one CUDA graph, with UNets and autoencoders in each layout: channels first, channels last,
+and channels last with norms fused (`fused`, which is what a run takes in half precision). The
+cosine is that of the step's last output, the gradient, with the one of the first layout.
 """
 
 import argparse
@@ -36,14 +39,14 @@ from xbind.networks.graphs import (
     requests_of_run,
     sample_inputs,
 )
+from xbind.networks.layout import use_channels_last
 from xbind.networks.load import assemble, load_shapes
 from xbind.networks.manifest import BundleManifest
 from xbind.networks.precision import in_precision
 
 CUDA = torch.device("cuda")
-LAYOUTS = {"channels first": torch.contiguous_format, "channels last": torch.channels_last}
-"""Element type of the weights of UNets and VAEs."""
-NETS = ("unet", "vae")
+LAYOUTS = ("first", "last", "fused")
+"""Of UNets and autoencoders, in the order in which one can be made from the one before."""
 TWIN = 1e-2
 """Largest relative difference of a replay from eager torch: libraries may choose other kernels."""
 
@@ -67,15 +70,14 @@ def main() -> None:
         counted = count_graphs(manifest, requests)
         bundle = in_precision(random_bundle(manifest, precision), precision)
     rows: list[dict[str, Any]] = []
-    for layout in list(LAYOUTS)[: 2 if arguments.channels_last else 1]:
-        nets: list[Any] = [getattr(p, n) for p in (bundle.unclip, bundle.zero123) for n in NETS]
-        for net in nets:
-            move: Any = nn.Module.to  # its types leave the layout out
-            move(net, memory_format=LAYOUTS[layout])
+    first_outputs: dict[GraphRequest, Tensor] = {}
+    for layout in [name for name in LAYOUTS if name in arguments.layouts]:
+        lay_out(bundle, layout)
         for request in requests:
             flops, shapes = counted[request]
-            row = _measure(bundle, request, shapes, arguments.seconds)
+            row, last = _measure(bundle, request, shapes, arguments.seconds)
             row |= {
+                "cosine": _cosine(last, first_outputs.setdefault(request, last)),
                 "graph": request.label, "layout": layout, "precision": precision,
                 "tflop": flops / 1e12, "device": device_name(CUDA), "versions": describe_versions(),
             }  # fmt: skip
@@ -83,7 +85,7 @@ def main() -> None:
             if arguments.json:
                 with arguments.json.open("a") as file:
                     file.write(json.dumps(row) + "\n")
-            console.print(f"{row['graph']} {layout}: graph {row['graph_ms']:.1f} ms")
+            console.print(f"{row['graph']}, {layout}: as a CUDA graph {row['graph_ms']:.1f} ms")
     console.print(_table(rows))
     differ = [row["graph"] for row in rows if not row["difference"] <= TWIN]
     if differ:
@@ -120,7 +122,7 @@ def _parse() -> argparse.Namespace:
     choices = ("float32", "float16", "bfloat16")
     parser.add_argument("--precision", default="float16", choices=choices)
     parser.add_argument("--only", nargs="+", help="names of graphs, such as sds2d_img")
-    parser.add_argument("--channels-last", action="store_true", help="UNets and VAEs so, too")
+    parser.add_argument("--layouts", nargs="+", default=LAYOUTS, choices=LAYOUTS)
     parser.add_argument("--seconds", type=float, default=1.0, help="about so long per measurement")
     parser.add_argument("--json", type=Path, help="append one line per graph")
     return parser.parse_args()
@@ -141,9 +143,22 @@ def random_bundle(manifest: BundleManifest, precision: str, device: torch.device
     return assemble(manifest, fill).to(device)
 
 
+def lay_out(bundle: Bundle, layout: str) -> None:
+    """Bring UNets and autoencoders into one of `LAYOUTS`, in place."""
+    if layout == "fused":
+        use_channels_last(bundle)
+        return
+    to: Any = nn.Module.to  # its types leave the layout out
+    memory_format = torch.channels_last if layout == "last" else torch.contiguous_format
+    for prior in (bundle.unclip, bundle.zero123):
+        for net in (prior.unet, prior.vae):
+            to(net, memory_format=memory_format)
+
+
 def _measure(
     bundle: Bundle, request: GraphRequest, shapes: Mapping[str, Tensor], seconds: float
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], Tensor]:
+    """Figures of one graph, and its last output on the CPU."""
     module: Any = make_module(bundle, request.name)
     generator = torch.Generator(CUDA).manual_seed(0)
     feeds = {name: draw_like(name, x, generator) for name, x in shapes.items()}
@@ -168,11 +183,16 @@ def _measure(
         float(torch.linalg.vector_norm(a - b) / torch.linalg.vector_norm(b).clamp_min(1e-12))
         for a, b in zip(found, wanted, strict=True)
     )
-    return {
+    row = {
         "eager_ms": eager.p50_ms, "graph_ms": replayed.p50_ms,
         "activation_bytes": peak, "difference": difference,
         "finite": all(bool(x.isfinite().all()) for x in wanted),
     }  # fmt: skip
+    return row, wanted[-1].float().cpu()
+
+
+def _cosine(a: Tensor, b: Tensor) -> float:
+    return float(torch.nn.functional.cosine_similarity(a.flatten(), b.flatten(), dim=0))
 
 
 class _Forward:
@@ -198,7 +218,7 @@ def _table(rows: list[dict[str, Any]]) -> Table:
         "TFLOP/s",
     ):
         table.add_column(column, justify="left" if column == "graph" else "right")
-    for column in ("activations GiB", "difference", "finite"):
+    for column in ("activations GiB", "difference", "cosine", "finite"):
         table.add_column(column, justify="right")
     for row in rows:
         table.add_row(
@@ -206,7 +226,7 @@ def _table(rows: list[dict[str, Any]]) -> Table:
             f"{row['eager_ms']:.1f}", f"{row['graph_ms']:.1f}",
             f"{1e3 * row['tflop'] / row['graph_ms']:.0f}",
             f"{row['activation_bytes'] / 2**30:.2f}", f"{row['difference']:.0e}",
-            "yes" if row["finite"] else "NO",
+            f"{row['cosine']:.6f}", "yes" if row["finite"] else "NO",
         )  # fmt: skip
     return table
 

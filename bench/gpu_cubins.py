@@ -19,9 +19,15 @@ from triton.compiler import ASTSource
 from xbind.kernels.augment import gpu as gpu_augment
 from xbind.kernels.compositing import gpu as gpu_composite
 from xbind.kernels.errors import KernelError
+from xbind.kernels.group_norm import gpu as gpu_group_norm
 from xbind.kernels.hash_grid import gpu as gpu_hash_encode
 from xbind.kernels.ray_march import gpu as gpu_march
-from xbind.kernels.surface import gpu_antialias, gpu_interpolate, gpu_silhouettes
+from xbind.kernels.surface import (
+    gpu_antialias,
+    gpu_interpolate,
+    gpu_rasterize,
+    gpu_silhouettes,
+)
 
 ARCHITECTURES = (75, 80, 86, 89, 90, 100, 120)
 """SM versions: Turing, Ampere (A100; GeForce 30), Ada, Hopper, Blackwell (B200; GeForce 50)."""
@@ -66,7 +72,7 @@ class Resources:
 
 def variants() -> tuple[Variant, ...]:
     """Every kernel as it is launched on float32."""
-    return (*_image_variants(), *_volume_variants(), *_surface_variants())
+    return (*_image_variants(), *_norm_variants(), *_volume_variants(), *_surface_variants())
 
 
 def in_half(variant: Variant) -> tuple[Variant, ...]:
@@ -89,6 +95,29 @@ def _image_variants() -> list[Variant]:
     return [
         Variant("ms_augment", forward, block, parts, half=("image_ptr", "out_ptr")),
         Variant("ms_augment, gradient", gradient, block, parts, half=("out_bar_ptr",)),
+    ]
+
+
+def _norm_variants() -> list[Variant]:
+    """32 groups of 16 channels, as in the widest blocks of an autoencoder."""
+    norm, eps = gpu_group_norm, {"eps": "fp32"}
+    tile = norm.tile_sizes(groups=32, width=16)
+    silu = tile | {"SILU": True}
+    affine = ("x_ptr", "weight_ptr", "bias_ptr")
+    merge = {"WIDTH": 16, "PARTS": norm.PARTS}
+    bars, limit = (*affine, "out_bar_ptr", "x_bar_ptr"), norm.OPTIONS
+
+    def whole(name: str, kernel: triton.JITFunction, half: tuple[str, ...]) -> Variant:
+        constants = tile if kernel is norm._moments_kernel else silu
+        return Variant(f"group_norm, {name}", kernel, constants, options=limit, half=half)
+
+    return [
+        whole("moments", norm._moments_kernel, ("x_ptr",)),
+        Variant("group_norm, merge", norm._moments_merge_kernel, merge, eps),
+        whole("apply", norm._apply_kernel, (*affine, "out_ptr")),
+        whole("gradient sums", norm._bar_sums_kernel, bars[:-1]),
+        Variant("group_norm, gradient merge", norm._bar_merge_kernel, {"PARTS": norm.PARTS}),
+        whole("gradient", norm._bar_kernel, bars),
     ]
 
 
@@ -130,6 +159,7 @@ def _surface_variants() -> list[Variant]:
         Variant("antialias, blend", smooth._blend_kernel, colours, half=stored),
         Variant("antialias, image gradient", smooth._image_bar_kernel, colours, half=bars),
     ]
+    found += _rasterize_variants()
     for axis, name in enumerate(("rows", "columns")):
         search = {"AXIS": axis, "BLOCK": smooth.BLOCK}
         found += [
@@ -140,6 +170,23 @@ def _surface_variants() -> list[Variant]:
             ),
         ]  # fmt: skip
     return found
+
+
+def _rasterize_variants() -> list[Variant]:
+    scatter = gpu_rasterize
+    types = dict.fromkeys(("face_ptr", "depth_ptr", "large_ptr"), "*i64")
+    types |= dict.fromkeys(("nearest_ptr", "count_ptr"), "*i32")
+    return [
+        Variant(
+            f"rasterize, {size} triangles, {what}", kernel,
+            {"FIND_DEPTH": find_depth, **block}, types, scatter.OPTIONS,
+        )
+        for size, kernel, block in (
+            ("small", scatter._small_kernel, {"BLOCK": scatter.BLOCK}),
+            ("large", scatter._large_kernel, {"TILE": scatter.TILE}),
+        )
+        for what, find_depth in (("depth", True), ("face", False))
+    ]  # fmt: skip
 
 
 def compile_for(variant: Variant, sm: int) -> Resources:

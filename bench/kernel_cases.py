@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from xbind.bench.operator_work import (
     augment_looks,
     augment_work,
     composite_work,
+    group_norm_work,
     hash_encode_work,
     interpolate_work,
     march_work,
@@ -24,6 +26,7 @@ from xbind.kernels import (
     antialias,
     composite,
     edge_table,
+    group_norm,
     hash_encode,
     interpolate,
     march,
@@ -40,6 +43,8 @@ RESOLUTIONS = tuple(round(16 * 16 ** (k / (LEVELS - 1))) for k in range(LEVELS))
 SAMPLES_PER_RAY = 64
 AUGMENTATIONS, SIDE = 8, 64
 RASTER_SIDE = 256
+CHANNELS, GROUPS = 128, 32
+"""Of an autoencoder's outermost blocks, which take most of its time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +172,23 @@ def march_case(rays: int, device: torch.device) -> Case:
     return Case("march", rays, "rays", forward, forward, work, 1e-4)
 
 
+def group_norm_case(pixels: int, device: torch.device) -> Case:
+    """128 channels in 32 groups, channels last, with SiLU."""
+    rng = torch.Generator().manual_seed(0)
+    x, bar = (
+        torch.randn(1, pixels, CHANNELS, generator=rng).to(device).movedim(-1, 1) for _ in range(2)
+    )
+    weight, bias = torch.randn(2, CHANNELS, generator=rng).to(device)
+    x.requires_grad_()
+
+    def forward(form: Impl) -> tuple[Tensor, ...]:
+        impl: Any = form
+        return (group_norm(x, weight, bias, groups=GROUPS, eps=1e-6, silu=True, impl=impl),)
+
+    both = _with_gradient(forward, (x,), (bar,))
+    return Case("group_norm", pixels, "pixels", forward, both, group_norm_work(x.numel()), 1e-4)
+
+
 def rasterize_case(triangles: int, device: torch.device) -> Case:
     """A bumpy closed surface of about so many triangles, one view of 256²."""
     clip, faces = bumpy_ball(triangles, device)
@@ -258,11 +280,14 @@ CASES = {
     "ms_augment_once": (ms_augment_once_case, 4, (40, 400)),
     "composite": (composite_case, 4096, (41, 410)),
     "march": (march_case, 4096, (41, 410)),
+    "group_norm": (group_norm_case, 65_536, (655, 6_554)),
     "rasterize": (rasterize_case, 20_000, (200, 2_000)),
     "interpolate": (interpolate_case, 20_000, (200, 2_000)),
     "antialias": (antialias_case, 20_000, (200, 2_000)),
 }
 """Operator → how to make a case of a size, the size that figures are quoted for, and the other
 sizes of the two decades over which the cost is told."""
+GPU_ONLY = {"group_norm"}
+"""Operators without a numba form."""
 TARGETS = {"hash_encode": 25, "ms_augment": 8, "composite": 5, "rasterize": 20}
 """Operator → how many times faster than the definition its CPU form shall be."""

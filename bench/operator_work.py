@@ -52,6 +52,11 @@ def march_work(samples: int, rays: int, cells: int) -> Work:
     return Work(28 * rays + cells + 28 * samples, 50 * samples)
 
 
+def group_norm_work(numbers: int) -> Work:
+    """Group norm and SiLU of so many numbers, with the gradient in them."""
+    return Work(4 * 4 * numbers, 45 * numbers)
+
+
 def rasterize_work(faces: int, vertices: int, pixels: int) -> Work:
     """Returns the least work of rasterising all views."""
     return Work(24 * faces + 48 * vertices + 32 * pixels, 60 * faces + 150 * pixels)

@@ -25,6 +25,7 @@ from xbind.losses.side_by_side import OneByOne, StartedStep, StepRunner
 from xbind.losses.step import GuidanceStep, StepCall
 from xbind.networks.frozen import Bundle
 from xbind.networks.graphs import GraphRequest, eager_steps, make_module
+from xbind.networks.layout import use_channels_last
 from xbind.networks.precision import in_precision
 from xbind.networks.runtime import Part
 from xbind.networks.select import compile_run
@@ -216,6 +217,8 @@ def make_variant(
         return Variant(name, steps, "inductor float32")
     if name == GRAPHS:
         bundle = in_precision(bundle, precision)
+        if precision != "float32":
+            use_channels_last(bundle)
         return Variant(name, eager_steps(bundle, recorder=Recorder()), precision)
     return Variant(name, eager_steps(bundle), "float32")
 

@@ -15,11 +15,8 @@ from torch.autograd import Function
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 from xbind.kernels.common.views import each_view
-from xbind.kernels.surface.reference import FLAT
+from xbind.kernels.surface.reference import BOX_SLACK_PX, FLAT
 from xbind.system.jit import cached_njit
-
-BOX_SLACK_PX = 1e-6
-"""Added around a triangle's pixels, so that rounding in the box never beats the exact test."""
 
 
 @cached_njit(error_model="numpy")

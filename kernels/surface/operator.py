@@ -38,8 +38,7 @@ def rasterize(
         faces: vertex indices, int32 or int64, at most 2²⁴ of them.
         size: (height, width) in pixels.
         impl: `auto` is numba on the CPU and, on CUDA, nvdiffrast where it is installed, else
-            `triton`. For this operator that means: who is seen is found by numba in a copy on the
-            CPU, u, v and z/w are computed where the tensors are.
+            `triton`, which shows the same faces as numba.
 
     Returns:
         (u, v, z/w, face + 1): u and v are the perspective-correct weights of the face's corners 0
@@ -63,12 +62,10 @@ def rasterize(
 
             return nvdiffrast_surface.rasterize(clip, faces, size)
         case "triton":
-            from xbind.kernels.surface.cpu_rasterize import Rasterize
+            from xbind.kernels.surface import gpu_rasterize
 
-            say("rasterize finds who is seen with numba, in a copy on the CPU")
-            copies = clip.detach().float().cpu(), faces.long().cpu()
-            face = Rasterize.apply(*copies, size)[..., 3].long() - 1
-            return reference_surface.locate(clip, faces.long(), face.to(clip.device))
+            face = gpu_rasterize.nearest_faces(clip, faces.long(), size)
+            return reference_surface.locate(clip, faces.long(), face)
 
 
 def interpolate(

@@ -19,6 +19,8 @@ from torch import Tensor
 
 FLAT = 1e-13
 """Σ a_i w_i, relative to its terms, at or below which a triangle is seen edge on: all rounding."""
+BOX_SLACK_PX = 1e-6
+"""Added around a triangle's pixels, so that rounding in the box never beats the exact test."""
 MAX_WALK = 64
 """Triangles a walk to the silhouette may cross inside one pixel before it is given up."""
 SLOP_PX = 1e-6

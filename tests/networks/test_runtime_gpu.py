@@ -12,6 +12,7 @@ from xbind.config.savings import Savings
 from xbind.engine.cuda_graph import GraphedStep
 from xbind.engine.errors import BackendUnavailable, EngineError
 from xbind.engine.store import EngineStore
+from xbind.models.channels_last import FusedGroupNorm
 from xbind.models.patches import PatchProjection
 from xbind.networks import select as compiled
 from xbind.networks.frozen import Bundle
@@ -103,6 +104,19 @@ def test_eager_torch_computes_in_half_on_cuda(bundle, tmp_path, moves):
     assert found.backend == "eager"
     assert not isinstance(found.of_stage("coarse").step("ms"), GraphedStep)
     assert isinstance(found.bundle.unclip.unet, HalfUNet)
+
+
+@pytest.mark.parametrize("precision", ["float16", "bfloat16", "float32"])
+def test_norms_are_fused_in_half_and_in_copies_only(precision, bundle, tmp_path, moves):
+    found = run("eager", bundle, tmp_path, precision=precision)
+    nets = [net for prior in (found.bundle.unclip, found.bundle.zero123)
+            for net in (prior.unet, prior.vae)]  # fmt: skip
+    for net in nets:
+        kinds = {type(layer) for layer in net.modules() if "GroupNorm" in type(layer).__name__}
+        assert kinds == {torch.nn.GroupNorm if precision == "float32" else FusedGroupNorm}
+    # an engine is still built from the networks as they were
+    own = [type(layer) for layer in bundle.unclip.vae.modules()]
+    assert FusedGroupNorm not in own
 
 
 @pytest.mark.parametrize(

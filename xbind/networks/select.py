@@ -23,6 +23,7 @@ from xbind.engine.store import EngineStore, cards_passed
 from xbind.networks.fingerprint import key_of
 from xbind.networks.frozen import Bundle
 from xbind.networks.graphs import GraphRequest
+from xbind.networks.layout import use_channels_last
 from xbind.networks.precision import in_precision
 from xbind.networks.runtime import EagerRun, EngineRun, Part, RunNetworks, Wanted
 
@@ -150,7 +151,10 @@ def _in_torch(
         )
     for precision in half:
         bundle = in_precision(bundle, precision)
-    return EagerRun(bundle.to(device), parts, recorder=recorder)
+    bundle = bundle.to(device)
+    if half:
+        use_channels_last(bundle)
+    return EagerRun(bundle, parts, recorder=recorder)
 
 
 def _build_all(
