@@ -57,5 +57,5 @@ def _number(number: int, height: int, width: int) -> Float[Tensor, "h w"]:
     """A number at the left, in [0, 1]: 1 is ink."""
     picture = Image.new("L", (width, height))
     font = ImageFont.load_default(height - GAP)
-    ImageDraw.Draw(picture).text((0, height), str(number), fill=255, font=font, anchor="ld")
+    ImageDraw.Draw(picture).text((0, height - GAP), str(number), fill=255, font=font, anchor="ls")
     return torch.from_numpy(np.asarray(picture).astype(np.float32) / 255)
