@@ -119,6 +119,13 @@ def _signed_zeros():
     return clip, faces
 
 
+def _edge_on():
+    """Corners that add up to zero, exactly: the face and the eye lie in one plane."""
+    first = torch.randint(-(2**22), 2**22, (20, 2, 4), generator=_rng(18)).float() / 2**21
+    corners = torch.cat([first, -first.sum(1, keepdim=True)], 1) * torch.tensor([1, 1, 0, 1])
+    return corners.view(1, 60, 4), torch.arange(60).view(-1, 3)
+
+
 SCREEN = ((-1.5, -1.2), (3.5, -1.1), (-1.3, 3.6))
 """Corners of a triangle that covers every pixel."""
 
@@ -132,6 +139,7 @@ SCENES = {
     "two cover all": (*_flat(SCREEN, SCREEN[::-1]), (47, 53)),
     "repeated corner": (_soup(5)[0], torch.tensor([[0, 1, 1], [2, 2, 2], [3, 4, 5]]), ODD),
     "no area": (*_flat(((-0.5, -0.5), (0.0, 0.0), (0.5, 0.5)), SCREEN), ODD),
+    "edge on": (*_edge_on(), (8, 8)),
     "behind": (_soup(6)[0] * torch.tensor([1, 1, 1, 0]) - torch.tensor([0, 0, 0, 1.0]),
                _soup(6)[1], ODD),
     "behind every way": (*_behind_every_way(), ODD),

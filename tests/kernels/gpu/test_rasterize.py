@@ -7,7 +7,16 @@ from scenes import SCENES
 from xbind.kernels import rasterize
 from xbind.kernels.surface import gpu_rasterize
 
-UNSEEN = {"behind", "beyond both planes"}
+
+@pytest.fixture(autouse=True)
+def few_programs(device, monkeypatch):
+    """The interpreter takes milliseconds for each program of the grid, idle ones included."""
+    if device == "cpu":
+        monkeypatch.setattr(gpu_rasterize, "LARGE_PROGRAMS", 4)
+        monkeypatch.setattr(gpu_rasterize, "SLICES", 1)
+
+
+UNSEEN = {"behind", "beyond both planes", "edge on"}
 
 
 def both(clip, faces, size, device):
@@ -35,11 +44,14 @@ def test_small_and_large_triangles_take_the_same_decisions(name, limit, device, 
     assert torch.equal(got[..., 3], want[..., 3])
 
 
-def test_more_large_triangles_than_programs(device, monkeypatch):
-    monkeypatch.setattr(gpu_rasterize, "LARGE_PROGRAMS", 3)
-    monkeypatch.setattr(gpu_rasterize, "SLICES", 2)
-    want, got = both(*SCENES["mixed sizes"], device)
-    assert torch.equal(got[..., 3], want[..., 3])
+@pytest.mark.parametrize("grid", [(3, 2), (40, 5)])
+def test_programs_share_the_large_triangles(grid, device, monkeypatch):
+    """Fewer programs than large triangles, and more; fewer slices than tiles of a triangle."""
+    monkeypatch.setattr(gpu_rasterize, "LARGE_PROGRAMS", grid[0])
+    monkeypatch.setattr(gpu_rasterize, "SLICES", grid[1])
+    for name in ("covers all", "closed surface"):
+        want, got = both(*SCENES[name], device)
+        assert torch.equal(got[..., 3], want[..., 3])
 
 
 def test_the_gradient_passes_through_what_is_seen(device, rng):

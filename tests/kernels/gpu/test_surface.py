@@ -43,7 +43,7 @@ def both(operator, inputs, others, bar, device, **options):
     return results
 
 
-def test_visibility_comes_from_the_cpu_and_the_rest_from_the_device(scene, device, rng):
+def test_rasterize(scene, device, rng):
     clip, faces = scene
     bar = torch.randn(2, *SIZE, 4, generator=rng)
     want, got = both(rasterize, [clip], [faces, SIZE], bar, device)
