@@ -1,0 +1,148 @@
+"""Shading: what a view shows of a surface, its albedo, its albedo under light, or the light alone.
+
+Volumes are shaded *deferred*: once per ray, with the normal at its mean depth, where threestudio
+shades each sample. Densities of six more points per ray give the normals, instead of per sample.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from xbind.config.terms import ShadingConfig
+from xbind.scene.cameras import Cameras
+from xbind.scene.light import (
+    Light,
+    LightSource,
+    PointLights,
+    lights_in_cone,
+    lights_near_cameras,
+)
+
+ShadingKind = Literal["albedo", "lit", "textureless"]
+"""Shown is the albedo, albedo · L, or L as grey."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shading:
+    """Shading of all views of an iteration."""
+
+    kind: ShadingKind
+    light: LightSource | None
+    """L; None exactly for `albedo`."""
+
+    def __call__(
+        self,
+        albedo: Float[Tensor, "n 3"],
+        normals: Float[Tensor, "n 3"],
+        points: Float[Tensor, "n 3"],
+        view: Int64[Tensor, " n"],
+    ) -> Float[Tensor, "n 3"]:
+        """Returns the colours of surface points, differentiable in all but `view`.
+
+        Args:
+            albedo: in [0, 1].
+            normals: unit outward normals, in the world frame.
+            points: world positions.
+            view: index of the view that shows each point.
+        """
+        if self.light is None:
+            return albedo
+        factor = self.light.factor(normals, points, view)[:, None]
+        return factor.expand(-1, 3) if self.kind == "textureless" else albedo * factor
+
+
+ALBEDO = Shading("albedo", None)
+"""No light at all."""
+
+
+def draw_shading(
+    config: ShadingConfig,
+    progress: float,
+    cameras: Cameras,
+    light: Light | None,
+    generator: torch.Generator,
+) -> Shading:
+    """Draws the shading of one iteration's views.
+
+    Until `albedo_until` it is the albedo. After that it is lit with the chance `p_lit`, and a lit
+    iteration is textureless with the chance `p_textureless`, if the bundle's priors make sense of
+    grey pictures: those of a bundle without a known light are taken to.
+
+    Args:
+        config: kind of light, and chances. Nothing is drawn for the kind `none`, nor for `bundle`
+            where the bundle has no known light: the shading is then `ALBEDO`.
+        progress: share of the stage, in [0, 1].
+        cameras: the views.
+        light: known light of the bundle; None if it has none.
+        generator: source of the draws, whose number does not depend on their outcome.
+    """
+    if config.light == "none" or (config.light == "bundle" and light is None):
+        return ALBEDO
+    lit, textureless, diffuse = torch.rand(3, generator=generator, device=generator.device).tolist()
+    source = _source(config, cameras, light, diffuse, generator)
+    if progress < config.albedo_until or lit >= config.p_lit:
+        return ALBEDO
+    shows_grey = (light is None or light.textureless) and textureless < config.p_textureless
+    return Shading("textureless" if shows_grey else "lit", source)
+
+
+def _source(
+    config: ShadingConfig,
+    cameras: Cameras,
+    light: Light | None,
+    diffuse: float,
+    generator: torch.Generator,
+) -> LightSource:
+    """The light of one iteration; `diffuse` is the draw of a soft one."""
+    if config.light == "bundle":
+        assert light is not None
+        return replace(light, ambient=1 - diffuse) if config.soft else light
+    eyes = cameras.position()
+    if config.light == "magic3d":
+        at = lights_in_cone(eyes, config.light_distance, config.light_cone_deg, generator)
+    else:
+        at = lights_near_cameras(eyes, config.light_distance, config.light_spread, generator)
+    if config.soft:
+        return PointLights(at, 1 - diffuse, diffuse)
+    return PointLights(at, config.ambient, config.diffuse)
+
+
+def shade_deferred(
+    shading: Shading,
+    image: Float[Tensor, "b 3 h w"],
+    colour: Float[Tensor, "b 3 h w"],
+    opacity: Float[Tensor, "b 1 h w"],
+    points: Float[Tensor, "b 3 h w"],
+    surface: Callable[[], tuple[Float[Tensor, "b 3 h w"], Bool[Tensor, "b 1 h w"]]],
+) -> Float[Tensor, "b 3 h w"]:
+    """Shades views of a volume once per ray: image + c · (L − 1), or + o · L − c for grey.
+
+    Where a ray meets no surface, L = 1. c / o stands for the albedo of the whole ray.
+
+    Args:
+        shading: of these views.
+        image: colour over the background.
+        colour: c = Σ w c_i, over nothing.
+        opacity: o = Σ w.
+        points: world positions of the surface; constants.
+        surface: returns unit normals, and where there is a surface; called only if there is light.
+
+    Returns:
+        Images, differentiable in `image`, `colour`, `opacity` and the normals.
+    """
+    if shading.light is None:
+        return image
+    normals, is_solid = surface()
+    solid = is_solid[:, 0]
+    view = solid.nonzero()[:, 0]
+    at = (x.movedim(1, -1)[solid] for x in (normals, points))
+    normals_at, points_at = at
+    factor = shading.light.factor(normals_at, points_at, view)
+    factors = torch.ones_like(opacity[:, 0]).index_put((solid,), factor)[:, None]
+    if shading.kind == "textureless":
+        return image - colour + opacity * factors
+    return image + colour * (factors - 1)
