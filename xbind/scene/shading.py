@@ -1,15 +1,10 @@
-"""Shading: what a view shows of a surface, its albedo, its albedo under light, or the light alone.
+"""Shading: what a view shows of a surface, its albedo, its albedo under light, or the light alone."""
 
-Volumes are shaded *deferred*: once per ray, with the normal at its mean depth, where threestudio
-shades each sample. Densities of six more points per ray give the normals, instead of per sample.
-"""
-
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from xbind.config.terms import ShadingConfig
@@ -109,40 +104,3 @@ def _source(
     if config.soft:
         return PointLights(at, 1 - diffuse, diffuse)
     return PointLights(at, config.ambient, config.diffuse)
-
-
-def shade_deferred(
-    shading: Shading,
-    image: Float[Tensor, "b 3 h w"],
-    colour: Float[Tensor, "b 3 h w"],
-    opacity: Float[Tensor, "b 1 h w"],
-    points: Float[Tensor, "b 3 h w"],
-    surface: Callable[[], tuple[Float[Tensor, "b 3 h w"], Bool[Tensor, "b 1 h w"]]],
-) -> Float[Tensor, "b 3 h w"]:
-    """Shades views of a volume once per ray: image + c · (L − 1), or + o · L − c for grey.
-
-    Where a ray meets no surface, L = 1. c / o stands for the albedo of the whole ray.
-
-    Args:
-        shading: of these views.
-        image: colour over the background.
-        colour: c = Σ w c_i, over nothing.
-        opacity: o = Σ w.
-        points: world positions of the surface; constants.
-        surface: returns unit normals, and where there is a surface; called only if there is light.
-
-    Returns:
-        Images, differentiable in `image`, `colour`, `opacity` and the normals.
-    """
-    if shading.light is None:
-        return image
-    normals, is_solid = surface()
-    solid = is_solid[:, 0]
-    view = solid.nonzero()[:, 0]
-    at = (x.movedim(1, -1)[solid] for x in (normals, points))
-    normals_at, points_at = at
-    factor = shading.light.factor(normals_at, points_at, view)
-    factors = torch.ones_like(opacity[:, 0]).index_put((solid,), factor)[:, None]
-    if shading.kind == "textureless":
-        return image - colour + opacity * factors
-    return image + colour * (factors - 1)
