@@ -29,6 +29,7 @@ from xbind.diffusion.timesteps import (
     cds_timesteps,
     uniform_timesteps,
 )
+from xbind.diffusion.weighting import latent_weight
 from xbind.losses.augment import augment, draw_augmentations
 from xbind.losses.ms import ms_weights
 from xbind.losses.side_by_side import OneByOne, StepRunner
@@ -191,14 +192,16 @@ class Supervision:
     ) -> StepCall:
         """L_SDS* (Eq. 5) of views in [0, 1]; the latent term is a sum."""
         b = len(image)
+        noise = _normal(generator, b, *self._latent_shape(config))
+        t = self._timesteps(config, progress, b, generator)
         return _call(
             self._step_of("planar", config),
             image,
-            noise=_normal(generator, b, *self._latent_shape(config)),
-            t=self._timesteps(config, progress, b, generator),
+            noise=noise,
+            t=t,
             class_labels=self.condition.class_labels,
             cfg_scale=_number(config.cfg_2d_at(progress), image),
-            weight=image.new_ones(b),
+            weight=latent_weight(self._unclip.schedule, config.weighting, t),
             **_image_term(config.w_img, image),
         )
 
@@ -285,10 +288,11 @@ class Supervision:
     def _timesteps(
         self, config: GuidanceConfig, progress: float, b: int, generator: torch.Generator
     ) -> Tensor:
+        t_max = config.t_max_at(progress)
         if config.timesteps == "uniform":
-            return uniform_timesteps(b, t_min=config.t_min, t_max=config.t_max, generator=generator)
+            return uniform_timesteps(b, t_min=config.t_min, t_max=t_max, generator=generator)
         return annealed_timesteps(
-            progress, b, t_min=config.t_min, t_max=config.t_max, generator=generator,
+            progress, b, t_min=config.t_min, t_max=t_max, generator=generator,
             jitter=config.t_jitter,
         )  # fmt: skip
 
