@@ -315,6 +315,10 @@ class CoarseConfig(Settings):
     guidance: GuidanceConfig = GuidanceConfig()
     """L_planar-S and L_stereo."""
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+        _check_latents(self.guidance)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GeometryConfig(Settings):
@@ -392,6 +396,18 @@ class GeometryConfig(Settings):
     guidance: GuidanceConfig = GuidanceConfig(t_max=0.5, t_min=0.02, w_rgb=0.0)
     """L_planar-C and L_stereo; RGB term off, since the render is a normal map."""
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.form == "network" and self.start != "ellipsoid":
+            raise ValueError("form 'network' begins as an ellipsoid: set start to 'ellipsoid' too")
+        if self.form == "network" and self.ellipsoid.half_side > self.field.radius:
+            raise ValueError(
+                f"ellipsoid.half_side must be at most field.radius, got "
+                f"{self.ellipsoid.half_side:g} and {self.field.radius:g}"
+            )
+        if self.colour:
+            _check_latents(self.guidance)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TextureConfig(Settings):
@@ -439,6 +455,21 @@ class TextureConfig(Settings):
     """Sec. V-A-1."""
     guidance: GuidanceConfig = GuidanceConfig(t_max=0.5)
     """L_planar-S and L_stereo."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        _check_latents(self.guidance)
+        if self.material == "pbr" and self.inherit:
+            raise ValueError("material 'pbr' begins with a new field: set inherit to false too")
+
+
+def _check_latents(guidance: GuidanceConfig) -> None:
+    """Refuse latents made of normals in a stage whose views show colours."""
+    if guidance.latent_share > 0:
+        raise ValueError(
+            f"guidance.latent_share is for views of normals alone; here it must be 0, got "
+            f"{guidance.latent_share:g}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -165,6 +165,13 @@ class EllipsoidConfig(Settings):
     half_side: Positive = 0.85
     """Half the side of the cube of the tetrahedral grid, in scene units."""
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if max(self.radii) >= self.half_side:
+            raise ValueError(
+                f"radii must be below half_side ({self.half_side:g}), got {list(self.radii)}"
+            )
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EstimatorConfig(Settings):
