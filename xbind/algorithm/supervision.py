@@ -187,7 +187,12 @@ class Supervision:
         self.runner = OneByOne() if runner is None else runner
 
     def planar_s(
-        self, config: GuidanceConfig, image: Image, progress: float, generator: torch.Generator
+        self,
+        config: GuidanceConfig,
+        image: Image,
+        cameras: Cameras,
+        progress: float,
+        generator: torch.Generator,
     ) -> StepCall:
         """L_SDS* (Eq. 5) of views in [0, 1]; the latent term is a sum."""
         b = len(image)
@@ -197,13 +202,19 @@ class Supervision:
             noise=_normal(generator, b, *self._latent_shape(config)),
             t=self._timesteps(config, progress, b, generator),
             class_labels=self.condition.class_labels,
+            **self._contexts(config, cameras),
             cfg_scale=_number(config.cfg_2d_at(progress), image),
             weight=image.new_ones(b),
             **_image_term(config.w_img, image),
         )
 
     def planar_c(
-        self, config: GuidanceConfig, image: Image, progress: float, generator: torch.Generator
+        self,
+        config: GuidanceConfig,
+        image: Image,
+        cameras: Cameras,
+        progress: float,
+        generator: torch.Generator,
     ) -> StepCall:
         """L_CDS (Eq. 3) of views in [0, 1]; a sum over the latent."""
         b = len(image)
@@ -216,6 +227,7 @@ class Supervision:
             t_1=t_1,
             t_2=t_2,
             class_labels=self.condition.class_labels,
+            **self._contexts(config, cameras),
             cfg_scale=_number(config.cfg_2d_at(progress), image),
             weight=self._unclip.schedule.variance(t_1),
             clamp=_number(cds_clamp(progress, config.cds), image),
@@ -310,7 +322,7 @@ class GuidedViews:
 TERMS: Mapping[str, Callable[[Supervision, GuidedViews], StepCall]] = {
     "planar": lambda supervision, v: (
         supervision.planar_c if v.planar == "cds" else supervision.planar_s
-    )(v.config, v.image, v.progress, v.generator),
+    )(v.config, v.image, v.cameras, v.progress, v.generator),
     "stereo": lambda supervision, v: supervision.stereo(
         v.config, v.image, v.cameras, v.progress, v.generator
     ),

@@ -25,7 +25,7 @@ from xbind.algorithm.reference_view import (
 )
 from xbind.conditioning.audio import fbank_clips
 from xbind.diffusion.latents import decode, encode
-from xbind.diffusion.priors import UnclipPrior, Zero123Prior
+from xbind.diffusion.priors import Prior2d, Zero123Prior
 from xbind.errors import XBindError, printable
 from xbind.mini.judging import recognise
 from xbind.mini.sheet import save_sheet
@@ -208,11 +208,12 @@ def measure_normals(bundle: Bundle, held: Held) -> tuple[Mapping[str, float], Te
     noisy = unclip.schedule.add_noise(z, noise, torch.full((len(z),), NORMALS_T))
     labels = condition_unclip(embedding, bundle.unclip, generator)
     token, reference = _zero123_condition(bundle, held, range(1, 2))
-    planar, stereo = UnclipPrior(unclip.unet, unclip.context), Zero123Prior(zero123.unet)
+    planar, stereo = Prior2d(unclip.unet), Zero123Prior(zero123.unet)
     scale_2d, scale_3d = torch.tensor(CFG_2D), torch.tensor(CFG_3D)
+    told = (labels, unclip.null_context, unclip.null_context, scale_2d)
     by_2d = ddim(
         unclip.schedule, noisy, STEPS // 2,
-        lambda z_t, t: planar(z_t, t, labels, scale_2d), start=NORMALS_T,
+        lambda z_t, t: planar(z_t, t, *told), start=NORMALS_T,
     )  # fmt: skip
     by_3d = ddim(
         zero123.schedule, noisy, STEPS // 2,

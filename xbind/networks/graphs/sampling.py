@@ -111,10 +111,17 @@ class InputSampler:
         image = self.image(self.bundle.zero123.image_size, 1)
         return encode(vae, image) / vae.config.scaling_factor
 
+    def context(self) -> Float[Tensor, "b l c"]:
+        """Text contexts: one view word after the other, or the empty prompt alone."""
+        contexts = self.bundle.unclip.contexts
+        return contexts[(torch.arange(self.batch) + 1) % len(contexts)]
+
     def unclip_guidance(self) -> dict[str, Tensor]:
-        """Condition and guidance scale of the 2D prior, shared by all views."""
+        """Condition of each view and guidance scale of the 2D prior."""
         return {
             "class_labels": self.class_labels(1),
+            "context": self.context(),
+            "null_context": self.bundle.unclip.null_context,
             "cfg_scale": torch.tensor(GuidanceConfig().cfg_2d),
         }
 

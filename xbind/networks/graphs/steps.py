@@ -19,11 +19,11 @@ from xbind.networks.frozen import Bundle, Unclip, Zero123
 from xbind.networks.graphs.definition import ImageDecoder, Phase, StepDef
 from xbind.networks.graphs.sampling import InputSampler
 from xbind.networks.graphs.size import GraphRequest
-from xbind.networks.manifest import BundleManifest
+from xbind.networks.manifest import VIEW_WORDS_ROLE, BundleManifest
 
 CDS_GAP = 150
 """t₁ − t₂ of sample inputs, in the middle of `CdsConfig.gap`."""
-UNCLIP = ("unclip.unet", "unclip.vae", "unclip.scheduler", "unclip.empty_prompt")
+UNCLIP = ("unclip.unet", "unclip.vae", "unclip.scheduler")
 ZERO123 = ("zero123.unet", "zero123.vae", "zero123.scheduler")
 VARIANTS: tuple[tuple[str, ImageDecoder | None], ...] = (
     ("", None), ("_img", "vae"), ("_tiny", "taesd"),
@@ -37,7 +37,7 @@ def _sds2d(name: str, decoder: ImageDecoder | None) -> StepDef:
     def module(bundle: Bundle, two_passes: bool) -> Sds2d:
         unclip = bundle.unclip
         return Sds2d(
-            unclip.vae, unclip.unet, unclip.schedule, unclip.context, latent_px=unclip.latent_px,
+            unclip.vae, unclip.unet, unclip.schedule, latent_px=unclip.latent_px,
             image_term=decoder is not None, two_passes=two_passes,
             decoder=_own_decoder(bundle, decoder),
         )  # fmt: skip
@@ -48,6 +48,7 @@ def _sds2d(name: str, decoder: ImageDecoder | None) -> StepDef:
     return StepDef(
         name=name,
         components=(*UNCLIP, *(("taesd",) if decoder == "taesd" else ())),
+        optional=(VIEW_WORDS_ROLE,),
         module=module,
         inputs=inputs,
         term="planar",
@@ -55,7 +56,7 @@ def _sds2d(name: str, decoder: ImageDecoder | None) -> StepDef:
         fits=lambda use: use.planar == "sds" and use.decoder(use.guidance.w_img) == decoder,
         request=lambda phase, manifest, savings: _unclip_request(name, phase, manifest, savings),
         decoder=decoder,
-        shared=("class_labels",),
+        shared=("class_labels", "null_context"),
     )
 
 
@@ -65,7 +66,7 @@ def _cds2d() -> StepDef:
     def module(bundle: Bundle, two_passes: bool) -> Cds2d:
         unclip = bundle.unclip
         return Cds2d(
-            unclip.vae, unclip.unet, unclip.schedule, unclip.context,
+            unclip.vae, unclip.unet, unclip.schedule,
             latent_px=unclip.latent_px, two_passes=two_passes,
         )  # fmt: skip
 
@@ -85,13 +86,14 @@ def _cds2d() -> StepDef:
     return StepDef(
         name="cds2d",
         components=UNCLIP,
+        optional=(VIEW_WORDS_ROLE,),
         module=module,
         inputs=inputs,
         term="planar",
         weight=lambda guidance: guidance.w_2d,
         fits=lambda use: use.planar == "cds",
         request=lambda phase, manifest, savings: _unclip_request("cds2d", phase, manifest, savings),
-        shared=("eps_star", "class_labels"),
+        shared=("eps_star", "class_labels", "null_context"),
     )
 
 

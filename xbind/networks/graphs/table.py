@@ -76,15 +76,9 @@ def step_of(term: str, use: StepUse) -> StepDef:
     raise EngineError(f"No guidance step computes the term {term!r} for {use}.")
 
 
-def steps_of_phase(phase: Phase, *, has_taesd: bool) -> list[StepDef]:
-    """The guidance steps that a phase runs.
-
-    Args:
-        phase: its weights decide.
-        has_taesd: whether the bundle can decode x̂ by TAESD.
-    """
-    use = StepUse(phase.guidance, phase.planar, has_taesd)
-    return [step for step in all_steps() if step.weight(phase.guidance) > 0 and step.fits(use)]
+def steps_of_phase(use: StepUse) -> list[StepDef]:
+    """The guidance steps that a phase runs, whose weights decide."""
+    return [step for step in all_steps() if step.weight(use.guidance) > 0 and step.fits(use)]
 
 
 def term_weights(guidance: GuidanceConfig) -> dict[str, float]:
