@@ -73,8 +73,10 @@ def check_device(name: str) -> None:
         raise ValueError(f"--device wants auto, cpu, cuda, or cuda:1 and so on; got {name!r}")
 
 
-PlanarLoss = Literal["sds", "cds"]
-"""Loss of the 2D prior: augmented SDS (Eq. 5), or CDS (Eq. 3)."""
+PlanarLoss = Literal["sds", "cds", "vsd"]
+"""Loss of the 2D prior: augmented SDS (Eq. 5), CDS (Eq. 3), or VSD (ProlificDreamer)."""
+Phase2Loss = Literal["sds", "cds"]
+"""Losses of the 2D prior that Fig. 6 compares in Phase II."""
 
 Material = Literal["unlit", "lit"]
 """Rendering of the texture in viewers: as it is, or lit again."""
@@ -292,7 +294,7 @@ class GenerateConfig:
     without: Annotated[str, tyro.conf.arg(metavar="PARTS")] = ""
     """Leave out parts of the method (Fig. 7): `stereo`, `planar`, `three-phase`, `ms`, or several
     with commas between them."""
-    phase2_loss: Annotated[Optional[PlanarLoss], tyro.conf.arg(metavar="{sds,cds}")] = None  # noqa: UP045
+    phase2_loss: Annotated[Optional[Phase2Loss], tyro.conf.arg(metavar="{sds,cds}")] = None  # noqa: UP045
     """Loss of the 2D prior in Phase II, instead of the method's: `sds` or `cds` (Fig. 6)."""
     from_phase1: Annotated[Optional[Path], tyro.conf.arg(metavar="RUN")] = None  # noqa: UP045
     """Folder of another run of the same prompt and seed: start where its Phase I ended."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from xbind.config.changes import difference, leaves, with_changes
-from xbind.config.options import GenerateConfig, Part, PlanarLoss, parts_named
+from xbind.config.options import GenerateConfig, Part, Phase2Loss, PlanarLoss, parts_named
 from xbind.config.presets import PRESETS, GuidanceConfig, MethodConfig, UnknownPreset, preset_named
 
 
@@ -108,7 +108,7 @@ WITHOUT: dict[Part, Callable[[MethodConfig], MethodConfig]] = {
 def method_named(
     preset: str,
     without: Sequence[Part] = (),
-    phase2_loss: PlanarLoss | None = None,
+    phase2_loss: Phase2Loss | None = None,
     changes: Mapping[str, Any] | None = None,
 ) -> MethodConfig:
     """Every number of a run.

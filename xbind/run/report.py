@@ -1,7 +1,5 @@
 """`report.html`: one page about a finished run that needs no network and no other file."""
 
-import dataclasses
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
@@ -9,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import xbind
+from xbind.config.changes import leaves
 from xbind.config.options import MODALITIES
-from xbind.config.presets import UnknownPreset
+from xbind.config.presets import MethodConfig, UnknownPreset
+from xbind.config.ranges import recorded
 from xbind.config.variants import method_named
 from xbind.errors import XBindError
 from xbind.files import atomic_write
@@ -212,15 +212,22 @@ def _differences(config: Mapping[str, Any]) -> list[tuple[str, str, str]] | None
     What an ablation (`without`, `phase2_loss`) changes is listed as well.
     """
     try:
-        preset = json.loads(json.dumps(dataclasses.asdict(method_named(config["preset"]))))
+        preset = method_named(config["preset"])
     except UnknownPreset:
         return None
-    before, now = dict(_flat(preset)), dict(_flat(config.get("method", {})))
+    before, now = dict(_flat(recorded(preset))), dict(_flat(config.get("method", {})))
+    then, left_out = _left_out(preset), _left_out(MethodConfig())
     return [
-        (name, _plain(before.get(name)), _plain(now.get(name)))
+        (name, _plain(before.get(name, then.get(name))), _plain(now.get(name, left_out.get(name))))
         for name in dict.fromkeys([*before, *now])
         if before.get(name) != now.get(name)
     ]
+
+
+def _left_out(method: MethodConfig) -> dict[str, Any]:
+    """Dotted name → value of the settings that a record leaves out."""
+    held = dict(_flat(recorded(method)))
+    return {name: value for name, _, value in leaves(method) if name not in held}
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -237,4 +244,4 @@ def _plain(value: object) -> str:
     """A value for a table: lists with commas, what is not set as a dash."""
     if value is None:
         return "–"
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -1,7 +1,6 @@
 """The settings that decide a result: written to `config.json`, and compared on `--resume`."""
 
 import dataclasses
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 from xbind.config.options import EngineChoice, FilesConfig, GenerateConfig, parts_named
 from xbind.config.presets import MethodConfig
+from xbind.config.ranges import recorded
 from xbind.config.variants import changes_of
 from xbind.errors import XBindError
 from xbind.networks.graphs import has_image_term
@@ -52,8 +52,7 @@ def run_settings(
         "threads": config.threads,
         "device": device,
         "changes": changes_of(config),
-        # through JSON, which makes lists of tuples, as the settings that are read back have them
-        "method": _without_none(json.loads(json.dumps(dataclasses.asdict(method)))),
+        "method": recorded(method),
     } | _image_term(method, manifest)
 
 
@@ -131,12 +130,3 @@ def choose_files(config: GenerateConfig, found: Mapping[str, Any]) -> FilesConfi
             f"{config.out / CONFIG} is damaged: its 'files' are {found!r} ({error}).\n"
             f"Start the run again with --overwrite, or in another folder with --out."
         ) from error
-
-
-def _without_none(numbers: dict[str, Any]) -> dict[str, Any]:
-    """Without the numbers that are None: a version that adds such a setting can resume the run."""
-    return {
-        k: _without_none(x) if isinstance(x, dict) else x
-        for k, x in numbers.items()
-        if x is not None
-    }
