@@ -22,13 +22,17 @@ from xbind.conditioning.prompt import EncodedPrompt
 from xbind.config.options import PlanarLoss
 from xbind.config.presets import GuidanceConfig, ReferenceConfig
 from xbind.config.savings import FASTEST, Savings
+from xbind.config.terms import EstimatorConfig
+from xbind.diffusion.estimator import Estimator, Theta
 from xbind.diffusion.latents import encode, resize
+from xbind.diffusion.perp_neg import perp_neg_feeds
 from xbind.diffusion.timesteps import (
     annealed_timesteps,
     cds_clamp,
     cds_timesteps,
     uniform_timesteps,
 )
+from xbind.diffusion.view_words import view_rows
 from xbind.losses.augment import augment, draw_augmentations
 from xbind.losses.ms import ms_weights
 from xbind.losses.side_by_side import OneByOne, StepRunner
@@ -233,6 +237,46 @@ class Supervision:
             clamp=_number(cds_clamp(progress, config.cds), image),
         )
 
+    def planar_v(
+        self,
+        config: GuidanceConfig,
+        image: Image,
+        cameras: Cameras,
+        theta: Theta,
+        progress: float,
+        generator: torch.Generator,
+    ) -> StepCall:
+        """VSD of views in [0, 1]: its latent term, a sum, and the loss of the estimator's θ."""
+        b, shape = len(image), self._latent_shape(config)
+        noise = _normal(generator, b, *shape)
+        t = self._timesteps(config, progress, b, generator)
+        noise_theta = _normal(generator, b, *shape)
+        length = len(self._unclip.schedule.alphas_cumprod)
+        t_theta = torch.randint(length, (b,), generator=generator, device=generator.device)
+        kept = torch.rand(b, 1, generator=generator, device=generator.device)
+        camera = cameras.camera_to_world().flatten(1)
+        return _call(
+            self._step_of("planar", config, "vsd"),
+            image,
+            theta=theta,
+            noise=noise,
+            t=t,
+            noise_theta=noise_theta,
+            t_theta=t_theta,
+            class_labels=self.condition.class_labels,
+            **self._contexts(config, cameras),
+            camera=camera,
+            camera_theta=camera * (kept >= config.estimator.camera_drop),
+            cfg_scale=_number(config.cfg_2d_at(progress), image),
+            weight=latent_weight(self._unclip.schedule, config.weighting, t),
+        )
+
+    def start_theta(self, config: EstimatorConfig, generator: torch.Generator) -> Theta:
+        """θ of the estimator before any iteration: it is the 2D prior itself."""
+        unclip = self._unclip
+        estimator = Estimator(unclip.unet, cross_attention=unclip.reads_text)
+        return estimator.start(config.rank, generator)
+
     def stereo(
         self,
         config: GuidanceConfig,
@@ -288,7 +332,35 @@ class Supervision:
         self, term: str, config: GuidanceConfig, planar: PlanarLoss = "sds"
     ) -> GuidanceStep:
         """The guidance step that computes a term."""
-        return self._step(step_of(term, StepUse(config, planar, self._has_taesd)).name)
+        return self._step(step_of(term, self._use(config, planar)).name)
+
+    def _use(self, config: GuidanceConfig, planar: PlanarLoss = "sds") -> StepUse:
+        return StepUse(config, planar, self._has_taesd, self._unclip.has_view_words)
+
+    def _perp_neg(self, config: GuidanceConfig, cameras: Cameras) -> dict[str, Tensor]:
+        """Feeds of Perp-Neg, in place of `_contexts`."""
+        feeds = perp_neg_feeds(
+            self._unclip.contexts, cameras.elevation_deg, cameras.azimuth_deg,
+            overhead_deg=config.overhead_deg, factor=config.perp_neg,
+            config=config.perp_neg_curves,
+        )  # fmt: skip
+        return {
+            "context": feeds.context,
+            "null_context": self._unclip.null_context,
+            "negatives": feeds.negatives,
+            "negative_weights": feeds.weights,
+        }
+
+    def _contexts(self, config: GuidanceConfig, cameras: Cameras) -> dict[str, Tensor]:
+        """The 2D prior's text contexts: that of each view's direction, and the empty prompt's."""
+        contexts = self._unclip.contexts
+        rows = torch.zeros(len(cameras), dtype=torch.long, device=contexts.device)
+        if config.view_words and self._unclip.has_view_words:
+            rows = view_rows(
+                cameras.elevation_deg, cameras.azimuth_deg,
+                front_deg=config.front_deg, overhead_deg=config.overhead_deg,
+            )  # fmt: skip
+        return {"context": contexts[rows], "null_context": self._unclip.null_context}
 
     def _latent_shape(self, config: GuidanceConfig) -> tuple[int, int, int]:
         """Channels, height and width of the 2D prior's latents."""
@@ -317,12 +389,12 @@ class GuidedViews:
     progress: float
     """Share of the phase that is done, in [0, 1]."""
     generator: torch.Generator
+    theta: Theta | None = None
+    """θ of the estimator, in a phase whose loss of the 2D prior is `vsd`."""
 
 
 TERMS: Mapping[str, Callable[[Supervision, GuidedViews], StepCall]] = {
-    "planar": lambda supervision, v: (
-        supervision.planar_c if v.planar == "cds" else supervision.planar_s
-    )(v.config, v.image, v.cameras, v.progress, v.generator),
+    "planar": lambda supervision, v: _planar(supervision, v),
     "stereo": lambda supervision, v: supervision.stereo(
         v.config, v.image, v.cameras, v.progress, v.generator
     ),
@@ -330,6 +402,17 @@ TERMS: Mapping[str, Callable[[Supervision, GuidedViews], StepCall]] = {
 }
 """Term → its step with its feeds, in the order of their draws. The step knows the term's
 weight (`xbind.networks.graphs.steps`)."""
+
+
+def _planar(supervision: Supervision, v: GuidedViews) -> StepCall:
+    """The step of the 2D prior's loss."""
+    if v.planar == "vsd":
+        assert v.theta is not None, "a phase with VSD holds an estimator"
+        return supervision.planar_v(
+            v.config, v.image, v.cameras, v.theta, v.progress, v.generator
+        )
+    planar = supervision.planar_c if v.planar == "cds" else supervision.planar_s
+    return planar(v.config, v.image, v.cameras, v.progress, v.generator)
 
 
 def _call(step: GuidanceStep, image: Image, **feeds: Tensor) -> StepCall:

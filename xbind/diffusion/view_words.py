@@ -35,7 +35,5 @@ def view_rows(
     """
     turn = turn_of(azimuth_deg)
     rows = torch.full_like(turn, SIDE, dtype=torch.long)
-    rows[turn < front_deg] = FRONT
-    rows[turn > 180 - front_deg] = BACK
-    rows[elevation_deg > overhead_deg] = OVERHEAD
-    return rows
+    rows = rows.masked_fill(turn < front_deg, FRONT).masked_fill(turn > 180 - front_deg, BACK)
+    return rows.masked_fill(elevation_deg > overhead_deg, OVERHEAD)

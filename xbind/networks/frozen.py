@@ -83,6 +83,11 @@ class Unclip:
         return len(self.contexts) > 1
 
     @property
+    def reads_text(self) -> bool:
+        """True if its attention to a text can differ from place to place: under several tokens."""
+        return self.contexts.shape[1] > 1
+
+    @property
     def drawn_size(self) -> int:
         """Side of the images that it draws: the size it was trained at, in pixels."""
         side: int = self.unet.config.sample_size

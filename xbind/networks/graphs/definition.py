@@ -76,6 +76,11 @@ class StepUse:
     has_view_words: bool = False
     """True if the bundle's 2D prior knows view words."""
 
+    @property
+    def perp_neg(self) -> bool:
+        """True if SDS of the 2D prior is guided by Perp-Neg."""
+        return self.has_view_words and self.guidance.view_words and self.guidance.perp_neg > 0
+
     @classmethod
     def of_phase(cls, phase: Phase, manifest: BundleManifest) -> "StepUse":
         """The facts of a phase with a bundle."""
