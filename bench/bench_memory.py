@@ -24,10 +24,10 @@ from torch import Tensor
 
 from xbind.algorithm.iteration import Phase, advance
 from xbind.algorithm.phase1_nerf import CoarsePhase
-from xbind.algorithm.phase2_geometry import GeometryPhase, convert
-from xbind.algorithm.phase3_texture import TexturePhase
 from xbind.algorithm.reference_view import ReferenceView
 from xbind.algorithm.supervision import Supervision
+from xbind.algorithm.surface_phase import geometry_phase, texture_phase
+from xbind.algorithm.surface_start import convert
 from xbind.config.presets import CoarseConfig, GeometryConfig, MethodConfig, TextureConfig
 from xbind.export.footprint import footprint
 from xbind.export.onnx_graph import MODEL, Graph, save
@@ -193,10 +193,10 @@ def _phases(method: MethodConfig) -> Iterator[tuple[str, Phase]]:
         coarse.field, method.coarse.threshold, method.geometry.resolution,
         method.geometry.conversion,
     )  # fmt: skip
-    geometry = GeometryPhase(method.geometry, blind, dmtet)
+    geometry = geometry_phase(method.geometry, blind, dmtet)
     yield "geometry", geometry
     field = HashField(method.texture.field, generator=torch.Generator().manual_seed(1))
-    yield "texture", TexturePhase(method.texture, blind, geometry.result(), field)
+    yield "texture", texture_phase(method.texture, blind, geometry.result(), field)
 
 
 class _Blind:

@@ -9,7 +9,7 @@ from tests.support.small_method import CONDITION, METHOD, Networks
 from xbind.algorithm import algorithm1 as module
 from xbind.algorithm.algorithm1 import algorithm1
 from xbind.algorithm.iteration import Iteration, PhaseStarted, save_phase
-from xbind.algorithm.phase3_texture import TexturedMesh
+from xbind.algorithm.surface import TexturedMesh
 
 ALL = [("coarse", 1), ("coarse", 2), ("coarse", 3), ("geometry", 1), ("geometry", 2),
        ("geometry", 3), ("texture", 1), ("texture", 2), ("texture", 3)]  # fmt: skip

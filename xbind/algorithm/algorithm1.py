@@ -6,9 +6,10 @@ import torch
 
 from xbind.algorithm.iteration import Iteration, Phase, PhaseStarted, PhaseState, advance, resume
 from xbind.algorithm.phase1_nerf import CoarsePhase
-from xbind.algorithm.phase2_geometry import GeometryPhase, convert
-from xbind.algorithm.phase3_texture import TexturedMesh, TexturePhase
 from xbind.algorithm.supervision import Condition, Supervision
+from xbind.algorithm.surface import TexturedMesh
+from xbind.algorithm.surface_phase import geometry_phase, texture_phase
+from xbind.algorithm.surface_start import convert
 from xbind.algorithm.texture_init import fit_texture_field
 from xbind.config.presets import MethodConfig
 from xbind.networks.runtime import RunNetworks, StageNetworks
@@ -53,7 +54,7 @@ def algorithm1(
             dmtet = DMTet.from_state(saved["geometry"].module).to(generator.device)
         else:  # 7: NR_θ ⇒ DM_θ
             dmtet = convert(nerf, coarse.threshold, geometry.resolution, geometry.conversion)
-        phase2 = GeometryPhase(geometry, _supervision(stage, condition), dmtet)
+        phase2 = geometry_phase(geometry, _supervision(stage, condition), dmtet)
         yield from _iterate(phase2, generator, saved)  # 8-11: L_planar-C + L_stereo + L_nc + L_ls
 
     with networks.stage("texture") as stage:  # 12: Phase III
@@ -62,9 +63,9 @@ def algorithm1(
             field = HashField(texture.field, generator=draws(texture.stream))
         else:
             field = fit_texture_field(texture.field, texture.fit, nerf, mesh, draws(texture.stream))
-        phase3 = TexturePhase(texture, _supervision(stage, condition), mesh, field)
+        phase3 = texture_phase(texture, _supervision(stage, condition), mesh, field)
         yield from _iterate(phase3, generator, saved)  # 14-17: L_planar-S + L_stereo
-    yield phase3.textured
+    yield TexturedMesh(mesh, field)
 
 
 def _supervision(stage: StageNetworks, condition: Condition) -> Supervision:

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from xbind.algorithm.optimizers import Rates, field_groups, make_adam
 from xbind.algorithm.supervision import Supervision
+from xbind.algorithm.terms import Term, constant, values_of, weights_of
 from xbind.algorithm.views import (
     draw_views,
     hybrid_terms,
@@ -34,18 +36,16 @@ class CoarsePhase:
             config.occupancy, radius=config.field.radius, device=field.table.device
         )
         self.module = nn.ModuleDict({"field": self.field, "occupancy": self.occupancy})
-        self.optimizer = torch.optim.Adam(
-            self.field.parameters(), config.learning_rate,
-            betas=config.adam.betas, eps=config.adam.eps,
-        )  # fmt: skip
+        groups = field_groups(field, config.rates)
+        self.optimizer = make_adam(groups, config.learning_rate, config.adam)
+        self._rates = Rates(self.optimizer, config)
         self._supervision = supervision
+        self._regularizers = self._make_regularizers()
 
     def terms(self, step: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Algorithm 1, lines 3 and 4."""
         progress = step / self.steps
-        rate = learning_rate_at(self.config, progress)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        self._rates.set(progress)
         self.occupancy.maintain(step, self.field.density, generator)
         cameras = draw_views(self.config.cameras, self.config.views, generator)
         views = self._render(cameras, generator)
@@ -54,14 +54,7 @@ class CoarsePhase:
             self._supervision, guidance, views.image, cameras, progress, generator,
             planar=self.config.planar,
         )  # fmt: skip
-        terms: dict[str, Tensor] = {}
-        if self.config.w_nz > 0:
-            terms["nz"] = z_variance_loss(
-                views.z_variance, views.opacity, least_opacity=self.config.nz_opacity
-            )
-        terms["opacity"] = views.mask.mean()
-        if self.config.w_nv > 0:
-            terms["nv"] = self._normal_vector_loss(views)
+        terms = values_of(self._regularizers, views)
         if wants_reference(guidance, step):
             seen = self._render(self._supervision.condition.reference.camera, generator)
             terms |= reference_terms(self._supervision, guidance, seen.image, seen.mask)
@@ -69,11 +62,7 @@ class CoarsePhase:
 
     def weights(self, step: int) -> Mapping[str, float]:
         """Eq. 8 to 12."""
-        return hybrid_weights(self.config.guidance) | {
-            "nz": w_nz_at(self.config, step),
-            "nv": self.config.w_nv,
-            "opacity": self.config.w_opacity,
-        }
+        return hybrid_weights(self.config.guidance) | weights_of(self._regularizers, step)
 
     def preview(self) -> Tensor:
         """Four views in a row."""
@@ -87,22 +76,28 @@ class CoarsePhase:
             step=self.config.ray_step, generator=generator,
         )  # fmt: skip
 
-    def _normal_vector_loss(self, views: NerfViews) -> Tensor:
+    def _make_regularizers(self) -> tuple[Term[NerfViews], ...]:
+        """The terms of rendered views that no frozen network computes."""
         config = self.config
-        seen = surface_normals(
-            self.field, views,
-            spacing=config.normal_spacing, least_opacity=config.normal_opacity,
-        )  # fmt: skip
-        return normal_vector_loss(
-            seen.normals, taps=config.nv_blur_taps, sigma=config.nv_blur_sigma
+
+        def variance(views: NerfViews) -> Tensor:
+            return z_variance_loss(views.z_variance, views.opacity, least_opacity=config.nz_opacity)
+
+        def normal_vectors(views: NerfViews) -> Tensor:
+            seen = surface_normals(
+                self.field, views,
+                spacing=config.normal_spacing, least_opacity=config.normal_opacity,
+            )  # fmt: skip
+            return normal_vector_loss(
+                seen.normals, taps=config.nv_blur_taps, sigma=config.nv_blur_sigma
+            )
+
+        nz = Term("nz", lambda step: w_nz_at(config, step), variance)
+        return (
+            *((nz,) if config.w_nz > 0 else ()),
+            *constant("opacity", config.w_opacity, lambda views: views.mask.mean()),
+            *constant("nv", config.w_nv, normal_vectors),
         )
-
-
-def learning_rate_at(config: CoarseConfig, progress: float) -> float:
-    """Constant, then a linear decay to `rate_end` of it; `progress` is in [0, 1]."""
-    start = config.rate_decay_from
-    share = 1.0 - (1 - config.rate_end) * (progress - start) / (1 - start)
-    return config.learning_rate * min(1.0, share)
 
 
 def w_nz_at(config: CoarseConfig, step: int) -> float:

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from xbind.algorithm.contexts import context_feeds, perp_neg_context_feeds
 from xbind.algorithm.reference_view import (
     ReferenceView,
     Show,
@@ -25,14 +26,13 @@ from xbind.config.savings import FASTEST, Savings
 from xbind.config.terms import EstimatorConfig
 from xbind.diffusion.estimator import Estimator, Theta
 from xbind.diffusion.latents import encode, resize
-from xbind.diffusion.perp_neg import perp_neg_feeds
 from xbind.diffusion.timesteps import (
     annealed_timesteps,
     cds_clamp,
     cds_timesteps,
     uniform_timesteps,
 )
-from xbind.diffusion.view_words import view_rows
+from xbind.diffusion.weighting import latent_weight
 from xbind.losses.augment import augment, draw_augmentations
 from xbind.losses.ms import ms_weights
 from xbind.losses.side_by_side import OneByOne, StepRunner
@@ -200,15 +200,18 @@ class Supervision:
     ) -> StepCall:
         """L_SDS* (Eq. 5) of views in [0, 1]; the latent term is a sum."""
         b = len(image)
+        contexts = perp_neg_context_feeds if self._use(config).perp_neg else context_feeds
+        noise = _normal(generator, b, *self._latent_shape(config))
+        t = self._timesteps(config, progress, b, generator)
         return _call(
             self._step_of("planar", config),
             image,
-            noise=_normal(generator, b, *self._latent_shape(config)),
-            t=self._timesteps(config, progress, b, generator),
+            noise=noise,
+            t=t,
             class_labels=self.condition.class_labels,
-            **self._contexts(config, cameras),
+            **contexts(self._unclip.contexts, config, cameras),
             cfg_scale=_number(config.cfg_2d_at(progress), image),
-            weight=image.new_ones(b),
+            weight=latent_weight(self._unclip.schedule, config.weighting, t),
             **_image_term(config.w_img, image),
         )
 
@@ -231,7 +234,7 @@ class Supervision:
             t_1=t_1,
             t_2=t_2,
             class_labels=self.condition.class_labels,
-            **self._contexts(config, cameras),
+            **context_feeds(self._unclip.contexts, config, cameras),
             cfg_scale=_number(config.cfg_2d_at(progress), image),
             weight=self._unclip.schedule.variance(t_1),
             clamp=_number(cds_clamp(progress, config.cds), image),
@@ -264,7 +267,7 @@ class Supervision:
             noise_theta=noise_theta,
             t_theta=t_theta,
             class_labels=self.condition.class_labels,
-            **self._contexts(config, cameras),
+            **context_feeds(self._unclip.contexts, config, cameras),
             camera=camera,
             camera_theta=camera * (kept >= config.estimator.camera_drop),
             cfg_scale=_number(config.cfg_2d_at(progress), image),
@@ -337,31 +340,6 @@ class Supervision:
     def _use(self, config: GuidanceConfig, planar: PlanarLoss = "sds") -> StepUse:
         return StepUse(config, planar, self._has_taesd, self._unclip.has_view_words)
 
-    def _perp_neg(self, config: GuidanceConfig, cameras: Cameras) -> dict[str, Tensor]:
-        """Feeds of Perp-Neg, in place of `_contexts`."""
-        feeds = perp_neg_feeds(
-            self._unclip.contexts, cameras.elevation_deg, cameras.azimuth_deg,
-            overhead_deg=config.overhead_deg, factor=config.perp_neg,
-            config=config.perp_neg_curves,
-        )  # fmt: skip
-        return {
-            "context": feeds.context,
-            "null_context": self._unclip.null_context,
-            "negatives": feeds.negatives,
-            "negative_weights": feeds.weights,
-        }
-
-    def _contexts(self, config: GuidanceConfig, cameras: Cameras) -> dict[str, Tensor]:
-        """The 2D prior's text contexts: that of each view's direction, and the empty prompt's."""
-        contexts = self._unclip.contexts
-        rows = torch.zeros(len(cameras), dtype=torch.long, device=contexts.device)
-        if config.view_words and self._unclip.has_view_words:
-            rows = view_rows(
-                cameras.elevation_deg, cameras.azimuth_deg,
-                front_deg=config.front_deg, overhead_deg=config.overhead_deg,
-            )  # fmt: skip
-        return {"context": contexts[rows], "null_context": self._unclip.null_context}
-
     def _latent_shape(self, config: GuidanceConfig) -> tuple[int, int, int]:
         """Channels, height and width of the 2D prior's latents."""
         return self._unclip.latent_shape_at(config.shown_2d(self._unclip.image_size))
@@ -369,10 +347,11 @@ class Supervision:
     def _timesteps(
         self, config: GuidanceConfig, progress: float, b: int, generator: torch.Generator
     ) -> Tensor:
+        t_max = config.t_max_at(progress)
         if config.timesteps == "uniform":
-            return uniform_timesteps(b, t_min=config.t_min, t_max=config.t_max, generator=generator)
+            return uniform_timesteps(b, t_min=config.t_min, t_max=t_max, generator=generator)
         return annealed_timesteps(
-            progress, b, t_min=config.t_min, t_max=config.t_max, generator=generator,
+            progress, b, t_min=config.t_min, t_max=t_max, generator=generator,
             jitter=config.t_jitter,
         )  # fmt: skip
 
@@ -408,9 +387,7 @@ def _planar(supervision: Supervision, v: GuidedViews) -> StepCall:
     """The step of the 2D prior's loss."""
     if v.planar == "vsd":
         assert v.theta is not None, "a phase with VSD holds an estimator"
-        return supervision.planar_v(
-            v.config, v.image, v.cameras, v.theta, v.progress, v.generator
-        )
+        return supervision.planar_v(v.config, v.image, v.cameras, v.theta, v.progress, v.generator)
     planar = supervision.planar_c if v.planar == "cds" else supervision.planar_s
     return planar(v.config, v.image, v.cameras, v.progress, v.generator)
 

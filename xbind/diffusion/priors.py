@@ -77,9 +77,7 @@ class Prior2d(nn.Module):
         self, z_t: Latent, t: Timestep, *conditions: tuple[Tensor, Tensor]
     ) -> tuple[Latent, ...]:
         """Predictions under several conditions, each a class vector and a text context."""
-        parts = [
-            (z_t, labels, context.expand(len(z_t), -1, -1)) for labels, context in conditions
-        ]
+        parts = [(z_t, labels, context.expand(len(z_t), -1, -1)) for labels, context in conditions]
         return _each(
             lambda z, steps, labels, context: self.unet(
                 z, steps, context, class_labels=labels, return_dict=False

@@ -85,4 +85,6 @@ def all_requests(method: MethodConfig, manifest: BundleManifest) -> list[GraphRe
 
 def has_image_term(phase: Phase) -> bool:
     """Returns True if a step of the phase decodes x̂; L_CDS has no image term."""
-    return any(step.decoder is not None for step in steps_of_phase(StepUse(phase.guidance, phase.planar)))
+    return any(
+        step.decoder is not None for step in steps_of_phase(StepUse(phase.guidance, phase.planar))
+    )

@@ -1,0 +1,173 @@
+"""Phases II and III of Algorithm 1 (lines 6-17): a surface under the guidance of its views.
+
+A `SurfaceStage` says what is represented, what is optimised, what views show, and which terms the
+Loss has; `SurfacePhase` iterates it. `geometry_phase` and `texture_phase` make the two stages from
+their configurations.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from xbind.algorithm.optimizers import (
+    Group,
+    Rates,
+    field_groups,
+    make_adam,
+    make_adan,
+)
+from xbind.algorithm.supervision import Supervision
+from xbind.algorithm.surface import (
+    FrozenShape,
+    Shape,
+    Show,
+    SurfaceViews,
+    show_colours,
+    show_normals,
+)
+from xbind.algorithm.terms import Term, constant, values_of, weights_of
+from xbind.algorithm.views import (
+    draw_views,
+    hybrid_terms,
+    hybrid_weights,
+    reference_terms,
+    wants_reference,
+)
+from xbind.config.presets import CameraRange, GeometryConfig, TextureConfig
+from xbind.losses.regularizers import laplacian_loss, normal_consistency_loss
+from xbind.scene.cameras import Cameras, orbit
+from xbind.scene.mesh.components import keep_dominant_component
+from xbind.scene.mesh.dmtet import DMTet
+from xbind.scene.mesh.mesh import Mesh
+from xbind.scene.nerf.field import HashField
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SurfaceStage:
+    """What one surface stage does."""
+
+    name: str
+    """`geometry` or `texture`."""
+    label: str
+    """Name in messages."""
+    config: GeometryConfig | TextureConfig
+    """Iterations, size of the views, guidance, decay of the rates."""
+    shape: Shape
+    """What is represented."""
+    show: Show
+    """What views show."""
+    ranges: Callable[[torch.Generator], CameraRange]
+    """Returns the ranges from which the views of an iteration are drawn."""
+    regularizers: tuple[Term[Mesh], ...]
+    """Terms of the mesh."""
+    module: nn.Module
+    """Everything that is optimised."""
+    optimizer: torch.optim.Optimizer
+    """Steps the module's parameters."""
+
+
+class SurfacePhase:
+    """A surface stage with its iterations."""
+
+    def __init__(self, stage: SurfaceStage, supervision: Supervision) -> None:
+        self.name, self.config, self.steps = stage.name, stage.config, stage.config.steps
+        self.shape = stage.shape
+        self.module, self.optimizer = stage.module, stage.optimizer
+        self._stage, self._supervision = stage, supervision
+        self._rates = Rates(stage.optimizer, stage.config)
+        is_frozen = isinstance(stage.shape, FrozenShape)
+        self._table = stage.shape.table if isinstance(stage.shape, FrozenShape) else None
+        self._has_silhouette = not is_frozen
+
+    def terms(self, step: int, generator: torch.Generator) -> dict[str, Tensor]:
+        """Algorithm 1, lines 9, 10 and 15."""
+        config, guidance = self.config, self.config.guidance
+        progress = step / self.steps
+        self._rates.set(progress)
+        mesh = self.shape.extract(f"{self._stage.label}, step {step}")
+        cameras = draw_views(self._stage.ranges(generator), config.views, generator)
+        views = self.render(mesh, cameras)
+        hybrid = hybrid_terms(
+            self._supervision, guidance, views.image, cameras, progress, generator,
+            planar=config.planar,
+        )  # fmt: skip
+        terms = values_of(self._stage.regularizers, mesh)
+        if wants_reference(guidance, step):
+            seen = self.render(mesh, self._supervision.condition.reference.camera)
+            terms |= reference_terms(self._supervision, guidance, seen.image, seen.mask)
+            if not self._has_silhouette:
+                terms.pop("mask", None)
+        return hybrid.losses() | terms
+
+    def weights(self, step: int) -> Mapping[str, float]:
+        """Eq. 8 to 12, and those of the mesh's regularisers."""
+        return hybrid_weights(self.config.guidance) | weights_of(self._stage.regularizers, step)
+
+    def render(self, mesh: Mesh, cameras: Cameras) -> SurfaceViews:
+        """Views of the surface as the stage shows it."""
+        return self._stage.show(mesh, cameras, self.config.size, self._table)
+
+    def preview(self) -> Tensor:
+        """Four views in a row."""
+        with torch.no_grad():
+            mesh = self.shape.extract("Preview")
+            image = self.render(mesh, orbit(4, device=mesh.vertices.device)).image
+        return torch.cat(list(image), -1)
+
+    def result(self) -> Mesh:
+        """The geometry: of a shape that was optimised the dominant component, detached."""
+        with torch.no_grad():
+            mesh = self.shape.extract(f"The end of {self._stage.label}")
+        if isinstance(self.shape, FrozenShape):
+            return mesh
+        return keep_dominant_component(Mesh(mesh.vertices.detach(), mesh.faces))
+
+
+def geometry_phase(config: GeometryConfig, supervision: Supervision, shape: DMTet) -> SurfacePhase:
+    """Phase II (lines 6-11): refine the geometry on its normal maps.
+
+    Views are world-space normals, (n+1)/2 on black, for every network. A share of the iterations
+    uses the paper's close cameras, which crop the object: local views are part of the method, and
+    the mini priors were trained on such crops. The others see it whole, as in Phase I.
+    """
+
+    def ranges(generator: torch.Generator) -> CameraRange:
+        draw = torch.rand((), generator=generator, device=generator.device)
+        return config.cameras if float(draw) < config.close_share else config.whole_cameras
+
+    groups = [Group(shape.parameters())]
+    if config.optimizer == "adan":
+        optimizer: torch.optim.Optimizer = make_adan(groups, config.learning_rate, config.adan)
+    else:
+        optimizer = make_adam(groups, config.learning_rate, config.adam)
+    stage = SurfaceStage(
+        name="geometry", label="Phase II", config=config, shape=shape, show=show_normals,
+        ranges=ranges,
+        regularizers=(
+            *constant("nc", config.w_nc, lambda m: normal_consistency_loss(m, config.nc_normals)),
+            *constant("ls", config.w_ls, lambda m: laplacian_loss(m, config.ls_form)),
+        ),
+        module=shape, optimizer=optimizer,
+    )  # fmt: skip
+    return SurfacePhase(stage, supervision)
+
+
+def texture_phase(
+    config: TextureConfig, supervision: Supervision, mesh: Mesh, field: HashField
+) -> SurfacePhase:
+    """Phase III (lines 12-17): a colour field on the frozen geometry.
+
+    Args:
+        config: of the stage.
+        supervision: of its views.
+        mesh: the geometry.
+        field: from `fit_texture_field`, or any other; it is optimised in place.
+    """
+    stage = SurfaceStage(
+        name="texture", label="Phase III", config=config, shape=FrozenShape(mesh),
+        show=show_colours(field), ranges=lambda _: config.cameras, regularizers=(), module=field,
+        optimizer=make_adam(field_groups(field, config.rates), config.learning_rate, config.adam),
+    )  # fmt: skip
+    return SurfacePhase(stage, supervision)
