@@ -58,7 +58,19 @@ class Sds2d(nn.Module):
         weight: Float[Tensor, " b"],
         w_img: Float[Tensor, ""] | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Run `distil` with the prior under `class_labels` (see `unclip_condition`) and `context`."""
+        """Run `distil` with the prior.
+
+        Args:
+            image: x, views in [0, 1].
+            noise: ε, standard normal.
+            t: timesteps.
+            class_labels: of C_m; see `unclip_condition`.
+            context: the encoded text of each view.
+            null_context: the encoded empty prompt.
+            cfg_scale: s of `classifier_free`.
+            weight: see `distil`.
+            w_img: see `distil`.
+        """
         return distil(
             self.vae,
             self.schedule,

@@ -134,6 +134,13 @@ def _by_word(error: Float[Tensor, " b"], words: Int[Tensor, " b"]) -> dict[str, 
     return {name: (error * mask).sum() / mask.sum().clamp_min(1) for name, mask in masks.items()}
 
 
+def state_from_file(file: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state of an adapter from the tensors of a bundle's file."""
+    names = value_projections(build_unet(4, 2 * EMBED_DIM))
+    tokens = torch.stack([file["contexts"][word - 1, 0] for word in TRAINED_WORDS])
+    return {"tokens": tokens} | {f"values.{i}": file[name] for i, name in enumerate(names)}
+
+
 def adapter_of(state: Mapping[str, Tensor]) -> ViewAdapter:
     """The adapter of a checkpoint's averaged weights."""
     adapter = ViewAdapter(build_unet(4, 2 * EMBED_DIM))

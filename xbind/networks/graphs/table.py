@@ -14,7 +14,7 @@ from xbind.engine.errors import EngineError
 from xbind.losses.microbatch import MicroBatched
 from xbind.losses.step import GuidanceStep
 from xbind.networks.frozen import Bundle
-from xbind.networks.graphs.definition import GraphDef, Phase, StepDef, StepUse
+from xbind.networks.graphs.definition import GraphDef, StepDef, StepUse
 from xbind.networks.graphs.forwards import FORWARD_DEFS
 from xbind.networks.graphs.sampling import InputSampler
 from xbind.networks.graphs.size import GraphRequest
