@@ -17,7 +17,7 @@ MODULES = sorted(
 
 CONSTANTS = {
     "scene.cameras.OWN_POSE_SCALE": "scale of an input that the mini networks were trained with",
-    "scene.mesh.dmtet.BOUNDARY_SDF": "a guard: keeps the mesh closed at its box",
+    "scene.mesh.tet_shape.BOUNDARY_SDF": "a guard: keeps the mesh closed at its box",
     "scene.mesh.dmtet.CHUNK": "bounds memory; the result is the same",
     "scene.mesh.files.CHUNK": "bounds memory; the result is the same",
     "scene.mesh.gltf._ARRAY": "an enumeration value of glTF 2.0",

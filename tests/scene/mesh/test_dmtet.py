@@ -14,8 +14,9 @@ from surfaces import (
     torus_sdf,
 )
 
-from xbind.scene.mesh.dmtet import DMTet, EmptySurface, find_box, smooth_sdf
+from xbind.scene.mesh.dmtet import DMTet, find_box, mean_density, smooth_sdf
 from xbind.scene.mesh.marching import marching_tetrahedra
+from xbind.scene.mesh.tet_shape import EmptySurface
 from xbind.scene.mesh.tets import SAFE_OFFSET
 
 SPHERE = (sphere_sdf, 4 * math.pi * 0.7**2, 4 / 3 * math.pi * 0.7**3, 2)

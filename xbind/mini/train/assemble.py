@@ -30,6 +30,7 @@ from xbind.mini.train.priors import EMBEDDING_NORM, Zero123Net, build_unet
 from xbind.mini.train.vae import load_vae
 from xbind.mini.train.view_words import adapter_of, state_from_file
 from xbind.mini.world.categories import ADJECTIVES, CATEGORIES, COLOUR_NAMES, SEEN
+from xbind.mini.world.world_mesh import world_light
 from xbind.networks.load import DIFFUSERS_WEIGHTS
 from xbind.networks.manifest import (
     DEFAULT_3D,
@@ -143,6 +144,7 @@ def assemble(work: Path, folder: Path = SHIPPED / "mini") -> None:
             "parts": PARTS | _parts_3d(components) | _parts_views(work),
             "priors_3d": _table_3d(components),
             "image_size": {"unclip": 64, "zero123": 64},
+            "light": world_light().plain(),
             "training_samples": _samples_seen(work),
             "embedding_norm": dict.fromkeys(
                 ("text", "vision", "audio", "depth", "zero123"), EMBEDDING_NORM
