@@ -46,6 +46,7 @@ from xbind.config.terms import (
     LevelsConfig,
     Material,
     PbrConfig,
+    PerpNegConfig,
     Ramp,
     RatesConfig,
     ShadingConfig,
@@ -203,7 +204,9 @@ class GuidanceConfig(Settings):
     """Elevation above which a view counts as overhead, in degrees (threestudio)."""
     perp_neg: Weight = added(0.0)
     """Factor on Perp-Neg's weights of the words of other directions, with `view_words`; 0 leaves
-    Perp-Neg out (threestudio's default)."""
+    Perp-Neg out (threestudio's default). In a stage whose loss of the 2D prior is `sds`."""
+    perp_neg_curves: PerpNegConfig = added(PerpNegConfig())
+    """Perp-Neg's weights over the azimuth."""
     latent_share: Share = added(0.0)
     """Share of the stage in which the 2D prior is given normals and mask, shrunk to its latents'
     size, as if they were latents (threestudio's fantasia3d: 0.1); in the geometry stage."""

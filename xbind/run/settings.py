@@ -36,24 +36,28 @@ def run_settings(
     """
     phase1 = config.from_phase1
     prompt = dataclasses.asdict(config.prompt)
-    return {
-        "prompt": {k: str(v) if isinstance(v, Path) else v for k, v in prompt.items()},
-        "seed": config.seed,
-        "preset": config.preset,
-        "without": list(parts_named(config.without)),
-        "phase2_loss": config.phase2_loss,
-        "from_phase1": None if phase1 is None else os.path.realpath(phase1),
-        "bundle": config.bundle,
-        "bundle_sha256": manifest.digest,
-        "bundle_figures": manifest.deciding,
-        "prior_3d": manifest.chosen_3d,
-        "precision": config.precision,
-        "vram": config.vram,
-        "threads": config.threads,
-        "device": device,
-        "changes": changes_of(config),
-        "method": recorded(method),
-    } | _image_term(method, manifest)
+    return (
+        {
+            "prompt": {k: str(v) if isinstance(v, Path) else v for k, v in prompt.items()},
+            "seed": config.seed,
+            "preset": config.preset,
+            "without": list(parts_named(config.without)),
+            "phase2_loss": config.phase2_loss,
+            "from_phase1": None if phase1 is None else os.path.realpath(phase1),
+            "bundle": config.bundle,
+            "bundle_sha256": manifest.digest,
+            "bundle_figures": manifest.deciding,
+            "prior_3d": manifest.chosen_3d,
+            "precision": config.precision,
+            "vram": config.vram,
+            "threads": config.threads,
+            "device": device,
+            "changes": changes_of(config),
+            "method": recorded(method),
+        }
+        | _image_term(method, manifest)
+        | _view_words(method, manifest)
+    )
 
 
 def _image_term(method: MethodConfig, manifest: BundleManifest) -> dict[str, str]:
@@ -62,6 +66,15 @@ def _image_term(method: MethodConfig, manifest: BundleManifest) -> dict[str, str
         return {}
     lacking = "the priors' own VAEs; this bundle has no TAESD (xbind bundle import --taesd)"
     return {"image_term": "x̂ by TAESD" if manifest.has("taesd") else lacking}
+
+
+def _view_words(method: MethodConfig, manifest: BundleManifest) -> dict[str, str]:
+    """Returns what the 2D prior is told of the views' directions, if the method asks for it."""
+    asking = [phase.guidance for phase in method.phases if phase.guidance.view_words]
+    if not asking:
+        return {}
+    lacking = "none; this bundle has no view words (xbind bundle import, again)"
+    return {"view_words": "side, front, back, overhead" if manifest.has_view_words else lacking}
 
 
 def check_resumed(
