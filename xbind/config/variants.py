@@ -1,6 +1,7 @@
-"""Supervision of each phase: the paper's method, its baselines and its ablations.
+"""Methods by name: the paper's, its baselines and ablations, and the systems of Table II.
 
-Each is a change of another configuration, so all take the same iterations, views and cameras.
+Baselines and ablations change the supervision of each phase alone, so all take the same iterations,
+views and cameras. The systems of Table II are in `xbind.config.methods`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -8,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from xbind.config.changes import difference, leaves, with_changes
+from xbind.config.methods import FAST_SHARE, SYSTEMS
 from xbind.config.options import GenerateConfig, Part, Phase2Loss, PlanarLoss, parts_named
 from xbind.config.presets import PRESETS, GuidanceConfig, MethodConfig, UnknownPreset, preset_named
 
@@ -88,13 +90,39 @@ def zerosds_3d(method: MethodConfig) -> MethodConfig:
     return _of_the_paper(without_planar(method))
 
 
-METHODS: dict[str, Callable[[MethodConfig], MethodConfig]] = {
+BASELINES: dict[str, Callable[[MethodConfig], MethodConfig]] = {
     "xbind": lambda method: method,
     "zerostablecds-3d": zerostablecds_3d,
     "stablesds-3d": stablesds_3d,
     "zerosds-3d": zerosds_3d,
 }
 """The paper's method, and its baselines (Sec. V-C)."""
+METHODS = (*BASELINES, *SYSTEMS)
+"""Names of all methods: the paper's, its baselines, and the systems of Table II."""
+PUBLIC = ("paper", "fast")
+"""Presets for the public networks, where a system of Table II has threestudio's numbers."""
+
+
+def _with_method(numbers: str, name: str) -> MethodConfig:
+    """A method at the numbers of a preset."""
+    method = preset_named(numbers)
+    if name in BASELINES:
+        return BASELINES[name](method)
+    if numbers not in PUBLIC:
+        return SYSTEMS[name].mini(method)
+    method = SYSTEMS[name].public(method)
+    return _shortened(method, FAST_SHARE) if numbers == "fast" else method
+
+
+def _shortened(method: MethodConfig, share: float) -> MethodConfig:
+    """The same method in a share of its iterations."""
+    return replace(
+        method,
+        coarse=replace(method.coarse, steps=round(share * method.coarse.steps)),
+        geometry=replace(method.geometry, steps=round(share * method.geometry.steps)),
+        texture=replace(method.texture, steps=round(share * method.texture.steps)),
+    )
+
 
 WITHOUT: dict[Part, Callable[[MethodConfig], MethodConfig]] = {
     "stereo": without_stereo,
@@ -126,7 +154,7 @@ def method_named(
     """
     numbers, _, name = preset.rpartition(":")
     if name in METHODS and (not numbers or numbers in PRESETS):
-        method = METHODS[name](preset_named(numbers or "default"))
+        method = _with_method(numbers or "default", name)
     elif not numbers and name in PRESETS:
         method = preset_named(name)
     else:
