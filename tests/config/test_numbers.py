@@ -16,10 +16,15 @@ MODULES = sorted(
 )
 
 CONSTANTS = {
+    "scene.harmonics.DEGREES": "degrees of the harmonics: mathematics",
+    "scene.materials._OUTPUTS": "numbers of a material",
+    "scene.mesh.network_sdf._OUTPUTS": "a signed value and an offset",
+    "scene.sky.LAMBERT": "factors of the cosine lobe: mathematics",
+    "scene.sky._NODES": "nodes of a quadrature, whose error is below float32's",
     "scene.cameras.OWN_POSE_SCALE": "scale of an input that the mini networks were trained with",
     "scene.mesh.tet_shape.BOUNDARY_SDF": "a guard: keeps the mesh closed at its box",
     "scene.mesh.dmtet.CHUNK": "bounds memory; the result is the same",
-    "scene.mesh.files.CHUNK": "bounds memory; the result is the same",
+    "scene.mesh.baking.CHUNK": "bounds memory; the result is the same",
     "scene.mesh.gltf._ARRAY": "an enumeration value of glTF 2.0",
     "scene.mesh.gltf._CLAMP": "an enumeration value of glTF 2.0",
     "scene.mesh.gltf._ELEMENTS": "an enumeration value of glTF 2.0",
@@ -60,7 +65,6 @@ DEFAULTS = {
     "diffusion.schedule.scaled_linear_betas.steps": "schedule of the public networks: a format",
     "diffusion.schedule.squared_cosine_betas.largest": "schedule of the public networks: a format",
     "diffusion.schedule.squared_cosine_betas.steps": "schedule of the public networks: a format",
-    "scene.nerf.field._network.outputs": "density and colour",
     "diffusion.timesteps.annealed_timesteps.jitter": "0: none",
     "diffusion.timesteps.annealed_timesteps.steps": "length of every schedule here: a format",
     "diffusion.timesteps.uniform_timesteps.steps": "length of every schedule here: a format",

@@ -10,7 +10,8 @@ from xbind.config.options import PromptConfig
 from xbind.config.presets import preset_named
 from xbind.config.scene import FieldConfig
 from xbind.run.folder import start_run
-from xbind.scene.mesh.files import FileInfo, bake, unwrap, write_glb, write_obj
+from xbind.scene.mesh.baking import bake, unwrap
+from xbind.scene.mesh.files import FileInfo, write_glb, write_obj
 from xbind.scene.mesh.mesh import Mesh
 from xbind.scene.mesh.placement import place
 from xbind.scene.nerf.field import HashField

@@ -221,3 +221,9 @@ class PbrConfig(Settings):
     """Range of roughness (threestudio's fantasia3d-texture)."""
     reflectance: Share = 0.04
     """Reflectance at normal incidence of what is not metal (threestudio; glTF 2.0)."""
+    sky_direction: tuple[float, float, float] = (0.0, 0.0, 1.0)
+    """Unit vector towards the bright side of the sky over a material, in the world frame, where the
+    bundle names no light (threestudio: the photographed sky mud_road_puresky_1k)."""
+    sky_ambient: Share = 0.4
+    """Light on a surface that faces away from there, as a share of that on one that faces it (not
+    in threestudio)."""

@@ -4,9 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
 from numpy.typing import NDArray
-from torch import Tensor
 
 from xbind.config.export import (
     PRINT_HEIGHT_M,
@@ -19,15 +17,16 @@ from xbind.config.export import (
 from xbind.config.options import Material, Pivot
 from xbind.files import atomic_write, disk_errors
 from xbind.run.checks import EXPORTS, holds_run
-from xbind.run.mesh_source import MESH, Source, read_source, simplify_for, textured_surface
-from xbind.run.outputs import title
-from xbind.scene.mesh.files import (
-    FileInfo,
-    ObjNames,
-    UnwrappedMesh,
-    glb_bytes,
-    write_obj,
+from xbind.run.mesh_source import (
+    MESH,
+    Source,
+    Textured,
+    read_source,
+    simplify_for,
+    textured_surface,
 )
+from xbind.run.outputs import title
+from xbind.scene.mesh.files import FileInfo, ObjNames, glb_bytes, write_obj
 from xbind.scene.mesh.mesh import Mesh
 from xbind.scene.mesh.placement import IN_PLACE, Placement, place, y_up
 from xbind.scene.mesh.ply import ply_bytes
@@ -104,13 +103,12 @@ def export(
     given = read_source(mesh_file)
     whole, notes = simplify_for(given.whole, faces)
     placement = _placement(given, whole, height, solid=traits.solid)
-    info = FileInfo(material or given.material, placement, given.about)
+    info = FileInfo(material or given.material, placement, given.about, given.light)
     if traits.colours == "texture":
-        unwrapped, image, more = textured_surface(
-            given, None if whole is given.whole else whole, texture
-        )
-        _write_textured(target, file_format, unwrapped, image, info, names)
-        notes += more
+        simplified = None if whole is given.whole else whole
+        made = textured_surface(given, simplified, texture, info.material)
+        files += _write_textured(target, file_format, made, info, names)
+        notes += made.notes
     else:
         data = _plain_bytes(file_format, traits, given, whole, info)
         _write(target, data)
@@ -158,18 +156,23 @@ def _plain_bytes(
 def _write_textured(
     target: Path,
     file_format: ExportFormat,
-    unwrapped: UnwrappedMesh,
-    image: UInt8[Tensor, "s s 3"],
+    made: Textured,
     info: FileInfo,
     names: ObjNames | None,
-) -> None:
+) -> tuple[Path, ...]:
+    """Writes the file, and returns the files of a material's map that an OBJ has beside it."""
+    unwrapped, image, surface_map = made.unwrapped, made.texture, made.surface_map
     match file_format:
         case "glb":
-            _write(target, glb_bytes(unwrapped, image, info))
+            _write(target, glb_bytes(unwrapped, image, info, surface_map=surface_map))
         case "usdz":
-            _write(target, usdz_bytes(unwrapped, image, info))
+            _write(target, usdz_bytes(unwrapped, image, info, surface_map=surface_map))
         case _:
-            write_obj(target.parent, unwrapped, image, info, names)
+            assert names is not None
+            write_obj(target.parent, unwrapped, image, info, names, surface_map=surface_map)
+            if surface_map is not None:
+                return tuple(target.with_name(n) for n in (names.roughness, names.metalness))
+    return ()
 
 
 def _write(target: Path, data: bytes) -> None:
@@ -206,7 +209,8 @@ def _default_target(source: Path, file_format: ExportFormat) -> Path:
 def _obj_names(target: Path) -> ObjNames:
     """The names beside an OBJ; readers split `mtllib` and `map_Kd` at spaces."""
     stem = "_".join(target.stem.split())
-    return ObjNames(target.name, f"{stem}.mtl", f"{stem}.png")
+    maps = f"{stem}_roughness.png", f"{stem}_metalness.png"
+    return ObjNames(target.name, f"{stem}.mtl", f"{stem}.png", *maps)
 
 
 def _files(target: Path, names: ObjNames | None) -> tuple[Path, ...]:

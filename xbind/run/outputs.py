@@ -13,7 +13,8 @@ from xbind.config.presets import MethodConfig
 from xbind.config.scene import TurntableConfig
 from xbind.run.settings import DEFAULT_FILES
 from xbind.scene.cameras import orbit
-from xbind.scene.mesh.files import FileInfo, bake, unwrap, write_glb, write_obj
+from xbind.scene.mesh.baking import bake, unwrap
+from xbind.scene.mesh.files import FileInfo, write_glb, write_obj
 from xbind.scene.mesh.mesh import Mesh
 from xbind.scene.mesh.placement import place
 from xbind.scene.mesh.render import shade, shade_normals, surface_points

@@ -10,7 +10,7 @@ b is the base colour, m the metalness, ρ the roughness, r the mirror direction 
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor
 
 from xbind.config.scene import FieldConfig
@@ -22,7 +22,7 @@ _OUTPUTS = 5  # three of the base colour, metalness, roughness
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Material:
+class SurfaceMaterial:
     """Material at `n` surface points."""
 
     base_colour: Float[Tensor, "n 3"]
@@ -42,39 +42,18 @@ class MaterialField(HashNetwork):
         super().__init__(config, (_OUTPUTS,), generator=generator)
         self.ranges = ranges
 
-    def forward(self, x: Float[Tensor, "n 3"]) -> Material:
+    def forward(self, x: Float[Tensor, "n 3"]) -> SurfaceMaterial:
         """Material at world positions, differentiable in the parameters and in `x`."""
         output = self.raw(x, _OUTPUTS).sigmoid()
-        return Material(
+        return SurfaceMaterial(
             output[:, :3],
             _within(self.ranges.metallic, output[:, 3]),
             _within(self.ranges.roughness, output[:, 4]),
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PbrShader:
-    """Colours of a material field in the views of some cameras: a shader for `shade_with`."""
-
-    field: MaterialField
-    sky: Sky
-    eyes: Float[Tensor, "b 3"]
-    """Positions of the cameras."""
-
-    def __call__(
-        self,
-        positions: Float[Tensor, "p 3"],
-        normals: Float[Tensor, "p 3"],
-        view: Int64[Tensor, " p"],
-    ) -> Float[Tensor, "p 3"]:
-        """Returns colours in [0, 1] of surface points, each seen in a view."""
-        towards = torch.nn.functional.normalize(self.eyes[view] - positions, dim=-1)
-        reflectance = self.field.ranges.reflectance
-        return pbr(self.field(positions), normals, towards, self.sky, reflectance=reflectance)
-
-
 def pbr(
-    material: Material,
+    material: SurfaceMaterial,
     normals: Float[Tensor, "n 3"],
     towards: Float[Tensor, "n 3"],
     sky: Sky,
