@@ -410,6 +410,8 @@ class GeometryConfig(Settings):
             )
         if self.colour:
             _check_latents(self.guidance)
+        if self.guidance.latent_share > 0 and self.planar != "sds":
+            raise ValueError(f"guidance.latent_share is for planar 'sds', got {self.planar!r}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
