@@ -65,7 +65,8 @@ def algorithm1(
             field = fit_texture_field(texture.field, texture.fit, nerf, mesh, draws(texture.stream))
         phase3 = texture_phase(texture, _supervision(stage, condition), mesh, field)
         yield from _iterate(phase3, generator, saved)  # 14-17: L_planar-S + L_stereo
-    yield TexturedMesh(mesh, field)
+        light = stage.bundle.manifest.light if texture.shows_light else None
+    yield TexturedMesh(mesh, field, light)
 
 
 def _supervision(stage: StageNetworks, condition: Condition) -> Supervision:

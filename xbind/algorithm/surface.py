@@ -9,7 +9,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from xbind.kernels import edge_table
+from xbind.scene.appearance import Appearance
 from xbind.scene.cameras import Cameras
+from xbind.scene.light import Light
+from xbind.scene.materials import MaterialField
 from xbind.scene.mesh.mesh import Mesh
 from xbind.scene.mesh.render import render_normals, shade, surface_points
 from xbind.scene.nerf.field import HashField
@@ -21,15 +24,26 @@ class TexturedMesh:
 
     mesh: Mesh
     """Its geometry, in the scene's frame."""
-    field: HashField
-    """Its colours; the density is not used."""
+    field: HashField | MaterialField
+    """Its colours, of which the density is not used, or its material."""
+    light: Light | None = None
+    """Known light under which the colours were optimised, or that of the material."""
 
     def to(self, device: torch.device | str) -> "TexturedMesh":
         """The same on another device; the field itself is moved."""
-        return TexturedMesh(self.mesh.to(device), self.field.to(device))
+        return TexturedMesh(self.mesh.to(device), self.field.to(device), self.light)
+
+    @property
+    def appearance(self) -> Appearance:
+        """Its colours under its light."""
+        if isinstance(self.field, MaterialField):
+            return Appearance.of_material(self.field, self.light)
+        return Appearance(self.colour_at, self.light)
 
     def colour_at(self, points: Float[Tensor, "p 3"]) -> Float[Tensor, "p 3"]:
-        """Albedo at surface points, in [0, 1]."""
+        """Albedo, or base colour, at surface points, in [0, 1]."""
+        if isinstance(self.field, MaterialField):
+            return self.field(points).base_colour
         colour: Tensor = self.field(points)[1]
         return colour
 

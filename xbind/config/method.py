@@ -440,6 +440,14 @@ class TextureConfig(Settings):
     guidance: GuidanceConfig = GuidanceConfig(t_max=0.5)
     """L_planar-S and L_stereo."""
 
+    @property
+    def shows_light(self) -> bool:
+        """True if the finished object is seen in the bundle's known light, if it has one.
+
+        Its lit texture is then the albedo, or the material, and its unlit one what that shows.
+        """
+        return self.shading.light == "bundle" or self.material == "pbr"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MethodConfig(Settings):
@@ -464,6 +472,12 @@ class MethodConfig(Settings):
     def phases(self) -> "tuple[CoarseConfig | GeometryConfig | TextureConfig, ...]":
         """Phases with at least one step, in order."""
         return tuple(p for p in (self.coarse, self.geometry, self.texture) if p.steps > 0)
+
+    @property
+    def uses_light(self) -> bool:
+        """True if the bundle's known light decides the result."""
+        lit = (self.coarse.shading, self.geometry.shading)
+        return self.texture.shows_light or any(shading.light == "bundle" for shading in lit)
 
     @property
     def uses_reference(self) -> bool:

@@ -53,7 +53,13 @@ def run_settings(
         "device": device,
         "changes": changes_of(config),
         "method": recorded(method),
-    } | _image_term(method, manifest)
+    } | _bundle_facts(method, manifest)
+
+
+def _bundle_facts(method: MethodConfig, manifest: BundleManifest) -> dict[str, Any]:
+    """Returns what the bundle has of that which only some methods use."""
+    light = manifest.light if method.uses_light else None
+    return _image_term(method, manifest) | ({} if light is None else {"light": light.plain()})
 
 
 def _image_term(method: MethodConfig, manifest: BundleManifest) -> dict[str, str]:
@@ -84,10 +90,10 @@ def check_resumed(
     for key in DECIDING:
         if key in ("method", "phase1_sha256"):  # Phase I is compared where it is read
             continue
-        if started.get(key) != asked[key]:
+        if started.get(key) != asked.get(key):
             raise ResumeMismatch(
                 f"--resume continues the run as it was started, but {key} differs.\n"
-                f"  started with: {started.get(key)}\n  asked for:    {asked[key]}\n"
+                f"  started with: {started.get(key)}\n  asked for:    {asked.get(key)}\n"
                 f"Leave out what the run was started with, or start again with --overwrite."
             )
     ours, theirs = asked["changes"], started.get("changes", {})
