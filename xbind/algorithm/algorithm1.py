@@ -5,15 +5,16 @@ from collections.abc import Generator, Iterator, Mapping
 import torch
 
 from xbind.algorithm.iteration import Iteration, Phase, PhaseStarted, PhaseState, advance, resume
+from xbind.algorithm.looks import Looks
 from xbind.algorithm.phase1_nerf import CoarsePhase
 from xbind.algorithm.supervision import Condition, Supervision
 from xbind.algorithm.surface import TexturedMesh
 from xbind.algorithm.surface_phase import geometry_phase, texture_phase
-from xbind.algorithm.surface_start import convert
+from xbind.algorithm.surface_start import first_shape, saved_shape
 from xbind.algorithm.texture_init import fit_texture_field
-from xbind.config.presets import MethodConfig
+from xbind.config.presets import CoarseConfig, GeometryConfig, MethodConfig, TextureConfig
 from xbind.networks.runtime import RunNetworks, StageNetworks
-from xbind.scene.mesh.dmtet import DMTet
+from xbind.scene.mesh.mesh import Mesh
 from xbind.scene.nerf.field import HashField
 
 
@@ -44,26 +45,44 @@ def algorithm1(
     def draws(stream: int) -> torch.Generator:
         return torch.Generator(generator.device).manual_seed(seed + stream)
 
+    def looks(stage: StageNetworks, config: CoarseConfig | GeometryConfig | TextureConfig) -> Looks:
+        light, background = stage.bundle.manifest.light, config.background
+        return Looks(config.shading, background, light, draws(background.stream))
+
     with networks.stage("coarse") as stage:  # 1: Phase I
         nerf = HashField(coarse.field, generator=draws(coarse.stream))
-        phase1 = CoarsePhase(coarse, _supervision(stage, condition), nerf)
+        look = looks(stage, coarse)
+        phase1 = CoarsePhase(coarse, _supervision(stage, condition), nerf, look)
         yield from _iterate(phase1, generator, saved)  # 2-5: L_planar-S + L_stereo + L_nv
 
+    def new_field() -> HashField:
+        return HashField(texture.field, generator=draws(texture.stream))
+
+    def inherited_field(mesh: Mesh) -> HashField:
+        return fit_texture_field(texture.field, texture.fit, nerf, mesh, draws(texture.stream))
+
     with networks.stage("geometry") as stage:  # 6: Phase II
+        field = None
         if "geometry" in saved:
-            dmtet = DMTet.from_state(saved["geometry"].module).to(generator.device)
+            shape = saved_shape(geometry, saved["geometry"].module, draws(geometry.stream))
+            field = new_field() if geometry.colour else None
         else:  # 7: NR_θ ⇒ DM_θ
-            dmtet = convert(nerf, coarse.threshold, geometry.resolution, geometry.conversion)
-        phase2 = geometry_phase(geometry, _supervision(stage, condition), dmtet)
+            shape = first_shape(geometry, nerf, coarse.threshold, draws(geometry.stream))
+            if geometry.colour:
+                with torch.no_grad():
+                    start = shape.extract("The start of Phase II")
+                field = inherited_field(start) if texture.inherit else new_field()
+        look = looks(stage, geometry)
+        phase2 = geometry_phase(geometry, _supervision(stage, condition), shape, field, look)
         yield from _iterate(phase2, generator, saved)  # 8-11: L_planar-C + L_stereo + L_nc + L_ls
 
     with networks.stage("texture") as stage:  # 12: Phase III
         mesh = phase2.result()  # 13: the shape is frozen
-        if "texture" in saved:
-            field = HashField(texture.field, generator=draws(texture.stream))
-        else:
-            field = fit_texture_field(texture.field, texture.fit, nerf, mesh, draws(texture.stream))
-        phase3 = texture_phase(texture, _supervision(stage, condition), mesh, field)
+        if field is None:
+            is_new = "texture" in saved or not texture.inherit
+            field = new_field() if is_new else inherited_field(mesh)
+        look = looks(stage, texture)
+        phase3 = texture_phase(texture, _supervision(stage, condition), mesh, field, look)
         yield from _iterate(phase3, generator, saved)  # 14-17: L_planar-S + L_stereo
         light = stage.bundle.manifest.light if texture.shows_light else None
     yield TexturedMesh(mesh, field, light)

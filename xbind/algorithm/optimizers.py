@@ -11,7 +11,7 @@ from xbind.algorithm.adan import Adan
 from xbind.config.method import CoarseConfig, GeometryConfig, TextureConfig
 from xbind.config.scene import AdamConfig, AdanConfig
 from xbind.config.terms import RatesConfig
-from xbind.scene.nerf.field import HashField
+from xbind.scene.nerf.field import HashNetwork
 
 Config = CoarseConfig | GeometryConfig | TextureConfig
 
@@ -25,7 +25,7 @@ class Group:
     """None for the stage's learning rate."""
 
 
-def field_groups(field: HashField, rates: RatesConfig, rate: float | None = None) -> list[Group]:
+def field_groups(field: HashNetwork, rates: RatesConfig, rate: float | None = None) -> list[Group]:
     """Groups of a field: the hash grid, and its MLPs where they have a rate of their own.
 
     Args:
@@ -36,6 +36,11 @@ def field_groups(field: HashField, rates: RatesConfig, rate: float | None = None
     if rates.network is None:
         return [Group(field.parameters(), rate)]
     return [Group([field.table], rate), Group(field.heads.parameters(), rates.network)]
+
+
+def module_group(module: nn.Module | None, rate: float | None) -> list[Group]:
+    """The parameters of a part with its rate (None: the stage's); no group without the part."""
+    return [] if module is None else [Group(module.parameters(), rate)]
 
 
 def make_adam(groups: Sequence[Group], rate: float, config: AdamConfig) -> torch.optim.Optimizer:

@@ -1,6 +1,5 @@
 """What a surface stage represents, what its views show, and the result of a run."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -8,6 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from xbind.algorithm.looks import Look
 from xbind.kernels import edge_table
 from xbind.scene.appearance import Appearance
 from xbind.scene.cameras import Cameras
@@ -85,24 +85,47 @@ class SurfaceViews:
     """Share of each pixel that the surface covers."""
 
 
-Show = Callable[[Mesh, Cameras, int, Int[Tensor, "f 3"] | None], SurfaceViews]
-"""Renders a mesh from cameras, at a size in pixels, with its edge table if that is known."""
+class Show(Protocol):
+    """What the views of a stage show."""
 
-
-def show_normals(
-    mesh: Mesh, cameras: Cameras, size: int, table: Int[Tensor, "f 3"] | None
-) -> SurfaceViews:
-    """Views that show world-space normals, (n + 1)/2 on black."""
-    return SurfaceViews(*render_normals(mesh, cameras, size, table=table))
-
-
-def show_colours(field: HashField) -> Show:
-    """Returns what renders the colours of a field on white, without light."""
-
-    def show(
-        mesh: Mesh, cameras: Cameras, size: int, table: Int[Tensor, "f 3"] | None
+    def __call__(
+        self, mesh: Mesh, cameras: Cameras, size: int, table: Int[Tensor, "f 3"] | None, look: Look
     ) -> SurfaceViews:
-        points = surface_points(mesh, cameras, size, table=table)
-        return SurfaceViews(*shade(points, mesh, TexturedMesh(mesh, field).colour_at))
+        """Renders views of a mesh.
 
-    return show
+        Args:
+            mesh: the surface.
+            cameras: one per view.
+            size: side of the views, in pixels.
+            table: `edge_table` of the mesh's faces, if it is known.
+            look: light and background.
+        """
+
+
+class ShowNormals:
+    """Views that show world-space normals, (n + 1)/2 on black; they have no look."""
+
+    def __call__(
+        self, mesh: Mesh, cameras: Cameras, size: int, table: Int[Tensor, "f 3"] | None, look: Look
+    ) -> SurfaceViews:
+        """See `Show`."""
+        del look
+        return SurfaceViews(*render_normals(mesh, cameras, size, table=table))
+
+
+class ShowColours:
+    """Views that show the colours of a field, under light, over a background."""
+
+    def __init__(self, field: HashField) -> None:
+        self.field = field
+
+    def __call__(
+        self, mesh: Mesh, cameras: Cameras, size: int, table: Int[Tensor, "f 3"] | None, look: Look
+    ) -> SurfaceViews:
+        """See `Show`."""
+        points = surface_points(mesh, cameras, size, table=table)
+        colour_at = TexturedMesh(mesh, self.field).colour_at
+        image, mask = shade(
+            points, mesh, colour_at, background=look.background, shading=look.shading
+        )
+        return SurfaceViews(image, mask)

@@ -46,6 +46,7 @@ from xbind.config.terms import (
     LevelsConfig,
     Material,
     PbrConfig,
+    PerpNegConfig,
     Ramp,
     RatesConfig,
     ShadingConfig,
@@ -203,7 +204,9 @@ class GuidanceConfig(Settings):
     """Elevation above which a view counts as overhead, in degrees (threestudio)."""
     perp_neg: Weight = added(0.0)
     """Factor on Perp-Neg's weights of the words of other directions, with `view_words`; 0 leaves
-    Perp-Neg out (threestudio's default)."""
+    Perp-Neg out (threestudio's default). In a stage whose loss of the 2D prior is `sds`."""
+    perp_neg_curves: PerpNegConfig = added(PerpNegConfig())
+    """Perp-Neg's weights over the azimuth."""
     latent_share: Share = added(0.0)
     """Share of the stage in which the 2D prior is given normals and mask, shrunk to its latents'
     size, as if they were latents (threestudio's fantasia3d: 0.1); in the geometry stage."""
@@ -315,6 +318,10 @@ class CoarseConfig(Settings):
     guidance: GuidanceConfig = GuidanceConfig()
     """L_planar-S and L_stereo."""
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+        _check_latents(self.guidance)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GeometryConfig(Settings):
@@ -392,6 +399,18 @@ class GeometryConfig(Settings):
     guidance: GuidanceConfig = GuidanceConfig(t_max=0.5, t_min=0.02, w_rgb=0.0)
     """L_planar-C and L_stereo; RGB term off, since the render is a normal map."""
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.form == "network" and self.start != "ellipsoid":
+            raise ValueError("form 'network' begins as an ellipsoid: set start to 'ellipsoid' too")
+        if self.form == "network" and self.ellipsoid.half_side > self.field.radius:
+            raise ValueError(
+                f"ellipsoid.half_side must be at most field.radius, got "
+                f"{self.ellipsoid.half_side:g} and {self.field.radius:g}"
+            )
+        if self.colour:
+            _check_latents(self.guidance)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TextureConfig(Settings):
@@ -440,6 +459,7 @@ class TextureConfig(Settings):
     guidance: GuidanceConfig = GuidanceConfig(t_max=0.5)
     """L_planar-S and L_stereo."""
 
+<<<<<<< HEAD
     @property
     def shows_light(self) -> bool:
         """True if the finished object is seen in the bundle's known light, if it has one.
@@ -447,6 +467,22 @@ class TextureConfig(Settings):
         Its lit texture is then the albedo, or the material, and its unlit one what that shows.
         """
         return self.shading.light == "bundle" or self.material == "pbr"
+=======
+    def __post_init__(self) -> None:
+        check_fields(self)
+        _check_latents(self.guidance)
+        if self.material == "pbr" and self.inherit:
+            raise ValueError("material 'pbr' begins with a new field: set inherit to false too")
+
+
+def _check_latents(guidance: GuidanceConfig) -> None:
+    """Refuse latents made of normals in a stage whose views show colours."""
+    if guidance.latent_share > 0:
+        raise ValueError(
+            f"guidance.latent_share is for views of normals alone; here it must be 0, got "
+            f"{guidance.latent_share:g}"
+        )
+>>>>>>> method
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

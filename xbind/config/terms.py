@@ -165,6 +165,13 @@ class EllipsoidConfig(Settings):
     half_side: Positive = 0.85
     """Half the side of the cube of the tetrahedral grid, in scene units."""
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if max(self.radii) >= self.half_side:
+            raise ValueError(
+                f"radii must be below half_side ({self.half_side:g}), got {list(self.radii)}"
+            )
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EstimatorConfig(Settings):
@@ -183,6 +190,25 @@ class EstimatorConfig(Settings):
     the estimator (threestudio: 1)."""
     stream: Count = 3
     """Added to the run's seed for the estimator's first weights."""
+
+
+Decay = tuple[float, float, float]
+"""(a, b, c) of a e^(−b r) + c."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PerpNegConfig(Settings):
+    """Curves of Perp-Neg's weights over the azimuth, each (a, b, c) of a e^(−b r) + c
+    (threestudio's `perp_neg_f_*`)."""
+
+    front: Decay = (4.0, 0.5, -2.426)
+    """Weight of the front's word, from the side (r = 0) to the front (r = 1)."""
+    side: Decay = (4.0, 0.5, -2.426)
+    """Weight of the side's word, from the front (r = 0) to the side (r = 1)."""
+    side_to_back: Decay = (1.0, 0.5, -0.606)
+    """Weight of the side's word, from the back (r = 0) to the side (r = 1)."""
+    front_to_back: Decay = (1.0, 0.5, 0.967)
+    """Weight of the front's word, from the back (r = 0) to the side (r = 1)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

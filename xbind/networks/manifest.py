@@ -39,7 +39,9 @@ ROLES = (
     "unclip.noising_scheduler", "unclip.empty_prompt", "zero123.unet", "zero123.vae",
     "zero123.scheduler", "zero123.image_encoder", "zero123.camera_projection",
 )  # fmt: skip
-"""Roles that every bundle has; `judge` and `view` are optional."""
+"""Roles that every bundle has; `judge`, `view`, `taesd` and `VIEW_WORDS_ROLE` are optional."""
+VIEW_WORDS_ROLE = "unclip.views"
+"""Role of the contexts that tell the 2D prior from where a view is seen."""
 
 _DESCRIPTIVE = ("name", "licence", "about", "weights", "sources", "taken", "training_samples")
 """Entries of `bundle.json` that tell readers about the bundle; nothing is computed from them."""
@@ -115,6 +117,11 @@ class BundleManifest:
         return hashlib.sha256(
             json.dumps([self.digest, self.deciding], sort_keys=True).encode()
         ).hexdigest()
+
+    @property
+    def has_view_words(self) -> bool:
+        """True if the 2D prior can be told from where a view is seen."""
+        return self.has(VIEW_WORDS_ROLE)
 
     @property
     def light(self) -> Light | None:

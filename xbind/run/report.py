@@ -30,6 +30,7 @@ SETTINGS = (
     "vram",
     "threads",
     "image_term",
+    "view_words",
     "without",
     "phase2_loss",
     "from_phase1",

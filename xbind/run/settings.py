@@ -59,7 +59,8 @@ def run_settings(
 def _bundle_facts(method: MethodConfig, manifest: BundleManifest) -> dict[str, Any]:
     """Returns what the bundle has of that which only some methods use."""
     light = manifest.light if method.uses_light else None
-    return _image_term(method, manifest) | ({} if light is None else {"light": light.plain()})
+    facts = _image_term(method, manifest) | _view_words(method, manifest)
+    return facts | ({} if light is None else {"light": light.plain()})
 
 
 def _image_term(method: MethodConfig, manifest: BundleManifest) -> dict[str, str]:
@@ -68,6 +69,15 @@ def _image_term(method: MethodConfig, manifest: BundleManifest) -> dict[str, str
         return {}
     lacking = "the priors' own VAEs; this bundle has no TAESD (xbind bundle import --taesd)"
     return {"image_term": "x̂ by TAESD" if manifest.has("taesd") else lacking}
+
+
+def _view_words(method: MethodConfig, manifest: BundleManifest) -> dict[str, str]:
+    """Returns what the 2D prior is told of the views' directions, if the method asks for it."""
+    asking = [phase.guidance for phase in method.phases if phase.guidance.view_words]
+    if not asking:
+        return {}
+    lacking = "none; this bundle has no view words (xbind bundle import, again)"
+    return {"view_words": "side, front, back, overhead" if manifest.has_view_words else lacking}
 
 
 def check_resumed(
