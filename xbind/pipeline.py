@@ -196,7 +196,7 @@ def _finish(job: _Job, networks: RunNetworks, runner: Runner, files: FilesConfig
     textured = textured.to("cpu")  # where the libraries that unwrap and write compute
     about = provenance(config, job.loaded.manifest.name)
     outputs = write_outputs(
-        folder.path, textured.mesh, textured.colour_at, job.method, files, about
+        folder.path, textured.mesh, textured.appearance, job.method, files, about
     )
     add_seconds(seconds, "files", started)
     took = [f"{stage} {format_seconds(s)}" for stage, s in seconds.items()]

@@ -107,8 +107,8 @@ def algorithm1(
         supervision, parts = of_stage(stage, texture)
         phase3 = texture_phase(texture, supervision, mesh, field, **parts)
         yield from _iterate(phase3, generator, saved)  # 14-17: L_planar-S + L_stereo
-        looks = parts["looks"]
-    yield TexturedMesh(mesh, field, looks.known_light if texture.material == "pbr" else looks.light)
+        light = stage.bundle.manifest.light if texture.shows_light else None
+    yield TexturedMesh(mesh, field, light)
 
 
 def _iterate(

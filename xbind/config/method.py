@@ -467,6 +467,14 @@ class TextureConfig(Settings):
         if self.material == "pbr" and self.inherit:
             raise ValueError("material 'pbr' begins with a new field: set inherit to false too")
 
+    @property
+    def shows_light(self) -> bool:
+        """True if the finished object is seen in the bundle's known light, if it has one.
+
+        Its lit texture is then the albedo, or the material, and its unlit one what that shows.
+        """
+        return self.shading.light == "bundle" or self.material == "pbr"
+
 
 def _check_latents(guidance: GuidanceConfig) -> None:
     """Refuse latents made of normals in a stage whose views show colours."""
@@ -500,6 +508,12 @@ class MethodConfig(Settings):
     def phases(self) -> "tuple[CoarseConfig | GeometryConfig | TextureConfig, ...]":
         """Phases with at least one step, in order."""
         return tuple(p for p in (self.coarse, self.geometry, self.texture) if p.steps > 0)
+
+    @property
+    def uses_light(self) -> bool:
+        """True if the bundle's known light decides the result."""
+        lit = (self.coarse.shading, self.geometry.shading)
+        return self.texture.shows_light or any(shading.light == "bundle" for shading in lit)
 
     @property
     def uses_reference(self) -> bool:

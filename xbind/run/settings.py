@@ -36,28 +36,31 @@ def run_settings(
     """
     phase1 = config.from_phase1
     prompt = dataclasses.asdict(config.prompt)
-    return (
-        {
-            "prompt": {k: str(v) if isinstance(v, Path) else v for k, v in prompt.items()},
-            "seed": config.seed,
-            "preset": config.preset,
-            "without": list(parts_named(config.without)),
-            "phase2_loss": config.phase2_loss,
-            "from_phase1": None if phase1 is None else os.path.realpath(phase1),
-            "bundle": config.bundle,
-            "bundle_sha256": manifest.digest,
-            "bundle_figures": manifest.deciding,
-            "prior_3d": manifest.chosen_3d,
-            "precision": config.precision,
-            "vram": config.vram,
-            "threads": config.threads,
-            "device": device,
-            "changes": changes_of(config),
-            "method": recorded(method),
-        }
-        | _image_term(method, manifest)
-        | _view_words(method, manifest)
-    )
+    return {
+        "prompt": {k: str(v) if isinstance(v, Path) else v for k, v in prompt.items()},
+        "seed": config.seed,
+        "preset": config.preset,
+        "without": list(parts_named(config.without)),
+        "phase2_loss": config.phase2_loss,
+        "from_phase1": None if phase1 is None else os.path.realpath(phase1),
+        "bundle": config.bundle,
+        "bundle_sha256": manifest.digest,
+        "bundle_figures": manifest.deciding,
+        "prior_3d": manifest.chosen_3d,
+        "precision": config.precision,
+        "vram": config.vram,
+        "threads": config.threads,
+        "device": device,
+        "changes": changes_of(config),
+        "method": recorded(method),
+    } | _bundle_facts(method, manifest)
+
+
+def _bundle_facts(method: MethodConfig, manifest: BundleManifest) -> dict[str, Any]:
+    """Returns what the bundle has of that which only some methods use."""
+    light = manifest.light if method.uses_light else None
+    facts = _image_term(method, manifest) | _view_words(method, manifest)
+    return facts | ({} if light is None else {"light": light.plain()})
 
 
 def _image_term(method: MethodConfig, manifest: BundleManifest) -> dict[str, str]:
@@ -97,10 +100,10 @@ def check_resumed(
     for key in DECIDING:
         if key in ("method", "phase1_sha256"):  # Phase I is compared where it is read
             continue
-        if started.get(key) != asked[key]:
+        if started.get(key) != asked.get(key):
             raise ResumeMismatch(
                 f"--resume continues the run as it was started, but {key} differs.\n"
-                f"  started with: {started.get(key)}\n  asked for:    {asked[key]}\n"
+                f"  started with: {started.get(key)}\n  asked for:    {asked.get(key)}\n"
                 f"Leave out what the run was started with, or start again with --overwrite."
             )
     ours, theirs = asked["changes"], started.get("changes", {})

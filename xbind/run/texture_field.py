@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from xbind.algorithm.surface_start import part_of_state
 from xbind.config.scene import FieldConfig
 from xbind.config.terms import PbrConfig
 from xbind.run.checkpoints import load_newest_checkpoint
@@ -34,7 +35,7 @@ def read_texture_field(run: Path) -> Appearance | None:
         state = record["phases"].get("texture")
         if state is None:
             return None
-        return _appearance(config, state["module"])
+        return _appearance(config, part_of_state(state["module"], "field"))
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise RunError(
             f"The texture field in {run / 'checkpoints'} does not fit {run / 'config.json'} "

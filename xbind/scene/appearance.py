@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from xbind.config.options import Material
 from xbind.config.terms import PbrConfig
 from xbind.scene.light import Light
 from xbind.scene.materials import MaterialField, SurfaceMaterial, pbr
@@ -37,6 +38,13 @@ class Appearance:
         """A material under the bundle's light, or that of its configuration where there is none."""
         light = light or sky_light(field.ranges)
         return cls(lambda x: field(x).base_colour, light, field, field.ranges.reflectance)
+
+    def light_of(self, material: Material) -> Light | None:
+        """The light that a file of a material names, from which its other texture follows.
+
+        None for the unlit texture of a material, which shows more than a base colour under light.
+        """
+        return None if self.material_at is not None and material == "unlit" else self.light
 
     def at(self, places: Callable[[Tensor], Tensor]) -> "Appearance":
         """The appearance of other positions, such as those nearest on another surface."""
