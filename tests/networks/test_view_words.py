@@ -92,7 +92,7 @@ def test_a_file_that_does_not_fit_is_refused(tmp_path, change, why):
 def test_a_file_without_contexts_is_refused(tmp_path):
     words = random_words()
     del words["contexts"]
-    with pytest.raises(BundleError, match="views.safetensors cannot be used"):
+    with pytest.raises(BundleError, match=r"views\.safetensors cannot be used"):
         load_bundle(write_bundle(tmp_path / "mini", words))
 
 
@@ -136,7 +136,7 @@ def test_perp_neg_has_a_step_of_its_own(with_words, without, guidance, worded, n
 
 
 def test_a_bundle_without_words_has_no_such_step(bundles):
-    with pytest.raises(EngineError, match="needs 'unclip.views', which bundle 'mini' does not"):
+    with pytest.raises(EngineError, match=r"needs 'unclip\.views', which bundle 'mini' does not"):
         make_module(bundles[1], "perp_neg2d")
 
 
