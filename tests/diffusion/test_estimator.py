@@ -66,7 +66,7 @@ def test_it_is_the_network_with_the_changes_added_to_its_weights(unet, told, rng
         a, rest = rest[: RANK * i].view(RANK, i), rest[RANK * i :]
         b, rest = rest[: o * RANK].view(o, RANK), rest[o * RANK :]
         layer.weight += b @ a
-    assert layers == 4 * len(ends) * 3  # three transformer blocks: down, middle, up
+    assert layers == 4 * len(ends) * 4  # four transformer blocks: one down, one middle, two up
     first, last = rest[: 8 * 16].view(8, 16), rest[8 * 16 :].view(32, 8)
     hidden = camera @ first.T
     embedding = (hidden * torch.sigmoid(hidden)) @ last.T

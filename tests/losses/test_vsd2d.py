@@ -165,6 +165,16 @@ def test_one_view_at_a_time_is_the_same(feeds):
         torch.testing.assert_close(got, want)
 
 
+def test_it_ignores_the_caller_s_autograd_state(feeds):
+    want = make()(**feeds)
+    with torch.no_grad():
+        got = make()(**feeds)
+    for a, b in zip(got, want, strict=True):
+        assert torch.equal(a, b)
+        assert not a.requires_grad
+        assert not b.requires_grad
+
+
 def test_training_the_estimator_lowers_its_loss(feeds):
     """Gradient descent on θ by the step's own gradient, with one batch."""
     step, losses = make(), []
