@@ -410,6 +410,8 @@ class GeometryConfig(Settings):
             )
         if self.colour:
             _check_latents(self.guidance)
+        if self.guidance.latent_share > 0 and self.planar != "sds":
+            raise ValueError(f"guidance.latent_share is for planar 'sds', got {self.planar!r}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -459,7 +461,12 @@ class TextureConfig(Settings):
     guidance: GuidanceConfig = GuidanceConfig(t_max=0.5)
     """L_planar-S and L_stereo."""
 
-<<<<<<< HEAD
+    def __post_init__(self) -> None:
+        check_fields(self)
+        _check_latents(self.guidance)
+        if self.material == "pbr" and self.inherit:
+            raise ValueError("material 'pbr' begins with a new field: set inherit to false too")
+
     @property
     def shows_light(self) -> bool:
         """True if the finished object is seen in the bundle's known light, if it has one.
@@ -467,12 +474,6 @@ class TextureConfig(Settings):
         Its lit texture is then the albedo, or the material, and its unlit one what that shows.
         """
         return self.shading.light == "bundle" or self.material == "pbr"
-=======
-    def __post_init__(self) -> None:
-        check_fields(self)
-        _check_latents(self.guidance)
-        if self.material == "pbr" and self.inherit:
-            raise ValueError("material 'pbr' begins with a new field: set inherit to false too")
 
 
 def _check_latents(guidance: GuidanceConfig) -> None:
@@ -482,7 +483,6 @@ def _check_latents(guidance: GuidanceConfig) -> None:
             f"guidance.latent_share is for views of normals alone; here it must be 0, got "
             f"{guidance.latent_share:g}"
         )
->>>>>>> method
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -41,11 +41,8 @@ _SHAPE: Mapping[str, tuple[type, ...]] = {
     "device": (str,), "engine": (str,), "precision": (str,), "vram": (int, float, _NONE),
     "threads": (int,), "changes": (dict,), "versions": (dict,), "files": (dict,),
     "understood": (dict,), "reading": (dict,), "foreground": (dict,), "image_term": (str,),
-<<<<<<< HEAD
     "light": (dict,),
-=======
     "view_words": (str,),
->>>>>>> method
 }  # fmt: skip
 """Type of each value of `config.json`."""
 _NEEDED = ("prompt", "seed", "preset", "method")
