@@ -41,7 +41,9 @@ class Looks:
             light: known light of the bundle; None if it has none.
             generator: source of the weights.
         """
-        self._shading, self._background, self._known = shading, background, light
+        self._shading, self._background = shading, background
+        self.known_light = light
+        """Known light of the bundle; None if it has none."""
         self.learned: LearnedBackground | None = None
         """The learned background; None for a white one."""
         if background.kind != "white":
@@ -61,7 +63,7 @@ class Looks:
             generator: source of the draws.
         """
         return Look(
-            draw_shading(self._shading, progress, cameras, self._known, generator),
+            draw_shading(self._shading, progress, cameras, self.known_light, generator),
             draw_background(self._background, self.learned, cameras, size, generator),
         )
 

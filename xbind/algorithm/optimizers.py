@@ -23,6 +23,8 @@ class Group:
     parameters: Iterable[nn.Parameter]
     rate: float | None = None
     """None for the stage's learning rate."""
+    weight_decay: float | None = None
+    """Decoupled decay; None for the optimiser's. Only beside a rate."""
 
 
 def field_groups(field: HashNetwork, rates: RatesConfig, rate: float | None = None) -> list[Group]:
@@ -45,7 +47,7 @@ def module_group(module: nn.Module | None, rate: float | None) -> list[Group]:
 
 def make_adam(groups: Sequence[Group], rate: float, config: AdamConfig) -> torch.optim.Optimizer:
     """Adam; with a decay AdamW, whose decay is decoupled from the gradient."""
-    if config.weight_decay == 0:
+    if config.weight_decay == 0 and not any(group.weight_decay for group in groups):
         return torch.optim.Adam(_plain(groups), rate, betas=config.betas, eps=config.eps)
     return torch.optim.AdamW(
         _plain(groups), rate, betas=config.betas, eps=config.eps, weight_decay=config.weight_decay
@@ -63,7 +65,12 @@ def make_adan(groups: Sequence[Group], rate: float, config: AdanConfig) -> Adan:
 def _plain(groups: Sequence[Group]) -> list[dict[str, Any]]:
     """Groups as torch takes them; those without a rate of their own stand together, in front."""
     common = [p for group in groups if group.rate is None for p in group.parameters]
-    own = [{"params": list(g.parameters), "lr": g.rate} for g in groups if g.rate is not None]
+    own = []
+    for group in groups:
+        if group.rate is not None:
+            decay = group.weight_decay
+            given = {} if decay is None else {"weight_decay": decay}
+            own.append({"params": list(group.parameters), "lr": group.rate} | given)
     return [{"params": common}, *own] if common else own
 
 

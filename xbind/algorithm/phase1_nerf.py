@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from xbind.algorithm.estimator_weights import EstimatorWeights, estimator_groups, theta_of
 from xbind.algorithm.looks import PLAIN, Look, Looks
 from xbind.algorithm.optimizers import Rates, field_groups, make_adam, module_group
 from xbind.algorithm.supervision import Supervision
@@ -58,6 +59,7 @@ class CoarsePhase:
         supervision: Supervision,
         field: HashField,
         looks: Looks = PLAIN,
+        estimator: EstimatorWeights | None = None,
     ) -> None:
         """Set up the stage.
 
@@ -66,6 +68,7 @@ class CoarsePhase:
             supervision: of its views.
             field: what is optimised, in place.
             looks: light and background of the views.
+            estimator: of VSD, where the loss of the 2D prior is `vsd`.
         """
         self.config = config
         self.steps = config.steps
@@ -78,10 +81,13 @@ class CoarsePhase:
         if looks.learned is not None:
             parts["background"] = looks.learned
             groups += module_group(looks.learned, config.rates.background)
+        if estimator is not None:
+            parts["estimator"] = estimator
+            groups += estimator_groups(estimator, config.guidance.estimator)
         self.module = nn.ModuleDict(parts)
         self.optimizer = make_adam(groups, config.learning_rate, config.adam)
         self._rates = Rates(self.optimizer, config)
-        self._supervision = supervision
+        self._supervision, self._estimator = supervision, estimator
         self._looks = looks
         self._regularizers = self._make_regularizers()
         self._trained_levels = len(config.field.resolutions)
@@ -100,7 +106,7 @@ class CoarsePhase:
         guidance = self.config.guidance
         hybrid = hybrid_terms(
             self._supervision, guidance, views.image, cameras, progress, generator,
-            planar=self.config.planar,
+            planar=self.config.planar, theta=theta_of(self._estimator),
         )  # fmt: skip
         terms = values_of(self._regularizers, SeenVolume(views, generator))
         if wants_reference(guidance, step):

@@ -7,14 +7,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from xbind.algorithm.looks import Look
+from xbind.algorithm.looks import Look, Looks
 from xbind.kernels import edge_table
 from xbind.scene.appearance import Appearance
 from xbind.scene.cameras import Cameras
 from xbind.scene.light import Light
 from xbind.scene.materials import MaterialField
 from xbind.scene.mesh.mesh import Mesh
-from xbind.scene.mesh.render import render_normals, shade, surface_points
+from xbind.scene.mesh.render import ColourAt, render_normals, shade, shade_with, surface_points
 from xbind.scene.nerf.field import HashField
 
 
@@ -25,9 +25,10 @@ class TexturedMesh:
     mesh: Mesh
     """Its geometry, in the scene's frame."""
     field: HashField | MaterialField
-    """Its colours, of which the density is not used, or its material."""
+    """Its colours or its material; a density is not used."""
     light: Light | None = None
-    """Known light under which the colours were optimised, or that of the material."""
+    """Light under which it is seen; None for colours that are shown as they are, and for the sky of
+    a material's own configuration."""
 
     def to(self, device: torch.device | str) -> "TexturedMesh":
         """The same on another device; the field itself is moved."""
@@ -35,17 +36,20 @@ class TexturedMesh:
 
     @property
     def appearance(self) -> Appearance:
-        """Its colours under its light."""
+        """Its colours under the light."""
         if isinstance(self.field, MaterialField):
             return Appearance.of_material(self.field, self.light)
-        return Appearance(self.colour_at, self.light)
+        return Appearance(colours_of(self.field), self.light)
 
-    def colour_at(self, points: Float[Tensor, "p 3"]) -> Float[Tensor, "p 3"]:
-        """Albedo, or base colour, at surface points, in [0, 1]."""
-        if isinstance(self.field, MaterialField):
-            return self.field(points).base_colour
-        colour: Tensor = self.field(points)[1]
+
+def colours_of(field: HashField) -> ColourAt:
+    """Returns the colours of a field, in [0, 1], at world positions."""
+
+    def colour_at(points: Float[Tensor, "p 3"]) -> Float[Tensor, "p 3"]:
+        colour: Tensor = field(points)[1]
         return colour
+
+    return colour_at
 
 
 class Shape(Protocol):
@@ -124,8 +128,23 @@ class ShowColours:
     ) -> SurfaceViews:
         """See `Show`."""
         points = surface_points(mesh, cameras, size, table=table)
-        colour_at = TexturedMesh(mesh, self.field).colour_at
         image, mask = shade(
-            points, mesh, colour_at, background=look.background, shading=look.shading
+            points, mesh, colours_of(self.field), background=look.background, shading=look.shading
         )
         return SurfaceViews(image, mask)
+
+
+class ShowMaterial:
+    """Views that show a material under its sky, over a background."""
+
+    def __init__(self, field: MaterialField, looks: Looks) -> None:
+        """Take the sky of the bundle's light, or that of the material's configuration."""
+        self._appearance = Appearance.of_material(field, looks.known_light)
+
+    def __call__(
+        self, mesh: Mesh, cameras: Cameras, size: int, table: Int[Tensor, "f 3"] | None, look: Look
+    ) -> SurfaceViews:
+        """See `Show`."""
+        points = surface_points(mesh, cameras, size, table=table)
+        shader = self._appearance.in_views(cameras.position())
+        return SurfaceViews(*shade_with(points, mesh, shader, background=look.background))

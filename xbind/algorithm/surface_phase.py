@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from xbind.algorithm.estimator_weights import EstimatorWeights, estimator_groups, theta_of
 from xbind.algorithm.looks import PLAIN, Look, Looks
 from xbind.algorithm.optimizers import (
     Group,
@@ -26,6 +27,7 @@ from xbind.algorithm.surface import (
     Shape,
     Show,
     ShowColours,
+    ShowMaterial,
     ShowNormals,
     SurfaceViews,
 )
@@ -40,6 +42,7 @@ from xbind.algorithm.views import (
 from xbind.config.presets import CameraRange, GeometryConfig, TextureConfig
 from xbind.losses.regularizers import laplacian_loss, normal_consistency_loss
 from xbind.scene.cameras import Cameras, orbit
+from xbind.scene.materials import MaterialField
 from xbind.scene.mesh.components import keep_dominant_component
 from xbind.scene.mesh.dmtet import DMTet
 from xbind.scene.mesh.mesh import Mesh
@@ -71,6 +74,8 @@ class SurfaceStage:
     """Everything that is optimised."""
     optimizer: torch.optim.Optimizer
     """Steps the module's parameters."""
+    estimator: EstimatorWeights | None = None
+    """Estimator of VSD, where the loss of the 2D prior is `vsd`."""
 
 
 class SurfacePhase:
@@ -93,9 +98,12 @@ class SurfacePhase:
         cameras = draw_views(self._stage.ranges(generator), config.views, generator)
         look = self._stage.looks.draw(cameras, config.size, progress, generator)
         views = self.render(mesh, cameras, look)
+        latents = None
+        if progress < guidance.latent_share:  # views of normals: the configuration saw to it
+            latents = torch.cat([2 * views.image - 1, views.mask], 1)
         hybrid = hybrid_terms(
             self._supervision, guidance, views.image, cameras, progress, generator,
-            planar=config.planar,
+            planar=config.planar, theta=theta_of(self._stage.estimator), latents=latents,
         )  # fmt: skip
         terms = values_of(self._stage.regularizers, mesh)
         if wants_reference(guidance, step):
@@ -137,6 +145,7 @@ def geometry_phase(
     shape: DMTet | NetworkSdf,
     field: HashField | None = None,
     looks: Looks = PLAIN,
+    estimator: EstimatorWeights | None = None,
 ) -> SurfacePhase:
     """Phase II (lines 6-11): refine the geometry on its normal maps, or with its colours.
 
@@ -151,6 +160,7 @@ def geometry_phase(
         field: colours that are optimised together with the shape and that views show in place of
             normals; None for normals.
         looks: light and background of views that show colours.
+        estimator: of VSD, where the loss of the 2D prior is `vsd`.
     """
 
     def ranges(generator: torch.Generator) -> CameraRange:
@@ -164,6 +174,7 @@ def geometry_phase(
     if field is not None:
         groups += field_groups(field, config.rates, config.colour_rate)
         groups += module_group(looks.learned, config.rates.background)
+    groups += estimator_groups(estimator, config.guidance.estimator)
     if config.optimizer == "adan":
         optimizer: torch.optim.Optimizer = make_adan(groups, config.learning_rate, config.adan)
     else:
@@ -175,8 +186,11 @@ def geometry_phase(
             *constant("nc", config.w_nc, lambda m: normal_consistency_loss(m, config.nc_normals)),
             *constant("ls", config.w_ls, lambda m: laplacian_loss(m, config.ls_form)),
         ),
-        module=_together(shape=shape, field=field, background=looks.learned if field else None),
-        optimizer=optimizer,
+        module=_together(
+            shape=shape, field=field, background=None if field is None else looks.learned,
+            estimator=estimator,
+        ),
+        optimizer=optimizer, estimator=estimator,
     )  # fmt: skip
     return SurfacePhase(stage, supervision)
 
@@ -185,25 +199,29 @@ def texture_phase(
     config: TextureConfig,
     supervision: Supervision,
     mesh: Mesh,
-    field: HashField,
+    field: HashField | MaterialField,
     looks: Looks = PLAIN,
+    estimator: EstimatorWeights | None = None,
 ) -> SurfacePhase:
-    """Phase III (lines 12-17): a colour field on the frozen geometry.
+    """Phase III (lines 12-17): a field of colours or of a material on the frozen geometry.
 
     Args:
         config: of the stage.
         supervision: of its views.
         mesh: the geometry.
         field: from `fit_texture_field`, or any other; it is optimised in place.
-        looks: light and background of the views.
+        looks: light and background of the views; a material is under its sky in all of them.
+        estimator: of VSD, where the loss of the 2D prior is `vsd`.
     """
     groups = field_groups(field, config.rates)
     groups += module_group(looks.learned, config.rates.background)
+    groups += estimator_groups(estimator, config.guidance.estimator)
+    show: Show = ShowColours(field) if isinstance(field, HashField) else ShowMaterial(field, looks)
     stage = SurfaceStage(
         name="texture", label="Phase III", config=config, shape=FrozenShape(mesh),
-        show=ShowColours(field), looks=looks, ranges=lambda _: config.cameras, regularizers=(),
-        module=_together(field=field, background=looks.learned),
-        optimizer=make_adam(groups, config.learning_rate, config.adam),
+        show=show, looks=looks, ranges=lambda _: config.cameras, regularizers=(),
+        module=_together(field=field, background=looks.learned, estimator=estimator),
+        optimizer=make_adam(groups, config.learning_rate, config.adam), estimator=estimator,
     )  # fmt: skip
     return SurfacePhase(stage, supervision)
 
