@@ -18,11 +18,11 @@ from xbind.scene.nerf.field import HashField
 
 
 def read_texture_field(run: Path) -> Appearance | None:
-    """Returns the colours of Phase III from the last checkpoint, on the CPU.
+    """Returns the colours of the last surface stage that trained them, on the CPU.
 
     Returns:
         Appearance at positions near the surface, in the scene's frame. None where the run keeps no
-        such field: its checkpoints were removed, or its method has no Phase III.
+        such field: its checkpoints were removed, or its method trains no colours on a surface.
 
     Raises:
         RunError: `config.json` or the field in the checkpoint is damaged.
@@ -32,7 +32,9 @@ def read_texture_field(run: Path) -> Appearance | None:
         return None
     record = load_newest_checkpoint(run).state
     try:
-        state = record["phases"].get("texture")
+        phases = record["phases"]
+        has_colours = config["method"]["geometry"].get("colour", False)
+        state = phases.get("texture") or (phases.get("geometry") if has_colours else None)
         if state is None:
             return None
         return _appearance(config, part_of_state(state["module"], "field"))
