@@ -91,6 +91,8 @@ def _generate(
         reporter.message(f"changed from preset {config.preset!r}: {name} {value}")
     if "image_term" in settings:
         reporter.message(f"image term: {settings['image_term']}")
+    if "lighting" in settings:
+        reporter.message(f"light: {settings['lighting']}")
     outputs = _resume(job, settings) if config.resume else _start(job, settings)
     seconds = time.monotonic() - started
     reporter.finished(outputs, seconds)

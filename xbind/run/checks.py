@@ -41,7 +41,7 @@ _SHAPE: Mapping[str, tuple[type, ...]] = {
     "device": (str,), "engine": (str,), "precision": (str,), "vram": (int, float, _NONE),
     "threads": (int,), "changes": (dict,), "versions": (dict,), "files": (dict,),
     "understood": (dict,), "reading": (dict,), "foreground": (dict,), "image_term": (str,),
-    "light": (dict,),
+    "light": (dict,), "lighting": (str,),
     "view_words": (str,),
 }  # fmt: skip
 """Type of each value of `config.json`."""

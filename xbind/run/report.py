@@ -31,6 +31,7 @@ SETTINGS = (
     "threads",
     "image_term",
     "view_words",
+    "lighting",
     "without",
     "phase2_loss",
     "from_phase1",

@@ -58,9 +58,17 @@ def run_settings(
 
 def _bundle_facts(method: MethodConfig, manifest: BundleManifest) -> dict[str, Any]:
     """Returns what the bundle has of that which only some methods use."""
-    light = manifest.light if method.uses_light else None
-    facts = _image_term(method, manifest) | _view_words(method, manifest)
-    return facts | ({} if light is None else {"light": light.plain()})
+    return _image_term(method, manifest) | _view_words(method, manifest) | _light(method, manifest)
+
+
+def _light(method: MethodConfig, manifest: BundleManifest) -> dict[str, Any]:
+    """Returns the bundle's known light, which then decides, and where a method finds none."""
+    if not method.uses_light:
+        return {}
+    if manifest.light is not None:
+        return {"light": manifest.light.plain()}
+    instead = "texture.pbr's sky" if method.texture.material == "pbr" else "none, colours alone"
+    return {"lighting": f"{instead}; this bundle names no light"}
 
 
 def _image_term(method: MethodConfig, manifest: BundleManifest) -> dict[str, str]:
