@@ -33,7 +33,8 @@ JOINT = replace(
     METHOD,
     geometry=replace(
         METHOD.geometry, colour=True, optimizer="adam", colour_rate=0.02, background=LEARNED,
-        shading=ShadingConfig(light="magic3d", soft=True, p_lit=1.0), guidance=replace(NONE, w_ms=1.0),
+        shading=ShadingConfig(light="magic3d", soft=True, p_lit=1.0),
+        guidance=replace(NONE, w_ms=1.0),
     ),
     texture=replace(METHOD.texture, steps=0),
 )  # fmt: skip

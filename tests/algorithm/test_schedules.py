@@ -80,7 +80,7 @@ def feeds_of(monkeypatch, term, config, progress=0.25):
     monkeypatch.setattr(Supervision, "token", lambda *_: torch.zeros(4000, 1, 2))
     prior = type("Prior", (), {
         "image_size": 64, "latent_shape": (4, 1, 1), "latent_shape_at": lambda *_: (4, 1, 1),
-        "schedule": SCHEDULE,
+        "schedule": SCHEDULE, "contexts": torch.zeros(1, 1, 2), "has_view_words": False,
     })()  # fmt: skip
     bundle = type("B", (), {"zero123": prior, "unclip": prior, "clip_size": 8, "taesd": None})()
     stereo = type("S", (), {"latent": torch.zeros(1, 4, 1, 1)})()
@@ -88,7 +88,7 @@ def feeds_of(monkeypatch, term, config, progress=0.25):
     supervision = Supervision(bundle, condition, lambda name: name)
     image, generator = torch.zeros(4000, 3, 1, 1), torch.Generator().manual_seed(0)
     if term == "planar_s":
-        name, _, feeds = supervision.planar_s(config, image, progress, generator)
+        name, _, feeds = supervision.planar_s(config, image, orbit(1), progress, generator)
     else:
         name, _, feeds = supervision.stereo(config, image, orbit(1), progress, generator)
     return name, feeds

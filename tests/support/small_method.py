@@ -41,8 +41,9 @@ class Networks(RunNetworks):
 
     backend = "eager"
     bundle = SimpleNamespace(
-        unclip=None, zero123=None, clip_size=16, taesd=None, manifest=SimpleNamespace(light=None)
-    )
+        unclip=SimpleNamespace(has_view_words=False), zero123=None, clip_size=16, taesd=None,
+        manifest=SimpleNamespace(light=None),
+    )  # fmt: skip
 
     def __init__(self):
         self.stages = []

@@ -71,7 +71,7 @@ class PerpNeg2d(nn.Module):
         unconditional = (torch.zeros_like(labels), null_context)
 
         def predict(z_t: Latent) -> Latent:
-            away = [(labels, text) for text in negatives.unbind(1)]
+            away = [(labels, negatives[:, i]) for i in range(negatives.shape[1])]
             found = self.prior.predict(z_t, t, (labels, context), unconditional, *away)
             cond, uncond, *others = found
             return perp_neg(cond, uncond, others, negative_weights, cfg_scale)

@@ -112,6 +112,7 @@ class Vsd2d(nn.Module):
             prediction = self.estimator(theta, noisy, t_theta, *told)
             error = prediction - self.schedule.target_of(z, noise_theta, t_theta)
             loss_theta = error.square().mean()
-        (theta_bar,) = torch.autograd.grad(self.gradient_scale * loss_theta, theta)
+            enlarged = self.gradient_scale * loss_theta
+        (theta_bar,) = torch.autograd.grad(enlarged, theta)
         theta_bar = theta_bar / self.gradient_scale
         return latent_loss(residual, weight), x_bar, loss_theta.detach(), theta_bar

@@ -1,8 +1,8 @@
 """Measure the two priors of a bundle on held-out objects: `python -m xbind.mini.quality --out F`.
 
-Writes `quality.json` and the sheets: samples of the 2D prior, also under its view words, novel views
-of the 3D prior, and normal maps that both denoise. The encoders and the VAE are measured while they train
-(`python -m xbind.mini.train`), by the figures in their logs.
+Writes `quality.json` and the sheets: samples of the 2D prior, also under its view words, novel
+views of the 3D prior, and normal maps that both denoise. The encoders and the VAE are measured
+while they train (`python -m xbind.mini.train`), by the figures in their logs.
 """
 
 import argparse

@@ -156,16 +156,17 @@ def _vsd2d() -> StepDef:
         )  # fmt: skip
 
     def inputs(s: InputSampler) -> dict[str, Tensor]:
-        unclip, camera = s.bundle.unclip, s.camera()
+        unclip, t = s.bundle.unclip, s.timesteps()
+        last = len(unclip.schedule.alphas_cumprod) - 1
         estimator = Estimator(unclip.unet, cross_attention=unclip.reads_text)
         drawn = {
             **_sds_inputs(s, unclip, None),
             "theta": s.theta(estimator),
             "noise_theta": s.latent_noise(unclip),
-            "t_theta": s.timesteps(),
+            "t_theta": last - t,
             **s.unclip_guidance(),
-            "camera": camera,
-            "camera_theta": camera,
+            "camera": s.camera(),
+            "camera_theta": s.camera(),
         }
         return {name: drawn[name] for name in Vsd2d.inputs}
 
