@@ -16,8 +16,10 @@ MODULES = sorted(
 )
 
 CONSTANTS = {
+    "scene.appearance.LEAST_ROUGHNESS": "a level of a byte: a guard",
     "scene.harmonics.DEGREES": "degrees of the harmonics: mathematics",
     "scene.materials._OUTPUTS": "numbers of a material",
+    "scene.materials._TABLE": "steps of a quadrature, whose error is below a level of a byte",
     "scene.mesh.network_sdf._OUTPUTS": "a signed value and an offset",
     "scene.sky.LAMBERT": "factors of the cosine lobe: mathematics",
     "scene.sky._NODES": "nodes of a quadrature, whose error is below float32's",
@@ -68,6 +70,7 @@ DEFAULTS = {
     "diffusion.timesteps.annealed_timesteps.jitter": "0: none",
     "diffusion.timesteps.annealed_timesteps.steps": "length of every schedule here: a format",
     "diffusion.timesteps.uniform_timesteps.steps": "length of every schedule here: a format",
+    "scene.mesh.render.shade_with.background": "white, as for `shade`",
     "scene.mesh.render.shade.background": "white: what all pictures of this project lie on",
     "scene.nerf.render.render.background": "white: what all pictures of this project lie on",
     "scene.mesh.turntable.write_turntable.fps": "the run gives its own",

@@ -11,7 +11,7 @@ from xbind.scene.light import Light
 from xbind.scene.materials import MaterialField, SurfaceMaterial, pbr, split_sum_reflectance
 from xbind.scene.sky import Sky
 
-COUNT = 200_000
+COUNT = 60_000
 FIELD = FieldConfig(resolutions=(4, 8), log2_entries=8, hidden=8)
 
 
@@ -37,15 +37,15 @@ def microfacets(cosine, roughness, seed=0):
     return np.clip(vh, 0, 1), np.where(seen, weight, 0.0), light
 
 
-@pytest.mark.parametrize("roughness", [0.15, 0.4, 0.7, 0.9])
-@pytest.mark.parametrize("cosine", [0.2, 0.5, 0.95])
-def test_the_fit_is_near_the_integral(cosine, roughness):
+@pytest.mark.parametrize("roughness", [0.08, 0.15, 0.4, 0.7, 0.9, 1.0])
+@pytest.mark.parametrize("cosine", [0.1, 0.2, 0.5, 0.95])
+def test_reflectance_is_the_integral(cosine, roughness):
     vh, weight, _ = microfacets(cosine, roughness)
     fresnel = (1 - vh) ** 5
     want = (weight * (1 - fresnel)).mean(), (weight * fresnel).mean()
     scale, bias = split_sum_reflectance(torch.tensor([cosine]), torch.tensor([roughness]))
-    assert scale.item() == pytest.approx(want[0], abs=0.06)
-    assert bias.item() == pytest.approx(want[1], abs=0.06)
+    assert scale.item() == pytest.approx(want[0], abs=0.012)
+    assert bias.item() == pytest.approx(want[1], abs=0.012)
 
 
 @pytest.mark.parametrize("metal", [0.0, 0.5, 0.9])
@@ -117,7 +117,7 @@ def test_the_field_keeps_to_its_ranges(rng):
     for values, (low, high) in (
         (found.metalness, ranges.metallic), (found.roughness, ranges.roughness),
     ):  # fmt: skip
-        assert low <= values.min() < low + 0.1 * (high - low)
-        assert high - 0.1 * (high - low) < values.max() <= high
+        assert low - 1e-6 <= values.min() < low + 0.1 * (high - low)
+        assert high - 0.1 * (high - low) < values.max() <= high + 1e-6
     sum(x.sum() for x in (found.base_colour, found.metalness, found.roughness)).backward()
     assert field.table.grad.abs().sum() > 0

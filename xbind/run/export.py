@@ -1,6 +1,6 @@
 """A finished mesh in another format, with fewer faces, another height, texture or material."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -98,16 +98,17 @@ def export(
     mesh_file = _mesh_of(source)
     target = target or _default_target(source, file_format)
     names = _obj_names(target) if file_format == "obj" else None
-    files = _files(target, names)
-    _check_free(files, mesh_file, overwrite=overwrite)
+    files, maps = _files(target, names)
+    _check_free((*files, *maps), mesh_file, overwrite=overwrite)
     given = read_source(mesh_file)
     whole, notes = simplify_for(given.whole, faces)
     placement = _placement(given, whole, height, solid=traits.solid)
-    info = FileInfo(material or given.material, placement, given.about, given.light)
+    info = FileInfo(material or given.material, placement, given.about)
     if traits.colours == "texture":
         simplified = None if whole is given.whole else whole
         made = textured_surface(given, simplified, texture, info.material)
-        files += _write_textured(target, file_format, made, info, names)
+        _write_textured(target, file_format, made, replace(info, light=made.light), names)
+        files += maps if made.surface_map is not None else ()
         notes += made.notes
     else:
         data = _plain_bytes(file_format, traits, given, whole, info)
@@ -159,8 +160,7 @@ def _write_textured(
     made: Textured,
     info: FileInfo,
     names: ObjNames | None,
-) -> tuple[Path, ...]:
-    """Writes the file, and returns the files of a material's map that an OBJ has beside it."""
+) -> None:
     unwrapped, image, surface_map = made.unwrapped, made.texture, made.surface_map
     match file_format:
         case "glb":
@@ -168,11 +168,7 @@ def _write_textured(
         case "usdz":
             _write(target, usdz_bytes(unwrapped, image, info, surface_map=surface_map))
         case _:
-            assert names is not None
             write_obj(target.parent, unwrapped, image, info, names, surface_map=surface_map)
-            if surface_map is not None:
-                return tuple(target.with_name(n) for n in (names.roughness, names.metalness))
-    return ()
 
 
 def _write(target: Path, data: bytes) -> None:
@@ -213,10 +209,13 @@ def _obj_names(target: Path) -> ObjNames:
     return ObjNames(target.name, f"{stem}.mtl", f"{stem}.png", *maps)
 
 
-def _files(target: Path, names: ObjNames | None) -> tuple[Path, ...]:
+def _files(target: Path, names: ObjNames | None) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    """The files of an export, and those that an OBJ of a material has besides."""
     if names is None:
-        return (target,)
-    return target, target.with_name(names.material), target.with_name(names.texture)
+        return (target,), ()
+    beside = (names.material, names.texture, names.roughness, names.metalness)
+    material, texture, roughness, metalness = (target.with_name(name) for name in beside)
+    return (target, material, texture), (roughness, metalness)
 
 
 def _check_free(files: tuple[Path, ...], mesh_file: Path, *, overwrite: bool) -> None:

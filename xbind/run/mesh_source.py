@@ -99,6 +99,8 @@ class Textured:
     unwrapped: UnwrappedMesh
     texture: UInt8[Tensor, "s s 3"]
     surface_map: SurfaceMap | None
+    light: Light | None
+    """Known light on the object: see `FileInfo.light`."""
     notes: tuple[str, ...] = ()
     """Where the colours came from."""
 
@@ -117,7 +119,7 @@ def textured_surface(
     """
     size = size or source.texture_px
     if simplified is None and size == source.texture_px:
-        return _shown_as(material, source, _as_it_is(source.textured))
+        return _shown_as(material, source, _as_it_is(source))
     unwrapped = unwrap(simplified or source.whole, size)
     field = source.field()
     if field is None:
@@ -126,20 +128,22 @@ def textured_surface(
         surface = NearestSurface(source.textured.mesh)
         field = field.at(lambda x: surface.nearest(x).positions)  # it is trained there only
     texture, surface_map = bake_appearance(unwrapped, field, size, material)
-    return Textured(
-        unwrapped, texture, surface_map, ("texture baked from the run's texture field",)
-    )
+    note = "texture baked from the run's texture field"
+    return Textured(unwrapped, texture, surface_map, field.light_of(material), (note,))
 
 
-def _as_it_is(textured: TexturedMesh) -> Textured:
+def _as_it_is(source: Source) -> Textured:
     """The layout and textures of a file; its normals are computed as when it was written."""
-    uv = textured.uv
+    textured, uv = source.textured, source.textured.uv
     down = torch.stack([uv[:, 0], 1 - uv[:, 1]], 1)
     mesh = textured.mesh
     unwrapped = UnwrappedMesh(mesh.vertices, mesh.faces, textured.smooth_normals(), down)
     surface_map = textured.surface_map
     return Textured(
-        unwrapped, _bytes(textured.texture), None if surface_map is None else _bytes(surface_map)
+        unwrapped,
+        _bytes(textured.texture),
+        None if surface_map is None else _bytes(surface_map),
+        source.light,
     )
 
 
@@ -150,7 +154,7 @@ def _shown_as(material: Material, source: Source, made: Textured) -> Textured:
     if made.surface_map is not None:
         size = len(made.texture)
         shown = bake_points(made.unwrapped, _appearance_of(source).seen, size)
-        return replace(made, texture=shown, surface_map=None)
+        return replace(made, texture=shown, surface_map=None, light=None)
     return replace(made, texture=relit(made.unwrapped, made.texture, source.light, material))
 
 
@@ -185,6 +189,7 @@ def _resampled(source: Source, unwrapped: UnwrappedMesh, size: int) -> Textured:
         unwrapped,
         again(textured.texture),
         None if surface_map is None else again(surface_map),
+        source.light,
         (f"texture resampled from that of {source.texture_px} pixels",),
     )
 

@@ -119,11 +119,11 @@ def viewer_mesh(path: Path) -> ViewerMesh:
     if len(data) <= VIEWER_BYTES:
         return ViewerMesh(data_uri(data, "model/gltf-binary"), "")
     source = read_source(path)
-    info = FileInfo(source.material, source.placement, source.about, source.light)
     for faces, size in REDUCED:
         whole, _ = simplify_for(source.whole, min(faces, len(source.whole.faces)))
         size = min(size, source.texture_px)
         made = textured_surface(source, whole, size, source.material)
+        info = FileInfo(source.material, source.placement, source.about, made.light)
         data = glb_bytes(
             made.unwrapped, made.texture, info, surface_map=made.surface_map, jpeg=True
         )

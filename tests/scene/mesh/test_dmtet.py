@@ -14,7 +14,7 @@ from surfaces import (
     torus_sdf,
 )
 
-from xbind.scene.mesh.dmtet import DMTet, find_box, smooth_sdf
+from xbind.scene.mesh.dmtet import DMTet, find_box, mean_density, smooth_sdf
 from xbind.scene.mesh.marching import marching_tetrahedra
 from xbind.scene.mesh.tet_shape import EmptySurface
 from xbind.scene.mesh.tets import SAFE_OFFSET

@@ -138,7 +138,7 @@ def test_a_share_of_the_rays_estimates_the_loss_of_all(rng):
         ).item()
 
     whole = loss(1.0)
-    assert whole > 0.05
+    assert whole > 0.01
     parts = torch.tensor([loss(0.125) for _ in range(200)])
     assert parts.std() > 0.01 * whole  # another share each time
     assert parts.mean().item() == pytest.approx(whole, rel=0.05)
