@@ -43,7 +43,9 @@ def mini(method: MethodConfig) -> MethodConfig:
         ),
         texture=replace(
             method.texture, steps=steps["texture"], inherit=False, material="pbr",
-            learning_rate=0.01, adam=adamw, rate_end=0.2, cameras=CAMERAS, guidance=colours,
+            learning_rate=0.01, adam=adamw, rate_end=0.2, cameras=CAMERAS,
+            # not threestudio's 0.5: in so few iterations a new field does not leave grey then
+            guidance=replace(colours, t_max=0.98),
         ),
     )  # fmt: skip
 

@@ -36,9 +36,9 @@ def mini(method: MethodConfig) -> MethodConfig:
         coarse=without_terms(
             method.coarse, steps=steps["coarse"], cameras=CAMERAS, adam=adamw, planar="vsd",
             rates=RatesConfig(network=0.004, background=0.002),
-            w_sparsity=Ramp(start=0.1, end=0.1),
-            w_entropy=Ramp(end=0.05, first=0.4, last=0.4),
-            guidance=planar_alone(cfg_2d=3.0, front_deg=30.0, t_max_late=LATE, late_from=0.2),
+            # more of either makes the object vanish: VSD pulls less than SDS
+            w_sparsity=Ramp(start=0.005, end=0.005),
+            guidance=planar_alone(cfg_2d=7.5, front_deg=30.0, t_max_late=LATE, late_from=0.2),
         ),
         geometry=one_camera(
             method.geometry, CAMERAS, steps=steps["geometry"], optimizer="adam",
@@ -46,9 +46,9 @@ def mini(method: MethodConfig) -> MethodConfig:
             guidance=planar_alone(cfg_2d=5.0, t_max_late=LATE, late_from=1 / 3),
         ),
         texture=replace(
-            method.texture, steps=steps["texture"], inherit=False, learning_rate=0.01, adam=adamw,
-            rate_end=0.2, rates=RatesConfig(network=0.002), cameras=CAMERAS, planar="vsd",
-            guidance=planar_alone(cfg_2d=3.0, front_deg=30.0, t_max_late=LATE, late_from=1 / 6),
+            method.texture, steps=steps["texture"], inherit=False, learning_rate=0.02, adam=adamw,
+            rate_end=0.2, rates=RatesConfig(network=0.004), cameras=CAMERAS, planar="vsd",
+            guidance=planar_alone(cfg_2d=7.5, front_deg=30.0, t_max_late=LATE, late_from=0.5),
         ),
     )  # fmt: skip
 
