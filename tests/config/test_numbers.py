@@ -16,6 +16,8 @@ MODULES = sorted(
 )
 
 CONSTANTS = {
+    "diffusion.estimator.CAMERA": "elements of a 4 × 4 matrix: mathematics",
+    "diffusion.perp_neg.TINY": "a guard against a division by zero",
     "scene.cameras.OWN_POSE_SCALE": "scale of an input that the mini networks were trained with",
     "scene.mesh.tet_shape.BOUNDARY_SDF": "a guard: keeps the mesh closed at its box",
     "scene.mesh.dmtet.CHUNK": "bounds memory; the result is the same",
@@ -47,6 +49,7 @@ CONSTANTS = {
 """Module constants with a number that stay → why."""
 
 DEFAULTS = {
+    "losses.vsd2d.__init__.gradient_scale": "1: none",
     "losses.side_by_side.__init__.of_each": "threads of each step; sums of one thread by default",
     "scene.cameras.clip_from_world.far": "a clipping plane beyond every object",
     "scene.cameras.clip_from_world.near": "a clipping plane before every object",
