@@ -10,6 +10,7 @@ import torch
 from tests.support.spheres import sphere
 from xbind.algorithm import surface_phase
 from xbind.algorithm.iteration import advance
+from xbind.algorithm.looks import Look
 from xbind.algorithm.phase1_nerf import CoarsePhase
 from xbind.algorithm.supervision import Supervision
 from xbind.algorithm.surface_phase import geometry_phase, texture_phase
@@ -72,7 +73,7 @@ def test_phase_3_fits_and_optimises_the_colour_head():
     config = replace(PAPER.texture, steps=1, size=16, guidance=NONE)
     phase = texture_phase(config, BLIND, mesh, field)
     assert phase.optimizer.defaults["betas"] == (0.9, 0.99)
-    phase.render(mesh, orbit(1)).image.sum().backward()
+    phase.render(mesh, orbit(1), Look()).image.sum().backward()
     assert all(weight.grad.any() for weight in field.heads[1])
 
 

@@ -4,9 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from xbind.config.method import GuidanceConfig, MethodConfig
+from xbind.config.method import (
+    CoarseConfig,
+    GeometryConfig,
+    GuidanceConfig,
+    MethodConfig,
+    TextureConfig,
+)
 from xbind.config.ranges import recorded
-from xbind.config.terms import LevelsConfig, Ramp
+from xbind.config.terms import EllipsoidConfig, LevelsConfig, Ramp
+
+LATENTS = GuidanceConfig(latent_share=0.1)
 
 
 def test_a_ramp_is_flat_straight_and_flat():
@@ -28,6 +36,18 @@ def test_a_ramp_of_no_length_is_a_step():
         (lambda: Ramp(start=-1.0), "start must be at least 0"),
         (lambda: LevelsConfig(until=0.6, last=0.5), "until must be at most last"),
         (lambda: GuidanceConfig(t_min=0.3, t_max_late=0.2), "t_max_late must be at least t_min"),
+        (lambda: EllipsoidConfig(radii=(0.1, 0.9, 0.1)), "radii must be below half_side .0.85."),
+        (lambda: GeometryConfig(form="network"), "set start to 'ellipsoid' too"),
+        (
+            lambda: GeometryConfig(
+                form="network", start="ellipsoid", ellipsoid=EllipsoidConfig(half_side=0.9)
+            ),
+            "half_side must be at most field.radius, got 0.9 and 0.85",
+        ),
+        (lambda: TextureConfig(material="pbr"), "set inherit to false too"),
+        (lambda: TextureConfig(guidance=LATENTS), "latent_share is for views of normals alone"),
+        (lambda: CoarseConfig(guidance=LATENTS), "here it must be 0, got 0.1"),
+        (lambda: GeometryConfig(colour=True, guidance=LATENTS), "here it must be 0, got 0.1"),
         (lambda: GuidanceConfig(weighting="none"), "weighting must be one of 'residual', 'sds'"),
     ],
 )

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from xbind.config.presets import PRESETS, UnknownPreset, preset_named
-from xbind.config.variants import METHODS, WITHOUT, method_named
+from xbind.config.variants import BASELINES, METHODS, WITHOUT, method_named
 from xbind.networks.graphs import requests_of_run
 from xbind.networks.manifest import load_manifest
 
@@ -32,13 +32,17 @@ def steps(method):
         ("default", ("three-phase",), {"unet2d", "sds2d_img", "sds3d_img", "ms"}),
         ("default", ("ms",), {"unet2d", "sds2d_img", "cds2d", "sds3d_img"}),
         ("paper", (), {"unet2d", "sds2d_img", "cds2d", "sds3d", "ms"}),
+        ("dreamfusion", (), {"sds2d"}),
+        ("magic3d", (), {"sds2d"}),
+        ("fantasia3d", (), {"sds2d", "sds2d_latents"}),
+        ("prolificdreamer", (), {"sds2d", "vsd2d"}),
     ],
 )
 def test_only_the_graphs_that_a_method_uses_are_asked_for(preset, without, wanted):
     assert graphs(method_named(preset, without)) == wanted
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", BASELINES)
 def test_baselines_are_compute_matched(name):
     ours, default = method_named(name), preset_named("default")
     for phase in ("coarse", "geometry", "texture"):

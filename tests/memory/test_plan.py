@@ -259,7 +259,7 @@ def test_vsd_holds_one_network_and_what_its_backward_pass_needs():
     # matrices of linear layers are stored again, transposed, for the backward pass
     unet = Shared.counter.count(GraphRequest("unet2d", 1, 0), "float32").weights
     assert sds.weights < vsd.weights < sds.weights + 0.6 * unet
-    assert vsd.activations > 1.5 * sds.activations
+    assert vsd.activations > sds.activations
 
 
 def test_a_phase_with_vsd_optimises_its_estimator():

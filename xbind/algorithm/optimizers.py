@@ -11,7 +11,7 @@ from xbind.algorithm.adan import Adan
 from xbind.config.method import CoarseConfig, GeometryConfig, TextureConfig
 from xbind.config.scene import AdamConfig, AdanConfig
 from xbind.config.terms import RatesConfig
-from xbind.scene.nerf.field import HashField
+from xbind.scene.nerf.field import HashNetwork
 
 Config = CoarseConfig | GeometryConfig | TextureConfig
 
@@ -23,9 +23,11 @@ class Group:
     parameters: Iterable[nn.Parameter]
     rate: float | None = None
     """None for the stage's learning rate."""
+    weight_decay: float | None = None
+    """Decoupled decay; None for the optimiser's. Only beside a rate."""
 
 
-def field_groups(field: HashField, rates: RatesConfig, rate: float | None = None) -> list[Group]:
+def field_groups(field: HashNetwork, rates: RatesConfig, rate: float | None = None) -> list[Group]:
     """Groups of a field: the hash grid, and its MLPs where they have a rate of their own.
 
     Args:
@@ -38,9 +40,14 @@ def field_groups(field: HashField, rates: RatesConfig, rate: float | None = None
     return [Group([field.table], rate), Group(field.heads.parameters(), rates.network)]
 
 
+def module_group(module: nn.Module | None, rate: float | None) -> list[Group]:
+    """The parameters of a part with its rate (None: the stage's); no group without the part."""
+    return [] if module is None else [Group(module.parameters(), rate)]
+
+
 def make_adam(groups: Sequence[Group], rate: float, config: AdamConfig) -> torch.optim.Optimizer:
     """Adam; with a decay AdamW, whose decay is decoupled from the gradient."""
-    if config.weight_decay == 0:
+    if config.weight_decay == 0 and not any(group.weight_decay for group in groups):
         return torch.optim.Adam(_plain(groups), rate, betas=config.betas, eps=config.eps)
     return torch.optim.AdamW(
         _plain(groups), rate, betas=config.betas, eps=config.eps, weight_decay=config.weight_decay
@@ -58,7 +65,12 @@ def make_adan(groups: Sequence[Group], rate: float, config: AdanConfig) -> Adan:
 def _plain(groups: Sequence[Group]) -> list[dict[str, Any]]:
     """Groups as torch takes them; those without a rate of their own stand together, in front."""
     common = [p for group in groups if group.rate is None for p in group.parameters]
-    own = [{"params": list(g.parameters), "lr": g.rate} for g in groups if g.rate is not None]
+    own = []
+    for group in groups:
+        if group.rate is not None:
+            decay = group.weight_decay
+            given = {} if decay is None else {"weight_decay": decay}
+            own.append({"params": list(group.parameters), "lr": group.rate} | given)
     return [{"params": common}, *own] if common else own
 
 

@@ -4,7 +4,7 @@ Weights are applied by the phases, beside the terms of Algorithm 1; here every t
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -215,6 +215,32 @@ class Supervision:
             **_image_term(config.w_img, image),
         )
 
+    def planar_latents(
+        self,
+        config: GuidanceConfig,
+        latents: Float[Tensor, "b c h w"],
+        cameras: Cameras,
+        progress: float,
+        generator: torch.Generator,
+    ) -> StepCall:
+        """SDS (Eq. 4) of pictures that stand for latents, at any size; a sum over the latent."""
+        b = len(latents)
+        noise = _normal(generator, b, *self._latent_shape(config))
+        t = self._timesteps(config, progress, b, generator)
+        use = replace(self._use(config), as_latents=True)
+        return StepCall(
+            self._step(step_of("planar", use).name),
+            latents,
+            {
+                "noise": noise,
+                "t": t,
+                "class_labels": self.condition.class_labels,
+                **context_feeds(self._unclip.contexts, config, cameras),
+                "cfg_scale": _number(config.cfg_2d_at(progress), latents),
+                "weight": latent_weight(self._unclip.schedule, config.weighting, t),
+            },
+        )
+
     def planar_c(
         self,
         config: GuidanceConfig,
@@ -370,6 +396,8 @@ class GuidedViews:
     generator: torch.Generator
     theta: Theta | None = None
     """θ of the estimator, in a phase whose loss of the 2D prior is `vsd`."""
+    latents: Float[Tensor, "b c h w"] | None = None
+    """Pictures that stand for the views' latents in the 2D prior's loss; None for the views."""
 
 
 TERMS: Mapping[str, Callable[[Supervision, GuidedViews], StepCall]] = {
@@ -388,6 +416,8 @@ def _planar(supervision: Supervision, v: GuidedViews) -> StepCall:
     if v.planar == "vsd":
         assert v.theta is not None, "a phase with VSD holds an estimator"
         return supervision.planar_v(v.config, v.image, v.cameras, v.theta, v.progress, v.generator)
+    if v.latents is not None:
+        return supervision.planar_latents(v.config, v.latents, v.cameras, v.progress, v.generator)
     planar = supervision.planar_c if v.planar == "cds" else supervision.planar_s
     return planar(v.config, v.image, v.cameras, v.progress, v.generator)
 

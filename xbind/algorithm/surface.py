@@ -1,6 +1,5 @@
 """What a surface stage represents, what its views show, and the result of a run."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -8,10 +7,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from xbind.algorithm.looks import Look, Looks
 from xbind.kernels import edge_table
+from xbind.scene.appearance import Appearance
 from xbind.scene.cameras import Cameras
+from xbind.scene.light import Light
+from xbind.scene.materials import MaterialField
 from xbind.scene.mesh.mesh import Mesh
-from xbind.scene.mesh.render import render_normals, shade, surface_points
+from xbind.scene.mesh.render import ColourAt, render_normals, shade, shade_with, surface_points
 from xbind.scene.nerf.field import HashField
 
 
@@ -21,17 +24,32 @@ class TexturedMesh:
 
     mesh: Mesh
     """Its geometry, in the scene's frame."""
-    field: HashField
-    """Its colours; the density is not used."""
+    field: HashField | MaterialField
+    """Its colours or its material; a density is not used."""
+    light: Light | None = None
+    """Light under which it is seen; None for colours that are shown as they are, and for the sky of
+    a material's own configuration."""
 
     def to(self, device: torch.device | str) -> "TexturedMesh":
         """The same on another device; the field itself is moved."""
-        return TexturedMesh(self.mesh.to(device), self.field.to(device))
+        return TexturedMesh(self.mesh.to(device), self.field.to(device), self.light)
 
-    def colour_at(self, points: Float[Tensor, "p 3"]) -> Float[Tensor, "p 3"]:
-        """Albedo at surface points, in [0, 1]."""
-        colour: Tensor = self.field(points)[1]
+    @property
+    def appearance(self) -> Appearance:
+        """Its colours under the light."""
+        if isinstance(self.field, MaterialField):
+            return Appearance.of_material(self.field, self.light)
+        return Appearance(colours_of(self.field), self.light)
+
+
+def colours_of(field: HashField) -> ColourAt:
+    """Returns the colours of a field, in [0, 1], at world positions."""
+
+    def colour_at(points: Float[Tensor, "p 3"]) -> Float[Tensor, "p 3"]:
+        colour: Tensor = field(points)[1]
         return colour
+
+    return colour_at
 
 
 class Shape(Protocol):
@@ -71,24 +89,62 @@ class SurfaceViews:
     """Share of each pixel that the surface covers."""
 
 
-Show = Callable[[Mesh, Cameras, int, Int[Tensor, "f 3"] | None], SurfaceViews]
-"""Renders a mesh from cameras, at a size in pixels, with its edge table if that is known."""
+class Show(Protocol):
+    """What the views of a stage show."""
 
-
-def show_normals(
-    mesh: Mesh, cameras: Cameras, size: int, table: Int[Tensor, "f 3"] | None
-) -> SurfaceViews:
-    """Views that show world-space normals, (n + 1)/2 on black."""
-    return SurfaceViews(*render_normals(mesh, cameras, size, table=table))
-
-
-def show_colours(field: HashField) -> Show:
-    """Returns what renders the colours of a field on white, without light."""
-
-    def show(
-        mesh: Mesh, cameras: Cameras, size: int, table: Int[Tensor, "f 3"] | None
+    def __call__(
+        self, mesh: Mesh, cameras: Cameras, size: int, table: Int[Tensor, "f 3"] | None, look: Look
     ) -> SurfaceViews:
-        points = surface_points(mesh, cameras, size, table=table)
-        return SurfaceViews(*shade(points, mesh, TexturedMesh(mesh, field).colour_at))
+        """Renders views of a mesh.
 
-    return show
+        Args:
+            mesh: the surface.
+            cameras: one per view.
+            size: side of the views, in pixels.
+            table: `edge_table` of the mesh's faces, if it is known.
+            look: light and background.
+        """
+
+
+class ShowNormals:
+    """Views that show world-space normals, (n + 1)/2 on black; they have no look."""
+
+    def __call__(
+        self, mesh: Mesh, cameras: Cameras, size: int, table: Int[Tensor, "f 3"] | None, look: Look
+    ) -> SurfaceViews:
+        """See `Show`."""
+        del look
+        return SurfaceViews(*render_normals(mesh, cameras, size, table=table))
+
+
+class ShowColours:
+    """Views that show the colours of a field, under light, over a background."""
+
+    def __init__(self, field: HashField) -> None:
+        self.field = field
+
+    def __call__(
+        self, mesh: Mesh, cameras: Cameras, size: int, table: Int[Tensor, "f 3"] | None, look: Look
+    ) -> SurfaceViews:
+        """See `Show`."""
+        points = surface_points(mesh, cameras, size, table=table)
+        image, mask = shade(
+            points, mesh, colours_of(self.field), background=look.background, shading=look.shading
+        )
+        return SurfaceViews(image, mask)
+
+
+class ShowMaterial:
+    """Views that show a material under its sky, over a background."""
+
+    def __init__(self, field: MaterialField, looks: Looks) -> None:
+        """Take the sky of the bundle's light, or that of the material's configuration."""
+        self._appearance = Appearance.of_material(field, looks.known_light)
+
+    def __call__(
+        self, mesh: Mesh, cameras: Cameras, size: int, table: Int[Tensor, "f 3"] | None, look: Look
+    ) -> SurfaceViews:
+        """See `Show`."""
+        points = surface_points(mesh, cameras, size, table=table)
+        shader = self._appearance.in_views(cameras.position())
+        return SurfaceViews(*shade_with(points, mesh, shader, background=look.background))

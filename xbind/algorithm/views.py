@@ -56,14 +56,15 @@ def hybrid_terms(
     *,
     planar: PlanarLoss,
     theta: Tensor | None = None,
+    latents: Tensor | None = None,
 ) -> HybridTerms:
     """Start L_planar and L_3D-SDS of rendered views (Eq. 13), but for terms whose weight is 0.
 
     All that they draw is drawn now, in the order of the terms. What is computed before `losses` is
     called may be computed at the same time. `theta` is that of VSD's estimator, whose loss is the
-    term `LORA`.
+    term `LORA`. `latents` [b,c,h,w], if any, stand for the latents of the views in L_planar.
     """
-    views = GuidedViews(config, planar, image, cameras, progress, generator, theta)
+    views = GuidedViews(config, planar, image, cameras, progress, generator, theta, latents)
     weights, runner = term_weights(config), supervision.runner
     wanted = {name: term for name, term in TERMS.items() if weights[name] > 0}
     started = {name: runner.start(term(supervision, views)) for name, term in wanted.items()}

@@ -318,6 +318,10 @@ class CoarseConfig(Settings):
     guidance: GuidanceConfig = GuidanceConfig()
     """L_planar-S and L_stereo."""
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+        _check_latents(self.guidance)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GeometryConfig(Settings):
@@ -395,6 +399,20 @@ class GeometryConfig(Settings):
     guidance: GuidanceConfig = GuidanceConfig(t_max=0.5, t_min=0.02, w_rgb=0.0)
     """L_planar-C and L_stereo; RGB term off, since the render is a normal map."""
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.form == "network" and self.start != "ellipsoid":
+            raise ValueError("form 'network' begins as an ellipsoid: set start to 'ellipsoid' too")
+        if self.form == "network" and self.ellipsoid.half_side > self.field.radius:
+            raise ValueError(
+                f"ellipsoid.half_side must be at most field.radius, got "
+                f"{self.ellipsoid.half_side:g} and {self.field.radius:g}"
+            )
+        if self.colour:
+            _check_latents(self.guidance)
+        if self.guidance.latent_share > 0 and self.planar != "sds":
+            raise ValueError(f"guidance.latent_share is for planar 'sds', got {self.planar!r}")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TextureConfig(Settings):
@@ -443,6 +461,29 @@ class TextureConfig(Settings):
     guidance: GuidanceConfig = GuidanceConfig(t_max=0.5)
     """L_planar-S and L_stereo."""
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+        _check_latents(self.guidance)
+        if self.material == "pbr" and self.inherit:
+            raise ValueError("material 'pbr' begins with a new field: set inherit to false too")
+
+    @property
+    def shows_light(self) -> bool:
+        """True if the finished object is seen in the bundle's known light, if it has one.
+
+        Its lit texture is then the albedo, or the material, and its unlit one what that shows.
+        """
+        return self.shading.light == "bundle" or self.material == "pbr"
+
+
+def _check_latents(guidance: GuidanceConfig) -> None:
+    """Refuse latents made of normals in a stage whose views show colours."""
+    if guidance.latent_share > 0:
+        raise ValueError(
+            f"guidance.latent_share is for views of normals alone; here it must be 0, got "
+            f"{guidance.latent_share:g}"
+        )
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MethodConfig(Settings):
@@ -467,6 +508,12 @@ class MethodConfig(Settings):
     def phases(self) -> "tuple[CoarseConfig | GeometryConfig | TextureConfig, ...]":
         """Phases with at least one step, in order."""
         return tuple(p for p in (self.coarse, self.geometry, self.texture) if p.steps > 0)
+
+    @property
+    def uses_light(self) -> bool:
+        """True if the bundle's known light decides the result."""
+        lit = (self.coarse.shading, self.geometry.shading)
+        return self.texture.shows_light or any(shading.light == "bundle" for shading in lit)
 
     @property
     def uses_reference(self) -> bool:

@@ -165,6 +165,13 @@ class EllipsoidConfig(Settings):
     half_side: Positive = 0.85
     """Half the side of the cube of the tetrahedral grid, in scene units."""
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if max(self.radii) >= self.half_side:
+            raise ValueError(
+                f"radii must be below half_side ({self.half_side:g}), got {list(self.radii)}"
+            )
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EstimatorConfig(Settings):
@@ -214,3 +221,9 @@ class PbrConfig(Settings):
     """Range of roughness (threestudio's fantasia3d-texture)."""
     reflectance: Share = 0.04
     """Reflectance at normal incidence of what is not metal (threestudio; glTF 2.0)."""
+    sky_direction: tuple[float, float, float] = (0.0, 0.0, 1.0)
+    """Unit vector towards the bright side of the sky over a material, in the world frame, where the
+    bundle names no light (threestudio: the photographed sky mud_road_puresky_1k)."""
+    sky_ambient: Share = 0.4
+    """Light on a surface that faces away from there, as a share of that on one that faces it (not
+    in threestudio)."""

@@ -3,7 +3,7 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from xbind.diffusion.latents import Decoder, Image, Vae
+from xbind.diffusion.latents import Decoder, Vae
 from xbind.diffusion.priors import Prior2d, UNet
 from xbind.diffusion.schedule import Latent, NoiseSchedule, Timestep
 from xbind.losses.sds import distil
@@ -16,7 +16,7 @@ class Sds2d(nn.Module):
 
     def __init__(
         self,
-        vae: Vae,
+        vae: Vae | None,
         unet: UNet,
         schedule: NoiseSchedule,
         *,
@@ -28,7 +28,8 @@ class Sds2d(nn.Module):
         """Freeze the networks.
 
         Args:
-            vae: the prior's autoencoder.
+            vae: the prior's autoencoder; None where the first input stands for latents, which are
+                resized to the size of the feed `noise`. Then `latent_px` is 1.
             unet: the prior.
             schedule: its noise schedule.
             latent_px: side of the square of pixels that one place of a latent stands for. With the
@@ -48,7 +49,7 @@ class Sds2d(nn.Module):
 
     def forward(
         self,
-        image: Image,
+        image: Float[Tensor, "b c h w"],
         noise: Latent,
         t: Timestep,
         class_labels: Float[Tensor, "#b d2"],
@@ -61,7 +62,7 @@ class Sds2d(nn.Module):
         """Run `distil` with the prior.
 
         Args:
-            image: x, views in [0, 1].
+            image: x, views in [0, 1], or what stands for their latents.
             noise: ε, standard normal.
             t: timesteps.
             class_labels: of C_m; see `unclip_condition`.

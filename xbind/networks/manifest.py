@@ -13,8 +13,8 @@ The component `zero123` is the default. Another component has at least its own `
 `camera_projection`; for each other role it takes what the default has.
 
 `light`, optional, is the light in all pictures that the priors were trained with, where that is
-known: `xbind.scene.light.Light` as plain data. It decides only runs whose method shades their views,
-and these record it (`config.json`, "light"): it is no part of `identity`, nor of engines.
+known: `xbind.scene.light.Light` as plain data. It decides only runs whose method uses it, and these
+record it (`config.json`, "light"): it is no part of `identity`, nor of engines.
 """
 
 import hashlib

@@ -100,6 +100,7 @@ def read_phase1(run: Path, wanted: Mapping[str, Any]) -> Phase1:
     for key, ours, theirs in [
         ("prompt", _content(wanted["prompt"]), _content(found["prompt"])),
         *((k, wanted[k], found.get(k)) for k in told),
+        ("light", wanted.get("light"), found.get("light")),
         *(
             (f"{k} of preset {wanted['preset']!r}", wanted["method"][k], found["method"].get(k))
             for k in ("reference", "coarse")

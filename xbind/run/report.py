@@ -31,6 +31,7 @@ SETTINGS = (
     "threads",
     "image_term",
     "view_words",
+    "lighting",
     "without",
     "phase2_loss",
     "from_phase1",
@@ -216,19 +217,24 @@ def _differences(config: Mapping[str, Any]) -> list[tuple[str, str, str]] | None
         preset = method_named(config["preset"])
     except UnknownPreset:
         return None
-    before, now = dict(_flat(recorded(preset))), dict(_flat(config.get("method", {})))
-    then, left_out = _left_out(preset), _left_out(MethodConfig())
+    before, now = _with_left_out(recorded(preset)), _with_left_out(config.get("method", {}))
     return [
-        (name, _plain(before.get(name, then.get(name))), _plain(now.get(name, left_out.get(name))))
+        (name, _plain(before.get(name)), _plain(now.get(name)))
         for name in dict.fromkeys([*before, *now])
         if before.get(name) != now.get(name)
     ]
 
 
-def _left_out(method: MethodConfig) -> dict[str, Any]:
-    """Dotted name → value of the settings that a record leaves out."""
-    held = dict(_flat(recorded(method)))
-    return {name: value for name, _, value in leaves(method) if name not in held}
+def _with_left_out(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted name → value of a method's record, and of the settings that a record leaves out."""
+    default = MethodConfig()
+    held = dict(_flat(recorded(default)))
+    left_out = {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, _, value in leaves(default)
+        if name not in held
+    }
+    return left_out | dict(_flat(record))
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -245,4 +251,4 @@ def _plain(value: object) -> str:
     """A value for a table: lists with commas, what is not set as a dash."""
     if value is None:
         return "–"
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

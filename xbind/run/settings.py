@@ -36,28 +36,39 @@ def run_settings(
     """
     phase1 = config.from_phase1
     prompt = dataclasses.asdict(config.prompt)
-    return (
-        {
-            "prompt": {k: str(v) if isinstance(v, Path) else v for k, v in prompt.items()},
-            "seed": config.seed,
-            "preset": config.preset,
-            "without": list(parts_named(config.without)),
-            "phase2_loss": config.phase2_loss,
-            "from_phase1": None if phase1 is None else os.path.realpath(phase1),
-            "bundle": config.bundle,
-            "bundle_sha256": manifest.digest,
-            "bundle_figures": manifest.deciding,
-            "prior_3d": manifest.chosen_3d,
-            "precision": config.precision,
-            "vram": config.vram,
-            "threads": config.threads,
-            "device": device,
-            "changes": changes_of(config),
-            "method": recorded(method),
-        }
-        | _image_term(method, manifest)
-        | _view_words(method, manifest)
-    )
+    return {
+        "prompt": {k: str(v) if isinstance(v, Path) else v for k, v in prompt.items()},
+        "seed": config.seed,
+        "preset": config.preset,
+        "without": list(parts_named(config.without)),
+        "phase2_loss": config.phase2_loss,
+        "from_phase1": None if phase1 is None else os.path.realpath(phase1),
+        "bundle": config.bundle,
+        "bundle_sha256": manifest.digest,
+        "bundle_figures": manifest.deciding,
+        "prior_3d": manifest.chosen_3d,
+        "precision": config.precision,
+        "vram": config.vram,
+        "threads": config.threads,
+        "device": device,
+        "changes": changes_of(config),
+        "method": recorded(method),
+    } | _bundle_facts(method, manifest)
+
+
+def _bundle_facts(method: MethodConfig, manifest: BundleManifest) -> dict[str, Any]:
+    """Returns what the bundle has of that which only some methods use."""
+    return _image_term(method, manifest) | _view_words(method, manifest) | _light(method, manifest)
+
+
+def _light(method: MethodConfig, manifest: BundleManifest) -> dict[str, Any]:
+    """Returns the bundle's known light, which then decides, and where a method finds none."""
+    if not method.uses_light:
+        return {}
+    if manifest.light is not None:
+        return {"light": manifest.light.plain()}
+    instead = "texture.pbr's sky" if method.texture.material == "pbr" else "none, colours alone"
+    return {"lighting": f"{instead}; this bundle names no light"}
 
 
 def _image_term(method: MethodConfig, manifest: BundleManifest) -> dict[str, str]:
@@ -97,10 +108,10 @@ def check_resumed(
     for key in DECIDING:
         if key in ("method", "phase1_sha256"):  # Phase I is compared where it is read
             continue
-        if started.get(key) != asked[key]:
+        if started.get(key) != asked.get(key):
             raise ResumeMismatch(
                 f"--resume continues the run as it was started, but {key} differs.\n"
-                f"  started with: {started.get(key)}\n  asked for:    {asked[key]}\n"
+                f"  started with: {started.get(key)}\n  asked for:    {asked.get(key)}\n"
                 f"Leave out what the run was started with, or start again with --overwrite."
             )
     ours, theirs = asked["changes"], started.get("changes", {})

@@ -1,4 +1,4 @@
-"""Real spherical harmonics up to degree 2: nine functions of a direction, orthonormal on the sphere.
+"""Real spherical harmonics up to degree 2: nine orthonormal functions of a direction.
 
 Order: Y_00; Y_1−1, Y_10, Y_11 (∝ y, z, x); Y_2−2 … Y_22 (∝ xy, yz, 3z² − 1, xz, x² − y²).
 """

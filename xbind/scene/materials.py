@@ -7,11 +7,14 @@ The metallic-roughness model of glTF 2.0 with the split sum (Karis 2013) of ligh
 b is the base colour, m the metalness, ρ the roughness, r the mirror direction of the view.
 """
 
+import math
 from dataclasses import dataclass
+from functools import cache
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
 
 from xbind.config.scene import FieldConfig
 from xbind.config.terms import PbrConfig
@@ -19,10 +22,12 @@ from xbind.scene.nerf.field import HashNetwork
 from xbind.scene.sky import Sky
 
 _OUTPUTS = 5  # three of the base colour, metalness, roughness
+_TABLE = (32, 64, 96, 24)
+"""Steps of roughness and cosine; nodes of the integral over the microfacets' angle and azimuth."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Material:
+class SurfaceMaterial:
     """Material at `n` surface points."""
 
     base_colour: Float[Tensor, "n 3"]
@@ -42,39 +47,18 @@ class MaterialField(HashNetwork):
         super().__init__(config, (_OUTPUTS,), generator=generator)
         self.ranges = ranges
 
-    def forward(self, x: Float[Tensor, "n 3"]) -> Material:
+    def forward(self, x: Float[Tensor, "n 3"]) -> SurfaceMaterial:
         """Material at world positions, differentiable in the parameters and in `x`."""
         output = self.raw(x, _OUTPUTS).sigmoid()
-        return Material(
+        return SurfaceMaterial(
             output[:, :3],
             _within(self.ranges.metallic, output[:, 3]),
             _within(self.ranges.roughness, output[:, 4]),
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PbrShader:
-    """Colours of a material field in the views of some cameras: a shader for `shade_with`."""
-
-    field: MaterialField
-    sky: Sky
-    eyes: Float[Tensor, "b 3"]
-    """Positions of the cameras."""
-
-    def __call__(
-        self,
-        positions: Float[Tensor, "p 3"],
-        normals: Float[Tensor, "p 3"],
-        view: Int64[Tensor, " p"],
-    ) -> Float[Tensor, "p 3"]:
-        """Returns colours in [0, 1] of surface points, each seen in a view."""
-        towards = torch.nn.functional.normalize(self.eyes[view] - positions, dim=-1)
-        reflectance = self.field.ranges.reflectance
-        return pbr(self.field(positions), normals, towards, self.sky, reflectance=reflectance)
-
-
 def pbr(
-    material: Material,
+    material: SurfaceMaterial,
     normals: Float[Tensor, "n 3"],
     towards: Float[Tensor, "n 3"],
     sky: Sky,
@@ -108,18 +92,56 @@ def split_sum_reflectance(
 ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
     """Returns A and B of the split sum: F_0 A + B is what is reflected of a white sky.
 
-    An analytic fit to the integral over the GGX lobe (Karis 2014, *Physically Based Shading on
-    Mobile*, after Lazarov 2013), off by a few hundredths.
+    With h drawn by the GGX microfacets, l the reflection of v about h, and c = 1 − v · h
+    (Karis 2013, Eq. 8):
+
+        A = E[g (1 − c⁵)],  B = E[g c⁵],  g = G(l) G(v) v·h / (n·h n·v)
+
+    Read off a table of these means, which is integrated on first use.
 
     Args:
         cosine: n · v in [0, 1], v towards the camera.
-        roughness: in (0, 1].
+        roughness: in [0, 1].
+
+    Returns:
+        Both, within 0.01 but for cosines below 0.05; differentiable.
     """
-    falloff = 1 - roughness
-    edge = torch.minimum(falloff.square(), torch.exp2(-9.28 * cosine)) * falloff
-    bump = edge + 0.0425 - 0.0275 * roughness
-    scale = 1.04 - 0.572 * roughness - 1.04 * bump
-    return scale, 1.04 * bump - 0.04 + 0.022 * roughness
+    rows = _TABLE[0]
+    row = (roughness * (rows - 1) + 0.5) / rows  # grid_sample counts from the edge of a cell
+    at = torch.stack([2 * cosine - 1, 2 * row - 1], -1)[None, None]
+    table = reflectance_table().to(at)
+    found = functional.grid_sample(table, at, padding_mode="border", align_corners=False)[0, :, 0]
+    return found[0], found[1]
+
+
+@cache
+def reflectance_table() -> Float[Tensor, "1 2 roughness cosine"]:
+    """A and B at roughnesses from 0 to 1, and in the middles of equal steps of the cosine.
+
+    The midpoint rule over the microfacets' cumulated distribution and their azimuth.
+    """
+    steps_r, steps_c, nodes_u, nodes_turn = _TABLE
+
+    def middles(count: int) -> Tensor:
+        return (torch.arange(count, dtype=torch.float64) + 0.5) / count
+
+    alpha = torch.linspace(0, 1, steps_r, dtype=torch.float64)[:, None, None, None] ** 2
+    n_v = middles(steps_c)[:, None, None]
+    u, turn = middles(nodes_u)[:, None], math.pi * middles(nodes_turn)
+    n_h = ((1 - u) / (1 + (alpha**2 - 1) * u)).sqrt()
+    v_h = ((1 - n_v**2) * (1 - n_h**2)).sqrt() * turn.cos() + n_v * n_h
+    n_l = 2 * v_h * n_h - n_v
+    seen = (n_l > 0) & (v_h > 0)
+    weight = _smith(n_l.clamp_min(0), alpha) * _smith(n_v, alpha) * v_h / (n_h * n_v)
+    weight = torch.where(seen, weight, 0.0)
+    fresnel = (1 - v_h.clamp(0, 1)) ** 5
+    means = [(weight * share).mean((-1, -2)) for share in (1 - fresnel, fresnel)]
+    return torch.stack(means)[None].float()
+
+
+def _smith(cosine: Tensor, alpha: Tensor) -> Tensor:
+    """Smith's masking of GGX along one direction."""
+    return 2 * cosine / (cosine + (alpha**2 + (1 - alpha**2) * cosine**2).sqrt())
 
 
 def _within(bounds: tuple[float, float], share: Tensor) -> Tensor:

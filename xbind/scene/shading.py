@@ -1,4 +1,4 @@
-"""Shading: what a view shows of a surface, its albedo, its albedo under light, or the light alone."""
+"""Shading: a view shows the albedo of a surface, its albedo under light, or the light alone."""
 
 from dataclasses import dataclass, replace
 from typing import Literal

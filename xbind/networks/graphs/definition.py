@@ -75,6 +75,8 @@ class StepUse:
     """True if the bundle can decode x̂ by TAESD."""
     has_view_words: bool = False
     """True if the bundle's 2D prior knows view words."""
+    as_latents: bool = False
+    """True if pictures stand for the latents of the views."""
 
     @property
     def perp_neg(self) -> bool:

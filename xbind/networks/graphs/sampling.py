@@ -63,6 +63,12 @@ class InputSampler:
         size = self.request.size if size is None else size
         return shaded_balls(self.batch if count is None else count, size, self.generator)
 
+    def picture_latents(self) -> Float[Tensor, "b c s s"]:
+        """Pictures that stand for latents: channels in [−1, 1], and a mask where there are four."""
+        channels, image = self.bundle.unclip.latent_shape[0], self.image()
+        mask = (image.amin(1, keepdim=True) < 1).to(image)
+        return torch.cat([2 * image - 1, mask], 1)[:, :channels]
+
     def timesteps(self) -> Tensor:
         """The timestep of the sampler, for each row."""
         return torch.full((self.batch,), self.t)

@@ -67,11 +67,42 @@ def _sds2d(name: str, decoder: ImageDecoder | None, *, perp_neg: bool = False) -
         weight=lambda guidance: guidance.w_2d,
         fits=lambda use: (
             use.planar == "sds"
+            and not use.as_latents
             and use.decoder(use.guidance.w_img) == decoder
             and use.perp_neg == perp_neg
         ),
         request=lambda phase, manifest, savings: _unclip_request(name, phase, manifest, savings),
         decoder=decoder,
+        shared=("class_labels", "null_context"),
+    )
+
+
+def _sds2d_latents() -> StepDef:
+    """Eq. 4 of pictures that stand for latents (Fantasia3D): no VAE."""
+
+    def module(bundle: Bundle, two_passes: bool) -> Sds2d:
+        unclip = bundle.unclip
+        return Sds2d(
+            None, unclip.unet, unclip.schedule, latent_px=1, image_term=False,
+            two_passes=two_passes,
+        )  # fmt: skip
+
+    def inputs(s: InputSampler) -> dict[str, Tensor]:
+        drawn = _sds_inputs(s, s.bundle.unclip, None) | s.unclip_guidance()
+        return drawn | {"image": s.picture_latents()}
+
+    return StepDef(
+        name="sds2d_latents",
+        components=("unclip.unet", "unclip.scheduler"),
+        optional=(VIEW_WORDS_ROLE,),
+        module=module,
+        inputs=inputs,
+        term="planar",
+        weight=lambda guidance: guidance.w_2d,
+        fits=lambda use: use.planar == "sds" and use.as_latents,
+        request=lambda phase, manifest, savings: _unclip_request(
+            "sds2d_latents", phase, manifest, savings
+        ),
         shared=("class_labels", "null_context"),
     )
 
@@ -269,6 +300,7 @@ def _shown(guidance: GuidanceConfig, manifest: BundleManifest) -> int:
 STEP_DEFS: tuple[StepDef, ...] = (
     *(_sds2d(f"sds2d{end}", decoder) for end, decoder in VARIANTS),
     *(_sds2d(f"perp_neg2d{end}", decoder, perp_neg=True) for end, decoder in VARIANTS),
+    _sds2d_latents(),
     _cds2d(),
     _vsd2d(),
     *(_sds3d(f"sds3d{end}", decoder) for end, decoder in VARIANTS),

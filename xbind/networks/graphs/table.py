@@ -1,6 +1,7 @@
 """All graphs by name, and their modules and sample inputs."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import cast
 
@@ -78,7 +79,14 @@ def step_of(term: str, use: StepUse) -> StepDef:
 
 def steps_of_phase(use: StepUse) -> list[StepDef]:
     """The guidance steps that a phase runs, whose weights decide."""
-    return [step for step in all_steps() if step.weight(use.guidance) > 0 and step.fits(use)]
+    uses = [use]
+    if use.guidance.latent_share > 0:  # for a part of the phase
+        uses.append(replace(use, as_latents=True))
+    return [
+        step
+        for step in all_steps()
+        if step.weight(use.guidance) > 0 and any(step.fits(each) for each in uses)
+    ]
 
 
 def term_weights(guidance: GuidanceConfig) -> dict[str, float]:
