@@ -16,6 +16,8 @@ MODULES = sorted(
 )
 
 CONSTANTS = {
+    "diffusion.estimator.CAMERA": "elements of a 4 × 4 matrix: mathematics",
+    "diffusion.perp_neg.TINY": "a guard against a division by zero",
     "scene.appearance.LEAST_ROUGHNESS": "a level of a byte: a guard",
     "scene.harmonics.DEGREES": "degrees of the harmonics: mathematics",
     "scene.materials._OUTPUTS": "numbers of a material",
@@ -54,6 +56,7 @@ CONSTANTS = {
 """Module constants with a number that stay → why."""
 
 DEFAULTS = {
+    "losses.vsd2d.__init__.gradient_scale": "1: none",
     "losses.side_by_side.__init__.of_each": "threads of each step; sums of one thread by default",
     "scene.cameras.clip_from_world.far": "a clipping plane beyond every object",
     "scene.cameras.clip_from_world.near": "a clipping plane before every object",

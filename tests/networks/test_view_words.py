@@ -14,6 +14,7 @@ from xbind.config.presets import preset_named
 from xbind.diffusion.view_words import VIEW_WORDS
 from xbind.engine.errors import EngineError
 from xbind.engine.store import EngineStore
+from xbind.memory.plan import Counter
 from xbind.networks.build import build
 from xbind.networks.fingerprint import key_of
 from xbind.networks.graphs import GraphRequest, make_module, requests_of_phase
@@ -191,3 +192,12 @@ def test_a_run_says_what_its_words_are(with_words, without):
         "side, front, back, overhead",
         "none; this bundle has no view words (xbind bundle import, again)",
     ]
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_memory_is_counted_without_weights(with_words, precision):
+    counter = Counter(with_words)
+    four = counter.count(GraphRequest("perp_neg2d", 1, 64), precision)
+    two = counter.count(GraphRequest("sds2d", 1, 64), precision)
+    assert four.weights == pytest.approx(two.weights, rel=0.02)
+    assert four.activations > 1.15 * two.activations

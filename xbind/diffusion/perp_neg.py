@@ -14,8 +14,6 @@ from xbind.config.terms import Decay, PerpNegConfig
 from xbind.diffusion.schedule import Latent
 from xbind.diffusion.view_words import BACK, FRONT, NO_WORD, OVERHEAD, SIDE, turn_of
 
-NEGATIVES = 2
-"""Negative words of each view."""
 TINY = 1e-12
 """A guard: nothing is perpendicular to a difference of zero."""
 

@@ -11,7 +11,7 @@ from torch import Generator
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from xbind.config.options import Precision
-from xbind.config.presets import MethodConfig
+from xbind.config.presets import CoarseConfig, GeometryConfig, MethodConfig, TextureConfig
 from xbind.config.savings import Savings, ladder
 from xbind.diffusion.estimator import Estimator
 from xbind.errors import XBindError
@@ -189,7 +189,9 @@ def fit(method: MethodConfig, manifest: BundleManifest, wish: Wish) -> Plan:
 def _scene(method: MethodConfig, counter: Counter) -> dict[str, SceneBytes]:
     """`scene_bytes`, with the estimators of phases whose loss of the 2D prior is VSD."""
     scenes = scene_bytes(method)
-    phases = {"coarse": method.coarse, "geometry": method.geometry, "texture": method.texture}
+    phases: dict[str, CoarseConfig | GeometryConfig | TextureConfig] = {
+        "coarse": method.coarse, "geometry": method.geometry, "texture": method.texture,
+    }  # fmt: skip
     for name, phase in phases.items():
         if phase.steps > 0 and phase.planar == "vsd":
             own = counter.estimator_bytes(phase.guidance.estimator.rank)

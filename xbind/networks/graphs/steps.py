@@ -50,8 +50,8 @@ def _sds2d(name: str, decoder: ImageDecoder | None, *, perp_neg: bool = False) -
         )  # fmt: skip
 
     def inputs(s: InputSampler) -> dict[str, Tensor]:
-        guidance = s.unclip_guidance() | (s.perp_neg() if perp_neg else {})
-        return _sds_inputs(s, s.bundle.unclip, decoder) | guidance
+        inputs = _sds_inputs(s, s.bundle.unclip, decoder) | s.unclip_guidance()
+        return inputs | s.perp_neg() if perp_neg else inputs
 
     return StepDef(
         name=name,
