@@ -33,6 +33,7 @@ class Sky:
     """Of `real_harmonics`, in the order of that function."""
 
     @classmethod
+    @cache
     def under(cls, light: Light, device: torch.device | str = "cpu") -> "Sky":
         """The sky whose light on a diffuse surface is nearest to `light.on` of its normal.
 

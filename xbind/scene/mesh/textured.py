@@ -164,7 +164,7 @@ def read_glb(path: Path) -> TexturedMesh:
         light = light_in(document) if material_in(document) == "lit" else None
         look = loaded.visual.material
         texture = _tensor(look.baseColorTexture)
-        surface_map = look.metallicRoughnessTexture
+        surface_map = None if light is None else look.metallicRoughnessTexture
         uv = np.asarray(loaded.visual.uv, np.float32)
         _check(vertices, faces, uv)
     return TexturedMesh(
