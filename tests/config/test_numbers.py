@@ -16,7 +16,6 @@ MODULES = sorted(
 )
 
 CONSTANTS = {
-    "scene.appearance.LEAST_ROUGHNESS": "a level of a byte: a guard",
     "scene.harmonics.DEGREES": "degrees of the harmonics: mathematics",
     "scene.materials._OUTPUTS": "numbers of a material",
     "scene.materials._TABLE": "steps of a quadrature, whose error is below a level of a byte",
