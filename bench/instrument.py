@@ -25,6 +25,7 @@ from xbind.algorithm.views import HybridTerms
 from xbind.kernels.surface import reference as reference_surface
 from xbind.scene.mesh import marching
 from xbind.scene.mesh.dmtet import DMTet
+from xbind.scene.mesh.network_sdf import NetworkSdf
 from xbind.scene.nerf.occupancy import OccupancyGrid
 
 Now = Callable[[], float]
@@ -34,11 +35,15 @@ GUIDANCE = "guidance"
 PARTS: tuple[tuple[str, object, str], ...] = (
     ("occupancy", OccupancyGrid, "maintain"),
     ("surface", DMTet, "extract"),
+    ("surface", NetworkSdf, "extract"),
     ("render", coarse, "render"),
+    ("render", coarse, "shade_views"),
     ("render", surface, "render_normals"),
     ("render", surface, "surface_points"),
     ("render", surface, "shade"),
+    ("render", surface, "shade_with"),
     ("regularisers", coarse, "surface_normals"),
+    ("regularisers", coarse, "sample_normals"),
     ("regularisers", coarse, "normal_vector_loss"),
     ("regularisers", coarse, "z_variance_loss"),
     ("regularisers", surface_phase, "normal_consistency_loss"),

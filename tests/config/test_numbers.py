@@ -18,7 +18,6 @@ MODULES = sorted(
 CONSTANTS = {
     "diffusion.estimator.CAMERA": "elements of a 4 × 4 matrix: mathematics",
     "diffusion.perp_neg.TINY": "a guard against a division by zero",
-    "scene.appearance.LEAST_ROUGHNESS": "a level of a byte: a guard",
     "scene.harmonics.DEGREES": "degrees of the harmonics: mathematics",
     "scene.materials._OUTPUTS": "numbers of a material",
     "scene.materials._TABLE": "steps of a quadrature, whose error is below a level of a byte",

@@ -12,7 +12,7 @@ from xbind.config.method import (
     TextureConfig,
 )
 from xbind.config.ranges import recorded
-from xbind.config.terms import EllipsoidConfig, LevelsConfig, Ramp
+from xbind.config.terms import EllipsoidConfig, LevelsConfig, PbrConfig, Ramp
 
 LATENTS = GuidanceConfig(latent_share=0.1)
 
@@ -109,3 +109,9 @@ def test_the_settings_of_the_first_version_are_still_recorded():
         "steps", "views", "size", "learning_rate", "adam", "field", "fit", "stream", "texture_px",
         "unwrap", "planar", "cameras", "guidance",
     }  # fmt: skip
+
+
+def test_the_sky_s_direction_is_a_unit_vector():
+    assert PbrConfig(sky_direction=(0.6, 0.0, 0.8)).sky_direction == (0.6, 0.0, 0.8)
+    with pytest.raises(ValueError, match="sky_direction must have the length 1, got 2"):
+        PbrConfig(sky_direction=(0.0, 0.0, 2.0))

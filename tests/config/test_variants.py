@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from xbind.config.presets import PRESETS, UnknownPreset, preset_named
-from xbind.config.variants import BASELINES, METHODS, WITHOUT, method_named
+from xbind.config.terms import ShadingConfig
+from xbind.config.variants import BASELINES, METHODS, VARIANTS, WITHOUT, method_named
 from xbind.networks.graphs import requests_of_run
 from xbind.networks.manifest import load_manifest
 
@@ -24,6 +25,7 @@ def steps(method):
     ("preset", "without", "wanted"),
     [
         ("xbind", (), {"unet2d", "sds2d_img", "cds2d", "sds3d_img", "ms"}),
+        ("delit", (), {"unet2d", "sds2d_img", "cds2d", "sds3d_img", "ms"}),
         ("zerostablecds-3d", (), {"unet2d", "cds2d", "sds3d"}),
         ("stablesds-3d", (), {"sds2d"}),
         ("zerosds-3d", (), {"unet2d", "sds3d"}),
@@ -54,7 +56,7 @@ def test_baselines_are_compute_matched(name):
 
 
 @pytest.mark.parametrize("numbers", PRESETS)
-@pytest.mark.parametrize("name", [name for name in METHODS if name != "xbind"])
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in ("xbind", *VARIANTS)])
 def test_no_baseline_has_an_image_term_on_the_3d_prior(numbers, name):
     """Eq. 10 is the latent term alone."""
     method = method_named(f"{numbers}:{name}")
@@ -77,6 +79,18 @@ def test_without_planar_loses_all_of_eq_9():
     assert method.coarse.w_nz == 0
     assert all(max(p.guidance.w_2d, p.guidance.w_ms) == 0 for p in method.phases)
     assert method.coarse.w_opacity == preset_named("default").coarse.w_opacity
+
+
+@pytest.mark.parametrize("numbers", PRESETS)
+def test_delit_changes_the_light_alone(numbers):
+    method, plain = method_named(f"{numbers}:delit"), preset_named(numbers)
+    for stage in (method.coarse, method.texture):
+        assert (stage.shading.light, stage.shading.p_lit) == ("bundle", 1.0)
+    assert method.uses_light
+    assert not plain.uses_light
+    dark = ShadingConfig()
+    coarse, texture = (replace(s, shading=dark) for s in (method.coarse, method.texture))
+    assert replace(method, coarse=coarse, texture=texture) == plain
 
 
 def test_without_three_phase_is_one_long_first_phase():

@@ -42,11 +42,21 @@ def test_nothing_is_drawn_where_there_is_no_light(rng, kind, light):
     assert torch.equal(rng.get_state(), before)
 
 
+def test_nothing_is_drawn_for_a_light_that_is_always_there(rng):
+    """Such a run has the cameras of the one without light: the two can be compared in pairs."""
+    config = ShadingConfig(light="bundle", p_lit=1.0, p_textureless=0.0, albedo_until=0.5)
+    before = rng.get_state()
+    found = [draw_shading(config, progress, CAMERAS, SUN, rng) for progress in (0.4, 0.5)]
+    assert torch.equal(rng.get_state(), before)
+    assert found[0] is ALBEDO
+    assert (found[1].kind, found[1].light) == ("lit", SUN)
+
+
 @pytest.mark.parametrize("kind", ["bundle", "dreamfusion", "magic3d"])
 def test_draws_do_not_depend_on_their_outcome(kind):
     """A run that changes a chance keeps its cameras."""
     states = []
-    for p_lit, progress in ((0.0, 0.5), (1.0, 0.5), (1.0, 0.0)):
+    for p_lit, progress in ((0.1, 0.5), (0.9, 0.5), (0.9, 0.0)):
         rng = torch.Generator().manual_seed(3)
         config = ShadingConfig(light=kind, p_lit=p_lit, albedo_until=0.2)
         draw_shading(config, progress, CAMERAS, SUN, rng)
@@ -73,7 +83,7 @@ def test_a_hard_light_has_the_shares_of_the_configuration(rng):
     assert isinstance(light, PointLights)
     assert (light.ambient, light.diffuse) == (0.25, 0.5)
     assert light.positions.shape == (2, 3)
-    bundle = ShadingConfig(light="bundle", p_lit=1.0, p_textureless=0.0)
+    bundle = ShadingConfig(light="bundle", p_lit=1.0, p_textureless=0.0, soft=False)
     assert draw_shading(bundle, 1.0, CAMERAS, SUN, rng).light is SUN
 
 

@@ -82,28 +82,32 @@ def algorithm1(
         return fit_texture_field(texture.field, texture.fit, nerf, mesh, draws(texture.stream))
 
     with networks.stage("geometry") as stage:  # 6: Phase II
-        field: HashField | MaterialField | None = None
+        colours: HashField | None = None
         if "geometry" in saved:
             shape = saved_shape(geometry, saved["geometry"].module, draws(geometry.stream))
-            field = new_field() if geometry.colour else None
+            colours = new_field() if geometry.colour else None
         else:  # 7: NR_θ ⇒ DM_θ
             shape = first_shape(geometry, nerf, coarse.threshold, draws(geometry.stream))
             if geometry.colour:
                 with torch.no_grad():
                     start = shape.extract("The start of Phase II")
-                field = inherited_field(start) if texture.inherit else new_field()
+                colours = inherited_field(start) if texture.inherit else new_field()
         supervision, parts = of_stage(stage, geometry)
-        phase2 = geometry_phase(geometry, supervision, shape, field, **parts)
+        phase2 = geometry_phase(geometry, supervision, shape, colours, **parts)
         yield from _iterate(phase2, generator, saved)  # 8-11: L_planar-C + L_stereo + L_nc + L_ls
 
     with networks.stage("texture") as stage:  # 12: Phase III
         mesh = phase2.result()  # 13: the shape is frozen
+        field: HashField | MaterialField
         if texture.material == "pbr":
             draw = draws(texture.stream)
             field = MaterialField(texture.field, texture.pbr, generator=draw)
-        elif field is None:
-            is_new = "texture" in saved or not texture.inherit
-            field = new_field() if is_new else inherited_field(mesh)
+        elif colours is not None:
+            field = colours
+        elif "texture" in saved or not texture.inherit:
+            field = new_field()
+        else:
+            field = inherited_field(mesh)
         supervision, parts = of_stage(stage, texture)
         phase3 = texture_phase(texture, supervision, mesh, field, **parts)
         yield from _iterate(phase3, generator, saved)  # 14-17: L_planar-S + L_stereo

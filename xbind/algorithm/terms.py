@@ -4,7 +4,7 @@ A stage builds a tuple of them from its configuration. A term whose weight is al
 so it costs nothing. The terms of frozen networks are in `xbind.algorithm.supervision.TERMS`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -47,6 +47,6 @@ def values_of(terms: Sequence[Term[Seen]], seen: Seen) -> dict[str, Tensor]:
     return {term.name: term.value(seen) for term in terms}
 
 
-def weights_of(terms: Sequence[Term[Seen]], step: int) -> Mapping[str, float]:
+def weights_of(terms: Sequence[Term[Seen]], step: int) -> dict[str, float]:
     """Name → weight of every term in an iteration."""
     return {term.name: term.weight(step) for term in terms}

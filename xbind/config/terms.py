@@ -4,6 +4,7 @@ The defaults leave a part out. Where a source is threestudio, docs/reference/met
 file. Read-only; no torch here.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -20,6 +21,8 @@ from xbind.config.ranges import (
     check_fields,
 )
 
+UNIT_TOLERANCE = 1e-3
+"""Largest difference of a unit vector's length from 1."""
 Weighting = Literal["residual", "sds", "uniform", "fantasia3d"]
 """λ(t) of SDS with the 2D prior, written as a factor on the noise residual ε̂ − ε: σ/α (the latent
 residual z − ẑ counts alike at all t), σ² (DreamFusion), 1, or α σ² (Fantasia3D)."""
@@ -227,3 +230,9 @@ class PbrConfig(Settings):
     sky_ambient: Share = 0.4
     """Light on a surface that faces away from there, as a share of that on one that faces it (not
     in threestudio)."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        length = math.hypot(*self.sky_direction)
+        if abs(length - 1) > UNIT_TOLERANCE:
+            raise ValueError(f"sky_direction must have the length 1, got {length:g}")

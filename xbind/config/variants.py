@@ -12,6 +12,7 @@ from xbind.config.changes import difference, leaves, with_changes
 from xbind.config.methods import FAST_SHARE, SYSTEMS
 from xbind.config.options import GenerateConfig, Part, Phase2Loss, PlanarLoss, parts_named
 from xbind.config.presets import PRESETS, GuidanceConfig, MethodConfig, UnknownPreset, preset_named
+from xbind.config.terms import ShadingConfig
 
 
 def _with_guidance(
@@ -90,6 +91,20 @@ def zerosds_3d(method: MethodConfig) -> MethodConfig:
     return _of_the_paper(without_planar(method))
 
 
+def delit(method: MethodConfig) -> MethodConfig:
+    """XBind on an albedo under the bundle's known light, in Phases I and III (not in the paper).
+
+    The priors see the same shaded pictures; the texture can be taken without its shading. With a
+    bundle that names no light it is XBind.
+    """
+    light = ShadingConfig(light="bundle", p_lit=1.0, p_textureless=0.0)
+    return replace(
+        method,
+        coarse=replace(method.coarse, shading=light),
+        texture=replace(method.texture, shading=light),
+    )
+
+
 BASELINES: dict[str, Callable[[MethodConfig], MethodConfig]] = {
     "xbind": lambda method: method,
     "zerostablecds-3d": zerostablecds_3d,
@@ -97,8 +112,10 @@ BASELINES: dict[str, Callable[[MethodConfig], MethodConfig]] = {
     "zerosds-3d": zerosds_3d,
 }
 """The paper's method, and its baselines (Sec. V-C)."""
-METHODS = (*BASELINES, *SYSTEMS)
-"""Names of all methods: the paper's, its baselines, and the systems of Table II."""
+VARIANTS: dict[str, Callable[[MethodConfig], MethodConfig]] = {"delit": delit}
+"""Variants of the paper's method that are ours."""
+METHODS = (*BASELINES, *VARIANTS, *SYSTEMS)
+"""Names of all methods: the paper's, its baselines, our variants, and the systems of Table II."""
 PUBLIC = ("paper", "fast")
 """Presets for the public networks, where a system of Table II has threestudio's numbers."""
 
@@ -106,8 +123,9 @@ PUBLIC = ("paper", "fast")
 def _with_method(numbers: str, name: str) -> MethodConfig:
     """A method at the numbers of a preset."""
     method = preset_named(numbers)
-    if name in BASELINES:
-        return BASELINES[name](method)
+    changed = BASELINES | VARIANTS
+    if name in changed:
+        return changed[name](method)
     if numbers not in PUBLIC:
         return SYSTEMS[name].mini(method)
     method = SYSTEMS[name].public(method)

@@ -12,7 +12,7 @@ from torch import Tensor
 from xbind.config.options import Material
 from xbind.run.checks import holds_run
 from xbind.run.texture_field import read_texture_field
-from xbind.scene.appearance import LEAST_ROUGHNESS, Appearance
+from xbind.scene.appearance import Appearance
 from xbind.scene.light import Light
 from xbind.scene.materials import SurfaceMaterial
 from xbind.scene.mesh.baking import (
@@ -170,7 +170,7 @@ def _appearance_of(source: Source) -> Appearance:
 
     def material_at(points: Float[Tensor, "p 3"]) -> SurfaceMaterial:
         _, rough, metal = rough_metal(points).unbind(1)
-        return SurfaceMaterial(base(points), metal, rough.clamp_min(LEAST_ROUGHNESS))
+        return SurfaceMaterial(base(points), metal, rough)
 
     return Appearance(base, source.light, material_at)
 

@@ -13,8 +13,6 @@ from xbind.scene.light import Light
 from xbind.scene.materials import MaterialField, SurfaceMaterial, pbr
 from xbind.scene.sky import Sky
 
-LEAST_ROUGHNESS = 1 / 255
-"""Of a texture, whose 0 is a mirror, which has no lobe: the level above it."""
 MaterialAt = Callable[[Float[Tensor, "p 3"]], SurfaceMaterial]
 """World positions to the material there."""
 

@@ -14,6 +14,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
+from xbind.config.terms import UNIT_TOLERANCE
+
 
 class LightSource(Protocol):
     """A light as shading uses it."""
@@ -52,7 +54,7 @@ class Light:
     """True if the bundle's priors make sense of grey pictures, which show the light alone."""
 
     def __post_init__(self) -> None:
-        if abs(math.hypot(*self.direction) - 1) > 1e-3:
+        if abs(math.hypot(*self.direction) - 1) > UNIT_TOLERANCE:
             raise ValueError(f"direction has the length {math.hypot(*self.direction):g}; wanted 1")
         for name in ("ambient", "wrap"):
             value = getattr(self, name)
@@ -189,5 +191,6 @@ def _lengths(
 
 
 def _is_number(value: object) -> bool:
-    plain = isinstance(value, int | float) and not isinstance(value, bool)
-    return plain and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return math.isfinite(value)

@@ -35,7 +35,7 @@ class SurfaceMaterial:
     metalness: Float[Tensor, " n"]
     """m in [0, 1]."""
     roughness: Float[Tensor, " n"]
-    """ρ in (0, 1]; α = ρ²."""
+    """ρ in [0, 1]; α = ρ²."""
 
 
 class MaterialField(HashNetwork):

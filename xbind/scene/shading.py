@@ -69,7 +69,8 @@ def draw_shading(
 
     Args:
         config: kind of light, and chances. Nothing is drawn for the kind `none`, nor for `bundle`
-            where the bundle has no known light: the shading is then `ALBEDO`.
+            where the bundle has no known light: the shading is then `ALBEDO`. Nor is anything drawn
+            for a light of the bundle that is always there, whole and on the colours.
         progress: share of the stage, in [0, 1].
         cameras: the views.
         light: known light of the bundle; None if it has none.
@@ -77,6 +78,8 @@ def draw_shading(
     """
     if config.light == "none" or (config.light == "bundle" and light is None):
         return ALBEDO
+    if config.light == "bundle" and (config.p_lit, config.p_textureless, config.soft) == (1, 0, 0):
+        return ALBEDO if progress < config.albedo_until else Shading("lit", light)
     lit, textureless, diffuse = torch.rand(3, generator=generator, device=generator.device).tolist()
     source = _source(config, cameras, light, diffuse, generator)
     if progress < config.albedo_until or lit >= config.p_lit:

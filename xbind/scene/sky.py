@@ -33,6 +33,7 @@ class Sky:
     """Of `real_harmonics`, in the order of that function."""
 
     @classmethod
+    @cache
     def under(cls, light: Light, device: torch.device | str = "cpu") -> "Sky":
         """The sky whose light on a diffuse surface is nearest to `light.on` of its normal.
 
@@ -68,7 +69,7 @@ class Sky:
 
         Args:
             directions: r, unit.
-            roughness: in (0, 1].
+            roughness: in [0, 1].
 
         Returns:
             Radiance, at least 0; differentiable in both.
@@ -94,7 +95,7 @@ def lobe_shares(roughness: Float[Tensor, " n"]) -> Float[Tensor, "n 3"]:
     u < 1 / (1 + α²). The integral over u is smooth and taken by quadrature.
 
     Args:
-        roughness: in (0, 1].
+        roughness: in [0, 1]; 0 is a mirror.
 
     Returns:
         Factors in (0, 1], of which the first is 1; differentiable.

@@ -41,7 +41,12 @@ def planar_alone(**numbers: Any) -> GuidanceConfig:  # noqa: ANN401
     Args:
         numbers: settings of `GuidanceConfig` that differ.
     """
-    given = {"w_2d": 6e-4, "weighting": "sds", "t_min": 0.02, "t_max": 0.98} | numbers
+    given: dict[str, Any] = {
+        "w_2d": 6e-4,
+        "weighting": "sds",
+        "t_min": 0.02,
+        "t_max": 0.98,
+    } | numbers
     return GuidanceConfig(
         w_3d=0.0, w_img=0.0, w_img_3d=0.0, w_ms=0.0, w_rgb=0.0, w_mask=0.0, timesteps="uniform",
         view_words=True, **given,
@@ -53,13 +58,13 @@ def public_guidance(**numbers: Any) -> GuidanceConfig:  # noqa: ANN401
 
     threestudio's SDS adds s (ε_c − ε_u) to ε_c and not to ε_u, so its 100 is 101 here.
     """
-    given = {"w_2d": 1.0, "cfg_2d": 101.0, "size_2d": SHOWN_PX} | numbers
+    given: dict[str, Any] = {"w_2d": 1.0, "cfg_2d": 101.0, "size_2d": SHOWN_PX} | numbers
     return planar_alone(**given)
 
 
 def without_terms(config: CoarseConfig, **numbers: Any) -> CoarseConfig:  # noqa: ANN401
     """A volume without the regularisers of XBind; `numbers` differ as well."""
-    given = {"w_nz": 0.0, "w_nv": 0.0, "w_opacity": 0.0} | numbers
+    given: dict[str, Any] = {"w_nz": 0.0, "w_nv": 0.0, "w_opacity": 0.0} | numbers
     return replace(config, **given)
 
 
@@ -81,7 +86,11 @@ def public_volume(config: CoarseConfig, radius: float) -> CoarseConfig:
 
 def one_camera(config: GeometryConfig, cameras: CameraRange, **numbers: Any) -> GeometryConfig:  # noqa: ANN401
     """A geometry stage whose views are all drawn from the same ranges."""
-    given = {"cameras": cameras, "whole_cameras": cameras, "close_share": 1.0} | numbers
+    given: dict[str, Any] = {
+        "cameras": cameras,
+        "whole_cameras": cameras,
+        "close_share": 1.0,
+    } | numbers
     return replace(config, **given)
 
 

@@ -21,7 +21,7 @@ from torch.nn.functional import grid_sample
 
 from xbind.errors import XBindError
 from xbind.kernels import interpolate
-from xbind.scene.appearance import LEAST_ROUGHNESS, Appearance, MaterialAt
+from xbind.scene.appearance import Appearance, MaterialAt
 from xbind.scene.cameras import Cameras
 from xbind.scene.light import Light
 from xbind.scene.materials import SurfaceMaterial
@@ -117,7 +117,6 @@ class TexturedMesh:
         material: MaterialAt | None = None
         if self.surface_map is not None:
             rough, metal = _sampled(self.surface_map, grid).movedim(1, -1)[mask][:, 1:].unbind(1)
-            rough = rough.clamp_min(LEAST_ROUGHNESS)
             material = lambda _: SurfaceMaterial(base, metal, rough)  # noqa: E731
         shader = Appearance(lambda _: base, self.light, material).in_views(cameras.position())
         unit = torch.nn.functional.normalize(normals, dim=-1)
@@ -164,7 +163,7 @@ def read_glb(path: Path) -> TexturedMesh:
         light = light_in(document) if material_in(document) == "lit" else None
         look = loaded.visual.material
         texture = _tensor(look.baseColorTexture)
-        surface_map = look.metallicRoughnessTexture
+        surface_map = None if light is None else look.metallicRoughnessTexture
         uv = np.asarray(loaded.visual.uv, np.float32)
         _check(vertices, faces, uv)
     return TexturedMesh(

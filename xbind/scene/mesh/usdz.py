@@ -14,8 +14,8 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from xbind.config.options import Material
-from xbind.scene.mesh.baking import UnwrappedMesh
-from xbind.scene.mesh.files import FileInfo, SurfaceMap, png_bytes, upward
+from xbind.scene.mesh.baking import SurfaceMap, UnwrappedMesh
+from xbind.scene.mesh.files import FileInfo, png_bytes, upward
 from xbind.scene.mesh.gltf import GENERATOR
 from xbind.scene.mesh.placement import y_up
 
