@@ -284,8 +284,8 @@ class GenerateConfig:
     seed: int = 0
     """Seed of every random draw; the same seed on the same machine gives the same mesh."""
     preset: str = "default"
-    """Named set of the method's numbers, or one of the paper's baselines; a wrong name lists the
-    right ones. `smoke` only checks that everything runs: its objects are balls; for a quick look
+    """Named set of the method's numbers, one of the paper's baselines, or a system that it compares
+    with, such as `magic3d`; a wrong name lists the right ones. `smoke` only checks that everything runs: its objects are balls; for a quick look
     use --reference-only. `xbind config show PRESET` lists its numbers; `--method.coarse.steps 300`
     changes one of them."""
     method: Changes = field(default_factory=dict)
