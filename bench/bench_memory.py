@@ -24,11 +24,12 @@ from torch import Tensor
 
 from xbind.algorithm.iteration import Phase, advance
 from xbind.algorithm.phase1_nerf import CoarsePhase
-from xbind.algorithm.phase2_geometry import GeometryPhase, convert
-from xbind.algorithm.phase3_texture import TexturePhase
 from xbind.algorithm.reference_view import ReferenceView
 from xbind.algorithm.supervision import Supervision
+from xbind.algorithm.surface_phase import geometry_phase, texture_phase
+from xbind.algorithm.surface_start import convert
 from xbind.config.presets import CoarseConfig, GeometryConfig, MethodConfig, TextureConfig
+from xbind.config.terms import EstimatorConfig
 from xbind.export.footprint import footprint
 from xbind.export.onnx_graph import MODEL, Graph, save
 from xbind.importing.architectures import reduced, sd21
@@ -45,6 +46,7 @@ MIB = 2**20
 CASES = [
     ("mini", "unet2d", 48, 0), ("mini", "vae_decode", 48, 0), ("mini", "vae_encode", 48, 64),
     ("mini", "sds2d_img", 32, 64), ("mini", "sds3d", 32, 64), ("mini", "cds2d", 32, 64),
+    ("mini", "vsd2d", 32, 64), ("large", "vsd2d", 1, 512),
     ("mini", "ms", 96, 64), ("large", "sds2d_img", 1, 512), ("large", "sds3d", 1, 256),
     ("large", "cds2d", 1, 512), ("large", "ms", 9, 224), ("large", "unet2d", 2, 0),
     ("large", "vae_decode", 1, 0),
@@ -109,12 +111,17 @@ def make_large(folder: Path) -> None:
     make_random_bundle(folder, architecture, 0, lambda line: None)
 
 
+def _request(name: str, batch: int, size: int) -> GraphRequest:
+    rank = EstimatorConfig().rank if name == "vsd2d" else 0
+    return GraphRequest(name, batch, size, rank=rank)
+
+
 def measure_graph(
     bundle_name: str, runtime: str, name: str, batch: int, size: int
 ) -> dict[str, object]:
     """Predicted and measured bytes of one graph in one runtime."""
     torch.set_num_threads(1)
-    bundle, request = load_bundle(load_manifest(bundle_name)), GraphRequest(name, batch, size)
+    bundle, request = load_bundle(load_manifest(bundle_name)), _request(name, batch, size)
     feeds = sample_inputs(bundle, request, 0.5, torch.Generator().manual_seed(0))
     graph = export(bundle, request)
     needs = footprint(graph)
@@ -193,10 +200,10 @@ def _phases(method: MethodConfig) -> Iterator[tuple[str, Phase]]:
         coarse.field, method.coarse.threshold, method.geometry.resolution,
         method.geometry.conversion,
     )  # fmt: skip
-    geometry = GeometryPhase(method.geometry, blind, dmtet)
+    geometry = geometry_phase(method.geometry, blind, dmtet)
     yield "geometry", geometry
     field = HashField(method.texture.field, generator=torch.Generator().manual_seed(1))
-    yield "texture", TexturePhase(method.texture, blind, geometry.result(), field)
+    yield "texture", texture_phase(method.texture, blind, geometry.result(), field)
 
 
 class _Blind:

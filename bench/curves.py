@@ -15,10 +15,9 @@ from torch import Tensor
 
 from xbind.algorithm.iteration import Phase, advance
 from xbind.algorithm.phase1_nerf import CoarsePhase
-from xbind.algorithm.phase2_geometry import GeometryPhase
-from xbind.algorithm.phase3_texture import TexturePhase
 from xbind.algorithm.reference_view import ReferenceView
 from xbind.algorithm.supervision import Condition, StereoCondition, Supervision
+from xbind.algorithm.surface_phase import SurfacePhase, geometry_phase, texture_phase
 from xbind.bench.memory import peak_bytes_of
 from xbind.bench.timing import (
     Clock,
@@ -164,16 +163,16 @@ def curves(supervision: Supervision) -> Iterator[Curve]:
     )  # fmt: skip
     yield Curve(
         "render resolution", "pixels",
-        tuple(Point(s * s, geometry_phase(supervision, size=s)) for s in sides),
+        tuple(Point(s * s, ball_phase(supervision, size=s)) for s in sides),
     )  # fmt: skip
-    made = [geometry_phase(supervision, resolution=n) for n in (16, 24, 32, 48, 64)]
+    made = [ball_phase(supervision, resolution=n) for n in (16, 24, 32, 48, 64)]
     yield Curve(
         "tetrahedral resolution", "triangles",
-        tuple(Point(len(phase.dmtet.extract().faces), phase) for phase in made),
+        tuple(Point(len(phase.shape.extract().faces), phase) for phase in made),
     )  # fmt: skip
     yield Curve(
         "render resolution", "pixels",
-        tuple(Point(s * s, texture_phase(supervision, size=s)) for s in sides),
+        tuple(Point(s * s, painted_phase(supervision, size=s)) for s in sides),
     )  # fmt: skip
 
 
@@ -194,20 +193,18 @@ def coarse_phase(
     return CoarsePhase(config, supervision, HashField(config.field, generator=_generator()))
 
 
-def geometry_phase(
-    supervision: Supervision, *, size: int = 64, resolution: int = 32
-) -> GeometryPhase:
+def ball_phase(supervision: Supervision, *, size: int = 64, resolution: int = 32) -> SurfacePhase:
     """Phase II on a ball."""
     config = replace(GeometryConfig(), size=size, resolution=resolution)
-    return GeometryPhase(config, supervision, _ball(resolution))
+    return geometry_phase(config, supervision, _ball(resolution))
 
 
-def texture_phase(supervision: Supervision, *, size: int) -> TexturePhase:
+def painted_phase(supervision: Supervision, *, size: int) -> SurfacePhase:
     """Phase III on a ball."""
     field = HashField(TextureConfig().field, generator=_generator())
     mesh = _ball(32).extract()
     detached = type(mesh)(mesh.vertices.detach(), mesh.faces)
-    return TexturePhase(replace(TextureConfig(), size=size), supervision, detached, field)
+    return texture_phase(replace(TextureConfig(), size=size), supervision, detached, field)
 
 
 def _ball(resolution: int) -> DMTet:

@@ -19,14 +19,13 @@ from torch import Tensor
 
 from xbind import kernels
 from xbind.algorithm import phase1_nerf as coarse
-from xbind.algorithm import phase2_geometry as geometry
-from xbind.algorithm import phase3_texture as texture
-from xbind.algorithm import supervision
+from xbind.algorithm import supervision, surface, surface_phase
 from xbind.algorithm.iteration import Phase
 from xbind.algorithm.views import HybridTerms
 from xbind.kernels.surface import reference as reference_surface
 from xbind.scene.mesh import marching
 from xbind.scene.mesh.dmtet import DMTet
+from xbind.scene.mesh.network_sdf import NetworkSdf
 from xbind.scene.nerf.occupancy import OccupancyGrid
 
 Now = Callable[[], float]
@@ -36,15 +35,19 @@ GUIDANCE = "guidance"
 PARTS: tuple[tuple[str, object, str], ...] = (
     ("occupancy", OccupancyGrid, "maintain"),
     ("surface", DMTet, "extract"),
+    ("surface", NetworkSdf, "extract"),
     ("render", coarse, "render"),
-    ("render", geometry, "render_normals"),
-    ("render", texture, "surface_points"),
-    ("render", texture, "shade"),
+    ("render", coarse, "shade_views"),
+    ("render", surface, "render_normals"),
+    ("render", surface, "surface_points"),
+    ("render", surface, "shade"),
+    ("render", surface, "shade_with"),
     ("regularisers", coarse, "surface_normals"),
+    ("regularisers", coarse, "sample_normals"),
     ("regularisers", coarse, "normal_vector_loss"),
     ("regularisers", coarse, "z_variance_loss"),
-    ("regularisers", geometry, "normal_consistency_loss"),
-    ("regularisers", geometry, "laplacian_loss"),
+    ("regularisers", surface_phase, "normal_consistency_loss"),
+    ("regularisers", surface_phase, "laplacian_loss"),
     ("augment", supervision, "draw_augmentations"),
     ("augment", supervision, "augment"),
     (GUIDANCE, HybridTerms, "losses"),

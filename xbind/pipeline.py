@@ -92,6 +92,8 @@ def _generate(
         reporter.message(f"changed from preset {config.preset!r}: {name} {value}")
     if "image_term" in settings:
         reporter.message(f"image term: {settings['image_term']}")
+    if "lighting" in settings:
+        reporter.message(f"light: {settings['lighting']}")
     outputs = _resume(job, settings) if config.resume else _start(job, settings)
     seconds = time.monotonic() - started
     reporter.finished(outputs, seconds)
@@ -202,7 +204,7 @@ def _finish(job: _Job, networks: RunNetworks, runner: Runner, files: FilesConfig
     textured = textured.to("cpu")  # where the libraries that unwrap and write compute
     about = provenance(config, job.loaded.manifest.name)
     outputs = write_outputs(
-        folder.path, textured.mesh, textured.colour_at, job.method, files, about, unwrapped
+        folder.path, textured.mesh, textured.appearance, job.method, files, about, unwrapped
     )
     add_seconds(seconds, "files", started)
     took = [f"{stage} {format_seconds(s)}" for stage, s in seconds.items()]

@@ -9,7 +9,7 @@ from tests.support.small_method import CONDITION, METHOD, Networks
 from xbind.algorithm import algorithm1 as module
 from xbind.algorithm.algorithm1 import algorithm1
 from xbind.algorithm.iteration import Iteration, PhaseStarted, save_phase
-from xbind.algorithm.phase3_texture import TexturedMesh
+from xbind.algorithm.surface import TexturedMesh
 
 ALL = [("coarse", 1), ("coarse", 2), ("coarse", 3), ("geometry", 1), ("geometry", 2),
        ("geometry", 3), ("texture", 1), ("texture", 2), ("texture", 3)]  # fmt: skip
@@ -70,7 +70,7 @@ def test_the_state_after_any_iteration_is_enough_to_go_on_from(whole, at):
     assert iterations(again) == ALL[ALL.index(at) + 1 :]
     assert torch.equal(again[-1].mesh.vertices, events[-1].mesh.vertices)
     points = again[-1].mesh.vertices
-    assert torch.equal(again[-1].colour_at(points), events[-1].colour_at(points))
+    assert torch.equal(again[-1].field(points)[1], events[-1].field(points)[1])
 
 
 def test_another_seed_is_another_mesh(whole):

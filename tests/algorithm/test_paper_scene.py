@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from tests.support.spheres import sphere
-from xbind.algorithm import phase2_geometry as geometry
+from xbind.algorithm import surface_phase
 from xbind.algorithm.iteration import advance
+from xbind.algorithm.looks import Look
 from xbind.algorithm.phase1_nerf import CoarsePhase
-from xbind.algorithm.phase2_geometry import GeometryPhase
-from xbind.algorithm.phase3_texture import TexturePhase
 from xbind.algorithm.supervision import Supervision
+from xbind.algorithm.surface_phase import geometry_phase, texture_phase
 from xbind.algorithm.texture_init import fit_texture_field
 from xbind.algorithm.views import draw_views
 from xbind.config.presets import GuidanceConfig, preset_named
@@ -57,7 +57,7 @@ def test_phase_2_has_consistent3d_s_regularisers():
         dmtet = DMTet.from_density(
             density, -corner, corner, 10, threshold=PAPER.coarse.threshold, smoothing=0
         )
-        return advance(GeometryPhase(config, BLIND, dmtet), 0, seeded())
+        return advance(geometry_phase(config, BLIND, dmtet), 0, seeded())
 
     ours, theirs = terms(replace(config, nc_normals="face", ls_form="mean-squared")), terms(config)
     assert set(ours) == set(theirs) == {"nc", "ls"}
@@ -71,10 +71,9 @@ def test_phase_3_fits_and_optimises_the_colour_head():
     fit = replace(PAPER.texture.fit, points=256, batch=64, steps=2)
     field = fit_texture_field(FIELD, fit, coarse, mesh, seeded())
     config = replace(PAPER.texture, steps=1, size=16, guidance=NONE)
-    phase = TexturePhase(config, BLIND, mesh, field)
+    phase = texture_phase(config, BLIND, mesh, field)
     assert phase.optimizer.defaults["betas"] == (0.9, 0.99)
-    image, _ = phase._render(orbit(1), 16)
-    image.sum().backward()
+    phase.render(mesh, orbit(1), Look()).image.sum().backward()
     assert all(weight.grad.any() for weight in field.heads[1])
 
 
@@ -86,12 +85,12 @@ def test_phase_2_sees_close_views_in_their_share_of_the_iterations(monkeypatch, 
         drawn.append(cameras)
         return draw_views(cameras, count, generator)
 
-    monkeypatch.setattr(geometry, "draw_views", draw)
+    monkeypatch.setattr(surface_phase, "draw_views", draw)
     config = replace(PAPER.geometry, size=16, guidance=NONE, close_share=share)
     corner = torch.full((3,), 0.7)
     dmtet = DMTet.from_density(
         lambda x: 20 * (1 - x.norm(dim=-1)), -corner, corner, 6, threshold=10.0, smoothing=0
     )
-    advance(GeometryPhase(config, BLIND, dmtet), 0, seeded())
+    advance(geometry_phase(config, BLIND, dmtet), 0, seeded())
     assert drawn == [config.cameras if share else config.whole_cameras]
     assert config.cameras.distance == (1.5, 2.0)

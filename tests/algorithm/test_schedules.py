@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from xbind.algorithm.phase1_nerf import learning_rate_at, w_nz_at
+from xbind.algorithm.optimizers import rate_share_at
+from xbind.algorithm.phase1_nerf import w_nz_at
 from xbind.algorithm.supervision import Supervision
 from xbind.config.presets import (
     CoarseConfig,
@@ -14,22 +15,25 @@ from xbind.config.presets import (
     TextureConfig,
     preset_named,
 )
+from xbind.diffusion.schedule import NoiseSchedule, alphas_cumprod, scaled_linear_betas
 from xbind.networks.graphs import StepUse, has_image_term, step_of
 from xbind.scene.cameras import orbit
 
 DEFAULT = CoarseConfig()
+SCHEDULE = NoiseSchedule(alphas_cumprod(scaled_linear_betas()), "v_prediction")
 
 
 @pytest.mark.parametrize("step", range(0, 200, 7))
 def test_the_rate_of_default_falls_to_a_fifth_from_60_percent_on(step):
     progress = step / 200
     wanted = 0.02 * min(1.0, 1.0 - 0.8 * (progress - 0.6) / 0.4)
-    assert learning_rate_at(DEFAULT, progress) == wanted  # to the last bit: same seed, same mesh
+    # to the last bit: same seed, same mesh
+    assert 0.02 * rate_share_at(DEFAULT, progress) == wanted
 
 
 def test_the_rate_of_paper_is_constant():
     config = preset_named("paper").coarse
-    assert {learning_rate_at(config, p / 10) for p in range(11)} == {0.01}
+    assert {rate_share_at(config, p / 10) for p in range(11)} == {1.0}
 
 
 def test_the_weight_of_l_nz_ramps():
@@ -76,6 +80,7 @@ def feeds_of(monkeypatch, term, config, progress=0.25):
     monkeypatch.setattr(Supervision, "token", lambda *_: torch.zeros(4000, 1, 2))
     prior = type("Prior", (), {
         "image_size": 64, "latent_shape": (4, 1, 1), "latent_shape_at": lambda *_: (4, 1, 1),
+        "schedule": SCHEDULE, "contexts": torch.zeros(1, 1, 2), "has_view_words": False,
     })()  # fmt: skip
     bundle = type("B", (), {"zero123": prior, "unclip": prior, "clip_size": 8, "taesd": None})()
     stereo = type("S", (), {"latent": torch.zeros(1, 4, 1, 1)})()
@@ -83,7 +88,7 @@ def feeds_of(monkeypatch, term, config, progress=0.25):
     supervision = Supervision(bundle, condition, lambda name: name)
     image, generator = torch.zeros(4000, 3, 1, 1), torch.Generator().manual_seed(0)
     if term == "planar_s":
-        name, _, feeds = supervision.planar_s(config, image, progress, generator)
+        name, _, feeds = supervision.planar_s(config, image, orbit(1), progress, generator)
     else:
         name, _, feeds = supervision.stereo(config, image, orbit(1), progress, generator)
     return name, feeds
@@ -116,3 +121,32 @@ def test_timesteps_are_uniform_or_annealed(monkeypatch, term):
 def test_the_guidance_scale_follows_its_ramp(monkeypatch):
     _, feeds = feeds_of(monkeypatch, "planar_s", GuidanceConfig(cfg_2d=101.0, cfg_2d_end=31.0))
     assert float(feeds["cfg_scale"]) == 101.0 - 0.25 * 70.0
+
+
+@pytest.mark.parametrize(
+    ("weighting", "on_the_noise"),
+    [
+        ("sds", lambda alpha_bar: 1 - alpha_bar),
+        ("uniform", lambda alpha_bar: 1.0),
+        ("fantasia3d", lambda alpha_bar: alpha_bar**0.5 * (1 - alpha_bar)),
+        ("residual", lambda alpha_bar: ((1 - alpha_bar) / alpha_bar) ** 0.5),
+    ],
+)
+def test_a_weighting_is_a_factor_on_the_residual_of_the_noise(monkeypatch, weighting, on_the_noise):
+    """z − ẑ of a prediction ε̂, with z_t = α z + σ ε, is (σ/α)(ε̂ − ε): solved for ẑ in float64."""
+    config = GuidanceConfig(timesteps="uniform", weighting=weighting, t_min=0.02, t_max=0.98)
+    _, feeds = feeds_of(monkeypatch, "planar_s", config)
+    alpha_bar = SCHEDULE.alphas_cumprod.double()[feeds["t"]]
+    z, noise, predicted = 0.3, 1.1, -0.4
+    z_t = alpha_bar**0.5 * z + (1 - alpha_bar) ** 0.5 * noise
+    z_hat = (z_t - (1 - alpha_bar) ** 0.5 * predicted) / alpha_bar**0.5
+    gradient = feeds["weight"].double() * (z - z_hat)
+    wanted = torch.tensor([float(on_the_noise(x)) for x in alpha_bar]) * (predicted - noise)
+    torch.testing.assert_close(gradient, wanted.double(), rtol=1e-4, atol=1e-6)
+
+
+def test_the_largest_timestep_is_switched(monkeypatch):
+    config = GuidanceConfig(timesteps="uniform", t_min=0.02, t_max_late=0.5, late_from=0.5)
+    for progress, most in ((0.25, 980), (0.5, 500)):
+        _, feeds = feeds_of(monkeypatch, "planar_s", config, progress)
+        assert feeds["t"].max() in range(most - 4, most)

@@ -142,6 +142,6 @@ def test_a_variant_starts_steps_its_own_way_and_then_has_no_part_for_each():
         assert isinstance(switch("ms"), TimedStep)
     with switch.taken_by(abreast, instrument.PartClock()):
         assert switch("ms") is step
-        call = SimpleNamespace(run=threading.current_thread, loss_of=lambda ran_in: ran_in)
-        assert switch.start(call).loss() is not threading.current_thread()
+        call = SimpleNamespace(run=threading.current_thread, losses_of=lambda ran_in: (ran_in,))
+        assert switch.start(call).losses()[0] is not threading.current_thread()
     own.close()

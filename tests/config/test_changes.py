@@ -78,7 +78,7 @@ def test_a_setting_that_is_switched_off_is_a_change():
         ({"coarse.steps": [3]}, r"coarse.steps must be a whole number, got \[3\]"),
         ({"coarse.w_nz": "big"}, "coarse.w_nz must be a finite number, got 'big'"),
         ({"coarse.w_nz": float("nan")}, "coarse.w_nz must be a finite number, got nan"),
-        ({"coarse.planar": "mse"}, "coarse.planar must be one of 'sds', 'cds', got 'mse'"),
+        ({"coarse.planar": "mse"}, "coarse.planar must be one of 'sds', 'cds', 'vsd', got 'mse'"),
         ({"coarse.field.separate_heads": 1}, "must be true or false, got 1"),
         ({"coarse.field.resolutions": 8}, "a list of one or more whole numbers, got 8"),
         ({"coarse.field.resolutions": []}, r"a list of one or more whole numbers, got \[\]"),

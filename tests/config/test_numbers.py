@@ -16,10 +16,18 @@ MODULES = sorted(
 )
 
 CONSTANTS = {
+    "diffusion.estimator.CAMERA": "elements of a 4 × 4 matrix: mathematics",
+    "diffusion.perp_neg.TINY": "a guard against a division by zero",
+    "scene.harmonics.DEGREES": "degrees of the harmonics: mathematics",
+    "scene.materials._OUTPUTS": "numbers of a material",
+    "scene.materials._TABLE": "steps of a quadrature, whose error is below a level of a byte",
+    "scene.mesh.network_sdf._OUTPUTS": "a signed value and an offset",
+    "scene.sky.LAMBERT": "factors of the cosine lobe: mathematics",
+    "scene.sky._NODES": "nodes of a quadrature, whose error is below float32's",
     "scene.cameras.OWN_POSE_SCALE": "scale of an input that the mini networks were trained with",
-    "scene.mesh.dmtet.BOUNDARY_SDF": "a guard: keeps the mesh closed at its box",
+    "scene.mesh.tet_shape.BOUNDARY_SDF": "a guard: keeps the mesh closed at its box",
     "scene.mesh.dmtet.CHUNK": "bounds memory; the result is the same",
-    "scene.mesh.files.CHUNK": "bounds memory; the result is the same",
+    "scene.mesh.baking.CHUNK": "bounds memory; the result is the same",
     "scene.mesh.gltf._ARRAY": "an enumeration value of glTF 2.0",
     "scene.mesh.gltf._CLAMP": "an enumeration value of glTF 2.0",
     "scene.mesh.gltf._ELEMENTS": "an enumeration value of glTF 2.0",
@@ -47,6 +55,7 @@ CONSTANTS = {
 """Module constants with a number that stay → why."""
 
 DEFAULTS = {
+    "losses.vsd2d.__init__.gradient_scale": "1: none",
     "losses.side_by_side.__init__.of_each": "threads of each step; sums of one thread by default",
     "scene.cameras.clip_from_world.far": "a clipping plane beyond every object",
     "scene.cameras.clip_from_world.near": "a clipping plane before every object",
@@ -60,10 +69,10 @@ DEFAULTS = {
     "diffusion.schedule.scaled_linear_betas.steps": "schedule of the public networks: a format",
     "diffusion.schedule.squared_cosine_betas.largest": "schedule of the public networks: a format",
     "diffusion.schedule.squared_cosine_betas.steps": "schedule of the public networks: a format",
-    "scene.nerf.field._network.outputs": "density and colour",
     "diffusion.timesteps.annealed_timesteps.jitter": "0: none",
     "diffusion.timesteps.annealed_timesteps.steps": "length of every schedule here: a format",
     "diffusion.timesteps.uniform_timesteps.steps": "length of every schedule here: a format",
+    "scene.mesh.render.shade_with.background": "white, as for `shade`",
     "scene.mesh.render.shade.background": "white: what all pictures of this project lie on",
     "scene.nerf.render.render.background": "white: what all pictures of this project lie on",
     "scene.mesh.turntable.write_turntable.fps": "the run gives its own",

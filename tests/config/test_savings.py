@@ -53,7 +53,7 @@ def test_terms_and_gradients_are_those_of_a_run_without_savings(bundle, conditio
         arguments = {
             "stereo": (config, image, orbit(3), 0.4, seeded(2)),
             "ms": (config, image, seeded(2)),
-        }.get(term, (config, image, 0.4, seeded(2)))
+        }.get(term, (config, image, orbit(3), 0.4, seeded(2)))
         loss = getattr(supervision, term)(*arguments).loss()
         found.append((loss.detach(), *torch.autograd.grad(loss, image)))
     (loss, x_bar), (loss_s, x_bar_s) = found
@@ -85,7 +85,7 @@ def test_two_passes_give_the_network_half_the_batch(bundle, condition, monkeypat
         run = EagerRun(bundle, {"coarse": Part([], savings)}).of_stage("coarse")
         image = torch.rand(2, 3, 64, 64, generator=seeded(1))
         Supervision(bundle, condition, run.step).planar_s(
-            METHOD.coarse.guidance, image, 0.5, seeded(2)
+            METHOD.coarse.guidance, image, orbit(2), 0.5, seeded(2)
         ).loss()
     assert seen == [4, 1, 1, 1, 1]
 

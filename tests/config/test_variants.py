@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from xbind.config.presets import PRESETS, UnknownPreset, preset_named
-from xbind.config.variants import METHODS, WITHOUT, method_named
+from xbind.config.terms import ShadingConfig
+from xbind.config.variants import BASELINES, METHODS, VARIANTS, WITHOUT, method_named
 from xbind.networks.graphs import requests_of_run
 from xbind.networks.manifest import load_manifest
 
@@ -24,6 +25,7 @@ def steps(method):
     ("preset", "without", "wanted"),
     [
         ("xbind", (), {"unet2d", "sds2d_img", "cds2d", "sds3d_img", "ms"}),
+        ("delit", (), {"unet2d", "sds2d_img", "cds2d", "sds3d_img", "ms"}),
         ("zerostablecds-3d", (), {"unet2d", "cds2d", "sds3d"}),
         ("stablesds-3d", (), {"sds2d"}),
         ("zerosds-3d", (), {"unet2d", "sds3d"}),
@@ -32,13 +34,17 @@ def steps(method):
         ("default", ("three-phase",), {"unet2d", "sds2d_img", "sds3d_img", "ms"}),
         ("default", ("ms",), {"unet2d", "sds2d_img", "cds2d", "sds3d_img"}),
         ("paper", (), {"unet2d", "sds2d_img", "cds2d", "sds3d", "ms"}),
+        ("dreamfusion", (), {"sds2d"}),
+        ("magic3d", (), {"sds2d"}),
+        ("fantasia3d", (), {"sds2d", "sds2d_latents"}),
+        ("prolificdreamer", (), {"sds2d", "vsd2d"}),
     ],
 )
 def test_only_the_graphs_that_a_method_uses_are_asked_for(preset, without, wanted):
     assert graphs(method_named(preset, without)) == wanted
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", BASELINES)
 def test_baselines_are_compute_matched(name):
     ours, default = method_named(name), preset_named("default")
     for phase in ("coarse", "geometry", "texture"):
@@ -50,7 +56,7 @@ def test_baselines_are_compute_matched(name):
 
 
 @pytest.mark.parametrize("numbers", PRESETS)
-@pytest.mark.parametrize("name", [name for name in METHODS if name != "xbind"])
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in ("xbind", *VARIANTS)])
 def test_no_baseline_has_an_image_term_on_the_3d_prior(numbers, name):
     """Eq. 10 is the latent term alone."""
     method = method_named(f"{numbers}:{name}")
@@ -73,6 +79,18 @@ def test_without_planar_loses_all_of_eq_9():
     assert method.coarse.w_nz == 0
     assert all(max(p.guidance.w_2d, p.guidance.w_ms) == 0 for p in method.phases)
     assert method.coarse.w_opacity == preset_named("default").coarse.w_opacity
+
+
+@pytest.mark.parametrize("numbers", PRESETS)
+def test_delit_changes_the_light_alone(numbers):
+    method, plain = method_named(f"{numbers}:delit"), preset_named(numbers)
+    for stage in (method.coarse, method.texture):
+        assert (stage.shading.light, stage.shading.p_lit) == ("bundle", 1.0)
+    assert method.uses_light
+    assert not plain.uses_light
+    dark = ShadingConfig()
+    coarse, texture = (replace(s, shading=dark) for s in (method.coarse, method.texture))
+    assert replace(method, coarse=coarse, texture=texture) == plain
 
 
 def test_without_three_phase_is_one_long_first_phase():

@@ -29,8 +29,7 @@ def schedule(prediction_type):
 
 
 def sds2d_step():
-    context = torch.randn(1, 3, 12, generator=torch.Generator().manual_seed(1))
-    return Sds2d(tiny_vae(), tiny_unet(), schedule("v_prediction"), context, latent_px=2)
+    return Sds2d(tiny_vae(), tiny_unet(), schedule("v_prediction"), latent_px=2)
 
 
 def sds2d_feeds(seed, t=(300, 700)):
@@ -40,6 +39,8 @@ def sds2d_feeds(seed, t=(300, 700)):
         "noise": torch.randn(2, 4, 8, 8, generator=rng),
         "t": torch.tensor(t),
         "class_labels": torch.randn(2, 12, generator=rng),
+        "context": torch.randn(2, 3, 12, generator=rng),
+        "null_context": torch.randn(1, 3, 12, generator=rng),
         "cfg_scale": 1 + 4 * torch.rand((), generator=rng),
         "weight": torch.rand(2, generator=rng),
         "w_img": torch.rand((), generator=rng),
@@ -78,10 +79,11 @@ def test_sds2d_gradient_is_autograd_of_the_surrogate():
     step, feeds = sds2d_step(), sds2d_feeds(0)
 
     def predict(b, z_t, t):
-        def run(labels):
-            return step.prior.unet(z_t, t, step.prior.context, class_labels=labels).sample
+        def run(labels, context):
+            return step.prior.unet(z_t, t, context, class_labels=labels).sample
 
-        cond, uncond = run(feeds["class_labels"][b : b + 1]), run(torch.zeros(1, 12))
+        cond = run(feeds["class_labels"][b : b + 1], feeds["context"][b : b + 1])
+        uncond = run(torch.zeros(1, 12), feeds["null_context"])
         return uncond + feeds["cfg_scale"] * (cond - uncond)
 
     check(step, feeds, predict, sampler("v_prediction"))
@@ -92,7 +94,8 @@ def test_sds3d_gradient_is_autograd_of_the_surrogate(labels):
     step = Sds3d(tiny_vae(), tiny_unet(8, labels), schedule("epsilon"), image_size=16)
     rng = torch.Generator().manual_seed(3)
     feeds = sds2d_feeds(2)
-    del feeds["w_img"], feeds["class_labels"]
+    for name in ("w_img", "class_labels", "context", "null_context"):
+        del feeds[name]
     feeds["token"] = torch.randn(2, 1, 12, generator=rng)
     feeds["reference_latent"] = torch.randn(1, 4, 8, 8, generator=rng)
 
@@ -109,11 +112,11 @@ def test_sds3d_gradient_is_autograd_of_the_surrogate(labels):
 
 
 def test_cds2d_gradient_is_the_encoder_s_vjp_of_eq_3():
-    context = torch.zeros(1, 1, 12)
-    step = Cds2d(tiny_vae(), tiny_unet(), schedule("v_prediction"), context, latent_px=2)
+    step = Cds2d(tiny_vae(), tiny_unet(), schedule("v_prediction"), latent_px=2)
     feeds, solver = sds2d_feeds(4), sampler("v_prediction")
     solver.set_timesteps(1000)
-    given = {k: feeds[k] for k in ("class_labels", "cfg_scale", "weight")}
+    names = ("class_labels", "context", "null_context", "cfg_scale", "weight")
+    given = {k: feeds[k] for k in names}
     eps_star, t_1, t_2 = feeds["noise"][:1], feeds["t"], feeds["t"] - 150
     clamp = torch.tensor(0.02)
     loss, x_bar = step(feeds["image"], eps_star, t_1, t_2, **given, clamp=clamp)
@@ -121,10 +124,9 @@ def test_cds2d_gradient_is_the_encoder_s_vjp_of_eq_3():
     def predict_noise(b, z_tilde, t):
         a2 = solver.alphas_cumprod[t]
         z_t = a2.sqrt() * z_tilde
-        labels = feeds["class_labels"][b : b + 1]
-        cond, uncond = (
-            step.prior.unet(z_t, t, context, class_labels=c).sample for c in (labels, 0 * labels)
-        )
+        labels, context = feeds["class_labels"][b : b + 1], feeds["context"][b : b + 1]
+        told = ((labels, context), (0 * labels, feeds["null_context"]))
+        cond, uncond = (step.prior.unet(z_t, t, text, class_labels=c).sample for c, text in told)
         v = uncond + feeds["cfg_scale"] * (cond - uncond)
         z_hat = solver.step(v, int(t), z_t).pred_original_sample
         return (z_t - a2.sqrt() * z_hat) / (1 - a2).sqrt()

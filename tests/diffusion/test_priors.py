@@ -4,7 +4,7 @@ import torch
 from guidance_fakes import ExactUNet, exact_noise
 
 from xbind.diffusion.cfg import classifier_free
-from xbind.diffusion.priors import UnclipPrior, Zero123Prior
+from xbind.diffusion.priors import Prior2d, Zero123Prior
 from xbind.diffusion.schedule import NoiseSchedule
 
 ALPHAS = torch.linspace(0.95, 0.1, 10, dtype=torch.float64)
@@ -24,10 +24,11 @@ def test_scale_one_is_the_condition_and_zero_is_none(rng):
     torch.testing.assert_close(classifier_free(cond, uncond, torch.tensor(7.5)), want)
 
 
-def test_unclip_guides_from_zero_labels_under_one_context(rng):
+def test_the_2d_prior_guides_from_zero_labels_and_the_empty_prompt(rng):
     unet = ExactUNet(ALPHAS, "epsilon")
-    context, z_t, labels = draw(rng, 1, 7, 5), draw(rng, 2, 12, 3, 3), draw(rng, 2, 4)
-    got = UnclipPrior(unet, context)(z_t, T, labels, SCALE)
+    context, null = draw(rng, 2, 7, 5), draw(rng, 1, 7, 5)
+    z_t, labels = draw(rng, 2, 12, 3, 3), draw(rng, 2, 4)
+    got = Prior2d(unet)(z_t, T, labels, context, null, SCALE)
 
     # The exact noise is linear in the mean, so guidance by s is a mean s times as far away.
     means = [SCALE * labels[:, :1, None, None]]
@@ -35,14 +36,15 @@ def test_unclip_guides_from_zero_labels_under_one_context(rng):
     torch.testing.assert_close(got, want)
     ((_, t, contexts, both),) = unet.calls
     assert t.tolist() == [2, 7, 2, 7]
-    assert torch.equal(contexts, context.expand(4, 7, 5))
+    assert torch.equal(contexts, torch.cat([context, null, null]))
     assert torch.equal(both, torch.cat([labels, 0 * labels]))
 
 
-def test_unclip_shares_one_label_among_views(rng):
-    prior = UnclipPrior(ExactUNet(ALPHAS, "epsilon"), draw(rng, 1, 7, 5))
-    z_t, label = draw(rng, 2, 12, 3, 3), draw(rng, 1, 4)
-    one, each = (prior(z_t, T, x, SCALE) for x in (label, label.repeat(2, 1)))
+def test_the_2d_prior_shares_one_condition_among_views(rng):
+    prior, null = Prior2d(ExactUNet(ALPHAS, "epsilon")), draw(rng, 1, 7, 5)
+    z_t, label, context = draw(rng, 2, 12, 3, 3), draw(rng, 1, 4), draw(rng, 1, 7, 5)
+    one = prior(z_t, T, label, context, null, SCALE)
+    each = prior(z_t, T, label.repeat(2, 1), context.repeat(2, 1, 1), null, SCALE)
     assert torch.equal(one, each)
 
 
@@ -50,8 +52,8 @@ def test_guidance_commutes_with_the_prediction_type(rng):
     z_t, labels, context = draw(rng, 2, 12, 3, 3), draw(rng, 2, 4), draw(rng, 1, 1, 1)
     noises = []
     for kind in ("epsilon", "v_prediction", "sample"):
-        prior = UnclipPrior(ExactUNet(ALPHAS, kind), context)
-        prediction = prior(z_t, T, labels, SCALE)
+        prior = Prior2d(ExactUNet(ALPHAS, kind))
+        prediction = prior(z_t, T, labels, context, context, SCALE)
         noises.append(NoiseSchedule(ALPHAS, kind).noise_of(prediction, z_t, T))
     torch.testing.assert_close(noises[1], noises[0])
     torch.testing.assert_close(noises[2], noises[0])

@@ -15,7 +15,7 @@ from transformers import CLIPTokenizer
 
 from xbind.algorithm.reference_view import condition_unclip, embed_reference_image
 from xbind.diffusion.latents import encode
-from xbind.diffusion.priors import UnclipPrior, Zero123Prior
+from xbind.diffusion.priors import Prior2d, Zero123Prior
 from xbind.diffusion.schedule import (
     NoiseSchedule,
     alphas_cumprod,
@@ -77,10 +77,10 @@ def test_unclip_s_guided_prediction_is_the_pipeline_s(nets, tmp_path, rng):
     )  # fmt: skip
     labels = condition_unclip(embedding, unclip, torch.Generator().manual_seed(5))
     assert labels.shape == (1, 128)
-    prior = UnclipPrior(unclip.unet, context)
+    prior = Prior2d(unclip.unet)
     assert len(sampler.seen) == 2
     for z_t, t, want in sampler.seen:
-        got = prior(z_t, torch.tensor([t]), labels, torch.tensor(7.5))
+        got = prior(z_t, torch.tensor([t]), labels, context, context, torch.tensor(7.5))
         torch.testing.assert_close(got, want, rtol=1e-3, atol=1e-4)
     assert unclip.latent_shape == (4, 8, 8)
 

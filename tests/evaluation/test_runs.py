@@ -19,7 +19,8 @@ from xbind.evaluation.runs import (
     judge_run,
     kind_of,
 )
-from xbind.scene.mesh.files import bake, unwrap, write_glb
+from xbind.scene.mesh.baking import bake, unwrap
+from xbind.scene.mesh.files import write_glb
 from xbind.scene.mesh.mesh import Mesh
 
 

@@ -15,7 +15,8 @@ from xbind.evaluation.sheets import (
     save_comparison,
     save_rows,
 )
-from xbind.scene.mesh.files import bake, unwrap, write_glb
+from xbind.scene.mesh.baking import bake, unwrap
+from xbind.scene.mesh.files import write_glb
 from xbind.scene.mesh.mesh import Mesh
 
 COLOURS = [(1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)]

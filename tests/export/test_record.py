@@ -116,6 +116,8 @@ def step_feeds(seed):
         "noise": torch.randn(1, 4, 8, 8, generator=rng),
         "t": torch.randint(0, 1000, (1,), generator=rng),
         "class_labels": torch.randn(1, 12, generator=rng),
+        "context": torch.randn(1, 3, 12, generator=rng),
+        "null_context": torch.randn(1, 3, 12, generator=rng),
         "cfg_scale": torch.tensor(3.0),
         "weight": torch.ones(1),
     }
@@ -125,7 +127,7 @@ def test_shapes_alone_give_the_same_graph():
     """What is too large to compute is recorded without computing."""
     alphas = torch.linspace(0.999, 0.005, 1000)
     step = Sds2d(
-        tiny_vae(), tiny_unet(), NoiseSchedule(alphas, "v_prediction"), torch.zeros(1, 3, 12),
+        tiny_vae(), tiny_unet(), NoiseSchedule(alphas, "v_prediction"),
         latent_px=2, image_term=False,
     )  # fmt: skip
     first, second = (

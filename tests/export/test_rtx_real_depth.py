@@ -51,13 +51,14 @@ def test_the_depth_is_that_of_the_public_networks():
 @pytest.mark.parametrize(
     ("name", "batch", "size", "targets"),
     [
-        ("sds2d", 1, 64, "sm89"), ("sds3d", 1, 64, "sm89"), ("ms", 3, 56, "sm89"),
+        ("sds2d", 1, 64, "sm89"), ("perp_neg2d", 1, 64, "sm89"), ("vsd2d", 1, 64, "sm89"),
+        ("sds3d", 1, 64, "sm89"), ("ms", 3, 56, "sm89"),
         ("bind_vision", 1, 0, "sm89"), ("bind_text", 1, 0, "sm89"), ("bind_audio", 1, 0, "sm89"),
         ("bind_imu", 1, 0, "sm86,sm89"),
     ],
 )  # fmt: skip
 def test_it_reads_and_builds_them(bundle, manifest, tmp_path, name, batch, size, targets):
-    request = GraphRequest(name, batch, size)
+    request = GraphRequest(name, batch, size, rank=4 if name == "vsd2d" else 0)
     graph = export(bundle, request, dialect_of("tensorrt-rtx", "float16"))
     build_plan("tensorrt-rtx", graph, tmp_path, targets=targets.split(","))
     halves = weight_bytes(request, manifest) / 2

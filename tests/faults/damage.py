@@ -24,7 +24,8 @@ from xbind.networks.manifest import FORMAT, ROLES, load_manifest, verify
 from xbind.run.events import read_events
 from xbind.run.folder import resume_run, start_run
 from xbind.run.resuming import started_config
-from xbind.scene.mesh.files import bake, unwrap, write_glb
+from xbind.scene.mesh.baking import bake, unwrap
+from xbind.scene.mesh.files import write_glb
 from xbind.scene.mesh.mesh import Mesh
 from xbind.scene.mesh.textured import read_glb
 from xbind.system import jit

@@ -161,7 +161,7 @@ def test_words_reach_the_text_tower(bundle):
 def test_single_files_give_the_same_bundle(bundle, source, tmp_path):
     other = import_bundle(sources(source, "files"), tmp_path / "b", ARCHITECTURE, lambda line: None)
     weights = [name for name in bundle.files if name.endswith(".safetensors")]
-    assert len(weights) == 10
+    assert len(weights) == 11
     for name in weights:
         want, got = load_file(bundle.folder / name), load_file(other.folder / name)
         assert got.keys() == want.keys(), name

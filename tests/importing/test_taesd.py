@@ -36,6 +36,7 @@ from xbind.networks.manifest import load_manifest
 from xbind.networks.precision import in_precision
 from xbind.pipeline import generate
 from xbind.run.progress import PlainReporter
+from xbind.scene.cameras import orbit
 
 NARROW = taesd() | {f"{side}_block_out_channels": [8] * 4 for side in ("encoder", "decoder")}
 WITH = replace(tiny(reduced()), taesd=NARROW)
@@ -122,7 +123,7 @@ def test_a_preset_that_wants_it_gets_it_where_it_is(manifest, bundle):
             return make_module(networks, name)
 
         Supervision(networks, condition, step).planar_s(
-            wants(PROBE).coarse.guidance, torch.rand(1, 3, 64, 64), 0.5, seeded(1)
+            wants(PROBE).coarse.guidance, torch.rand(1, 3, 64, 64), orbit(1), 0.5, seeded(1)
         ).loss()
     assert asked == ["sds2d_tiny", "sds2d_img"]
 

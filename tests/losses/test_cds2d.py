@@ -20,7 +20,6 @@ def step(prediction_type="v_prediction"):
         LinearVae(0.5),
         ExactUNet(ALPHAS, prediction_type, s=S),
         NoiseSchedule(ALPHAS, prediction_type),
-        torch.zeros(1, 1, 1),
         latent_px=2,
     )
 
@@ -31,6 +30,8 @@ def feeds(views, eps_star, *, t_1=2, t_2=1, weight=1.0, clamp=float("inf"), cfg_
         "t_1": torch.full((views,), t_1),
         "t_2": torch.full((views,), t_2),
         "class_labels": torch.full((1, 1), MEAN, dtype=torch.float64),
+        "context": torch.zeros(1, 1, 1),
+        "null_context": torch.zeros(1, 1, 1),
         "cfg_scale": torch.tensor(cfg_scale, dtype=torch.float64),
         "weight": torch.full((views,), weight, dtype=torch.float64),
         "clamp": torch.tensor(clamp, dtype=torch.float64),

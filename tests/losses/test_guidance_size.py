@@ -16,6 +16,7 @@ from xbind.networks.manifest import load_manifest
 from xbind.networks.runtime import Part
 from xbind.networks.select import compile_run
 from xbind.run.settings import run_settings
+from xbind.scene.cameras import orbit
 
 MINI = load_manifest("mini")
 METHOD = preset_named("probe")
@@ -39,7 +40,7 @@ def condition():
 
 def term(supervision, name, config):
     image = torch.rand(2, 3, 48, 48, generator=seeded(1)).requires_grad_()
-    loss = getattr(supervision, name)(config, image, 0.4, seeded(2)).loss()
+    loss = getattr(supervision, name)(config, image, orbit(2), 0.4, seeded(2)).loss()
     return loss.detach(), *torch.autograd.grad(loss, image)
 
 

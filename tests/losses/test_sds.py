@@ -21,7 +21,6 @@ def step_2d(prediction_type="v_prediction", *, image_term=True, unet=None):
         LinearVae(SCALE),
         unet or ExactUNet(ALPHAS, prediction_type, s=S),
         NoiseSchedule(ALPHAS, prediction_type),
-        torch.zeros(1, 1, 1),
         latent_px=2,
         image_term=image_term,
     )
@@ -37,6 +36,8 @@ def feeds(rng):
         "noise": draw(3, 12, 2, 2),
         "t": torch.tensor([0, 4, 9]),
         "class_labels": torch.full((1, 2), MEAN, dtype=torch.float64),
+        "context": torch.zeros(1, 1, 1),
+        "null_context": torch.zeros(1, 1, 1),
         "cfg_scale": torch.tensor(2.5, dtype=torch.float64),
         "weight": torch.tensor([1.0, 0.5, 2.0], dtype=torch.float64),
         "w_img": torch.tensor(0.7, dtype=torch.float64),
@@ -118,6 +119,8 @@ def test_expected_gradient_is_the_score(feeds):
         torch.from_numpy(nodes).view(-1, 1, 1, 1).expand(b, 12, 2, 2),
         torch.full((b,), t),
         torch.zeros(1, 2, dtype=torch.float64),
+        feeds["context"],
+        feeds["null_context"],
         torch.tensor(1.0, dtype=torch.float64),
         torch.from_numpy(mass) * b,
     )

@@ -46,7 +46,7 @@ def test_loss_and_gradient_are_those_of_guide(runner, rng):
     for starts in (runner, OneByOne()):
         started = starts.start(StepCall(Squares(), x, {}))
         help_with([started])
-        loss = started.loss()
+        (loss,) = started.losses()
         assert loss.equal(want)
         assert torch.autograd.grad(3 * loss, x)[0].equal(want_x_bar)
 
@@ -56,7 +56,7 @@ def test_two_steps_run_at_the_same_time(runner, rng):
     steps = [Squares(lambda: both.wait(WAIT_S)) for _ in range(2)]
     started = [runner.start(StepCall(step, image(rng), {})) for step in steps]
     help_with(started)
-    assert [bool(s.loss() > 0) for s in started] == [True, True]
+    assert [bool(s.losses()[0] > 0) for s in started] == [True, True]
     assert steps[1].thread is threading.current_thread()
     assert steps[0].thread is not steps[1].thread
 
@@ -76,7 +76,7 @@ def test_what_waits_is_run_from_the_last_on_by_the_thread_that_helps(runner, rng
     help_with(started)
     help_with(started)  # nothing is run twice
     assert order == [2, 1]
-    assert all(s.loss() > 0 for s in started)
+    assert all(s.losses()[0] > 0 for s in started)
 
 
 def test_what_a_step_raises_is_raised_where_its_loss_is_asked_for(runner, rng):
@@ -86,7 +86,7 @@ def test_what_a_step_raises_is_raised_where_its_loss_is_asked_for(runner, rng):
     step = Squares(fail)
     started = runner.start(StepCall(step, image(rng), {}))
     with pytest.raises(ArithmeticError, match="seven"):
-        started.loss()
+        started.losses()
     assert step.thread is not threading.current_thread()
 
 
@@ -116,7 +116,7 @@ def test_torch_computes_with_the_other_threads_while_steps_run(rng, monkeypatch)
         started = [runner.start(StepCall(Squares(), image(rng), {})) for _ in range(3)]
         assert told[-1] == 3
         help_with(started)
-        assert all(s.loss() > 0 for s in started)
+        assert all(s.losses()[0] > 0 for s in started)
         runner.finished()
         assert told[-1] == 5
     runner.start(StepCall(Squares(), image(rng), {}))

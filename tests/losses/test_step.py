@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from xbind.diffusion.errors import GuidanceError
-from xbind.losses.step import guide
+from xbind.losses.step import StepCall, guide
 
 
 class Cubes:
@@ -46,3 +46,41 @@ def test_a_second_derivative_is_refused(rng):
 def test_wrong_feeds_are_named(feeds):
     with pytest.raises(GuidanceError, match=r"Cubes takes the feeds \['c'\], got"):
         guide(Cubes(), torch.zeros(1, 3, 2, 2), **feeds)
+
+
+class Fits:
+    """Two losses: Σ (x − sg(θ))² of the image, Σ (3 θ − sg(x))² of θ, over numbers."""
+
+    inputs = ("image", "theta", "c")
+    outputs = ("loss", "x_bar", "loss_theta", "theta_bar")
+
+    def __call__(self, image, *, theta, c):
+        assert not image.requires_grad
+        assert not theta.requires_grad
+        away, error = image - theta, c * theta - image.mean()
+        return away.square().sum(), 2 * away, error.square().sum(), 2 * c * error
+
+
+def test_a_feed_that_a_step_trains_has_a_loss_of_its_own(rng):
+    x = torch.randn(1, 1, 2, 2, generator=rng, dtype=torch.float64, requires_grad=True)
+    theta = torch.randn(2, generator=rng, dtype=torch.float64, requires_grad=True)
+    c = torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
+
+    def losses(x, theta):
+        return StepCall(Fits(), 2 * x, {"theta": 5 * theta, "c": c}).losses()
+
+    loss, loss_theta = losses(x, theta)
+    seven, eleven = torch.autograd.grad(7 * loss + 11 * loss_theta, (x, theta))
+    held = 5 * theta.detach()
+
+    def wanted_of_image(x):
+        return 7 * (2 * x - held).square().sum()
+
+    def wanted_of_theta(theta):
+        return 11 * (3 * 5 * theta - 2 * x.detach().mean()).square().sum()
+
+    torch.testing.assert_close(seven, torch.autograd.grad(wanted_of_image(x), x)[0])
+    torch.testing.assert_close(eleven, torch.autograd.grad(wanted_of_theta(theta), theta)[0])
+    assert torch.autograd.grad(losses(x, theta)[0], theta, allow_unused=True) == (None,)
+    assert torch.autograd.grad(losses(x, theta)[1], x, allow_unused=True) == (None,)
+    assert c.grad is None

@@ -247,3 +247,27 @@ def test_a_run_saves_what_the_plan_says(tmp_path, capsys, monkeypatch):
 
 def test_every_type_of_a_graph_has_a_size():
     assert {dtype.itemsize for dtype in DTYPES.values()} == {1, 2, 4, 8}
+
+
+THETA = 7 * 4 * (4 * 96 + 96 * 4) + (16 * 64 + 64 * 256)
+"""Rank 4 on four projections of seven self-attentions 96 wide, and the camera's two matrices."""
+
+
+def test_vsd_holds_one_network_and_what_its_backward_pass_needs():
+    vsd = Shared.counter.count(GraphRequest("vsd2d", 1, 64, rank=4), "float32")
+    sds = Shared.counter.count(GraphRequest("sds2d", 1, 64), "float32")
+    # matrices of linear layers are stored again, transposed, for the backward pass
+    unet = Shared.counter.count(GraphRequest("unet2d", 1, 0), "float32").weights
+    assert sds.weights < vsd.weights < sds.weights + 0.6 * unet
+    assert vsd.activations > sds.activations
+
+
+def test_a_phase_with_vsd_optimises_its_estimator():
+    guidance = replace(PROBE.coarse.guidance, w_3d=0.0, w_ms=0.0)
+    coarse = replace(PROBE.coarse, planar="vsd", guidance=guidance)
+    plan = fit(replace(PROBE, coarse=coarse), MANIFEST, Wish(None))
+    states = {part.name: part.scene.state for part in plan.parts}
+    plain = scene_bytes(PROBE)
+    assert states["coarse"] == plain["coarse"].state + 16 * THETA
+    assert states["texture"] == plain["texture"].state
+    assert [g.request.label for g in plan.parts[1].graphs] == ["vsd2d-b1-64px-rank4"]

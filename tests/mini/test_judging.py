@@ -27,7 +27,8 @@ from xbind.mini.world.categories import CATEGORIES, COLOUR_NAMES, build
 from xbind.mini.world.near_misses import build_near_miss
 from xbind.networks.load import load_convnet
 from xbind.networks.manifest import load_manifest
-from xbind.scene.mesh.files import bake, unwrap, write_glb
+from xbind.scene.mesh.baking import bake, unwrap
+from xbind.scene.mesh.files import write_glb
 from xbind.scene.mesh.mesh import Mesh
 from xbind.scene.mesh.textured import TexturedMesh, read_glb
 

@@ -126,4 +126,4 @@ def test_a_stage_that_fails_ends_its_steps_before_their_engines_are_closed(bundl
         fail()
     assert order == ["step ran", "engines closed"]
     with run.stage("coarse") as stage:  # a stage after it has threads again
-        assert stage.runner.start(StepCall(Slow(), torch.zeros(1, 3, 2, 2), {})).loss() == 0
+        assert stage.runner.start(StepCall(Slow(), torch.zeros(1, 3, 2, 2), {})).losses() == (0,)

@@ -13,7 +13,7 @@ from xbind.networks import fingerprint as engine_keys
 from xbind.networks.build import build
 from xbind.networks.fingerprint import ROOTS, key_of, roots, weight_bytes
 from xbind.networks.graphs import GRAPHS, GraphRequest, graph_named
-from xbind.networks.manifest import ROLES, BundleError, load_manifest
+from xbind.networks.manifest import ROLES, VIEW_WORDS_ROLE, BundleError, load_manifest
 from xbind.networks.source_digest import digest_of, modules_reached
 
 MANIFEST = load_manifest("mini")
@@ -131,7 +131,7 @@ def test_a_root_that_has_moved_is_an_error():
 
 @pytest.mark.parametrize("name", GRAPHS)
 def test_every_graph_has_its_components(name):
-    assert set(graph_named(name).components) <= {*ROLES, "taesd"}
+    assert set(graph_named(name).components) <= {*ROLES, "taesd", VIEW_WORDS_ROLE}
     assert ("taesd" in graph_named(name).components) == name.endswith("_tiny")
 
 

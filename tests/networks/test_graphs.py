@@ -9,10 +9,11 @@ import torch
 from torch import nn
 
 from xbind.algorithm.supervision import TERMS
-from xbind.algorithm.views import hybrid_weights
+from xbind.algorithm.views import LORA, hybrid_weights
 from xbind.config.method import CoarseConfig, GuidanceConfig
 from xbind.config.presets import default
 from xbind.config.savings import FASTEST, Savings
+from xbind.config.terms import EstimatorConfig
 from xbind.engine.errors import EngineError
 from xbind.engine.store import EngineStore
 from xbind.losses.microbatch import MicroBatched
@@ -35,12 +36,14 @@ from xbind.networks.graphs import (
 )
 from xbind.networks.graphs.table import graphs_of, step_named
 from xbind.networks.load import load_bundle
-from xbind.networks.manifest import ROLES, load_manifest
+from xbind.networks.manifest import ROLES, VIEW_WORDS_ROLE, load_manifest
 
 ROOT = Path(__file__).parent.parent.parent
 MANIFEST = load_manifest("mini")
 OF_MINI = [graph.name for graph in graphs_of(MANIFEST)]
 STEPS = steps_of(MANIFEST)
+RANK = 2
+"""Of the estimator, in the step that has one."""
 ELSEWHERE = {
     "xbind/networks/graphs/requests.py": {"unet2d", "vae_decode", "bind_vision"},
     "xbind/networks/runtime.py": {"unet2d"},  # which samples the reference view
@@ -58,7 +61,7 @@ def test_a_definition_is_whole(name):
     graph = graph_named(name)
     assert graph.name == name
     assert graph.components
-    assert set(graph.components) <= {*ROLES, "taesd"}
+    assert {*graph.components, *graph.optional} <= {*ROLES, "taesd", VIEW_WORDS_ROLE}
     assert graph.usual_request(default(), MANIFEST).name == name
     if isinstance(graph, StepDef):
         assert graph.term in TERMS
@@ -68,16 +71,21 @@ def test_every_term_has_a_weight_and_a_step():
     weights = hybrid_weights(GuidanceConfig(w_2d=1.0, w_3d=2.0, w_ms=3.0, w_rgb=4.0, w_mask=5.0))
     known = {"planar": 1.0, "stereo": 2.0, "ms": 3.0, "rgb": 4.0, "mask": 5.0}
     assert weights | known == weights
-    assert weights.keys() == TERMS.keys() | {"rgb", "mask"}
+    assert weights.keys() == TERMS.keys() | {"rgb", "mask", LORA}
+    assert weights[LORA] == EstimatorConfig().w_lora
     assert all(step_of(term, StepUse(GuidanceConfig())) for term in TERMS)
 
 
-@pytest.mark.parametrize("planar", ["sds", "cds"])
+@pytest.mark.parametrize("planar", ["sds", "cds", "vsd"])
 @pytest.mark.parametrize("w_img", [0.0, 1.0])
 @pytest.mark.parametrize("decoder", [None, "tiny"])
 @pytest.mark.parametrize("has_taesd", [False, True])
-def test_one_step_computes_a_term(planar, w_img, decoder, has_taesd):
-    use = StepUse(GuidanceConfig(w_img=w_img, w_img_3d=w_img, decoder=decoder), planar, has_taesd)
+@pytest.mark.parametrize("perp_neg", [0.0, 1.0])
+def test_one_step_computes_a_term(planar, w_img, decoder, has_taesd, perp_neg):
+    guidance = GuidanceConfig(
+        w_img=w_img, w_img_3d=w_img, decoder=decoder, view_words=True, perp_neg=perp_neg
+    )
+    use = StepUse(guidance, planar, has_taesd, has_view_words=True)
     steps = [graph for graph in GRAPHS.values() if isinstance(graph, StepDef)]
     for term in TERMS:
         assert sum(step.term == term and step.fits(use) for step in steps) == 1
@@ -85,7 +93,7 @@ def test_one_step_computes_a_term(planar, w_img, decoder, has_taesd):
 
 @pytest.mark.parametrize("name", STEPS)
 def test_inputs_are_those_of_the_module_and_have_a_row_per_view_or_are_shared(bundle, name):
-    request = GraphRequest(name, 3, 64)
+    request = GraphRequest(name, 3, 64, rank=RANK)
     inputs = sample_inputs(bundle, request, 0.5, torch.Generator().manual_seed(0))
     module = make_module(bundle, name)
     assert set(inputs) == set(module.inputs)
@@ -96,7 +104,7 @@ def test_inputs_are_those_of_the_module_and_have_a_row_per_view_or_are_shared(bu
 
 @pytest.mark.parametrize("name", STEPS)
 def test_one_view_at_a_time_is_the_same_loss_and_gradient(bundle, name):
-    request = GraphRequest(name, 3, 64)
+    request = GraphRequest(name, 3, 64, rank=RANK)
     inputs = sample_inputs(bundle, request, 0.5, torch.Generator().manual_seed(0))
     image = inputs.pop(make_module(bundle, name).inputs[0])
     with torch.no_grad():

@@ -108,3 +108,23 @@ def test_the_identity_is_that_of_the_same_bundle_elsewhere(tmp_path):
     manifest = load_manifest("mini")
     moved = BundleManifest(tmp_path, manifest.raw | {"name": "other", "about": "elsewhere"})
     assert moved.identity == manifest.identity
+
+
+def test_the_light_is_known_and_decides_no_engine():
+    manifest = load_manifest("mini")
+    assert manifest.light is not None
+    dark = manifest.raw | {"light": manifest.raw["light"] | {"ambient": 0.1}}
+    changed = BundleManifest(manifest.folder, dark)
+    assert changed.light.ambient == 0.1
+    assert changed.identity == manifest.identity
+    assert changed.figures == manifest.figures
+    unknown = {k: v for k, v in manifest.raw.items() if k != "light"}
+    assert BundleManifest(manifest.folder, unknown).light is None
+
+
+@pytest.mark.parametrize("light", [[], {"direction": [1, 0, 0]}, {"ambient": 0.5, "wrap": 1}])
+def test_what_is_no_light_is_refused(copied, light):
+    raw = json.loads((copied / "bundle.json").read_text())
+    (copied / "bundle.json").write_text(json.dumps(raw | {"light": light}))
+    with pytest.raises(BundleError, match=r"is damaged: light is not a light: "):
+        load_manifest(copied)

@@ -194,7 +194,7 @@ def test_terms_and_gradients_are_the_same(both, term, progress):
         arguments = {
             "stereo": (config, image, orbit(1), progress, seeded(2)),
             "ms": (config, image, seeded(2)),
-        }.get(term, (config, image, progress, seeded(2)))
+        }.get(term, (config, image, orbit(1), progress, seeded(2)))
         loss = getattr(supervision, term)(*arguments).loss()
         (x_bar,) = torch.autograd.grad(2 * loss, image)
         found.append((loss.detach(), x_bar))
@@ -210,7 +210,8 @@ def test_no_step_falls_back_to_torch(both, monkeypatch):
     monkeypatch.setattr(Cds2d, "forward", refuse)
     supervision = both[1][1]
     image = torch.rand(1, 3, 64, 64)
-    assert supervision.planar_c(METHOD.geometry.guidance, image, 0.5, seeded(1)).loss().isfinite()
+    config = METHOD.geometry.guidance
+    assert supervision.planar_c(config, image, orbit(1), 0.5, seeded(1)).loss().isfinite()
 
 
 class Silent:

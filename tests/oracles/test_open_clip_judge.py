@@ -14,7 +14,8 @@ from xbind.errors import XBindError
 from xbind.evaluation.judges import OPEN_CLIPS, load_open_clip
 from xbind.evaluation.runs import judge_run
 from xbind.networks.manifest import BundleManifest, load_manifest
-from xbind.scene.mesh.files import bake, unwrap, write_glb
+from xbind.scene.mesh.baking import bake, unwrap
+from xbind.scene.mesh.files import write_glb
 from xbind.scene.mesh.mesh import Mesh
 
 POOL = ("a red mug", "a blue car", "a green duck")

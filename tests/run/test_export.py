@@ -20,6 +20,7 @@ from xbind.config.export import ExportError
 from xbind.run.checks import RunError
 from xbind.run.export import export
 from xbind.run.mesh_source import read_source
+from xbind.scene.appearance import Appearance
 from xbind.scene.mesh.gltf import read_document
 from xbind.scene.mesh.textured import UnreadableMesh, read_glb
 
@@ -74,7 +75,8 @@ def test_a_simplified_surface_asks_the_field_where_it_was_trained(run, tmp_path,
         is_near = (places.norm(dim=1, keepdim=True) - 1).abs() < 0.006
         return torch.where(is_near, gradient(points), 0.0)
 
-    monkeypatch.setattr("xbind.run.mesh_source.read_texture_field", lambda run: trained)
+    found = Appearance(trained)
+    monkeypatch.setattr("xbind.run.mesh_source.read_texture_field", lambda run: found)
     export(run, tmp_path / "m.glb", faces=200)
     assert colour_error(tmp_path / "m.glb", lambda points: gradient(points).clamp(0, 1)) < 0.1
 

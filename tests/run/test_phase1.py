@@ -8,9 +8,13 @@ from PIL import Image
 from tests.support.run_files import config_of, events_of
 from tests.support.watcher import Watcher
 from xbind.config.options import GenerateConfig, PromptConfig
+from xbind.config.variants import method_named
+from xbind.errors import XBindError
+from xbind.networks.manifest import load_manifest
 from xbind.pipeline import generate
-from xbind.run.folder import RunError
+from xbind.run.folder import RunError, start_run
 from xbind.run.phase1 import Phase1Mismatch, read_phase1
+from xbind.run.settings import run_settings
 
 pytestmark = pytest.mark.slow
 
@@ -159,3 +163,17 @@ def test_methods_run_through_with_their_own_terms(tmp_path, changes, phases, ter
     assert (out / "reference.png").exists() == ("mask" in terms)
     assert ("reference.png" in (out / "report.html").read_text()) == ("mask" in terms)
     assert mesh(out)
+
+
+@pytest.mark.parametrize(("preset", "error"), [("delit", Phase1Mismatch), ("fantasia3d", RunError)])
+def test_the_light_is_compared_where_phase_1_shows_it(tmp_path, preset, error):
+    """Fantasia3D's material alone is lit: its first phase is the same in any light."""
+    method = method_named(preset)
+    settings = run_settings(config(tmp_path, preset=preset), method, load_manifest("mini"), "cpu")
+    with start_run(tmp_path / "run", settings | {"engine": "eager"}):
+        pass
+    wanted = settings | {"light": settings["light"] | {"ambient": 0.9}}
+    with pytest.raises(XBindError) as refused:
+        read_phase1(tmp_path / "run", wanted)
+    assert type(refused.value) is error
+    assert ("light differs" in str(refused.value)) == (error is Phase1Mismatch)

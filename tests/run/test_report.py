@@ -161,6 +161,13 @@ def test_a_run_of_its_preset_has_no_differences(folder):
     assert "This version of xbind does not know that preset" in unknown
 
 
+def test_a_setting_that_a_record_leaves_out_has_its_default(folder):
+    """Settings that were added later; the run has one, and its preset another."""
+    words = page(folder, {"preset": "magic3d"}).words
+    assert "coarse.guidance.weighting uniform residual" in words
+    assert "coarse.guidance.perp_neg" not in words
+
+
 def default_texture_field():
     import dataclasses
 

@@ -6,7 +6,8 @@ import pytest
 
 from xbind.config.options import GenerateConfig, PromptConfig
 from xbind.config.presets import preset_named
-from xbind.networks.manifest import load_manifest
+from xbind.config.variants import method_named
+from xbind.networks.manifest import BundleManifest, load_manifest
 from xbind.run.settings import ResumeMismatch, check_resumed, run_settings
 
 CONFIG = GenerateConfig(prompt=PromptConfig(text="a red mug"), preset="smoke", engine="eager")
@@ -67,3 +68,29 @@ def test_settings_are_plain_and_leave_out_what_is_none(settings):
     assert "size_2d" not in held["method"]["coarse"]["guidance"]
     assert "image_term" not in held
     assert run_settings(CONFIG, preset_named("fast"), load_manifest("mini"), "cpu")["image_term"]
+
+
+@pytest.mark.parametrize(
+    ("preset", "recorded"), [("smoke", False), ("dreamfusion", True), ("fantasia3d", True)]
+)
+def test_the_light_of_the_bundle_is_recorded_where_it_decides(preset, recorded):
+    manifest = load_manifest("mini")
+    settings = run_settings(CONFIG, method_named(preset), manifest, "cpu")
+    assert settings.get("light") == (manifest.raw["light"] if recorded else None)
+    assert "lighting" not in settings
+    if recorded:
+        other = settings | {"light": settings["light"] | {"ambient": 0.0}}
+        with pytest.raises(ResumeMismatch, match="light differs"):
+            check_resumed(CONFIG, other | {"engine": "eager"}, settings)
+
+
+@pytest.mark.parametrize(
+    ("preset", "said"),
+    [("dreamfusion", "none, colours alone"), ("fantasia3d", "texture.pbr's sky"), ("smoke", None)],
+)
+def test_a_bundle_without_a_light_is_reported(preset, said):
+    known = load_manifest("mini")
+    raw = {k: v for k, v in known.raw.items() if k != "light"}
+    settings = run_settings(CONFIG, method_named(preset), BundleManifest(known.folder, raw), "cpu")
+    found = settings.get("lighting")
+    assert found == (None if said is None else f"{said}; this bundle names no light")

@@ -6,19 +6,20 @@ import pytest
 import torch
 
 from tests.support.spheres import sphere
-from xbind.algorithm.phase3_texture import TexturePhase
+from xbind.algorithm.surface import FrozenShape
+from xbind.algorithm.surface_phase import SurfacePhase
 from xbind.config.method import TextureConfig
 from xbind.run import unwrap_ahead
 from xbind.run.unwrap_ahead import UnwrapAhead
-from xbind.scene.mesh.files import MeshFileError
 from xbind.scene.mesh.mesh import Mesh
+from xbind.scene.mesh.placement import MeshFileError
 
 CONFIG = TextureConfig(texture_px=64)
 
 
 def phase_of(mesh):
-    phase = TexturePhase.__new__(TexturePhase)
-    phase.mesh = mesh
+    phase = SurfacePhase.__new__(SurfacePhase)
+    phase.shape = FrozenShape(mesh)
     return phase
 
 

@@ -1,16 +1,22 @@
 """Folders like those of finished runs, made in a second without a network."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import torch
 
 from tests.support.spheres import sphere
-from xbind.config.options import PromptConfig
+from xbind.config.options import FilesConfig, PromptConfig
 from xbind.config.presets import preset_named
 from xbind.config.scene import FieldConfig
+from xbind.config.terms import PbrConfig
 from xbind.run.folder import start_run
-from xbind.scene.mesh.files import FileInfo, bake, unwrap, write_glb, write_obj
+from xbind.run.outputs import write_outputs
+from xbind.scene.appearance import Appearance
+from xbind.scene.light import Light
+from xbind.scene.materials import MaterialField
+from xbind.scene.mesh.baking import bake, unwrap
+from xbind.scene.mesh.files import FileInfo, write_glb, write_obj
 from xbind.scene.mesh.mesh import Mesh
 from xbind.scene.mesh.placement import place
 from xbind.scene.nerf.field import HashField
@@ -42,6 +48,31 @@ def write_mesh(
     write_glb(path, unwrapped, texture, info)
     write_obj(path.parent, unwrapped, texture, info)
     return path
+
+
+LIGHT = Light((0.6, 0.0, 0.8), ambient=0.3, wrap=0.5)
+"""A light that some runs know."""
+
+
+def write_lit_run(folder, *, material="unlit", with_field=True, pbr=False):
+    """A finished run whose colours are an albedo, or a material, under `LIGHT`."""
+    method = config()["method"]
+    method["texture"] |= {"shading": {"light": "bundle"}} | ({"material": "pbr"} if pbr else {})
+    settings = config(method=method, light=LIGHT.plain(), files={"material": material})
+    field, _ = field_colours()
+    appearance = Appearance(lambda x: field(x)[1].detach(), LIGHT)
+    if pbr:
+        field = MaterialField(FIELD, PbrConfig(), generator=torch.Generator().manual_seed(3))
+        with torch.no_grad():
+            field.table.mul_(30_000)
+        appearance = Appearance.of_material(field, LIGHT)
+    with start_run(folder, settings) as run:
+        if with_field:
+            run.save_checkpoint(360, {"phases": {"texture": {"module": field.state_dict()}}})
+    preset = preset_named("smoke")
+    method = replace(preset, texture=replace(preset.texture, texture_px=128), turntable_frames=1)
+    write_outputs(folder, ball(), appearance, method, FilesConfig(material=material), ABOUT)
+    return folder, appearance
 
 
 def config(**changes):

@@ -40,7 +40,10 @@ class Networks(RunNetworks):
     """Networks that note which stage they are asked for, and when they are unloaded."""
 
     backend = "eager"
-    bundle = SimpleNamespace(unclip=None, zero123=None, clip_size=16, taesd=None)
+    bundle = SimpleNamespace(
+        unclip=SimpleNamespace(has_view_words=False), zero123=None, clip_size=16, taesd=None,
+        manifest=SimpleNamespace(light=None),
+    )  # fmt: skip
 
     def __init__(self):
         self.stages = []

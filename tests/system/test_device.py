@@ -18,9 +18,9 @@ import xbind
 from xbind import engine, kernels
 from xbind.algorithm.iteration import advance
 from xbind.algorithm.phase1_nerf import CoarsePhase
-from xbind.algorithm.phase2_geometry import GeometryPhase, convert
-from xbind.algorithm.phase3_texture import TexturePhase
 from xbind.algorithm.supervision import Condition, Supervision, make_condition
+from xbind.algorithm.surface_phase import geometry_phase, texture_phase
+from xbind.algorithm.surface_start import convert
 from xbind.algorithm.texture_init import fit_texture_field
 from xbind.conditioning.prompt import encode_prompt
 from xbind.config.options import PromptConfig
@@ -64,7 +64,7 @@ def test_everything_of_a_run_is_made_on_its_device():
         nerf = HashField(method.coarse.field, generator=generator)
         coarse = CoarsePhase(replace(method.coarse, steps=2), supervision, nerf)
         terms = [advance(coarse, 0, generator)]
-        geometry = GeometryPhase(
+        geometry = geometry_phase(
             replace(method.geometry, steps=2, close_share=1.0), supervision,
             convert(coarse.field, coarse.config.threshold, 16, method.geometry.conversion),
         )  # fmt: skip
@@ -73,7 +73,7 @@ def test_everything_of_a_run_is_made_on_its_device():
         field = fit_texture_field(
             method.texture.field, method.texture.fit, coarse.field, mesh, generator
         )
-        texture = TexturePhase(replace(method.texture, steps=2), supervision, mesh, field)
+        texture = texture_phase(replace(method.texture, steps=2), supervision, mesh, field)
         terms.append(advance(texture, 0, generator))
         pictures = [phase.preview() for phase in (coarse, geometry, texture)]
     assert all(set(t) >= {"planar", "stereo", "ms"} for t in terms)

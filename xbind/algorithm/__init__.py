@@ -7,7 +7,7 @@
 | C_m, x_r and the fixed noise of a run | `supervision` (`make_condition`) |
 | L_planar and L_stereo (Eq. 8, 9, 12, 13) | `supervision`, `views` |
 | Phase I: NeRF | `phase1_nerf` |
-| Phase II: geometry of a DMTet mesh on normal maps | `phase2_geometry` |
-| Phase III: texture of that mesh | `phase3_texture`, `texture_init` |
-| one iteration, its optimiser | `iteration`, `adan` |
+| Phases II and III: geometry of a mesh on its normal maps, then its texture | `surface_phase` |
+| what they start from | `surface_start`, `texture_init` |
+| one iteration, its optimiser | `iteration`, `optimizers`, `adan` |
 """

@@ -18,7 +18,7 @@ from xbind.conditioning.prompt import EncodedPrompt, embed_images
 from xbind.config.presets import ReferenceConfig
 from xbind.config.savings import FASTEST, Savings
 from xbind.diffusion.latents import decode
-from xbind.diffusion.priors import UnclipPrior
+from xbind.diffusion.priors import Prior2d
 from xbind.diffusion.schedule import NoiseSchedule
 from xbind.diffusion.unclip import unclip_condition
 from xbind.models.preprocess import normalise_image
@@ -115,14 +115,15 @@ def sample_unclip(
     savings: Savings = FASTEST,
 ) -> Float[Tensor, "b 3 s s"]:
     """Draw images from the 2D prior by DDIM (η = 0); the same ones whatever `savings` says."""
-    prior = UnclipPrior(unclip.unet, unclip.context, two_passes=savings.split_guidance)
+    prior = Prior2d(unclip.unet, two_passes=savings.split_guidance)
     scale = torch.full((), cfg_scale, device=generator.device)
+    told = (class_labels, unclip.null_context, unclip.null_context, scale)
     channels, side = unclip.unet.config.in_channels, unclip.unet.config.sample_size
     shape = (count, channels, side, side)
     noise = torch.randn(shape, generator=generator, device=generator.device)
     images = []
     for z in noise.split(1 if savings.one_at_a_time else count):
-        z = ddim(unclip.schedule, z, steps, lambda z_t, t: prior(z_t, t, class_labels, scale))
+        z = ddim(unclip.schedule, z, steps, lambda z_t, t: prior(z_t, t, *told))
         with torch.inference_mode():
             images.append(decode(unclip.vae, z))
     return torch.cat(images)

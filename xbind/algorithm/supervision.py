@@ -4,12 +4,13 @@ Weights are applied by the phases, beside the terms of Algorithm 1; here every t
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from xbind.algorithm.contexts import context_feeds, perp_neg_context_feeds
 from xbind.algorithm.reference_view import (
     ReferenceView,
     Show,
@@ -22,6 +23,8 @@ from xbind.conditioning.prompt import EncodedPrompt
 from xbind.config.options import PlanarLoss
 from xbind.config.presets import GuidanceConfig, ReferenceConfig
 from xbind.config.savings import FASTEST, Savings
+from xbind.config.terms import EstimatorConfig
+from xbind.diffusion.estimator import Estimator, Theta
 from xbind.diffusion.latents import encode, resize
 from xbind.diffusion.timesteps import (
     annealed_timesteps,
@@ -29,6 +32,7 @@ from xbind.diffusion.timesteps import (
     cds_timesteps,
     uniform_timesteps,
 )
+from xbind.diffusion.weighting import latent_weight
 from xbind.losses.augment import augment, draw_augmentations
 from xbind.losses.ms import ms_weights
 from xbind.losses.side_by_side import OneByOne, StepRunner
@@ -191,23 +195,63 @@ class Supervision:
         self.runner = OneByOne() if runner is None else runner
 
     def planar_s(
-        self, config: GuidanceConfig, image: Image, progress: float, generator: torch.Generator
+        self,
+        config: GuidanceConfig,
+        image: Image,
+        cameras: Cameras,
+        progress: float,
+        generator: torch.Generator,
     ) -> StepCall:
         """L_SDS* (Eq. 5) of views in [0, 1]; the latent term is a sum."""
         b = len(image)
+        contexts = perp_neg_context_feeds if self._use(config).perp_neg else context_feeds
+        noise = _normal(generator, b, *self._latent_shape(config))
+        t = self._timesteps(config, progress, b, generator)
         return _call(
             self._step_of("planar", config),
             image,
-            noise=_normal(generator, b, *self._latent_shape(config)),
-            t=self._timesteps(config, progress, b, generator),
+            noise=noise,
+            t=t,
             class_labels=self.condition.class_labels,
+            **contexts(self._unclip.contexts, config, cameras),
             cfg_scale=_number(config.cfg_2d_at(progress), image),
-            weight=image.new_ones(b),
+            weight=latent_weight(self._unclip.schedule, config.weighting, t),
             **_image_term(config.w_img, image),
         )
 
+    def planar_latents(
+        self,
+        config: GuidanceConfig,
+        latents: Float[Tensor, "b c h w"],
+        cameras: Cameras,
+        progress: float,
+        generator: torch.Generator,
+    ) -> StepCall:
+        """SDS (Eq. 4) of pictures that stand for latents, at any size; a sum over the latent."""
+        b = len(latents)
+        noise = _normal(generator, b, *self._latent_shape(config))
+        t = self._timesteps(config, progress, b, generator)
+        use = replace(self._use(config), as_latents=True)
+        return StepCall(
+            self._step(step_of("planar", use).name),
+            latents,
+            {
+                "noise": noise,
+                "t": t,
+                "class_labels": self.condition.class_labels,
+                **context_feeds(self._unclip.contexts, config, cameras),
+                "cfg_scale": _number(config.cfg_2d_at(progress), latents),
+                "weight": latent_weight(self._unclip.schedule, config.weighting, t),
+            },
+        )
+
     def planar_c(
-        self, config: GuidanceConfig, image: Image, progress: float, generator: torch.Generator
+        self,
+        config: GuidanceConfig,
+        image: Image,
+        cameras: Cameras,
+        progress: float,
+        generator: torch.Generator,
     ) -> StepCall:
         """L_CDS (Eq. 3) of views in [0, 1]; a sum over the latent."""
         b = len(image)
@@ -220,10 +264,51 @@ class Supervision:
             t_1=t_1,
             t_2=t_2,
             class_labels=self.condition.class_labels,
+            **context_feeds(self._unclip.contexts, config, cameras),
             cfg_scale=_number(config.cfg_2d_at(progress), image),
             weight=self._unclip.schedule.variance(t_1),
             clamp=_number(cds_clamp(progress, config.cds), image),
         )
+
+    def planar_v(
+        self,
+        config: GuidanceConfig,
+        image: Image,
+        cameras: Cameras,
+        theta: Theta,
+        progress: float,
+        generator: torch.Generator,
+    ) -> StepCall:
+        """VSD of views in [0, 1]: its latent term, a sum, and the loss of the estimator's θ."""
+        b, shape = len(image), self._latent_shape(config)
+        noise = _normal(generator, b, *shape)
+        t = self._timesteps(config, progress, b, generator)
+        noise_theta = _normal(generator, b, *shape)
+        length = len(self._unclip.schedule.alphas_cumprod)
+        t_theta = torch.randint(length, (b,), generator=generator, device=generator.device)
+        kept = torch.rand(b, 1, generator=generator, device=generator.device)
+        camera = cameras.camera_to_world().flatten(1)
+        return _call(
+            self._step_of("planar", config, "vsd"),
+            image,
+            theta=theta,
+            noise=noise,
+            t=t,
+            noise_theta=noise_theta,
+            t_theta=t_theta,
+            class_labels=self.condition.class_labels,
+            **context_feeds(self._unclip.contexts, config, cameras),
+            camera=camera,
+            camera_theta=camera * (kept >= config.estimator.camera_drop),
+            cfg_scale=_number(config.cfg_2d_at(progress), image),
+            weight=latent_weight(self._unclip.schedule, config.weighting, t),
+        )
+
+    def start_theta(self, config: EstimatorConfig, generator: torch.Generator) -> Theta:
+        """θ of the estimator before any iteration: it is the 2D prior itself."""
+        unclip = self._unclip
+        estimator = Estimator(unclip.unet, cross_attention=unclip.reads_text)
+        return estimator.start(config.rank, generator)
 
     def stereo(
         self,
@@ -280,7 +365,10 @@ class Supervision:
         self, term: str, config: GuidanceConfig, planar: PlanarLoss = "sds"
     ) -> GuidanceStep:
         """The guidance step that computes a term."""
-        return self._step(step_of(term, StepUse(config, planar, self._has_taesd)).name)
+        return self._step(step_of(term, self._use(config, planar)).name)
+
+    def _use(self, config: GuidanceConfig, planar: PlanarLoss = "sds") -> StepUse:
+        return StepUse(config, planar, self._has_taesd, self._unclip.has_view_words)
 
     def _latent_shape(self, config: GuidanceConfig) -> tuple[int, int, int]:
         """Channels, height and width of the 2D prior's latents."""
@@ -289,10 +377,11 @@ class Supervision:
     def _timesteps(
         self, config: GuidanceConfig, progress: float, b: int, generator: torch.Generator
     ) -> Tensor:
+        t_max = config.t_max_at(progress)
         if config.timesteps == "uniform":
-            return uniform_timesteps(b, t_min=config.t_min, t_max=config.t_max, generator=generator)
+            return uniform_timesteps(b, t_min=config.t_min, t_max=t_max, generator=generator)
         return annealed_timesteps(
-            progress, b, t_min=config.t_min, t_max=config.t_max, generator=generator,
+            progress, b, t_min=config.t_min, t_max=t_max, generator=generator,
             jitter=config.t_jitter,
         )  # fmt: skip
 
@@ -309,12 +398,14 @@ class GuidedViews:
     progress: float
     """Share of the phase that is done, in [0, 1]."""
     generator: torch.Generator
+    theta: Theta | None = None
+    """θ of the estimator, in a phase whose loss of the 2D prior is `vsd`."""
+    latents: Float[Tensor, "b c h w"] | None = None
+    """Pictures that stand for the views' latents in the 2D prior's loss; None for the views."""
 
 
 TERMS: Mapping[str, Callable[[Supervision, GuidedViews], StepCall]] = {
-    "planar": lambda supervision, v: (
-        supervision.planar_c if v.planar == "cds" else supervision.planar_s
-    )(v.config, v.image, v.progress, v.generator),
+    "planar": lambda supervision, v: _planar(supervision, v),
     "stereo": lambda supervision, v: supervision.stereo(
         v.config, v.image, v.cameras, v.progress, v.generator
     ),
@@ -322,6 +413,17 @@ TERMS: Mapping[str, Callable[[Supervision, GuidedViews], StepCall]] = {
 }
 """Term → its step with its feeds, in the order of their draws. The step knows the term's
 weight (`xbind.networks.graphs.steps`)."""
+
+
+def _planar(supervision: Supervision, v: GuidedViews) -> StepCall:
+    """The step of the 2D prior's loss."""
+    if v.planar == "vsd":
+        assert v.theta is not None, "a phase with VSD holds an estimator"
+        return supervision.planar_v(v.config, v.image, v.cameras, v.theta, v.progress, v.generator)
+    if v.latents is not None:
+        return supervision.planar_latents(v.config, v.latents, v.cameras, v.progress, v.generator)
+    planar = supervision.planar_c if v.planar == "cds" else supervision.planar_s
+    return planar(v.config, v.image, v.cameras, v.progress, v.generator)
 
 
 def _call(step: GuidanceStep, image: Image, **feeds: Tensor) -> StepCall:

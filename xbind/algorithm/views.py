@@ -26,6 +26,10 @@ def draw_views(cameras: CameraRange, count: int, generator: torch.Generator) -> 
     )
 
 
+LORA = "lora"
+"""The term of VSD's estimator, which its guidance step computes beside L_planar."""
+
+
 class HybridTerms:
     """Terms of rendered views whose guidance steps were started."""
 
@@ -35,7 +39,9 @@ class HybridTerms:
     def losses(self) -> dict[str, Tensor]:
         """Wait for the steps, and run those that no other thread has begun."""
         help_with(self._started.values())
-        losses = {name: step.loss() for name, step in self._started.items()}
+        losses: dict[str, Tensor] = {}
+        for name, step in self._started.items():
+            losses |= dict(zip((name, LORA), step.losses(), strict=False))
         self._runner.finished()
         return losses
 
@@ -49,13 +55,16 @@ def hybrid_terms(
     generator: torch.Generator,
     *,
     planar: PlanarLoss,
+    theta: Tensor | None = None,
+    latents: Tensor | None = None,
 ) -> HybridTerms:
     """Start L_planar and L_3D-SDS of rendered views (Eq. 13), but for terms whose weight is 0.
 
     All that they draw is drawn now, in the order of the terms. What is computed before `losses` is
-    called may be computed at the same time.
+    called may be computed at the same time. `theta` is that of VSD's estimator, whose loss is the
+    term `LORA`. `latents` [b,c,h,w], if any, stand for the latents of the views in L_planar.
     """
-    views = GuidedViews(config, planar, image, cameras, progress, generator)
+    views = GuidedViews(config, planar, image, cameras, progress, generator, theta, latents)
     weights, runner = term_weights(config), supervision.runner
     wanted = {name: term for name, term in TERMS.items() if weights[name] > 0}
     started = {name: runner.start(term(supervision, views)) for name, term in wanted.items()}
@@ -64,7 +73,8 @@ def hybrid_terms(
 
 def hybrid_weights(config: GuidanceConfig) -> dict[str, float]:
     """Weights of `hybrid_terms` and `reference_terms`."""
-    return term_weights(config) | {"rgb": config.w_rgb, "mask": config.w_mask}
+    own = {"rgb": config.w_rgb, "mask": config.w_mask, LORA: config.estimator.w_lora}
+    return term_weights(config) | own
 
 
 def wants_reference(config: GuidanceConfig, step: int) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 from xbind.conditioning.errors import PromptError
 from xbind.config.options import FilesConfig, GenerateConfig, PromptConfig
+from xbind.config.ranges import recorded
 from xbind.config.variants import method_of
 from xbind.errors import XBindError
 from xbind.files import sha256_file
@@ -74,7 +75,7 @@ def make_job(config: GenerateConfig) -> Job:
         "prompt": _content(config.prompt),
         "seed": config.seed,
         "candidate": config.candidate,
-        "method": asdict(method),
+        "method": recorded(method),
         "bundle": [manifest.digest, manifest.deciding, manifest.chosen_3d],
         "device": config.device,
         "engine": config.engine,

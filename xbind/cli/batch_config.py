@@ -15,7 +15,7 @@ from xbind.config.options import (
     EngineChoice,
     FilesConfig,
     GenerateConfig,
-    PlanarLoss,
+    Phase2Loss,
     PrecisionChoice,
     PromptConfig,
 )
@@ -52,7 +52,7 @@ class BatchConfig:
     """What differs from the preset's numbers: dotted name → value."""
     without: Annotated[str, tyro.conf.arg(metavar="PARTS")] = ""
     """As of `xbind generate`."""
-    phase2_loss: Annotated[Optional[PlanarLoss], tyro.conf.arg(metavar="{sds,cds}")] = None  # noqa: UP045
+    phase2_loss: Annotated[Optional[Phase2Loss], tyro.conf.arg(metavar="{sds,cds}")] = None  # noqa: UP045
     """As of `xbind generate`."""
     bundle: str = "mini"
     """The frozen networks: `mini`, or the folder of a bundle."""

@@ -11,7 +11,7 @@ from xbind.config.options import (
     Changes,
     ConfigPath,
     EngineChoice,
-    PlanarLoss,
+    Phase2Loss,
     check_threads,
     parts_named,
 )
@@ -69,7 +69,7 @@ class EvalRunConfig:
     without: Annotated[str, tyro.conf.arg(metavar="PARTS")] = ""
     """Leave out parts of the method (Fig. 7): `stereo`, `planar`, `three-phase`, `ms`, or several
     with commas between them."""
-    phase2_loss: Annotated[Optional[PlanarLoss], tyro.conf.arg(metavar="{sds,cds}")] = None  # noqa: UP045
+    phase2_loss: Annotated[Optional[Phase2Loss], tyro.conf.arg(metavar="{sds,cds}")] = None  # noqa: UP045
     """Loss of the 2D prior in Phase II, instead of the method's (Fig. 6)."""
     from_phase1: Annotated[Optional[Path], tyro.conf.arg(metavar="FOLDER")] = None  # noqa: UP045
     """Another folder of `xbind eval run` with the same prompts: start where its Phases I ended."""

@@ -37,7 +37,7 @@ from xbind.pipeline import generate
 from xbind.run.console import PlainConsole
 from xbind.run.progress import choose_reporter
 from xbind.run.resuming import started_config
-from xbind.scene.mesh.dmtet import EmptySurface
+from xbind.scene.mesh.tet_shape import EmptySurface
 
 WIDTH = 160
 """Width of the tables in characters; lines are not wrapped, for `grep`."""

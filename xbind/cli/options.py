@@ -12,7 +12,7 @@ from xbind.config.options import (
     ConfigPath,
     GenerateConfig,
     Material,
-    PlanarLoss,
+    Phase2Loss,
     Precision,
     PromptConfig,
     parts_named,
@@ -163,7 +163,7 @@ class ShowConfigConfig:
     """Show the numbers with the changes of this TOML file."""
     without: Annotated[str, tyro.conf.arg(metavar="PARTS")] = ""
     """As of `xbind generate`."""
-    phase2_loss: Annotated[Optional[PlanarLoss], tyro.conf.arg(metavar="{sds,cds}")] = None  # noqa: UP045
+    phase2_loss: Annotated[Optional[Phase2Loss], tyro.conf.arg(metavar="{sds,cds}")] = None  # noqa: UP045
     """As of `xbind generate`."""
     method: Changes = field(default_factory=dict)
     """Changes of the preset's numbers: dotted name → value."""

@@ -1,5 +1,7 @@
 """Settings of Algorithm 1: supervision and the three stages. Read-only; no torch here.
 
+A setting that a version adds is declared with `added`, and its default does what was done before.
+
 Conventions of the weights: a *latent* term is half the squared residual, summed over the latent
 and averaged over views; every other term is a mean. A weight only means something with its
 convention. The defaults are those of the preset `default`.
@@ -23,6 +25,7 @@ from xbind.config.ranges import (
     Share,
     Timestep,
     Weight,
+    added,
     check_fields,
 )
 from xbind.config.scene import (
@@ -35,6 +38,20 @@ from xbind.config.scene import (
     TextureFitConfig,
     TurntableConfig,
     UnwrapConfig,
+)
+from xbind.config.terms import (
+    BackgroundConfig,
+    EllipsoidConfig,
+    EstimatorConfig,
+    LevelsConfig,
+    Material,
+    PbrConfig,
+    PerpNegConfig,
+    Ramp,
+    RatesConfig,
+    ShadingConfig,
+    Timesteps,
+    Weighting,
 )
 
 NormalKind = Literal["face", "vertex"]
@@ -153,11 +170,18 @@ class GuidanceConfig(Settings):
     """The same at the end of a linear ramp; None for a constant scale."""
     cfg_3d: Weight = 2.5
     """Guidance scale of the 3D prior, likewise; constant."""
-    timesteps: Literal["annealed", "uniform"] = "annealed"
+    weighting: Weighting = added("residual")
+    """λ(t) of the 2D prior's SDS and VSD, a factor on ε̂ − ε: `residual` is σ/α, which weighs z − ẑ
+    alike at all t; `sds` σ² (DreamFusion), `uniform` 1, `fantasia3d` α σ²."""
+    timesteps: Timesteps = "annealed"
     """How both priors' SDS draws t: around a value that falls from t_max to t_min along √progress
     (HiFA), or uniformly between them (threestudio's magic123)."""
     t_max: Share = 0.98
     """Most noise, as a share of the schedule."""
+    t_max_late: Share | None = added(None)
+    """The same from `late_from` on; None for no change (threestudio's prolificdreamer: 0.5)."""
+    late_from: Share = added(1.0)
+    """Share of the stage from which `t_max_late` counts (threestudio's prolificdreamer: 0.2)."""
     t_min: Share = 0.05
     """Least noise, as a share of the schedule."""
     t_jitter: Share = 0.04
@@ -171,11 +195,37 @@ class GuidanceConfig(Settings):
     """ω_mask of Eq. 11 (mean)."""
     reference_every: PositiveCount = 2
     """Iterations between two looks from the reference view."""
+    view_words: bool = added(False)
+    """True if the 2D prior is also given a word for the direction of each view: front, side, back
+    or overhead. Of no effect with a bundle that has no such words."""
+    front_deg: Annotated[float, Range(0, 90)] = added(45.0)
+    """Half width of the azimuths that count as front, and as back, in degrees (threestudio)."""
+    overhead_deg: Elevation = added(60.0)
+    """Elevation above which a view counts as overhead, in degrees (threestudio)."""
+    perp_neg: Weight = added(0.0)
+    """Factor on Perp-Neg's weights of the words of other directions, with `view_words`; 0 leaves
+    Perp-Neg out (threestudio's default). In a stage whose loss of the 2D prior is `sds`."""
+    perp_neg_curves: PerpNegConfig = added(PerpNegConfig())
+    """Perp-Neg's weights over the azimuth."""
+    latent_share: Share = added(0.0)
+    """Share of the stage in which the 2D prior is given normals and mask, shrunk to its latents'
+    size, as if they were latents (threestudio's fantasia3d: 0.1); in the geometry stage."""
+    estimator: EstimatorConfig = added(EstimatorConfig())
+    """The estimator of VSD, in a stage whose loss of the 2D prior is `vsd`."""
 
     def __post_init__(self) -> None:
         check_fields(self)
         if self.t_min > self.t_max:
             raise ValueError(f"t_min must be at most t_max, got {self.t_min} and {self.t_max}")
+        if self.t_max_late is not None and self.t_min > self.t_max_late:
+            raise ValueError(
+                f"t_max_late must be at least t_min, got {self.t_max_late} and {self.t_min}"
+            )
+
+    def t_max_at(self, progress: float) -> float:
+        """Most noise at a share of the stage in [0, 1], as a share of the schedule."""
+        is_late = self.t_max_late is not None and progress >= self.late_from
+        return self.t_max_late if is_late and self.t_max_late is not None else self.t_max
 
     def cfg_2d_at(self, progress: float) -> float:
         """Guidance scale of the 2D prior at a share of the stage in [0, 1]."""
@@ -222,7 +272,7 @@ class CoarseConfig(Settings):
     threshold: Positive = 10.0
     """Density of the surface that becomes the mesh, in inverse scene units (10 in threestudio)."""
     planar: PlanarLoss = "sds"
-    """`sds`, augmented (Eq. 5); `cds` in a baseline."""
+    """`sds`, augmented (Eq. 5); `cds` in a baseline; `vsd` in ProlificDreamer."""
     w_nz: Weight = 10.0
     """ω_nz of Eq. 8 (mean), reached at the end of a linear ramp from 0."""
     nz_ramp: Share = 1.0
@@ -243,10 +293,34 @@ class CoarseConfig(Settings):
     the finest grid (not in the paper; threestudio differentiates exactly)."""
     w_opacity: Weight = 0.05
     """Weight of the mean opacity, against haze (not in the paper)."""
+    w_orient: Ramp = added(Ramp())
+    """Weight of the orientation loss (Ref-NeRF; mean over rays that meet the object)."""
+    orient_share: PositiveShare = added(0.125)
+    """Share of the rays, drawn in each iteration, that the orientation loss is a mean of."""
+    w_sparsity: Ramp = added(Ramp())
+    """Weight of the mean of √(opacity² + sparsity_floor) (DreamFusion)."""
+    sparsity_floor: Positive = added(0.01)
+    """Added to the squared opacity below the root (threestudio)."""
+    w_entropy: Ramp = added(Ramp())
+    """Weight of the binary entropy of the opacity (threestudio's `opaque`; mean)."""
+    entropy_margin: Annotated[float, Range(0, 0.5, open_low=True)] = added(1e-3)
+    """Opacities are clamped to [margin, 1 − margin] in the entropy (threestudio)."""
+    shading: ShadingConfig = added(ShadingConfig())
+    """Light in the views."""
+    background: BackgroundConfig = added(BackgroundConfig())
+    """Colour behind the object."""
+    rates: RatesConfig = added(RatesConfig())
+    """Learning rates of single groups of parameters."""
+    levels: LevelsConfig = added(LevelsConfig())
+    """Levels of the hash grid that are trained."""
     cameras: CameraRange = CameraRange()
     """Sec. V-A-1."""
     guidance: GuidanceConfig = GuidanceConfig()
     """L_planar-S and L_stereo."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        _check_latents(self.guidance)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -261,15 +335,45 @@ class GeometryConfig(Settings):
     """Side of the rendered normal maps, in pixels (512 in the paper)."""
     learning_rate: Positive = 0.01
     """Adan's (Sec. V-A-2)."""
+    rate_end: Share = added(1.0)
+    """Share of the learning rate that is left at the end of a linear decay; 1 for none."""
+    rate_decay_from: Annotated[float, Range(0, 1, open_high=True)] = added(0.6)
+    """Share of the iterations after which the decay begins, in [0, 1)."""
+    optimizer: Literal["adan", "adam"] = added("adan")
+    """Adan (Sec. V-A-2), or Adam."""
     adan: AdanConfig = AdanConfig()
-    """The optimiser's other settings."""
+    """Adan's other settings."""
+    adam: AdamConfig = added(AdamConfig())
+    """Adam's other settings."""
+    rates: RatesConfig = added(RatesConfig())
+    """Learning rates of single groups of parameters."""
+    start: Literal["coarse", "ellipsoid"] = added("coarse")
+    """The first shape: the level set of Phase I's density, or an ellipsoid."""
+    ellipsoid: EllipsoidConfig = added(EllipsoidConfig())
+    """The ellipsoid, where the geometry starts from it."""
+    form: Literal["grid", "network"] = added("grid")
+    """Signed distances and offsets of the grid's vertices: free numbers (DMTet), or outputs of a
+    network of the position (Fantasia3D), which starts from the ellipsoid alone."""
+    field: FieldConfig = added(FieldConfig())
+    """The network, where the form is one; its blob and density scale are not used."""
+    stream: Count = added(5)
+    """Added to the run's seed for the network's first weights."""
+    colour: bool = added(False)
+    """True if the colour field of Phase III is optimised here too, and views show its colours in
+    place of normals (Magic3D). Phase III then starts with it, or, without iterations, shows it."""
+    colour_rate: Positive = added(0.01)
+    """Learning rate of the colours, of the same optimiser (threestudio's magic3d-refine-sd)."""
+    shading: ShadingConfig = added(ShadingConfig())
+    """Light in views that show colours."""
+    background: BackgroundConfig = added(BackgroundConfig())
+    """Colour behind the object in views that show colours; normals are on black."""
     conversion: ConversionConfig = ConversionConfig()
     """Conversion of the density to signed distances."""
     resolution: PositiveCount = 32
     """Cells of the tetrahedral grid along the longest side of the object's box: about two pixels of
     the views each. More of them cost time in unwrapping and show nothing more."""
     planar: PlanarLoss = "cds"
-    """`cds`, or `sds` as in Fig. 6's comparison."""
+    """`cds`, or `sds` as in Fig. 6's comparison and in the other methods."""
     close_share: Share = 0.5
     """Share of iterations with `cameras`; the others use `whole_cameras` (the paper: 1)."""
     cameras: CameraRange = CameraRange(
@@ -295,6 +399,20 @@ class GeometryConfig(Settings):
     guidance: GuidanceConfig = GuidanceConfig(t_max=0.5, t_min=0.02, w_rgb=0.0)
     """L_planar-C and L_stereo; RGB term off, since the render is a normal map."""
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.form == "network" and self.start != "ellipsoid":
+            raise ValueError("form 'network' begins as an ellipsoid: set start to 'ellipsoid' too")
+        if self.form == "network" and self.ellipsoid.half_side > self.field.radius:
+            raise ValueError(
+                f"ellipsoid.half_side must be at most field.radius, got "
+                f"{self.ellipsoid.half_side:g} and {self.field.radius:g}"
+            )
+        if self.colour:
+            _check_latents(self.guidance)
+        if self.guidance.latent_share > 0 and self.planar != "sds":
+            raise ValueError(f"guidance.latent_share is for planar 'sds', got {self.planar!r}")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TextureConfig(Settings):
@@ -308,8 +426,24 @@ class TextureConfig(Settings):
     """Side of the rendered views, in pixels (512 in the paper)."""
     learning_rate: Positive = 0.001
     """Adam's (Sec. V-A-2)."""
+    rate_end: Share = added(1.0)
+    """Share of the learning rate that is left at the end of a linear decay; 1 for none."""
+    rate_decay_from: Annotated[float, Range(0, 1, open_high=True)] = added(0.6)
+    """Share of the iterations after which the decay begins, in [0, 1)."""
     adam: AdamConfig = AdamConfig(betas=(0.9, 0.999))
     """The optimiser's other settings: torch's (not in the paper; threestudio: 0.9, 0.99)."""
+    rates: RatesConfig = added(RatesConfig())
+    """Learning rates of single groups of parameters."""
+    inherit: bool = added(True)
+    """True if the field starts from the colours of the stage before; False for a new field."""
+    material: Material = added("albedo")
+    """What the field holds: a colour, or the physically based material of Fantasia3D."""
+    pbr: PbrConfig = added(PbrConfig())
+    """Ranges of the physically based material."""
+    shading: ShadingConfig = added(ShadingConfig())
+    """Light in the views, with the material `albedo`."""
+    background: BackgroundConfig = added(BackgroundConfig())
+    """Colour behind the object."""
     field: FieldConfig = FieldConfig(resolutions=(12, 17, 23, 33, 46, 64))
     """The colour field; its finest cells are about a pixel of the views."""
     fit: TextureFitConfig = TextureFitConfig()
@@ -326,6 +460,29 @@ class TextureConfig(Settings):
     """Sec. V-A-1."""
     guidance: GuidanceConfig = GuidanceConfig(t_max=0.5)
     """L_planar-S and L_stereo."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        _check_latents(self.guidance)
+        if self.material == "pbr" and self.inherit:
+            raise ValueError("material 'pbr' begins with a new field: set inherit to false too")
+
+    @property
+    def shows_light(self) -> bool:
+        """True if the finished object is seen in the bundle's known light, if it has one.
+
+        Its lit texture is then the albedo, or the material, and its unlit one what that shows.
+        """
+        return self.shading.light == "bundle" or self.material == "pbr"
+
+
+def _check_latents(guidance: GuidanceConfig) -> None:
+    """Refuse latents made of normals in a stage whose views show colours."""
+    if guidance.latent_share > 0:
+        raise ValueError(
+            f"guidance.latent_share is for views of normals alone; here it must be 0, got "
+            f"{guidance.latent_share:g}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -351,6 +508,12 @@ class MethodConfig(Settings):
     def phases(self) -> "tuple[CoarseConfig | GeometryConfig | TextureConfig, ...]":
         """Phases with at least one step, in order."""
         return tuple(p for p in (self.coarse, self.geometry, self.texture) if p.steps > 0)
+
+    @property
+    def uses_light(self) -> bool:
+        """True if the bundle's known light decides the result."""
+        lit = (self.coarse.shading, self.geometry.shading)
+        return self.texture.shows_light or any(shading.light == "bundle" for shading in lit)
 
     @property
     def uses_reference(self) -> bool:

@@ -73,8 +73,10 @@ def check_device(name: str) -> None:
         raise ValueError(f"--device wants auto, cpu, cuda, or cuda:1 and so on; got {name!r}")
 
 
-PlanarLoss = Literal["sds", "cds"]
-"""Loss of the 2D prior: augmented SDS (Eq. 5), or CDS (Eq. 3)."""
+PlanarLoss = Literal["sds", "cds", "vsd"]
+"""Loss of the 2D prior: augmented SDS (Eq. 5), CDS (Eq. 3), or VSD (ProlificDreamer)."""
+Phase2Loss = Literal["sds", "cds"]
+"""Losses of the 2D prior that Fig. 6 compares in Phase II."""
 
 Material = Literal["unlit", "lit"]
 """Rendering of the texture in viewers: as it is, or lit again."""
@@ -282,9 +284,9 @@ class GenerateConfig:
     seed: int = 0
     """Seed of every random draw; the same seed on the same machine gives the same mesh."""
     preset: str = "default"
-    """Named set of the method's numbers, or one of the paper's baselines; a wrong name lists the
-    right ones. `smoke` only checks that everything runs: its objects are balls; for a quick look
-    use --reference-only. `xbind config show PRESET` lists its numbers; `--method.coarse.steps 300`
+    """Named set of the method's numbers, one of the paper's baselines, or a system that it compares
+    with, such as `magic3d`; a wrong name lists the right ones. `smoke` only checks that everything
+    runs: its objects are balls; for a quick look use --reference-only. `xbind config show PRESET` lists its numbers; `--method.coarse.steps 300`
     changes one of them."""
     method: Changes = field(default_factory=dict)
     """What differs from the preset's numbers: dotted name → value, such as {"coarse.steps": 300}
@@ -292,7 +294,7 @@ class GenerateConfig:
     without: Annotated[str, tyro.conf.arg(metavar="PARTS")] = ""
     """Leave out parts of the method (Fig. 7): `stereo`, `planar`, `three-phase`, `ms`, or several
     with commas between them."""
-    phase2_loss: Annotated[Optional[PlanarLoss], tyro.conf.arg(metavar="{sds,cds}")] = None  # noqa: UP045
+    phase2_loss: Annotated[Optional[Phase2Loss], tyro.conf.arg(metavar="{sds,cds}")] = None  # noqa: UP045
     """Loss of the 2D prior in Phase II, instead of the method's: `sds` or `cds` (Fig. 6)."""
     from_phase1: Annotated[Optional[Path], tyro.conf.arg(metavar="RUN")] = None  # noqa: UP045
     """Folder of another run of the same prompt and seed: start where its Phase I ended."""

@@ -6,9 +6,9 @@ outside the range. No torch here.
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,36 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+
+_Value = TypeVar("_Value")
+_ADDED = "added"
+
+
+def added(default: _Value) -> _Value:
+    """Declares a setting that a later version adds, with a default that does what was done before.
+
+    `recorded` leaves it out where it has its default. So a run or batch that was started without
+    the setting can be resumed.
+    """
+    declared: _Value = field(default=default, metadata={_ADDED: True})
+    return declared
+
+
+def recorded(config: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Returns a configuration as the data that a run's record holds: tuples are lists.
+
+    Left out are settings that are None, and added ones that have their defaults.
+    """
+    record = {}
+    for declared in fields(config):
+        value = getattr(config, declared.name)
+        if value is None or (_ADDED in declared.metadata and value == declared.default):
+            continue
+        if isinstance(value, tuple):
+            value = list(value)
+        record[declared.name] = recorded(value) if isinstance(value, Settings) else value
+    return record
 
 
 def annotations_of(config: type) -> dict[str, Any]:

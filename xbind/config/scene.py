@@ -5,7 +5,7 @@ source. "Not in the paper" without another source means chosen on the mini bundl
 """
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from xbind.config.ranges import (
     Ascending,
@@ -21,6 +21,7 @@ from xbind.config.ranges import (
     Settings,
     Share,
     Weight,
+    added,
 )
 
 
@@ -119,12 +120,14 @@ class CameraRange(Settings):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AdamConfig(Settings):
-    """Adam, beside its learning rate."""
+    """Adam, and with a decay AdamW, beside its learning rate."""
 
     betas: tuple[Decay, Decay] = (0.9, 0.99)
     """Decay of the two moments (threestudio's magic123)."""
     eps: Positive = 1e-8
     """Added to the root of the second moment (threestudio's magic123)."""
+    weight_decay: Weight = added(0.0)
+    """Decoupled decay of AdamW; 0 for Adam (torch's AdamW: 0.01)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -151,6 +154,11 @@ class ConversionConfig(Settings):
     """Widening of the box on each side, as a share of its sides (threestudio)."""
     smoothing: Count = 3
     """Passes that turn the clamped field into distances; 0 leaves it as threestudio does."""
+    level: Literal["threshold", "mean"] = added("threshold")
+    """Density of the surface: Phase I's `threshold`, or the mean of the densities above
+    `least_density` on the box's lattice (threestudio's `auto`, of magic3d-refine-sd)."""
+    least_density: Positive = added(1e-5)
+    """Densities from here on count in that mean, in inverse scene units (threestudio)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,6 +1,7 @@
-"""Supervision of each phase: the paper's method, its baselines and its ablations.
+"""Methods by name: the paper's, its baselines and ablations, and the systems of Table II.
 
-Each is a change of another configuration, so all take the same iterations, views and cameras.
+Baselines and ablations change the supervision of each phase alone, so all take the same iterations,
+views and cameras. The systems of Table II are in `xbind.config.methods`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -8,8 +9,10 @@ from dataclasses import replace
 from typing import Any
 
 from xbind.config.changes import difference, leaves, with_changes
-from xbind.config.options import GenerateConfig, Part, PlanarLoss, parts_named
+from xbind.config.methods import FAST_SHARE, SYSTEMS
+from xbind.config.options import GenerateConfig, Part, Phase2Loss, PlanarLoss, parts_named
 from xbind.config.presets import PRESETS, GuidanceConfig, MethodConfig, UnknownPreset, preset_named
+from xbind.config.terms import ShadingConfig
 
 
 def _with_guidance(
@@ -88,13 +91,56 @@ def zerosds_3d(method: MethodConfig) -> MethodConfig:
     return _of_the_paper(without_planar(method))
 
 
-METHODS: dict[str, Callable[[MethodConfig], MethodConfig]] = {
+def delit(method: MethodConfig) -> MethodConfig:
+    """XBind on an albedo under the bundle's known light, in Phases I and III (not in the paper).
+
+    The priors see the same shaded pictures; the texture can be taken without its shading. With a
+    bundle that names no light it is XBind.
+    """
+    light = ShadingConfig(light="bundle", p_lit=1.0, p_textureless=0.0)
+    return replace(
+        method,
+        coarse=replace(method.coarse, shading=light),
+        texture=replace(method.texture, shading=light),
+    )
+
+
+BASELINES: dict[str, Callable[[MethodConfig], MethodConfig]] = {
     "xbind": lambda method: method,
     "zerostablecds-3d": zerostablecds_3d,
     "stablesds-3d": stablesds_3d,
     "zerosds-3d": zerosds_3d,
 }
 """The paper's method, and its baselines (Sec. V-C)."""
+VARIANTS: dict[str, Callable[[MethodConfig], MethodConfig]] = {"delit": delit}
+"""Variants of the paper's method that are ours."""
+METHODS = (*BASELINES, *VARIANTS, *SYSTEMS)
+"""Names of all methods: the paper's, its baselines, our variants, and the systems of Table II."""
+PUBLIC = ("paper", "fast")
+"""Presets for the public networks, where a system of Table II has threestudio's numbers."""
+
+
+def _with_method(numbers: str, name: str) -> MethodConfig:
+    """A method at the numbers of a preset."""
+    method = preset_named(numbers)
+    changed = BASELINES | VARIANTS
+    if name in changed:
+        return changed[name](method)
+    if numbers not in PUBLIC:
+        return SYSTEMS[name].mini(method)
+    method = SYSTEMS[name].public(method)
+    return _shortened(method, FAST_SHARE) if numbers == "fast" else method
+
+
+def _shortened(method: MethodConfig, share: float) -> MethodConfig:
+    """The same method in a share of its iterations."""
+    return replace(
+        method,
+        coarse=replace(method.coarse, steps=round(share * method.coarse.steps)),
+        geometry=replace(method.geometry, steps=round(share * method.geometry.steps)),
+        texture=replace(method.texture, steps=round(share * method.texture.steps)),
+    )
+
 
 WITHOUT: dict[Part, Callable[[MethodConfig], MethodConfig]] = {
     "stereo": without_stereo,
@@ -108,7 +154,7 @@ WITHOUT: dict[Part, Callable[[MethodConfig], MethodConfig]] = {
 def method_named(
     preset: str,
     without: Sequence[Part] = (),
-    phase2_loss: PlanarLoss | None = None,
+    phase2_loss: Phase2Loss | None = None,
     changes: Mapping[str, Any] | None = None,
 ) -> MethodConfig:
     """Every number of a run.
@@ -126,7 +172,7 @@ def method_named(
     """
     numbers, _, name = preset.rpartition(":")
     if name in METHODS and (not numbers or numbers in PRESETS):
-        method = METHODS[name](preset_named(numbers or "default"))
+        method = _with_method(numbers or "default", name)
     elif not numbers and name in PRESETS:
         method = preset_named(name)
     else:

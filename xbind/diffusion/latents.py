@@ -54,7 +54,7 @@ class Vae(Decoder, Protocol):
         """Image in [−1, 1] to the posterior of its latent."""
 
 
-def resize(image: Image, size: int) -> Float[Tensor, "b 3 {size} {size}"]:
+def resize(image: Float[Tensor, "b c h w"], size: int) -> Float[Tensor, "b c {size} {size}"]:
     """Bilinear resize with aligned pixel centres and no antialiasing; the identity if it fits.
 
     Two products with constant matrices, so that the gradient is two products as well: every

@@ -1,6 +1,6 @@
 """The two diffusion priors, conditioned and guided: z_t → the network's prediction."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -41,37 +41,49 @@ class UNet(Protocol):
         """Return the prediction at (z_t, t) as the only element, given `return_dict=False`."""
 
 
-class UnclipPrior(nn.Module):
-    """The 2D prior: guided by the class vector of C_m, under a text context that never changes."""
+class Prior2d(nn.Module):
+    """The 2D prior: guided by the class vector of C_m, and by a text context for each view."""
 
-    context: Float[Tensor, "1 l c"]
-
-    def __init__(
-        self, unet: UNet, context: Float[Tensor, "1 l c"], *, two_passes: bool = False
-    ) -> None:
-        """`context` is the encoded empty prompt, used with and without the condition."""
+    def __init__(self, unet: UNet, *, two_passes: bool = False) -> None:
         super().__init__()
         self.unet, self.two_passes = unet, two_passes
-        self.register_buffer("context", context)
 
     def forward(
         self,
         z_t: Latent,
         t: Timestep,
         class_labels: Float[Tensor, "#b d2"],
+        context: Float[Tensor, "#b l c"],
+        null_context: Float[Tensor, "1 l c"],
         cfg_scale: Float[Tensor, ""],
     ) -> Latent:
-        """The guided prediction; without a condition the whole class vector is zero."""
+        """The guided prediction; without a condition the whole class vector is zero.
+
+        Args:
+            z_t: noisy latents of the views.
+            t: their timesteps.
+            class_labels: unCLIP's class vector of C_m.
+            context: the encoded text of each view.
+            null_context: the encoded empty prompt, which stands for no text.
+            cfg_scale: s of `classifier_free`.
+        """
         labels = class_labels.expand(len(z_t), -1)
-        context = self.context.expand(len(z_t), -1, -1)
-        halves = ((z_t, labels, context), (z_t, torch.zeros_like(labels), context))
-        cond, uncond = _both(
-            lambda z, steps, label, tokens: self.unet(
-                z, steps, tokens, class_labels=label, return_dict=False
-            )[0],
-            t, halves, two_passes=self.two_passes,
-        )  # fmt: skip
+        cond, uncond = self.predict(
+            z_t, t, (labels, context), (torch.zeros_like(labels), null_context)
+        )
         return classifier_free(cond, uncond, cfg_scale)
+
+    def predict(
+        self, z_t: Latent, t: Timestep, *conditions: tuple[Tensor, Tensor]
+    ) -> tuple[Latent, ...]:
+        """Predictions under several conditions, each a class vector and a text context."""
+        parts = [(z_t, labels, context.expand(len(z_t), -1, -1)) for labels, context in conditions]
+        return _each(
+            lambda z, steps, labels, context: self.unet(
+                z, steps, context, class_labels=labels, return_dict=False
+            )[0],
+            t, parts, two_passes=self.two_passes,
+        )  # fmt: skip
 
 
 class Zero123Prior(nn.Module):
@@ -104,7 +116,7 @@ class Zero123Prior(nn.Module):
         conditioned = torch.cat([z_t, reference], 1)
         unconditioned = torch.cat([z_t, torch.zeros_like(reference)], 1)
         halves = ((conditioned, token), (unconditioned, torch.zeros_like(token)))
-        cond, uncond = _both(
+        cond, uncond = _each(
             lambda z, steps, tokens: self.unet(
                 z, steps, tokens, return_dict=False,
                 class_labels=tokens[:, 0] if self.takes_labels else None,
@@ -114,17 +126,15 @@ class Zero123Prior(nn.Module):
         return classifier_free(cond, uncond, cfg_scale)
 
 
-def _both(
+def _each(
     predict: Callable[..., Tensor],
     t: Timestep,
-    halves: tuple[tuple[Tensor, ...], tuple[Tensor, ...]],
+    parts: Sequence[tuple[Tensor, ...]],
     *,
     two_passes: bool,
-) -> tuple[Latent, Latent]:
-    """Predictions with and without the condition, from one call at twice the batch or from two."""
+) -> tuple[Latent, ...]:
+    """Predictions for each part, from one call at a multiple of the batch or from a call each."""
     if two_passes:
-        (z, *cond), (z_0, *uncond) = halves
-        return predict(z, t, *cond), predict(z_0, t, *uncond)
-    z, *others = (torch.cat(pair) for pair in zip(*halves, strict=True))
-    cond_both, uncond_both = predict(z, torch.cat([t, t]), *others).chunk(2)
-    return cond_both, uncond_both
+        return tuple(predict(z, t, *others) for z, *others in parts)
+    z, *others = (torch.cat(column) for column in zip(*parts, strict=True))
+    return predict(z, torch.cat([t] * len(parts)), *others).chunk(len(parts))

@@ -60,6 +60,14 @@ class NoiseSchedule(nn.Module):
         """z_t = α z + σ ε."""
         return self.alpha(t) * z + self.sigma(t) * noise
 
+    def target_of(self, z: Latent, noise: Latent, t: Timestep) -> Latent:
+        """What the network is trained to predict at z_t: ε, v = α ε − σ z, or z."""
+        if self.prediction_type == "epsilon":
+            return noise
+        if self.prediction_type == "v_prediction":
+            return self.alpha(t) * noise - self.sigma(t) * z
+        return z
+
     def noise_of(self, prediction: Latent, z_t: Latent, t: Timestep) -> Latent:
         """ε̂ from the network's output at (z_t, t): σ z_t + α v̂ for v-prediction."""
         alpha, sigma = self.alpha(t), self.sigma(t)

@@ -18,7 +18,13 @@ from xbind.importing.sources import LICENCES
 from xbind.models.preprocess import normalise_image
 from xbind.networks.graphs import shaded_balls
 from xbind.networks.load import load_clip
-from xbind.networks.manifest import FORMAT, BundleError, BundleManifest, load_manifest
+from xbind.networks.manifest import (
+    FORMAT,
+    VIEW_WORDS_ROLE,
+    BundleError,
+    BundleManifest,
+    load_manifest,
+)
 from xbind.networks.source_digest import digest_of, modules_reached
 from xbind.system.untrusted import guarded, is_file, read_json_object
 
@@ -31,6 +37,7 @@ PARTS = {
     "unclip.scheduler": "unclip/scheduler",
     "unclip.noising_scheduler": "unclip/image_noising_scheduler",
     "unclip.empty_prompt": "unclip/empty_prompt.safetensors",
+    VIEW_WORDS_ROLE: "unclip/views.safetensors",
     "zero123.unet": "zero123/unet",
     "zero123.vae": "zero123/vae",
     "zero123.scheduler": "zero123/scheduler",

@@ -13,12 +13,14 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from xbind.diffusion.view_words import VIEW_WORDS
 from xbind.importing import convert
 from xbind.importing.architectures import Architecture, Config, taesd
 from xbind.importing.checkpoint import CheckpointError, State, read_checkpoint
 from xbind.importing.sources import TAESD_ID
 from xbind.models.bind import BindModel
 from xbind.models.inputs import DepthConfig, FbankConfig
+from xbind.models.tokenizer import BpeTokenizer
 from xbind.networks.load import DIFFUSERS_WEIGHTS
 from xbind.system.untrusted import is_file, is_folder, read_json_object, reason
 
@@ -70,7 +72,7 @@ def parts_of(sources: Sources, a: Architecture) -> list[Part]:
             s.unclip,
             lambda f: _write_schedule(f, s.unclip, a.noising),
         ),
-        ("unclip", s.unclip, lambda f: _write_empty_prompt(f, s.unclip, a.text)),
+        ("unclip", s.unclip, lambda f: _write_texts(f, s.unclip, s.tokenizer, a.text)),
         ("zero123/unet", s.zero123, lambda f: _write_unet(f, s.zero123, a.unet3d)),
         ("zero123/vae", s.zero123, lambda f: _write_vae(f, s.zero123, a.vae)),
         ("zero123/scheduler", s.zero123, lambda f: _write_schedule(f, s.zero123, a.scheduler3d)),
@@ -157,8 +159,18 @@ def _write_schedule(folder: Path, source: Path, config: Config) -> None:
     _write_json(folder / name, config)
 
 
-def _write_empty_prompt(folder: Path, source: Path, config: Config) -> None:
-    """The text that the 2D prior always sees is encoded once; its encoder is not needed again."""
+def _write_texts(folder: Path, source: Path, tables: Path, config: Config) -> None:
+    """The texts that the 2D prior is given are encoded once; the encoder is not needed again.
+
+    The empty prompt, and `side view` and so on for each view word. The class vector of C_m says
+    what is seen, so the texts do not.
+
+    Args:
+        folder: of the bundle.
+        source: the 2D prior's checkpoint, which holds the text encoder.
+        tables: folder of CLIP's byte-pair tables.
+        config: shape of the text encoder of a checkpoint in one file.
+    """
     from transformers import CLIPTextConfig, CLIPTextModel
 
     pad = 0
@@ -175,10 +187,13 @@ def _write_empty_prompt(folder: Path, source: Path, config: Config) -> None:
     encoder = CLIPTextModel(shape).eval()
     encoder.load_state_dict({k: state[k].float() for k in state})
     length, begin = shape.max_position_embeddings, shape.vocab_size - 2
-    ids = torch.tensor([[begin, begin + 1] + [pad] * (length - 2)])
+    tokenizer = BpeTokenizer(tables / "vocab.json", tables / "merges.txt", length)
+    texts = [[], *(tokenizer.tokens(f"{word} view") for word in VIEW_WORDS[1:])]
+    ids = [[begin, *text, begin + 1] + [pad] * (length - 2 - len(text)) for text in texts]
     with torch.inference_mode():
-        context = encoder(ids).last_hidden_state
-    save_file({"context": context.clone()}, folder / "empty_prompt.safetensors")
+        contexts = encoder(torch.tensor(ids)).last_hidden_state
+    save_file({"context": contexts[:1].clone()}, folder / "empty_prompt.safetensors")
+    save_file({"contexts": contexts[1:].clone()}, folder / "views.safetensors")
 
 
 def _pad_token(folder: Path) -> int:

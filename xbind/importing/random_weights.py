@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from xbind.diffusion.view_words import VIEW_WORDS
 from xbind.files import disk_errors
 from xbind.importing.architectures import Architecture
 from xbind.importing.bundle import finish, record_files, write_manifest
@@ -97,8 +98,9 @@ def _write(folder: Path, net: nn.Module, config: Mapping[str, Any]) -> None:
 
 def _write_rest(out: Path, a: Architecture) -> None:
     d, length = a.bind.embed_dim, a.text["max_position_embeddings"]
-    context = torch.randn(1, length, a.unet2d["cross_attention_dim"])
-    save_file({"context": context}, out / "unclip/empty_prompt.safetensors")
+    contexts = torch.randn(len(VIEW_WORDS), length, a.unet2d["cross_attention_dim"])
+    save_file({"context": contexts[:1].clone()}, out / "unclip/empty_prompt.safetensors")
+    save_file({"contexts": contexts[1:].clone()}, out / "unclip/views.safetensors")
     (out / "unclip/image_normalizer").mkdir(exist_ok=True)
     normaliser = {"mean": torch.zeros(1, d), "std": torch.ones(1, d)}
     save_file(normaliser, out / "unclip/image_normalizer" / DIFFUSERS_WEIGHTS)

@@ -27,7 +27,7 @@ class MicroBatched:
             count: rows at a time; the last microbatch may have fewer.
             reduction: whether its loss is a mean over rows, or a sum with weights among its feeds.
             shared: feeds that all rows have in common; every other one has a row per view, or is
-                one number.
+                one number. Outputs of a loss of such a feed are means over rows too.
         """
         self._step, self._count, self._reduction = step, count, reduction
         self._shared = frozenset(shared)
@@ -37,14 +37,15 @@ class MicroBatched:
         """Return one tensor for each of `outputs`, as if all rows had been given at once."""
         if len(image) <= self._count:
             return self._step(image, **feeds)
-        losses, gradients, previews = [], [], []
+        total: dict[str, list[Tensor]] = {name: [] for name in self.outputs}
         for first in range(0, len(image), self._count):
             rows = slice(first, first + self._count)
             own = {k: x if k in self._shared or not x.ndim else x[rows] for k, x in feeds.items()}
-            loss, x_bar, *seen = self._step(image[rows], **own)
-            share = len(x_bar) / len(image) if self._reduction == "mean" else 1.0
-            losses.append(share * loss)
-            gradients.append(share * x_bar)
-            previews.append(seen)
-        joined = (torch.cat(parts) for parts in zip(*previews, strict=True))
-        return torch.stack(losses).sum(), torch.cat(gradients), *joined
+            views = image[rows]
+            share = len(views) / len(image) if self._reduction == "mean" else 1.0
+            for name, output in zip(self.outputs, self._step(views, **own), strict=True):
+                total[name].append(share * output)
+        return tuple(
+            torch.cat(parts) if name == self.outputs[1] else torch.stack(parts).sum(0)
+            for name, parts in total.items()
+        )

@@ -50,6 +50,56 @@ def normal_vector_loss(
     return (normals - _blur(normals.detach(), taps, sigma)).square().mean()
 
 
+def orientation_loss(
+    weights: Float[Tensor, " n"],
+    normals: Float[Tensor, "n 3"],
+    directions: Float[Tensor, "n 3"],
+    *,
+    rays: int,
+) -> Float[Tensor, ""]:
+    """Penalise density whose normals face away from the camera (Ref-NeRF; threestudio).
+
+    L_orient = 1/R Σ_i sg(w_i) · max(0, n_i · d_i)²
+
+    Args:
+        weights: w_i of each sample, in [0, 1]; constants of this loss.
+        normals: n_i, unit normals of the samples.
+        directions: d_i, unit directions of their rays, away from the camera.
+        rays: R, the number of rays that meet anything.
+
+    Returns:
+        The sum over samples per ray, 0 without samples. Differentiable in `normals`.
+    """
+    behind = (normals * directions).sum(-1).clamp_min(0)
+    return (weights.detach() * behind.square()).sum() / max(rays, 1)
+
+
+def sparsity_loss(opacity: Float[Tensor, " r"], *, offset: float) -> Float[Tensor, ""]:
+    """Make rays empty: L_sparse = mean √(o² + offset) (threestudio: offset 0.01).
+
+    Near o = 0 it is quadratic, so haze costs little more than nothing; from o ≈ √offset it is
+    linear.
+
+    Args:
+        opacity: o of each ray, in [0, 1].
+        offset: positive; keeps the gradient finite at 0.
+    """
+    return (opacity.square() + offset).sqrt().mean()
+
+
+def entropy_loss(opacity: Float[Tensor, " r"], *, margin: float) -> Float[Tensor, ""]:
+    """Make rays opaque or empty: the mean entropy of their opacity, in nats.
+
+    L_opaque = mean −o ln o − (1 − o) ln(1 − o),  o clamped to [margin, 1 − margin]
+
+    Args:
+        opacity: o of each ray, in [0, 1].
+        margin: beyond it the gradient is 0 (threestudio: 0.001).
+    """
+    o = opacity.clamp(margin, 1 - margin)
+    return -(o * o.log() + (1 - o) * (1 - o).log()).mean()
+
+
 def normal_consistency_loss(mesh: Mesh, normals: NormalKind = "face") -> Float[Tensor, ""]:
     """Make neighbouring normals agree: L_nc of Phase II. The paper gives no formula.
 

@@ -6,16 +6,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from xbind.diffusion.latents import Decoder, Image, Vae, decode, encode, latent_loss, resize
+from xbind.diffusion.latents import Decoder, Vae, decode, encode, latent_loss, resize
 from xbind.diffusion.schedule import Latent, NoiseSchedule, Timestep
 
 
 @torch.enable_grad()
 def distil(
-    vae: Vae,
+    vae: Vae | None,
     schedule: NoiseSchedule,
     predict: Callable[[Latent], Latent],
-    image: Image,
+    image: Float[Tensor, "b c h w"],
     *,
     image_size: int,
     noise: Latent,
@@ -34,11 +34,12 @@ def distil(
     *mean* over pixels and channels; both are means over views.
 
     Args:
-        vae: the prior's autoencoder.
+        vae: the prior's autoencoder; None for an `image` that stands for latents.
         schedule: its noise schedule.
         predict: z_t ↦ its guided prediction.
         image: x, views in [0, 1].
-        image_size: side of the images that the prior knows, in pixels; both terms live there.
+        image_size: side of the images that the prior knows, in pixels, where both terms live; that
+            of its latents without a VAE.
         noise: ε, standard normal.
         t: timesteps.
         weight: λ(t), on (z − ẑ) = (σ/α)(ε̂ − ε).
@@ -50,14 +51,16 @@ def distil(
     """
     image = image.detach().requires_grad_()
     x = resize(image, image_size)
-    z = encode(vae, x)
+    z = x if vae is None else encode(vae, x)
     with torch.no_grad():
         z_t = schedule.add_noise(z, noise, t)
         z_hat = schedule.latent_of(predict(z_t), z_t, t)
     loss = latent_loss(z - z_hat, weight)
     if w_img is not None:
+        shown_by = decoder or vae
+        assert shown_by is not None, "an image term needs a decoder"
         with torch.no_grad():
-            x_hat = decode(decoder or vae, z_hat)
+            x_hat = decode(shown_by, z_hat)
         loss = loss + w_img * (weight * (x - x_hat).square().mean((1, 2, 3))).mean()
     (x_bar,) = torch.autograd.grad(loss, image)
     return loss.detach(), x_bar

@@ -3,8 +3,8 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from xbind.diffusion.latents import Decoder, Image, Vae
-from xbind.diffusion.priors import UnclipPrior, UNet
+from xbind.diffusion.latents import Decoder, Vae
+from xbind.diffusion.priors import Prior2d, UNet
 from xbind.diffusion.schedule import Latent, NoiseSchedule, Timestep
 from xbind.losses.sds import distil
 
@@ -16,10 +16,9 @@ class Sds2d(nn.Module):
 
     def __init__(
         self,
-        vae: Vae,
+        vae: Vae | None,
         unet: UNet,
         schedule: NoiseSchedule,
-        context: Float[Tensor, "1 l c"],
         *,
         latent_px: int,
         image_term: bool = True,
@@ -29,40 +28,54 @@ class Sds2d(nn.Module):
         """Freeze the networks.
 
         Args:
-            vae: the prior's autoencoder.
+            vae: the prior's autoencoder; None where the first input stands for latents, which are
+                resized to the size of the feed `noise`. Then `latent_px` is 1.
             unet: the prior.
             schedule: its noise schedule.
-            context: the encoded empty prompt.
             latent_px: side of the square of pixels that one place of a latent stands for. With the
                 side of the feed `noise` it decides the size at which the prior sees the views.
             image_term: without it this is Eq. 4: no decoding, no feed `w_img`.
-            two_passes: see `UnclipPrior`.
+            two_passes: see `Prior2d`.
             decoder: see `distil`.
         """
         super().__init__()
         self.vae, self.decoder = vae, decoder
-        self.prior = UnclipPrior(unet, context, two_passes=two_passes)
+        self.prior = Prior2d(unet, two_passes=two_passes)
         self.schedule = schedule
         self.latent_px = latent_px
-        names = ("image", "noise", "t", "class_labels", "cfg_scale", "weight")
-        self.inputs = (*names, *(("w_img",) if image_term else ()))
+        names = ("image", "noise", "t", "class_labels", "context", "null_context", "cfg_scale")
+        self.inputs = (*names, "weight", *(("w_img",) if image_term else ()))
         self.eval().requires_grad_(False)
 
     def forward(
         self,
-        image: Image,
+        image: Float[Tensor, "b c h w"],
         noise: Latent,
         t: Timestep,
         class_labels: Float[Tensor, "#b d2"],
+        context: Float[Tensor, "#b l c"],
+        null_context: Float[Tensor, "1 l c"],
         cfg_scale: Float[Tensor, ""],
         weight: Float[Tensor, " b"],
         w_img: Float[Tensor, ""] | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Run `distil` with the prior under `class_labels` (see `unclip_condition`)."""
+        """Run `distil` with the prior.
+
+        Args:
+            image: x, views in [0, 1], or what stands for their latents.
+            noise: ε, standard normal.
+            t: timesteps.
+            class_labels: of C_m; see `unclip_condition`.
+            context: the encoded text of each view.
+            null_context: the encoded empty prompt.
+            cfg_scale: s of `classifier_free`.
+            weight: see `distil`.
+            w_img: see `distil`.
+        """
         return distil(
             self.vae,
             self.schedule,
-            lambda z_t: self.prior(z_t, t, class_labels, cfg_scale),
+            lambda z_t: self.prior(z_t, t, class_labels, context, null_context, cfg_scale),
             image,
             image_size=self.latent_px * noise.shape[-1],
             noise=noise,

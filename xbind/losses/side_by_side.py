@@ -16,8 +16,8 @@ class StartedStep(Protocol):
     def help(self) -> None:
         """Run the step in this thread if no other thread has begun it."""
 
-    def loss(self) -> Tensor:
-        """Wait for the step; returns its loss as `StepCall.loss` does, or raises what it raised."""
+    def losses(self) -> tuple[Tensor, ...]:
+        """Wait for the step; returns its losses as `StepCall.losses` does, or raises its error."""
 
 
 class StepRunner(Protocol):
@@ -33,14 +33,14 @@ class StepRunner(Protocol):
 class _Finished:
     """A step that ran when it was started."""
 
-    def __init__(self, loss: Tensor) -> None:
-        self._loss = loss
+    def __init__(self, losses: tuple[Tensor, ...]) -> None:
+        self._losses = losses
 
     def help(self) -> None:
         return
 
-    def loss(self) -> Tensor:
-        return self._loss
+    def losses(self) -> tuple[Tensor, ...]:
+        return self._losses
 
 
 class OneByOne:
@@ -48,7 +48,7 @@ class OneByOne:
 
     def start(self, call: StepCall) -> StartedStep:
         """Run the step."""
-        return _Finished(call.loss())
+        return _Finished(call.losses())
 
     def finished(self) -> None:
         """Nothing is left to do."""
@@ -65,9 +65,9 @@ class _Submitted:
         if self._own is None and self._future.cancel():
             self._own = self._call.run()
 
-    def loss(self) -> Tensor:
+    def losses(self) -> tuple[Tensor, ...]:
         outputs = self._future.result() if self._own is None else self._own
-        return self._call.loss_of(outputs)
+        return self._call.losses_of(outputs)
 
 
 class SideBySide:

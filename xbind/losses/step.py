@@ -23,11 +23,15 @@ class GuidanceStep(Protocol):
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """Names of the feeds in the order of the graph; the first is the one differentiated."""
+        """Names of the feeds in the order of the graph; the first is differentiated."""
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Names of the outputs: `loss` and `x_bar` = ∂loss/∂(first input)."""
+        """Names of the outputs: `loss` and `x_bar` = ∂loss/∂(first input).
+
+        A step that also trains a feed, such as `theta`, has `loss_theta` and `theta_bar` as well:
+        a loss of its own, and ∂loss_theta/∂theta.
+        """
 
     def __call__(self, image: Tensor, /, **feeds: Tensor) -> tuple[Tensor, ...]:
         """Return one tensor for each of `outputs`."""
@@ -84,16 +88,36 @@ class StepCall:
     @torch.no_grad()
     def run(self) -> tuple[Tensor, ...]:
         """The step's outputs. Any thread may call it: nothing is recorded for autograd."""
-        return self.step(self.image.detach(), **self.feeds)
+        return self.step(self.image.detach(), **{k: x.detach() for k, x in self.feeds.items()})
 
-    def loss_of(self, outputs: tuple[Tensor, ...]) -> Float[Tensor, ""]:
-        """The loss among the outputs of `run`, differentiable once in `image` alone."""
-        loss: Tensor = _Guided.apply(self.image, outputs)  # type: ignore[no-untyped-call]
-        return loss
+    def losses_of(self, outputs: tuple[Tensor, ...]) -> tuple[Float[Tensor, ""], ...]:
+        """The losses among the outputs of `run`.
+
+        The first is differentiable once in `image` alone; each other one, of a feed that the step
+        trains, in that feed alone.
+        """
+        found = dict(zip(self.step.outputs, outputs, strict=True))
+        trained = [name for name in self.step.inputs[1:] if f"{name}_bar" in found]
+        return (
+            _guided(self.image, *outputs[:2]),
+            *(
+                _guided(self.feeds[name], found[f"loss_{name}"], found[f"{name}_bar"])
+                for name in trained
+            ),
+        )
+
+    def losses(self) -> tuple[Float[Tensor, ""], ...]:
+        """Run the step; returns its losses as `losses_of` does."""
+        return self.losses_of(self.run())
 
     def loss(self) -> Float[Tensor, ""]:
         """Run the step; returns its loss, differentiable once in `image` alone."""
-        return self.loss_of(self.run())
+        return self.losses()[0]
+
+
+def _guided(x: Tensor, loss: Tensor, x_bar: Tensor) -> Tensor:
+    guided: Tensor = _Guided.apply(x, (loss, x_bar))  # type: ignore[no-untyped-call]
+    return guided
 
 
 def guide(

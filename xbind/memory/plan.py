@@ -5,14 +5,15 @@ docs/guide/gpu.md, beside how far the counts are from what was measured.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Generator
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from xbind.config.options import Precision
-from xbind.config.presets import MethodConfig
+from xbind.config.presets import CoarseConfig, GeometryConfig, MethodConfig, TextureConfig
 from xbind.config.savings import Savings, ladder
+from xbind.diffusion.estimator import Estimator
 from xbind.errors import XBindError
 from xbind.export.footprint import Footprint, footprint
 from xbind.export.onnx_graph import lower
@@ -150,6 +151,11 @@ class Counter:
         parameters = {id(p): p for net in nets for p in net.parameters()}
         return sum(4 * p.numel() for p in parameters.values())
 
+    def estimator_bytes(self, rank: int) -> int:
+        """Memory of a VSD estimator's θ in a phase: itself, its gradient and Adam's two moments."""
+        unclip = self._bundle("float32").unclip
+        return 16 * Estimator(unclip.unet, cross_attention=unclip.reads_text).size(rank)
+
     def _bundle(self, precision: Precision) -> Bundle:
         if precision not in self._bundles:
             bundle = load_shapes(self.manifest, self._mode, dtype_of(precision))
@@ -163,7 +169,8 @@ def fit(method: MethodConfig, manifest: BundleManifest, wish: Wish) -> Plan:
     Raises:
         DoesNotFit: a part does not fit with every saving; the message says what it needs.
     """
-    counter, scene = Counter(manifest), scene_bytes(method)
+    counter = Counter(manifest)
+    scene = _scene(method, counter)
     parts = []
     for name, used in requests_of_parts(method, manifest).items():
         if not used:  # a preset may leave out a phase, or the reference view
@@ -177,6 +184,19 @@ def fit(method: MethodConfig, manifest: BundleManifest, wish: Wish) -> Plan:
             raise DoesNotFit(_refusal(part, wish.gib or 0.0))
         parts.append(part)
     return Plan(tuple(parts), wish)
+
+
+def _scene(method: MethodConfig, counter: Counter) -> dict[str, SceneBytes]:
+    """`scene_bytes`, with the estimators of phases whose loss of the 2D prior is VSD."""
+    scenes = scene_bytes(method)
+    phases: dict[str, CoarseConfig | GeometryConfig | TextureConfig] = {
+        "coarse": method.coarse, "geometry": method.geometry, "texture": method.texture,
+    }  # fmt: skip
+    for name, phase in phases.items():
+        if phase.steps > 0 and phase.planar == "vsd":
+            own = counter.estimator_bytes(phase.guidance.estimator.rank)
+            scenes[name] = replace(scenes[name], state=scenes[name].state + own)
+    return scenes
 
 
 def _plan_part(

@@ -50,7 +50,7 @@ def scene_bytes(method: MethodConfig) -> dict[str, SceneBytes]:
     return {
         "reference": SceneBytes(0, 0),
         "coarse": _coarse(method.coarse),
-        "geometry": _geometry(method.geometry),
+        "geometry": _geometry(method.geometry, method.texture),
         "texture": _texture(method.texture, method.geometry),
     }
 
@@ -79,8 +79,10 @@ def ray_samples(config: CoarseConfig) -> int:
     that lie in the ball's outline, a disc of radius r / √(1 − r²/d²) at its centre.
     """
     distance, fov = config.cameras.distance[0], math.radians(config.cameras.fov_y_deg[0])
-    half = distance * math.tan(fov / 2)
     field = config.field
+    if distance <= field.radius:  # from inside, where a ray may cross all of it
+        return round(config.size**2 * 2 * field.radius / config.ray_step)
+    half = distance * math.tan(fov / 2)
     outline = field.radius**2 / (1 - (field.radius / distance) ** 2)
     covered = min(1.0, math.pi * outline / (2 * half) ** 2)
     chord = 4 / 3 * field.radius / config.ray_step
@@ -99,14 +101,20 @@ def _coarse(config: CoarseConfig) -> SceneBytes:
     return SceneBytes(state, sample_bytes(config.field) * max(samples, round(math.pi / 6 * grid)))
 
 
-def _geometry(config: GeometryConfig) -> SceneBytes:
+def _geometry(config: GeometryConfig, texture: TextureConfig) -> SceneBytes:
     """In a cube: the box of a longer object has fewer cells."""
     cells = config.resolution**3
     pixels = _seen(config.guidance, config.views) * config.size**2
     faces = FACES * config.resolution**2
-    return SceneBytes(
-        12 * cells * TET_BYTES + 2 * cells * VERTEX_BYTES, PIXEL_BYTES * pixels + FACE_BYTES * faces
-    )
+    state = 12 * cells * TET_BYTES + 2 * cells * VERTEX_BYTES
+    buffers = PIXEL_BYTES * pixels + FACE_BYTES * faces
+    if config.form == "network":  # asked at every vertex of the grid
+        state += 16 * field_parameters(config.field)
+        buffers += 2 * cells * sample_bytes(config.field)
+    if config.colour:
+        state += 16 * field_parameters(texture.field)
+        buffers += sample_bytes(texture.field) * pixels
+    return SceneBytes(state, buffers)
 
 
 def _texture(config: TextureConfig, geometry: GeometryConfig) -> SceneBytes:

@@ -1,8 +1,8 @@
 """Measure the two priors of a bundle on held-out objects: `python -m xbind.mini.quality --out F`.
 
-Writes `quality.json` and three sheets: samples of the 2D prior, novel views of the 3D prior, and
-normal maps that both denoise. The encoders and the VAE are measured while they train
-(`python -m xbind.mini.train`), by the figures in their logs.
+Writes `quality.json` and the sheets: samples of the 2D prior, also under its view words, novel
+views of the 3D prior, and normal maps that both denoise. The encoders and the VAE are measured
+while they train (`python -m xbind.mini.train`), by the figures in their logs.
 """
 
 import argparse
@@ -25,11 +25,12 @@ from xbind.algorithm.reference_view import (
 )
 from xbind.conditioning.audio import fbank_clips
 from xbind.diffusion.latents import decode, encode
-from xbind.diffusion.priors import UnclipPrior, Zero123Prior
+from xbind.diffusion.priors import Prior2d, Zero123Prior
 from xbind.errors import XBindError, printable
 from xbind.mini.judging import recognise
 from xbind.mini.sheet import save_sheet
 from xbind.mini.train.data import as_image, on_white, psnr
+from xbind.mini.view_words import measure_view_words
 from xbind.mini.world.captions import prompts
 from xbind.mini.world.categories import CATEGORIES, COLOUR_NAMES, build
 from xbind.mini.world.dataset import HELD_OUT_SEED
@@ -208,11 +209,12 @@ def measure_normals(bundle: Bundle, held: Held) -> tuple[Mapping[str, float], Te
     noisy = unclip.schedule.add_noise(z, noise, torch.full((len(z),), NORMALS_T))
     labels = condition_unclip(embedding, bundle.unclip, generator)
     token, reference = _zero123_condition(bundle, held, range(1, 2))
-    planar, stereo = UnclipPrior(unclip.unet, unclip.context), Zero123Prior(zero123.unet)
+    planar, stereo = Prior2d(unclip.unet), Zero123Prior(zero123.unet)
     scale_2d, scale_3d = torch.tensor(CFG_2D), torch.tensor(CFG_3D)
+    told = (labels, unclip.null_context, unclip.null_context, scale_2d)
     by_2d = ddim(
         unclip.schedule, noisy, STEPS // 2,
-        lambda z_t, t: planar(z_t, t, labels, scale_2d), start=NORMALS_T,
+        lambda z_t, t: planar(z_t, t, *told), start=NORMALS_T,
     )  # fmt: skip
     by_3d = ddim(
         zero123.schedule, noisy, STEPS // 2,
@@ -252,10 +254,16 @@ def main(arguments: list[str] | None = None) -> None:
     audio, audio_sheet = measure_audio(bundle, judge)
     views, views_sheet = measure_views(bundle, judge, held)
     normals, normals_sheet = measure_normals(bundle, held)
+    figures_of = [text, audio, views, normals]
+    if manifest.has_view_words:
+        words, words_sheet = measure_view_words(bundle, judge, steps=STEPS)
+        figures_of.append(words)
+        save_sheet(given.out / "view_words.png", words_sheet)
     save_sheet(given.out / "unclip.png", torch.cat([text_sheet[:, :6], audio_sheet[:, :2]], 1))
     save_sheet(given.out / "zero123.png", views_sheet, columns=2)
     save_sheet(given.out / "normals.png", normals_sheet, columns=2)
-    figures = json.dumps(dict(text) | dict(audio) | dict(views) | dict(normals), indent=2) + "\n"
+    joined = {name: x for figures in figures_of for name, x in figures.items()}
+    figures = json.dumps(joined, indent=2) + "\n"
     (given.out / "quality.json").write_text(figures)
     sys.stdout.write(printable(figures))
 

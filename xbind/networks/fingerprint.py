@@ -152,7 +152,9 @@ def _files(name: str, manifest: BundleManifest) -> Iterator[tuple[str, str, Mapp
     Raises:
         BundleError: the bundle lacks a component, or `bundle.json` lists no file of it.
     """
-    for role in graph_named(name).components:
+    graph = graph_named(name)
+    optional = (role for role in graph.optional if manifest.has(role))
+    for role in (*graph.components, *optional):
         part = manifest.path_of(role)
         files = [path for path in manifest.files if f"{path}/".startswith(f"{part}/")]
         if not files:

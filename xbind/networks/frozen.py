@@ -60,8 +60,9 @@ class Unclip:
     unet: UNet
     vae: Vae
     schedule: NoiseSchedule
-    context: Float[Tensor, "1 l c"]
-    """The encoded empty prompt: the only text this prior ever sees here."""
+    contexts: Float[Tensor, "n l c"]
+    """Encoded texts: the empty prompt, and, in a bundle with view words, one for each other row of
+    `VIEW_WORDS`."""
     mean: Float[Tensor, " d"]
     """Mean of the embedding normaliser."""
     std: Float[Tensor, " d"]
@@ -70,6 +71,21 @@ class Unclip:
     """ᾱ of the schedule that noises embeddings."""
     image_size: int
     """Side of the images that guidance shows it, in pixels."""
+
+    @property
+    def null_context(self) -> Float[Tensor, "1 l c"]:
+        """The encoded empty prompt."""
+        return self.contexts[:1]
+
+    @property
+    def has_view_words(self) -> bool:
+        """True if there is a context for the direction of a view."""
+        return len(self.contexts) > 1
+
+    @property
+    def reads_text(self) -> bool:
+        """True if its attention to a text can differ from place to place: under several tokens."""
+        return self.contexts.shape[1] > 1
 
     @property
     def drawn_size(self) -> int:
@@ -191,6 +207,6 @@ class Bundle:
             moved += [] if self.taesd is None else [self.taesd]
         for net in moved:
             nn.Module.to(cast(nn.Module, net), device)
-        tensors = ("context", "mean", "std", "noising_alphas_cumprod")
+        tensors = ("contexts", "mean", "std", "noising_alphas_cumprod")
         there = {name: getattr(self.unclip, name).to(device) for name in tensors}
         return replace(self, unclip=replace(self.unclip, **there))

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import torch
 from jaxtyping import Float
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -17,6 +18,7 @@ from xbind.diffusion.schedule import (
     scaled_linear_betas,
     squared_cosine_betas,
 )
+from xbind.diffusion.view_words import VIEW_WORDS
 from xbind.models.bind import BindModel
 from xbind.models.bind_config import BindConfig
 from xbind.models.convnet import ConvNet
@@ -24,7 +26,13 @@ from xbind.models.inputs import DepthConfig, FbankConfig
 from xbind.models.tokenizer import BpeTokenizer, Tokenizer, WordTokenizer
 from xbind.networks.components import Fill, fill_in, load_tensors, loading
 from xbind.networks.frozen import AlignedEncoder, Bundle, Unclip, Zero123
-from xbind.networks.manifest import BundleError, BundleManifest, read_config, verify
+from xbind.networks.manifest import (
+    VIEW_WORDS_ROLE,
+    BundleError,
+    BundleManifest,
+    read_config,
+    verify,
+)
 
 DIFFUSERS_WEIGHTS = "diffusion_pytorch_model.safetensors"
 """File name that diffusers gives the weights of a model."""
@@ -51,8 +59,8 @@ def load_shapes(
     """The networks of a bundle as shapes: no weights are read, and none need be there.
 
     Args:
-        manifest: of the bundle; of its files only the configurations, vocabularies and the encoded
-            empty prompt are read.
+        manifest: of the bundle; of its files only the configurations, vocabularies and encoded
+            texts are read.
         shapes: in which every parameter is a tensor without memory.
         dtype: of all networks but the camera projection.
 
@@ -238,19 +246,47 @@ def _load_schedule(folder: Path) -> NoiseSchedule:
 def _load_unclip(manifest: BundleManifest, fill: Fill) -> Unclip:
     normalizer = manifest.part("unclip.normalizer") / DIFFUSERS_WEIGHTS
     mean, std = load_tensors(normalizer, "mean", "std")
-    [context] = load_tensors(manifest.part("unclip.empty_prompt"), "context")
+    [null_context] = load_tensors(manifest.part("unclip.empty_prompt"), "context")
+    unet = _load_unet(manifest.part("unclip.unet"), fill)
+    contexts = null_context
+    if manifest.has_view_words:
+        contexts = _with_view_words(manifest.part(VIEW_WORDS_ROLE), unet, null_context)
     with loading(manifest.folder / "bundle.json"):
         image_size = manifest.raw["image_size"]["unclip"]
     return Unclip(
-        unet=_load_unet(manifest.part("unclip.unet"), fill),
+        unet=unet,
         vae=_load_vae(manifest.part("unclip.vae"), fill),
         schedule=_load_schedule(manifest.part("unclip.scheduler")),
-        context=context,
+        contexts=contexts,
         mean=mean.flatten(),
         std=std.flatten(),
         noising_alphas_cumprod=_load_alphas(manifest.part("unclip.noising_scheduler"))[0],
         image_size=image_size,
     )
+
+
+def _with_view_words(
+    path: Path, unet: UNet, null_context: Float[Tensor, "1 l c"]
+) -> Float[Tensor, "n l c"]:
+    """The table of contexts with view words; parameters of the UNet that read them are replaced.
+
+    The file holds `contexts` [n − 1, l, c], and may hold parameters under the UNet's own names.
+
+    Raises:
+        BundleError: a tensor is missing, is not finite, or does not fit the UNet or the context.
+    """
+    with loading(path):
+        names = sorted(load_file(path).keys() - {"contexts"})
+        words, *changes = load_tensors(path, "contexts", *names)
+        wanted = (len(VIEW_WORDS) - 1, *null_context.shape[1:])
+        if words.shape != wanted:
+            raise ValueError(f"contexts has the shape {list(words.shape)}; wanted {list(wanted)}")
+        parameters = dict(cast(nn.Module, unet).named_parameters())
+        for name, change in zip(names, changes, strict=True):
+            if name not in parameters or parameters[name].shape != change.shape:
+                raise ValueError(f"the UNet has no parameter {name} of {list(change.shape)}")
+            parameters[name].copy_(change)
+    return torch.cat([null_context, words])
 
 
 def _load_zero123(manifest: BundleManifest, fill: Fill) -> Zero123:

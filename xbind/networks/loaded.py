@@ -72,6 +72,7 @@ class LoadedNetworks:
             ("bundle", self.manifest.name, manifest.name),
             ("content of the bundle", self.manifest.digest, manifest.digest),
             ("content of bundle.json", self.manifest.deciding, manifest.deciding),
+            ("light of the bundle", self.manifest.light, manifest.light),
             ("3D prior", self.manifest.component_3d, manifest.component_3d),
             ("device", self.device.type, device.type),
         ):

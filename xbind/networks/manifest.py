@@ -11,6 +11,10 @@ A bundle may carry several 3D priors. `priors_3d` names them:
 {"wide": {"component": "zero123", "categories": […]}, "narrow": {"component": "zero123_narrow", …}}.
 The component `zero123` is the default. Another component has at least its own `unet` and
 `camera_projection`; for each other role it takes what the default has.
+
+`light`, optional, is the light in all pictures that the priors were trained with, where that is
+known: `xbind.scene.light.Light` as plain data. It decides only runs whose method uses it, and these
+record it (`config.json`, "light"): it is no part of `identity`, nor of engines.
 """
 
 import hashlib
@@ -23,6 +27,7 @@ from typing import Any
 from xbind.errors import XBindError
 from xbind.files import sha256_file
 from xbind.networks.manifest_shape import fault_in
+from xbind.scene.light import Light
 from xbind.system.untrusted import fault_of, is_file, read_json_object, reason
 
 FORMAT = 1
@@ -34,7 +39,9 @@ ROLES = (
     "unclip.noising_scheduler", "unclip.empty_prompt", "zero123.unet", "zero123.vae",
     "zero123.scheduler", "zero123.image_encoder", "zero123.camera_projection",
 )  # fmt: skip
-"""Roles that every bundle has; `judge` and `view` are optional."""
+"""Roles that every bundle has; `judge`, `view`, `taesd` and `VIEW_WORDS_ROLE` are optional."""
+VIEW_WORDS_ROLE = "unclip.views"
+"""Role of the contexts that tell the 2D prior from where a view is seen."""
 
 _DESCRIPTIVE = ("name", "licence", "about", "weights", "sources", "taken", "training_samples")
 """Entries of `bundle.json` that tell readers about the bundle; nothing is computed from them."""
@@ -89,7 +96,7 @@ class BundleManifest:
     @property
     def figures(self) -> dict[str, Any]:
         """Numbers of `bundle.json` itself that decide results, such as image sizes."""
-        others = ("files", "parts", "priors_3d", "names", *_DESCRIPTIVE)
+        others = ("files", "parts", "priors_3d", "names", "light", *_DESCRIPTIVE)
         return {name: value for name, value in self.raw.items() if name not in others}
 
     @property
@@ -110,6 +117,16 @@ class BundleManifest:
         return hashlib.sha256(
             json.dumps([self.digest, self.deciding], sort_keys=True).encode()
         ).hexdigest()
+
+    @property
+    def has_view_words(self) -> bool:
+        """True if the 2D prior can be told from where a view is seen."""
+        return self.has(VIEW_WORDS_ROLE)
+
+    @property
+    def light(self) -> Light | None:
+        """The known light of the training pictures; None if the bundle names none."""
+        return Light.from_plain(self.raw["light"]) if "light" in self.raw else None
 
     @property
     def priors_3d(self) -> Mapping[str, Prior3D]:

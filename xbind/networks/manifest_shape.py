@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any, TypeGuard
 
+from xbind.scene.light import Light
+
 MAX_IMAGE_SIDE = 4096
 """Largest side of a prior's images, in pixels."""
 MAX_NORM = 1e6
@@ -47,6 +49,8 @@ def _faults(
         yield "names is not a path"
     if "priors_3d" in raw:
         yield from _faults_of_priors(raw["priors_3d"], raw["parts"], prior)
+    if "light" in raw:
+        yield from _faults_of_light(raw["light"])
 
 
 def _faults_of_parts(parts: Mapping[str, Any], roles: Sequence[str]) -> Iterator[str]:
@@ -99,6 +103,13 @@ def _faults_of_priors(table: object, parts: Mapping[str, Any], prior: str) -> It
             f"priors_3d names {', '.join(components)}; wanted different components, {prior} among "
             f"them"
         )
+
+
+def _faults_of_light(found: object) -> Iterator[str]:
+    try:
+        Light.from_plain(found)
+    except ValueError as error:
+        yield f"light is not a light: {error}"
 
 
 def _is_inside(path: object) -> bool:

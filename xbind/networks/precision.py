@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from xbind.config.options import Precision
+from xbind.diffusion.priors import UNet
 from xbind.networks.frozen import Bundle
 
 GRADIENT_SCALE = 1024.0
@@ -49,6 +50,12 @@ def in_precision(bundle: Bundle, precision: Precision) -> Bundle:
     clip = HalfClip(bundle.clip, dtype, scale)
     taesd = None if bundle.taesd is None else HalfVae(bundle.taesd, dtype, scale)
     return replace(bundle, unclip=unclip, zero123=zero123, bind=bind, clip=clip, taesd=taesd)
+
+
+def gradient_scale(unet: UNet) -> float:
+    """How much larger than they are gradients must be inside of a UNet of the bundle."""
+    is_float16 = isinstance(unet, HalfUNet) and unet.dtype == torch.float16
+    return GRADIENT_SCALE if is_float16 else 1.0
 
 
 class _Scaled(Function):
@@ -88,7 +95,7 @@ def _cast(net: Any, dtype: torch.dtype) -> Any:  # noqa: ANN401
 
 
 class HalfUNet(nn.Module):
-    """A UNet in half; never differentiated."""
+    """A UNet in half. What differentiates it scales its loss: see `gradient_scale`."""
 
     def __init__(self, unet: Any, dtype: torch.dtype) -> None:  # noqa: ANN401
         super().__init__()

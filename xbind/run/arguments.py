@@ -17,8 +17,8 @@ from xbind.config.options import (
     Material,
     Modality,
     Part,
+    Phase2Loss,
     Pivot,
-    PlanarLoss,
     PrecisionChoice,
     PromptConfig,
 )
@@ -65,7 +65,7 @@ class RunOptions(TypedDict, total=False):
     exact_words: bool
     ignore_unknown: bool
     without: str | Sequence[Part]
-    phase2_loss: PlanarLoss
+    phase2_loss: Phase2Loss
     from_phase1: FilePath
     reference_only: bool
     candidate: int | None

@@ -22,6 +22,7 @@ CHECKPOINTS, PREVIEWS, EVENTS = "checkpoints", "previews", "events.jsonl"
 OUTPUTS = (
     *("report.html", REFERENCE, SAMPLES, "mask.png"),
     *("mesh.glb", "mesh.obj", "mesh.mtl", "texture.png", "turntable.mp4", "turntable.gif"),
+    *("roughness.png", "metalness.png"),
 )
 """Files that a run leaves, beside its settings, events, checkpoints and previews."""
 EXPORTS = "exports"
@@ -31,7 +32,7 @@ TENSORBOARD = "tensorboard"
 DECIDING = (
     *("prompt", "seed", "preset", "without", "phase2_loss", "from_phase1", "phase1_sha256"),
     *("bundle_sha256", "bundle_figures", "prior_3d", "device", "engine", "precision", "vram"),
-    *("threads", "method", "candidate"),
+    *("threads", "method", "light", "candidate"),
 )
 """Keys of `config.json` that decide a result: a run goes on only with the same values."""
 _NONE = type(None)
@@ -42,7 +43,8 @@ _SHAPE: Mapping[str, tuple[type, ...]] = {
     "device": (str,), "engine": (str,), "precision": (str,), "vram": (int, float, _NONE),
     "threads": (int,), "changes": (dict,), "versions": (dict,), "files": (dict,),
     "understood": (dict,), "reading": (dict,), "foreground": (dict,), "image_term": (str,),
-    "candidate": (int,),
+    "light": (dict,), "lighting": (str,),
+    "view_words": (str,), "candidate": (int,),
 }  # fmt: skip
 """Type of each value of `config.json`."""
 _NEEDED = ("prompt", "seed", "preset", "method")

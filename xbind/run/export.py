@@ -1,12 +1,10 @@
 """A finished mesh in another format, with fewer faces, another height, texture or material."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
 from numpy.typing import NDArray
-from torch import Tensor
 
 from xbind.config.export import (
     PRINT_HEIGHT_M,
@@ -19,15 +17,16 @@ from xbind.config.export import (
 from xbind.config.options import Material, Pivot
 from xbind.files import atomic_write, disk_errors
 from xbind.run.checks import EXPORTS, holds_run
-from xbind.run.mesh_source import MESH, Source, read_source, simplify_for, textured_surface
-from xbind.run.outputs import title
-from xbind.scene.mesh.files import (
-    FileInfo,
-    ObjNames,
-    UnwrappedMesh,
-    glb_bytes,
-    write_obj,
+from xbind.run.mesh_source import (
+    MESH,
+    Source,
+    Textured,
+    read_source,
+    simplify_for,
+    textured_surface,
 )
+from xbind.run.outputs import title
+from xbind.scene.mesh.files import FileInfo, ObjNames, glb_bytes, write_obj
 from xbind.scene.mesh.mesh import Mesh
 from xbind.scene.mesh.placement import IN_PLACE, Placement, place, y_up
 from xbind.scene.mesh.ply import ply_bytes
@@ -99,18 +98,18 @@ def export(
     mesh_file = _mesh_of(source)
     target = target or _default_target(source, file_format)
     names = _obj_names(target) if file_format == "obj" else None
-    files = _files(target, names)
-    _check_free(files, mesh_file, overwrite=overwrite)
+    files, maps = _files(target, names)
+    _check_free((*files, *maps), mesh_file, overwrite=overwrite)
     given = read_source(mesh_file)
     whole, notes = simplify_for(given.whole, faces)
     placement = _placement(given, whole, height, solid=traits.solid)
     info = FileInfo(material or given.material, placement, given.about)
     if traits.colours == "texture":
-        unwrapped, image, more = textured_surface(
-            given, None if whole is given.whole else whole, texture
-        )
-        _write_textured(target, file_format, unwrapped, image, info, names)
-        notes += more
+        simplified = None if whole is given.whole else whole
+        made = textured_surface(given, simplified, texture, info.material)
+        _write_textured(target, file_format, made, replace(info, light=made.light), names)
+        files += maps if made.surface_map is not None else ()
+        notes += made.notes
     else:
         data = _plain_bytes(file_format, traits, given, whole, info)
         _write(target, data)
@@ -158,18 +157,18 @@ def _plain_bytes(
 def _write_textured(
     target: Path,
     file_format: ExportFormat,
-    unwrapped: UnwrappedMesh,
-    image: UInt8[Tensor, "s s 3"],
+    made: Textured,
     info: FileInfo,
     names: ObjNames | None,
 ) -> None:
+    unwrapped, image, surface_map = made.unwrapped, made.texture, made.surface_map
     match file_format:
         case "glb":
-            _write(target, glb_bytes(unwrapped, image, info))
+            _write(target, glb_bytes(unwrapped, image, info, surface_map=surface_map))
         case "usdz":
-            _write(target, usdz_bytes(unwrapped, image, info))
+            _write(target, usdz_bytes(unwrapped, image, info, surface_map=surface_map))
         case _:
-            write_obj(target.parent, unwrapped, image, info, names)
+            write_obj(target.parent, unwrapped, image, info, names, surface_map=surface_map)
 
 
 def _write(target: Path, data: bytes) -> None:
@@ -206,13 +205,17 @@ def _default_target(source: Path, file_format: ExportFormat) -> Path:
 def _obj_names(target: Path) -> ObjNames:
     """The names beside an OBJ; readers split `mtllib` and `map_Kd` at spaces."""
     stem = "_".join(target.stem.split())
-    return ObjNames(target.name, f"{stem}.mtl", f"{stem}.png")
+    maps = f"{stem}_roughness.png", f"{stem}_metalness.png"
+    return ObjNames(target.name, f"{stem}.mtl", f"{stem}.png", *maps)
 
 
-def _files(target: Path, names: ObjNames | None) -> tuple[Path, ...]:
+def _files(target: Path, names: ObjNames | None) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    """The files of an export, and those that an OBJ of a material has besides."""
     if names is None:
-        return (target,)
-    return target, target.with_name(names.material), target.with_name(names.texture)
+        return (target,), ()
+    beside = (names.material, names.texture, names.roughness, names.metalness)
+    material, texture, roughness, metalness = (target.with_name(name) for name in beside)
+    return (target, material, texture), (roughness, metalness)
 
 
 def _check_free(files: tuple[Path, ...], mesh_file: Path, *, overwrite: bool) -> None:

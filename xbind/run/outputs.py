@@ -1,7 +1,7 @@
 """The files of a finished run: mesh with texture in two formats, turntable."""
 
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +12,20 @@ from xbind.config.options import FilesConfig, GenerateConfig, PromptConfig, part
 from xbind.config.presets import MethodConfig
 from xbind.config.scene import TurntableConfig
 from xbind.run.settings import DEFAULT_FILES
+from xbind.scene.appearance import Appearance
 from xbind.scene.cameras import orbit
-from xbind.scene.mesh.files import FileInfo, UnwrappedMesh, bake, unwrap, write_glb, write_obj
+from xbind.scene.mesh.baking import UnwrappedMesh, bake_appearance, unwrap
+from xbind.scene.mesh.files import FileInfo, write_glb, write_obj
 from xbind.scene.mesh.mesh import Mesh
 from xbind.scene.mesh.placement import place
-from xbind.scene.mesh.render import shade, shade_normals, surface_points
+from xbind.scene.mesh.render import shade, shade_normals, shade_with, surface_points
 from xbind.scene.mesh.turntable import can_write_video, to_frames, write_turntable
 
 
 def write_outputs(
     folder: Path,
     mesh: Mesh,
-    colour_at: Callable[[Tensor], Tensor],
+    appearance: Appearance,
     method: MethodConfig,
     files: FilesConfig = DEFAULT_FILES,
     about: Mapping[str, Any] | None = None,
@@ -31,12 +33,13 @@ def write_outputs(
 ) -> list[Path]:
     """Unwrap, bake and write `mesh.glb`, `mesh.obj` (with material and texture), `turntable.gif`.
 
-    Where PyAV is installed, also `turntable.mp4`.
+    Where PyAV is installed, also `turntable.mp4`. The turntable shows the mesh under the
+    appearance's light; the texture holds what that shows, or for a `lit` material the albedo.
 
     Args:
         folder: the run's.
         mesh: in the scene's frame.
-        colour_at: its colours.
+        appearance: its colours.
         method: for the sizes of texture and turntable.
         files: material, pivot and height.
         about: what the mesh files say of the object's origin, as from `provenance`.
@@ -47,15 +50,18 @@ def write_outputs(
     """
     if unwrapped is None:
         unwrapped = unwrap(mesh, method.texture.texture_px, method.texture.unwrap)
-    texture = bake(unwrapped, colour_at, method.texture.texture_px)
     pivot, material = files.pivot or DEFAULT_FILES.pivot, files.material or DEFAULT_FILES.material
     assert pivot is not None
     assert material is not None
-    info = FileInfo(material, place(unwrapped.vertices, pivot, files.height), about or {})
-    write_glb(folder / "mesh.glb", unwrapped, texture, info)
-    write_obj(folder, unwrapped, texture, info)
+    texture, surface_map = bake_appearance(
+        unwrapped, appearance, method.texture.texture_px, material
+    )
+    placement = place(unwrapped.vertices, pivot, files.height)
+    info = FileInfo(material, placement, about or {}, appearance.light_of(material))
+    write_glb(folder / "mesh.glb", unwrapped, texture, info, surface_map=surface_map)
+    write_obj(folder, unwrapped, texture, info, surface_map=surface_map)
     with torch.no_grad():
-        frames = _turntable(mesh, colour_at, method.turntable_frames, method.turntable)
+        frames = _turntable(mesh, appearance, method.turntable_frames, method.turntable)
     turntables = ["turntable.gif", *(["turntable.mp4"] if can_write_video() else [])]
     for name in turntables:
         write_turntable(folder / name, frames, method.turntable.fps)
@@ -100,9 +106,7 @@ def printable(text: str) -> str:
     )
 
 
-def _turntable(
-    mesh: Mesh, colour_at: Callable[[Tensor], Tensor], count: int, config: TurntableConfig
-) -> Tensor:
+def _turntable(mesh: Mesh, appearance: Appearance, count: int, config: TurntableConfig) -> Tensor:
     """Colour and normals side by side, uint8 [t,h,2w,3]; one view at a time, to save memory."""
     frames = []
     orbiting = orbit(
@@ -112,7 +116,10 @@ def _turntable(
     for k in range(count):
         camera = orbiting.at(slice(k, k + 1))
         points = surface_points(mesh, camera, config.size)
-        image, _ = shade(points, mesh, colour_at)
+        if appearance.light is None:
+            image, _ = shade(points, mesh, appearance.base_at)
+        else:
+            image, _ = shade_with(points, mesh, appearance.in_views(camera.position()))
         normals, _ = shade_normals(points, mesh)
         frames.append(to_frames(image, normals))
     return torch.cat(frames)

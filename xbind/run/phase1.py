@@ -81,6 +81,12 @@ def _digest(path: Path) -> str:
     return f"SHA-256 {sha256_file(path)}"
 
 
+def _light_of_phase1(settings: Mapping[str, Any]) -> object:
+    """The bundle's light in a run's `config.json`, if its Phase I shows it."""
+    shading = settings["method"].get("coarse", {}).get("shading", {})
+    return settings.get("light") if shading.get("light") == "bundle" else None
+
+
 def read_phase1(run: Path, wanted: Mapping[str, Any]) -> Phase1:
     """Read the last checkpoint of `run`, which is not changed.
 
@@ -100,6 +106,7 @@ def read_phase1(run: Path, wanted: Mapping[str, Any]) -> Phase1:
     for key, ours, theirs in [
         ("prompt", _content(wanted["prompt"]), _content(found["prompt"])),
         *((k, wanted[k], found.get(k)) for k in told),
+        ("light", _light_of_phase1(wanted), _light_of_phase1(found)),
         *(
             (f"{k} of preset {wanted['preset']!r}", wanted["method"][k], found["method"].get(k))
             for k in ("reference", "coarse")

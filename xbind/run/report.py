@@ -1,7 +1,5 @@
 """`report.html`: one page about a finished run that needs no network and no other file."""
 
-import dataclasses
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
@@ -9,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import xbind
+from xbind.config.changes import leaves
 from xbind.config.options import MODALITIES
-from xbind.config.presets import UnknownPreset
+from xbind.config.presets import MethodConfig, UnknownPreset
+from xbind.config.ranges import recorded
 from xbind.config.variants import method_named
 from xbind.errors import XBindError
 from xbind.files import atomic_write
@@ -30,6 +30,8 @@ SETTINGS = (
     "vram",
     "threads",
     "image_term",
+    "view_words",
+    "lighting",
     "without",
     "phase2_loss",
     "from_phase1",
@@ -212,15 +214,27 @@ def _differences(config: Mapping[str, Any]) -> list[tuple[str, str, str]] | None
     What an ablation (`without`, `phase2_loss`) changes is listed as well.
     """
     try:
-        preset = json.loads(json.dumps(dataclasses.asdict(method_named(config["preset"]))))
+        preset = method_named(config["preset"])
     except UnknownPreset:
         return None
-    before, now = dict(_flat(preset)), dict(_flat(config.get("method", {})))
+    before, now = _with_left_out(recorded(preset)), _with_left_out(config.get("method", {}))
     return [
         (name, _plain(before.get(name)), _plain(now.get(name)))
         for name in dict.fromkeys([*before, *now])
         if before.get(name) != now.get(name)
     ]
+
+
+def _with_left_out(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted name → value of a method's record, and of the settings that a record leaves out."""
+    default = MethodConfig()
+    held = dict(_flat(recorded(default)))
+    left_out = {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, _, value in leaves(default)
+        if name not in held
+    }
+    return left_out | dict(_flat(record))
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -119,14 +119,18 @@ def viewer_mesh(path: Path) -> ViewerMesh:
     if len(data) <= VIEWER_BYTES:
         return ViewerMesh(data_uri(data, "model/gltf-binary"), "")
     source = read_source(path)
-    info = FileInfo(source.material, source.placement, source.about)
     for faces, size in REDUCED:
         whole, _ = simplify_for(source.whole, min(faces, len(source.whole.faces)))
-        unwrapped, texture, _ = textured_surface(source, whole, min(size, source.texture_px))
-        data = glb_bytes(unwrapped, texture, info, jpeg=True)
+        size = min(size, source.texture_px)
+        made = textured_surface(source, whole, size, source.material)
+        info = FileInfo(source.material, source.placement, source.about, made.light)
+        data = glb_bytes(
+            made.unwrapped, made.texture, info, surface_map=made.surface_map, jpeg=True
+        )
         if len(data) <= VIEWER_BYTES:
             break
-    note = f"This page shows a copy with {len(unwrapped.faces)} faces and {len(texture)}² texels."
+    faces, size = len(made.unwrapped.faces), len(made.texture)
+    note = f"This page shows a copy with {faces} faces and {size}² texels."
     return ViewerMesh(data_uri(data, "model/gltf-binary"), note)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from xbind.algorithm.algorithm1 import algorithm1
 from xbind.algorithm.iteration import Iteration, Phase, PhaseStarted, check_finite, save_phase
-from xbind.algorithm.phase3_texture import TexturedMesh
+from xbind.algorithm.surface import TexturedMesh
 from xbind.config.presets import MethodConfig
 from xbind.networks.runtime import RunNetworks
 from xbind.run.folder import RunFolder

@@ -1,7 +1,6 @@
 """The settings that decide a result: written to `config.json`, and compared on `--resume`."""
 
 import dataclasses
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 from xbind.config.options import EngineChoice, FilesConfig, GenerateConfig, parts_named
 from xbind.config.presets import MethodConfig
+from xbind.config.ranges import recorded
 from xbind.config.variants import changes_of
 from xbind.errors import XBindError
 from xbind.networks.graphs import has_image_term
@@ -53,12 +53,26 @@ def run_settings(
             "threads": config.threads,
             "device": device,
             "changes": changes_of(config),
-            # through JSON, which makes lists of tuples: settings that are read back have lists
-            "method": _without_none(json.loads(json.dumps(dataclasses.asdict(method)))),
+            "method": recorded(method),
         }
-        | _image_term(method, manifest)
+        | _bundle_facts(method, manifest)
         | _candidate(config)
     )
+
+
+def _bundle_facts(method: MethodConfig, manifest: BundleManifest) -> dict[str, Any]:
+    """Returns what the bundle has of that which only some methods use."""
+    return _image_term(method, manifest) | _view_words(method, manifest) | _light(method, manifest)
+
+
+def _light(method: MethodConfig, manifest: BundleManifest) -> dict[str, Any]:
+    """Returns the bundle's known light, which then decides, and where a method finds none."""
+    if not method.uses_light:
+        return {}
+    if manifest.light is not None:
+        return {"light": manifest.light.plain()}
+    instead = "texture.pbr's sky" if method.texture.material == "pbr" else "none, colours alone"
+    return {"lighting": f"{instead}; this bundle names no light"}
 
 
 def _image_term(method: MethodConfig, manifest: BundleManifest) -> dict[str, str]:
@@ -71,6 +85,15 @@ def _image_term(method: MethodConfig, manifest: BundleManifest) -> dict[str, str
 
 def _candidate(config: GenerateConfig) -> dict[str, int]:
     return {} if config.candidate is None else {"candidate": config.candidate}
+
+
+def _view_words(method: MethodConfig, manifest: BundleManifest) -> dict[str, str]:
+    """Returns what the 2D prior is told of the views' directions, if the method asks for it."""
+    asking = [phase.guidance for phase in method.phases if phase.guidance.view_words]
+    if not asking:
+        return {}
+    lacking = "none; this bundle has no view words (xbind bundle import, again)"
+    return {"view_words": "side, front, back, overhead" if manifest.has_view_words else lacking}
 
 
 def check_resumed(
@@ -96,7 +119,7 @@ def check_resumed(
         if started.get(key) != asked.get(key):
             raise ResumeMismatch(
                 f"--resume continues the run as it was started, but {key} differs.\n"
-                f"  started with: {started.get(key)}\n  asked for:    {asked[key]}\n"
+                f"  started with: {started.get(key)}\n  asked for:    {asked.get(key)}\n"
                 f"Leave out what the run was started with, or start again with --overwrite."
             )
     ours, theirs = asked["changes"], started.get("changes", {})
@@ -139,12 +162,3 @@ def choose_files(config: GenerateConfig, found: Mapping[str, Any]) -> FilesConfi
             f"{config.out / CONFIG} is damaged: its 'files' are {found!r} ({error}).\n"
             f"Start the run again with --overwrite, or in another folder with --out."
         ) from error
-
-
-def _without_none(numbers: dict[str, Any]) -> dict[str, Any]:
-    """Without the numbers that are None: a version that adds such a setting can resume the run."""
-    return {
-        k: _without_none(x) if isinstance(x, dict) else x
-        for k, x in numbers.items()
-        if x is not None
-    }

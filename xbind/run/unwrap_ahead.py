@@ -4,9 +4,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 
 from xbind.algorithm.iteration import Phase
-from xbind.algorithm.phase3_texture import TexturePhase
+from xbind.algorithm.surface import FrozenShape
+from xbind.algorithm.surface_phase import SurfacePhase
 from xbind.config.presets import TextureConfig
-from xbind.scene.mesh.files import UnwrappedMesh, unwrap
+from xbind.scene.mesh.baking import UnwrappedMesh, unwrap
 from xbind.scene.mesh.mesh import Mesh
 
 
@@ -36,8 +37,11 @@ class UnwrapAhead:
 
     def phase_started(self, phase: Phase) -> None:
         """Begin if it is Phase III."""
-        if self._pool is not None and isinstance(phase, TexturePhase):
-            self._started = phase.mesh, self._pool.submit(self._unwrap, phase.mesh)
+        if self._pool is None or not isinstance(phase, SurfacePhase):
+            return
+        if isinstance(phase.shape, FrozenShape):
+            mesh = phase.shape.mesh
+            self._started = mesh, self._pool.submit(self._unwrap, mesh)
 
     def result(self, mesh: Mesh) -> UnwrappedMesh:
         """The layout of the mesh, computed now if it was not begun.

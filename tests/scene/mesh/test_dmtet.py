@@ -14,8 +14,9 @@ from surfaces import (
     torus_sdf,
 )
 
-from xbind.scene.mesh.dmtet import DMTet, EmptySurface, find_box, smooth_sdf
+from xbind.scene.mesh.dmtet import DMTet, find_box, mean_density, smooth_sdf
 from xbind.scene.mesh.marching import marching_tetrahedra
+from xbind.scene.mesh.tet_shape import EmptySurface
 from xbind.scene.mesh.tets import SAFE_OFFSET
 
 SPHERE = (sphere_sdf, 4 * math.pi * 0.7**2, 4 / 3 * math.pi * 0.7**3, 2)
@@ -273,3 +274,23 @@ def test_find_box_stays_within_the_scene():
     )
     torch.testing.assert_close(low, torch.full((3,), -0.7))
     torch.testing.assert_close(high, torch.full((3,), 0.7))
+
+
+def test_a_signed_distance_starts_the_grid():
+    low, high = torch.full((3,), -0.8), torch.full((3,), 0.8)
+    module = DMTet.from_sdf(lambda x: x.norm(dim=1) - 0.5, low, high, 24)
+    assert module.extract().volume().item() == pytest.approx(4 / 3 * math.pi * 0.125, rel=0.02)
+    inner = (module.sdf.abs() < 1) & ~module.is_boundary
+    want = (module.vertices[inner].norm(dim=1) - 0.5) / (1.6 / 24)
+    torch.testing.assert_close(module.sdf[inner], want)
+    assert (module.sdf.abs() <= 1).all()
+
+
+def test_the_mean_density_leaves_out_what_is_empty():
+    def density(x):
+        return torch.where(x[:, 0] > 0, 30.0, torch.where(x[:, 1] > 0, 6.0, 1e-6))
+
+    found = mean_density(density, 0.8, resolution=10, least_density=1e-5)
+    assert found == pytest.approx((30 + 6 / 2) / 1.5)  # half of the cube, and a quarter
+    nothing = mean_density(lambda x: 0 * x[:, 0], 0.8, resolution=4, least_density=1e-5)
+    assert nothing == 1e-5

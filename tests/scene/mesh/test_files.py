@@ -14,10 +14,12 @@ from PIL import Image
 from surfaces import cube_grid
 
 from xbind.files import DiskError
+from xbind.scene.mesh.baking import UnwrappedMesh, bake, unwrap
 from xbind.scene.mesh.dmtet import DMTet
-from xbind.scene.mesh.files import MeshFileError, UnwrappedMesh, bake, unwrap, write_glb, write_obj
+from xbind.scene.mesh.files import write_glb, write_obj
 from xbind.scene.mesh.marching import marching_tetrahedra
 from xbind.scene.mesh.mesh import Mesh
+from xbind.scene.mesh.placement import MeshFileError
 
 SIZE = 256
 GLTF_TYPES = {5123: "<u2", 5125: "<u4", 5126: "<f4"}

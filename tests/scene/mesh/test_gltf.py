@@ -10,7 +10,8 @@ import trimesh
 
 from tests.support.spheres import sphere
 from xbind.scene.cameras import orbit
-from xbind.scene.mesh.files import FileInfo, bake, unwrap, write_glb, write_obj
+from xbind.scene.mesh.baking import bake, unwrap
+from xbind.scene.mesh.files import FileInfo, write_glb, write_obj
 from xbind.scene.mesh.gltf import DamagedGlb, read_document
 from xbind.scene.mesh.mesh import Mesh
 from xbind.scene.mesh.placement import place

@@ -7,8 +7,16 @@ import torch
 from spheres import sphere
 
 from xbind.scene.cameras import Cameras, orbit
+from xbind.scene.light import Light, PointLights
 from xbind.scene.mesh.mesh import Mesh
-from xbind.scene.mesh.render import render_mask, render_normals, shade, surface_points
+from xbind.scene.mesh.render import (
+    render_mask,
+    render_normals,
+    shade,
+    shade_with,
+    surface_points,
+)
+from xbind.scene.shading import Shading
 
 RADIUS = 0.7
 EMPTY = Mesh(torch.zeros(4, 3, requires_grad=True), torch.zeros(0, 3, dtype=torch.int64))
@@ -143,3 +151,72 @@ def test_outline_alone_recovers_place_and_size():
         optimizer.step()
     torch.testing.assert_close(size.item(), 0.5, rtol=0, atol=0.01)
     torch.testing.assert_close(place.tolist(), [0.15, -0.1, 0.05], rtol=0, atol=0.01)
+
+
+def test_a_lit_surface_shows_albedo_times_light(ball, cameras):
+    sun = Light((0.0, 0.6, 0.8), ambient=0.3, wrap=0.0)
+    points, tint = surface_points(ball, cameras, 32), torch.tensor([0.2, 0.5, 0.9])
+    image, mask = shade(points, ball, lambda x: tint.expand(len(x), 3), shading=Shading("lit", sun))
+    where, hit = hits(cameras, 32)
+    inside = hit & (torch.nn.functional.avg_pool2d((mask == 1).float(), 3, 1, 1)[:, 0] > 0.99)
+    cosine = (where / RADIUS) @ torch.tensor(sun.direction)
+    want = tint * (0.3 + 0.7 * cosine.clamp_min(0))[..., None]
+    assert (image.movedim(1, -1) - want)[inside].abs().max() < 0.02
+    assert (cosine[inside] < 0).any()
+
+
+def test_each_view_has_its_own_light(ball, cameras):
+    eyes = cameras.position()
+    shading = Shading("textureless", PointLights(eyes, 0.0, 1.0))
+    points = surface_points(ball, cameras, 33)
+    image, _ = shade(points, ball, torch.zeros_like, shading=shading)
+    assert torch.equal(image[:, 0], image[:, 2])
+    assert (image[:, 0, 16, 16] > 0.99).all()  # the middle faces the light in both views
+
+
+def test_shaders_are_told_where_and_from_where(ball, cameras):
+    points = surface_points(ball, cameras, 24)
+
+    def shader(positions, normals, view):
+        assert (normals * positions).sum(1).min() > 0.99 * RADIUS
+        return torch.stack([view / 2, 0.5 + positions[:, 2] / 2, normals.norm(dim=1)], 1)
+
+    image, mask = shade_with(points, ball, shader, background=0.0)
+    full = torch.nn.functional.avg_pool2d((mask == 1).float(), 3, 1, 1)[:, 0] > 0.99
+    assert (image[0, 0][full[0]] == 0).all()
+    assert (image[1, 0][full[1]] == 0.5).all()
+    height = 0.5 + points.positions[..., 2] / 2
+    torch.testing.assert_close(image[:, 1][full], height[full])
+    torch.testing.assert_close(image[:, 2][full], torch.ones(int(full.sum())))
+
+
+def test_colours_lie_behind_a_mesh(ball, cameras, rng):
+    colours = torch.rand(2, 3, 24, 24, generator=rng, requires_grad=True)
+    points = surface_points(ball, cameras, 24)
+    image, mask = shade(points, ball, torch.zeros_like, background=colours)
+    empty = (mask == 0).expand_as(image)
+    assert torch.equal(image[empty], colours[empty])
+    (bar,) = torch.autograd.grad(image.sum(), colours)
+    torch.testing.assert_close(bar.sum(), (3 * (1 - mask)).sum(), rtol=0.02, atol=0)
+
+
+def test_light_moves_vertices_through_the_normals(cameras):
+    """Against differences: a stretched sphere under a light from above."""
+    sun = Light((0.0, 0.0, 1.0), ambient=0.2, wrap=1.0)
+    vertices, faces = sphere(3, RADIUS)
+    stretch = torch.tensor(1.0, requires_grad=True)
+
+    def brightness(factor):
+        scale = torch.cat([torch.ones(2), factor[None]])
+        mesh = Mesh(vertices * scale, faces)
+        points = surface_points(mesh, cameras, 48)
+        image, mask = shade(points, mesh, torch.ones_like, background=0.0,
+                            shading=Shading("lit", sun))  # fmt: skip
+        middle = image[:, :, 12:36, 12:36]  # off the outline, where pixels change sides
+        assert (mask[:, :, 12:36, 12:36] == 1).all()
+        return (middle * torch.linspace(0, 1, 24)[:, None]).mean()
+
+    (bar,) = torch.autograd.grad(brightness(stretch), stretch)
+    with torch.no_grad():
+        want = (brightness(stretch + 0.02) - brightness(stretch - 0.02)) / 0.04
+    assert bar.item() == pytest.approx(want.item(), rel=0.1)

@@ -6,7 +6,8 @@ from PIL import Image
 
 from tests.support.spheres import sphere
 from xbind.scene.cameras import orbit
-from xbind.scene.mesh.files import bake, unwrap, write_glb
+from xbind.scene.mesh.baking import bake, unwrap
+from xbind.scene.mesh.files import write_glb
 from xbind.scene.mesh.mesh import Mesh
 from xbind.scene.mesh.textured import UnreadableMesh, read_glb
 

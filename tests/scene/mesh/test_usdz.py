@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 
 from tests.support.finished_runs import ABOUT, ball, gradient
-from xbind.scene.mesh.files import FileInfo, bake, unwrap
+from xbind.scene.mesh.baking import bake, unwrap
+from xbind.scene.mesh.files import FileInfo
 from xbind.scene.mesh.placement import place, y_up
 from xbind.scene.mesh.usdz import usdz_bytes
 

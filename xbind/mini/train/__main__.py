@@ -1,9 +1,10 @@
 """Train the mini bundle: `python -m xbind.mini.train PART --work FOLDER [--samples N] …`.
 
-From nothing, in this order: world, vae, bind, encode, audio, depth, clip, unclip, view, zero123,
-zero123_narrow, near_misses, judge, decoder, assemble. Each part resumes from its checkpoint in
-FOLDER. To go on from the shipped weights instead: world, unpack, encode, then any of the others,
-then assemble.
+From nothing, in this order: world, vae, bind, encode, audio, depth, clip, unclip, view_words, view,
+zero123, zero123_narrow, near_misses, judge, decoder, assemble. Each part resumes from its
+checkpoint in FOLDER. To go on from the shipped weights instead: world, unpack, encode, then any of
+the others, then assemble. The view words are those of one 2D prior: after `unclip` they are trained
+again.
 """
 
 import argparse
@@ -13,7 +14,7 @@ from pathlib import Path
 import torch
 
 from xbind.errors import XBindError
-from xbind.mini.train.assemble import components_3d
+from xbind.mini.train.assemble import only_components
 from xbind.mini.train.parts import PARTS, TAKEN, Session
 
 
@@ -61,8 +62,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--bundle", type=Path, help="folder to assemble or unpack; default: mini")
     parser.add_argument(
         "--only",
-        choices=components_3d(),
-        help="assemble this 3D prior alone, into a bundle that is there",
+        choices=only_components(),
+        help="assemble this component alone, into a bundle that is there",
     )
     parser.add_argument("--threads", type=_positive, default=1, help="of the CPU, per process")
     return parser

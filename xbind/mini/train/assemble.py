@@ -28,10 +28,23 @@ from xbind.mini.train.lengths import BATCHES, CPU, samples_seen
 from xbind.mini.train.loop import averaged, save_atomic
 from xbind.mini.train.priors import EMBEDDING_NORM, Zero123Net, build_unet
 from xbind.mini.train.vae import load_vae
+from xbind.mini.train.view_words import adapter_of, state_from_file
 from xbind.mini.world.categories import ADJECTIVES, CATEGORIES, COLOUR_NAMES, SEEN
+from xbind.mini.world.world_mesh import world_light
 from xbind.networks.load import DIFFUSERS_WEIGHTS
-from xbind.networks.manifest import DEFAULT_3D, FORMAT, SHIPPED, load_manifest, verify
+from xbind.networks.manifest import (
+    DEFAULT_3D,
+    FORMAT,
+    SHIPPED,
+    VIEW_WORDS_ROLE,
+    load_manifest,
+    verify,
+)
 
+VIEW_WORDS_FILE = "unclip/views.safetensors"
+"""File of the 2D prior's view words."""
+VIEW_WORDS_PART = "view_words"
+"""Name of their checkpoint."""
 CAMERA = "clip_camera_projection"
 """Folder of a 3D prior's camera projection, as diffusers calls it."""
 PARTS = {
@@ -103,6 +116,12 @@ def write_zero123(checkpoint: Path, folder: Path) -> None:
     _write_json(folder / CAMERA / "config.json", shape | {"told_pose": True})
 
 
+def write_view_words(checkpoint: Path, path: Path) -> None:
+    """The averaged contexts and value projections of the 2D prior's view words, in one file."""
+    adapter = adapter_of(averaged(checkpoint))
+    _write_weights(path, {"contexts": adapter.contexts()[1:]} | adapter.changes())
+
+
 def _plain_config(net: AutoencoderKL | UNet2DConditionModel) -> dict[str, object]:
     return {
         k: v for k, v in dict(net.config).items() if not k.startswith("_") or k == "_class_name"
@@ -122,9 +141,10 @@ def assemble(work: Path, folder: Path = SHIPPED / "mini") -> None:
             "licence": {"all": "Apache-2.0"},
             "weights": "trained",
             "about": "Trained from scratch on the procedural world of xbind.mini.",
-            "parts": PARTS | _parts_3d(components),
+            "parts": PARTS | _parts_3d(components) | _parts_views(work),
             "priors_3d": _table_3d(components),
             "image_size": {"unclip": 64, "zero123": 64},
+            "light": world_light().plain(),
             "training_samples": _samples_seen(work),
             "embedding_norm": dict.fromkeys(
                 ("text", "vision", "audio", "depth", "zero123"), EMBEDDING_NORM
@@ -134,20 +154,26 @@ def assemble(work: Path, folder: Path = SHIPPED / "mini") -> None:
     )
 
 
+def _parts_views(work: Path) -> dict[str, str]:
+    return {VIEW_WORDS_ROLE: VIEW_WORDS_FILE} if (work / f"{VIEW_WORDS_PART}.pt").exists() else {}
+
+
 def assemble_only(work: Path, folder: Path, component: str) -> None:
-    """Put one 3D prior into a bundle that is there, and leave its other components as they are.
+    """Put one component into a bundle that is there, and leave its other ones as they are.
 
     Args:
         work: folder with the checkpoint `<component>.pt`, whose averaged weights are taken.
         folder: of the bundle; its `bundle.json` is updated.
-        component: such as `zero123_narrow`.
+        component: one of `only_components`: a 3D prior, such as `zero123_narrow`, or the view words
+            of the 2D prior.
 
     Raises:
         BundleError: there is no bundle in `folder`, or it is damaged.
         XBindError: there is no such checkpoint.
     """
     manifest = load_manifest(folder)
-    raw, own = manifest.raw, f"{component}/"
+    is_views = component == VIEW_WORDS_PART
+    raw, own = manifest.raw, VIEW_WORDS_FILE if is_views else f"{component}/"
     others = {name: r for name, r in manifest.files.items() if not name.startswith(own)}
     # an interrupted call may have left files of this component that fit no record
     parts = {role: part for role, part in raw["parts"].items() if not part.startswith(own)}
@@ -160,17 +186,27 @@ def assemble_only(work: Path, folder: Path, component: str) -> None:
         )
     state = torch.load(checkpoint, map_location=CPU, weights_only=True)
     seen = {component: samples_seen(component, state)}
-    write_zero123(checkpoint, folder / component)
-    present = {p.component for p in manifest.priors_3d.values()} | {component}
-    ordered = [c for c in components_3d() if c in present]
-    changed = {
-        "parts": raw["parts"] | _parts_3d(ordered),
-        "priors_3d": _table_3d(ordered),
+    if is_views:
+        write_view_words(checkpoint, folder / VIEW_WORDS_FILE)
+        changed: dict[str, object] = {"parts": raw["parts"] | {VIEW_WORDS_ROLE: VIEW_WORDS_FILE}}
+    else:
+        write_zero123(checkpoint, folder / component)
+        present = {p.component for p in manifest.priors_3d.values()} | {component}
+        ordered = [c for c in components_3d() if c in present]
+        parts = raw["parts"] | _parts_3d(ordered)
+        changed = {"parts": parts, "priors_3d": _table_3d(ordered)}
+    records = {name: r for name, r in _records(folder).items() if name.startswith(own)}
+    changed |= {
         "training_samples": raw["training_samples"] | seen,
-        "files": dict(sorted((others | _records(folder, own)).items())),
+        "files": dict(sorted((others | records).items())),
     }
     text = json.dumps(raw | changed, indent=2) + "\n"
     atomic_write(folder / "bundle.json", text.encode())
+
+
+def only_components() -> tuple[str, ...]:
+    """Components that can be assembled alone."""
+    return (*components_3d(), VIEW_WORDS_PART)
 
 
 def components_3d() -> tuple[str, ...]:
@@ -192,11 +228,11 @@ def _parts_3d(components: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _records(folder: Path, own: str = "") -> dict[str, Mapping[str, object]]:
-    """Path inside the bundle → hash and size, of every file below the folder `own`."""
+def _records(folder: Path) -> dict[str, Mapping[str, object]]:
+    """Path inside the bundle → hash and size, of every file."""
     return {
         p.relative_to(folder).as_posix(): {"sha256": sha256_file(p), "bytes": p.stat().st_size}
-        for p in sorted((folder / own).rglob("*"))
+        for p in sorted(folder.rglob("*"))
         if p.is_file() and p.name != "bundle.json"
     }
 
@@ -238,6 +274,8 @@ def unpack(work: Path, folder: Path = SHIPPED / "mini") -> None:
         "vae_folded": read(f"unclip/vae/{DIFFUSERS_WEIGHTS}"),
         "normalizer": read(f"unclip/image_normalizer/{DIFFUSERS_WEIGHTS}"),
     }
+    if (folder / VIEW_WORDS_FILE).exists():
+        parts[VIEW_WORDS_PART] = state_from_file(read(VIEW_WORDS_FILE))
     parts |= {c: prior_3d(c) for c in components_3d() if (folder / c).is_dir()}
     for name, state in parts.items():
         samples = seen.get(name, 0)

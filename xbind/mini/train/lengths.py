@@ -74,6 +74,15 @@ LENGTHS = {
     "unclip": LoopConfig(
         samples=1_400_000, batch=64, learning_rate=1e-3, ema=0.999, seed=5, bfloat16=True
     ),
+    "view_words": LoopConfig(
+        samples=300_000,
+        batch=32,
+        learning_rate=2e-3,
+        weight_decay=0.0,
+        ema=0.995,
+        seed=10,
+        bfloat16=True,
+    ),
     "zero123": LoopConfig(
         samples=1_400_000, batch=64, learning_rate=1e-3, ema=0.999, seed=6, bfloat16=True
     ),

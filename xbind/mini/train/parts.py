@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from xbind.mini.train import audio, bind, clip, convnet, latents, priors, vae
+from xbind.mini.train import audio, bind, clip, convnet, latents, priors, vae, view_words
 from xbind.mini.train.assemble import assemble, assemble_only, unpack
 from xbind.mini.train.captions import build_bank
 from xbind.mini.train.data import load_near_misses, load_world
@@ -127,6 +127,11 @@ def _unclip(given: Session) -> None:
     priors.train_unclip(load_world(given.work), given.work, given.config("unclip"))
 
 
+def _view_words(given: Session) -> None:
+    config = given.config("view_words")
+    view_words.train_view_words(load_world(given.work), given.work, config)
+
+
 def _zero123(given: Session) -> None:
     priors.train_zero123(load_world(given.work), given.work, given.config("zero123"))
 
@@ -164,6 +169,7 @@ PARTS: dict[str, Part] = {
     "depth": _depth,
     "clip": _clip,
     "unclip": _unclip,
+    "view_words": _view_words,
     "view": _view,
     "zero123": _zero123,
     "zero123_narrow": _zero123_narrow,
@@ -177,11 +183,11 @@ PARTS: dict[str, Part] = {
 
 TRAINED = frozenset(
     (
-        "vae", "bind", "audio", "depth", "clip", "unclip", "view", "zero123", "zero123_narrow",
-        "judge", "decoder",
+        "vae", "bind", "audio", "depth", "clip", "unclip", "view_words", "view", "zero123",
+        "zero123_narrow", "judge", "decoder",
     )
 )  # fmt: skip
-ON_GPU = frozenset(("encode", "unclip", "zero123", "zero123_narrow"))
+ON_GPU = frozenset(("encode", "unclip", "view_words", "zero123", "zero123_narrow"))
 TAKEN = {
     "samples": TRAINED | {"world", "near_misses"},
     "batch": TRAINED,

@@ -83,7 +83,7 @@ class Zero123Net(nn.Module):
         self.projection = nn.Linear(EMBED_DIM + 4 + 3, EMBED_DIM)
 
 
-def _velocity(
+def velocity(
     z: Tensor, t: Tensor, noise: Tensor, alpha_bar: Tensor
 ) -> tuple[Float[Tensor, "b 4 h w"], Float[Tensor, "b 4 h w"]]:
     """(z_t, v) of v-prediction: z_t = α z + σ ε, v = α ε − σ z."""
@@ -172,7 +172,7 @@ def train_unclip(world: World, work: Path, config: LoopConfig) -> None:
         drawn = draw_targets(data, config.batch, generator, normal_share=NORMAL_SHARE)
         t = draw_timesteps(data, drawn, generator)
         noise = torch.randn(drawn.z.shape, generator=generator, device=device)
-        z_t, v = _velocity(drawn.z, t, noise, alpha_bar)
+        z_t, v = velocity(drawn.z, t, noise, alpha_bar)
         embedding = EMBEDDING_NORM * draw_conditions(data, rows, drawn, generator)
         u = torch.rand(3, config.batch, generator=generator, device=device)
         level = torch.where(u[0] < 0.4, 0, (u[1] * NOISE_LEVEL).long())
@@ -257,7 +257,7 @@ def train_zero123(
         drawn = draw_targets(data, config.batch, generator, normal_share=NORMAL_SHARE)
         t = draw_timesteps(data, drawn, generator)
         noise = torch.randn(drawn.z.shape, generator=generator, device=device)
-        z_t, v = _velocity(drawn.z, t, noise, alpha_bar)
+        z_t, v = velocity(drawn.z, t, noise, alpha_bar)
         o, u = drawn.objects, torch.rand(4, config.batch, generator=generator, device=device)
         r = far[o, (u[0].double() * count[o]).long()]
         relative = relative_pose(cameras(o, drawn.views), cameras(o, r))

@@ -7,12 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xbind.mini.world.shapes import Faces, Part, Points
+from xbind.scene.light import Light
 from xbind.system.jit import cached_njit
 
 CREASE_DEG = 48.0
 """Faces that meet at a larger angle keep a hard edge between them."""
 LIGHT_DIRECTION = np.array([0.5, 0.35, 0.8]) / np.linalg.norm([0.5, 0.35, 0.8])
 """Unit vector towards the light, fixed in the world so that a NeRF colour can represent it."""
+AMBIENT = 0.42
+"""Share of the light that reaches every surface."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,8 +73,15 @@ def assemble(
 def lit(albedo: Points, normals: Points) -> Points:
     """Half-Lambert light that no view changes: albedo · (0.42 + 0.58 (0.5 + 0.5 n·l))."""
     half_lambert = 0.5 + 0.5 * (normals @ LIGHT_DIRECTION)
-    shaded: Points = np.clip(albedo * (0.42 + 0.58 * half_lambert)[:, None], 0.0, 1.0)
+    light = AMBIENT + 0.58 * half_lambert  # not 1 − AMBIENT, which differs in the last bit
+    shaded: Points = np.clip(albedo * light[:, None], 0.0, 1.0)
     return shaded
+
+
+def world_light() -> Light:
+    """The world's light, as a bundle names it. The priors know no grey pictures."""
+    x, y, z = LIGHT_DIRECTION.tolist()
+    return Light((x, y, z), AMBIENT, wrap=1.0)
 
 
 @cached_njit()

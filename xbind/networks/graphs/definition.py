@@ -36,6 +36,8 @@ class GraphDef:
     """Name in requests, engines and `--only`."""
     components: tuple[str, ...]
     """Components of the bundle whose content is in the graph; it needs them all."""
+    optional: tuple[str, ...] = ()
+    """Likewise, of those that a bundle may lack."""
     module: Callable[[Bundle, bool], nn.Module]
     """Returns the frozen module, given the bundle and whether guidance takes two passes of the
     UNet; the second means nothing to a graph without guidance."""
@@ -71,6 +73,23 @@ class StepUse:
     planar: PlanarLoss = "sds"
     has_taesd: bool = False
     """True if the bundle can decode x̂ by TAESD."""
+    has_view_words: bool = False
+    """True if the bundle's 2D prior knows view words."""
+    as_latents: bool = False
+    """True if pictures stand for the latents of the views."""
+
+    @property
+    def perp_neg(self) -> bool:
+        """True if SDS of the 2D prior is guided by Perp-Neg."""
+        return self.has_view_words and self.guidance.view_words and self.guidance.perp_neg > 0
+
+    @classmethod
+    def of_phase(cls, phase: Phase, manifest: BundleManifest) -> "StepUse":
+        """The facts of a phase with a bundle."""
+        return cls(
+            phase.guidance, phase.planar, has_taesd=manifest.has("taesd"),
+            has_view_words=manifest.has_view_words,
+        )  # fmt: skip
 
     def decoder(self, weight: float) -> ImageDecoder | None:
         """Returns the decoder of x̂ for an image term of this weight; None without an image term."""

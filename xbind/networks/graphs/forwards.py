@@ -13,7 +13,7 @@ from xbind.networks.frozen import Bundle
 from xbind.networks.graphs.definition import GraphDef
 from xbind.networks.graphs.sampling import InputSampler
 from xbind.networks.graphs.size import GraphRequest
-from xbind.networks.manifest import BundleManifest
+from xbind.networks.manifest import VIEW_WORDS_ROLE, BundleManifest
 
 
 def _is_labelled_3d(bundle: Bundle) -> bool:
@@ -26,7 +26,7 @@ def _unet2d_inputs(s: InputSampler) -> dict[str, Tensor]:
     return {
         "sample": s.noisy_latent(unclip, steps, unclip.drawn_size),
         "timestep": steps,
-        "encoder_hidden_states": unclip.context.expand(s.batch, -1, -1).contiguous(),
+        "encoder_hidden_states": s.context(),
         "class_labels": s.class_labels(s.batch),
     }
 
@@ -69,6 +69,7 @@ FORWARD_DEFS: tuple[GraphDef, ...] = (
     GraphDef(
         name="unet2d",
         components=("unclip.unet",),
+        optional=(VIEW_WORDS_ROLE,),
         module=lambda bundle, _: PlainUNet(bundle.unclip.unet, labelled=True),
         inputs=_unet2d_inputs,
         usual=lambda method, manifest: GraphRequest("unet2d", 2 * method.reference.candidates, 0),

@@ -2,7 +2,7 @@
 
 from xbind.config.method import MethodConfig
 from xbind.config.savings import FASTEST, Savings
-from xbind.networks.graphs.definition import Phase
+from xbind.networks.graphs.definition import Phase, StepUse
 from xbind.networks.graphs.size import GraphRequest
 from xbind.networks.graphs.table import graphs_of, steps_of_phase
 from xbind.networks.manifest import BundleManifest
@@ -71,7 +71,7 @@ def requests_of_phase(
     Raises:
         GuidanceError: the 2D prior cannot be shown images of the size that the phase wants.
     """
-    steps = steps_of_phase(phase, has_taesd=manifest.has("taesd"))
+    steps = steps_of_phase(StepUse.of_phase(phase, manifest))
     return [step.request(phase, manifest, savings) for step in steps]
 
 
@@ -85,4 +85,6 @@ def all_requests(method: MethodConfig, manifest: BundleManifest) -> list[GraphRe
 
 def has_image_term(phase: Phase) -> bool:
     """Returns True if a step of the phase decodes x̂; L_CDS has no image term."""
-    return any(step.decoder is not None for step in steps_of_phase(phase, has_taesd=False))
+    return any(
+        step.decoder is not None for step in steps_of_phase(StepUse(phase.guidance, phase.planar))
+    )

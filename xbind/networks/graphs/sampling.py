@@ -12,13 +12,19 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from xbind.config.method import GuidanceConfig
+from xbind.config.terms import PerpNegConfig
+from xbind.diffusion.estimator import Estimator, Theta
 from xbind.diffusion.latents import encode
+from xbind.diffusion.perp_neg import perp_neg_feeds
 from xbind.diffusion.unclip import unclip_condition
 from xbind.models.bind_config import Modality
 from xbind.models.preprocess import normalise_image
 from xbind.networks.frozen import Bundle, Unclip, Zero123
 from xbind.networks.graphs.size import GraphRequest
+from xbind.scene.cameras import Cameras
 
+TRAINED_CHANGE = 0.02
+"""Standard deviation of what training is taken to have added to each number of an estimator."""
 MANY = 8
 """From this batch on, a plain UNet's inputs are spread over the whole schedule."""
 
@@ -56,6 +62,12 @@ class InputSampler:
         """Images in [0, 1] that show something on white."""
         size = self.request.size if size is None else size
         return shaded_balls(self.batch if count is None else count, size, self.generator)
+
+    def picture_latents(self) -> Float[Tensor, "b c s s"]:
+        """Pictures that stand for latents: channels in [−1, 1], and a mask where there are four."""
+        channels, image = self.bundle.unclip.latent_shape[0], self.image()
+        mask = (image.amin(1, keepdim=True) < 1).to(image)
+        return torch.cat([2 * image - 1, mask], 1)[:, :channels]
 
     def timesteps(self) -> Tensor:
         """The timestep of the sampler, for each row."""
@@ -111,12 +123,42 @@ class InputSampler:
         image = self.image(self.bundle.zero123.image_size, 1)
         return encode(vae, image) / vae.config.scaling_factor
 
+    def context(self) -> Float[Tensor, "b l c"]:
+        """Text contexts: one view word after the other, or the empty prompt alone."""
+        contexts = self.bundle.unclip.contexts
+        return contexts[(torch.arange(self.batch) + 1) % len(contexts)]
+
     def unclip_guidance(self) -> dict[str, Tensor]:
-        """Condition and guidance scale of the 2D prior, shared by all views."""
+        """Condition of each view and guidance scale of the 2D prior."""
         return {
             "class_labels": self.class_labels(1),
+            "context": self.context(),
+            "null_context": self.bundle.unclip.null_context,
             "cfg_scale": torch.tensor(GuidanceConfig().cfg_2d),
         }
+
+    def perp_neg(self) -> dict[str, Tensor]:
+        """Contexts of Perp-Neg for views all around, at a weight of 1."""
+        elevation, azimuth = torch.zeros(self.batch), 360 * self.uniform(self.batch)
+        feeds = perp_neg_feeds(
+            self.bundle.unclip.contexts, elevation, azimuth,
+            overhead_deg=GuidanceConfig().overhead_deg, factor=1.0, config=PerpNegConfig(),
+        )  # fmt: skip
+        return {
+            "context": feeds.context,
+            "negatives": feeds.negatives,
+            "negative_weights": feeds.weights,
+        }
+
+    def theta(self, estimator: Estimator) -> Theta:
+        """θ of an estimator that has been trained: with B = 0 half of its gradient would vanish."""
+        start = estimator.start(self.request.rank, self.generator)
+        return start + TRAINED_CHANGE * self.normal(len(start))
+
+    def camera(self) -> Float[Tensor, "b 16"]:
+        """Camera-to-world matrices of views all around."""
+        azimuth, one = 360 * self.uniform(self.batch), torch.ones(self.batch)
+        return Cameras(15 * one, azimuth, 2.5 * one, 40 * one).camera_to_world().flatten(1)
 
     def modality(self, name: Modality) -> Tensor:
         """Prepared inputs of the aligned encoder."""

@@ -1,5 +1,7 @@
 """The guidance steps as graphs: one `StepDef` for each loss of `xbind.losses` and its variants."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -7,23 +9,27 @@ from torch.nn.functional import normalize
 from xbind.config.method import CdsConfig, GuidanceConfig
 from xbind.config.savings import Savings
 from xbind.diffusion.errors import GuidanceError
+from xbind.diffusion.estimator import Estimator
 from xbind.diffusion.latents import Decoder
 from xbind.diffusion.single_networks import UnitEmbedding
 from xbind.diffusion.timesteps import cds_clamp
 from xbind.losses.cds2d import Cds2d
 from xbind.losses.ms import Ms
+from xbind.losses.perp_neg2d import PerpNeg2d
 from xbind.losses.sds2d import Sds2d
 from xbind.losses.sds3d import Sds3d
+from xbind.losses.vsd2d import Vsd2d
 from xbind.models.preprocess import normalise_image
 from xbind.networks.frozen import Bundle, Unclip, Zero123
 from xbind.networks.graphs.definition import ImageDecoder, Phase, StepDef
 from xbind.networks.graphs.sampling import InputSampler
 from xbind.networks.graphs.size import GraphRequest
-from xbind.networks.manifest import BundleManifest
+from xbind.networks.manifest import VIEW_WORDS_ROLE, BundleManifest
+from xbind.networks.precision import gradient_scale
 
 CDS_GAP = 150
 """t₁ − t₂ of sample inputs, in the middle of `CdsConfig.gap`."""
-UNCLIP = ("unclip.unet", "unclip.vae", "unclip.scheduler", "unclip.empty_prompt")
+UNCLIP = ("unclip.unet", "unclip.vae", "unclip.scheduler")
 ZERO123 = ("zero123.unet", "zero123.vae", "zero123.scheduler")
 VARIANTS: tuple[tuple[str, ImageDecoder | None], ...] = (
     ("", None), ("_img", "vae"), ("_tiny", "taesd"),
@@ -31,31 +37,73 @@ VARIANTS: tuple[tuple[str, ImageDecoder | None], ...] = (
 """End of a step's name, and what decodes x̂ in its image term."""
 
 
-def _sds2d(name: str, decoder: ImageDecoder | None) -> StepDef:
-    """Eq. 4, and with a decoder Eq. 5."""
+def _sds2d(name: str, decoder: ImageDecoder | None, *, perp_neg: bool = False) -> StepDef:
+    """Eq. 4, and with a decoder Eq. 5; under classifier-free guidance, or under Perp-Neg."""
+    kind = PerpNeg2d if perp_neg else Sds2d
 
-    def module(bundle: Bundle, two_passes: bool) -> Sds2d:
+    def module(bundle: Bundle, two_passes: bool) -> Sds2d | PerpNeg2d:
         unclip = bundle.unclip
-        return Sds2d(
-            unclip.vae, unclip.unet, unclip.schedule, unclip.context, latent_px=unclip.latent_px,
+        return kind(
+            unclip.vae, unclip.unet, unclip.schedule, latent_px=unclip.latent_px,
             image_term=decoder is not None, two_passes=two_passes,
             decoder=_own_decoder(bundle, decoder),
         )  # fmt: skip
 
     def inputs(s: InputSampler) -> dict[str, Tensor]:
-        return _sds_inputs(s, s.bundle.unclip, decoder) | s.unclip_guidance()
+        inputs = _sds_inputs(s, s.bundle.unclip, decoder) | s.unclip_guidance()
+        return inputs | s.perp_neg() if perp_neg else inputs
 
     return StepDef(
         name=name,
-        components=(*UNCLIP, *(("taesd",) if decoder == "taesd" else ())),
+        components=(
+            *UNCLIP,
+            *(("taesd",) if decoder == "taesd" else ()),
+            *((VIEW_WORDS_ROLE,) if perp_neg else ()),
+        ),
+        optional=() if perp_neg else (VIEW_WORDS_ROLE,),
         module=module,
         inputs=inputs,
         term="planar",
         weight=lambda guidance: guidance.w_2d,
-        fits=lambda use: use.planar == "sds" and use.decoder(use.guidance.w_img) == decoder,
+        fits=lambda use: (
+            use.planar == "sds"
+            and not use.as_latents
+            and use.decoder(use.guidance.w_img) == decoder
+            and use.perp_neg == perp_neg
+        ),
         request=lambda phase, manifest, savings: _unclip_request(name, phase, manifest, savings),
         decoder=decoder,
-        shared=("class_labels",),
+        shared=("class_labels", "null_context"),
+    )
+
+
+def _sds2d_latents() -> StepDef:
+    """Eq. 4 of pictures that stand for latents (Fantasia3D): no VAE."""
+
+    def module(bundle: Bundle, two_passes: bool) -> Sds2d:
+        unclip = bundle.unclip
+        return Sds2d(
+            None, unclip.unet, unclip.schedule, latent_px=1, image_term=False,
+            two_passes=two_passes,
+        )  # fmt: skip
+
+    def inputs(s: InputSampler) -> dict[str, Tensor]:
+        drawn = _sds_inputs(s, s.bundle.unclip, None) | s.unclip_guidance()
+        return drawn | {"image": s.picture_latents()}
+
+    return StepDef(
+        name="sds2d_latents",
+        components=("unclip.unet", "unclip.scheduler"),
+        optional=(VIEW_WORDS_ROLE,),
+        module=module,
+        inputs=inputs,
+        term="planar",
+        weight=lambda guidance: guidance.w_2d,
+        fits=lambda use: use.planar == "sds" and use.as_latents,
+        request=lambda phase, manifest, savings: _unclip_request(
+            "sds2d_latents", phase, manifest, savings
+        ),
+        shared=("class_labels", "null_context"),
     )
 
 
@@ -65,7 +113,7 @@ def _cds2d() -> StepDef:
     def module(bundle: Bundle, two_passes: bool) -> Cds2d:
         unclip = bundle.unclip
         return Cds2d(
-            unclip.vae, unclip.unet, unclip.schedule, unclip.context,
+            unclip.vae, unclip.unet, unclip.schedule,
             latent_px=unclip.latent_px, two_passes=two_passes,
         )  # fmt: skip
 
@@ -85,13 +133,58 @@ def _cds2d() -> StepDef:
     return StepDef(
         name="cds2d",
         components=UNCLIP,
+        optional=(VIEW_WORDS_ROLE,),
         module=module,
         inputs=inputs,
         term="planar",
         weight=lambda guidance: guidance.w_2d,
         fits=lambda use: use.planar == "cds",
         request=lambda phase, manifest, savings: _unclip_request("cds2d", phase, manifest, savings),
-        shared=("eps_star", "class_labels"),
+        shared=("eps_star", "class_labels", "null_context"),
+    )
+
+
+def _vsd2d() -> StepDef:
+    """ProlificDreamer's loss, with its estimator."""
+
+    def module(bundle: Bundle, two_passes: bool) -> Vsd2d:
+        unclip = bundle.unclip
+        return Vsd2d(
+            unclip.vae, unclip.unet, unclip.schedule, latent_px=unclip.latent_px,
+            cross_attention=unclip.reads_text, two_passes=two_passes,
+            gradient_scale=gradient_scale(unclip.unet),
+        )  # fmt: skip
+
+    def inputs(s: InputSampler) -> dict[str, Tensor]:
+        unclip, t = s.bundle.unclip, s.timesteps()
+        last = len(unclip.schedule.alphas_cumprod) - 1
+        estimator = Estimator(unclip.unet, cross_attention=unclip.reads_text)
+        drawn = {
+            **_sds_inputs(s, unclip, None),
+            "theta": s.theta(estimator),
+            "noise_theta": s.latent_noise(unclip),
+            "t_theta": last - t,
+            **s.unclip_guidance(),
+            "camera": s.camera(),
+            "camera_theta": s.camera(),
+        }
+        return {name: drawn[name] for name in Vsd2d.inputs}
+
+    def request(phase: Phase, manifest: BundleManifest, savings: Savings) -> GraphRequest:
+        plain = _unclip_request("vsd2d", phase, manifest, savings)
+        return replace(plain, rank=phase.guidance.estimator.rank)
+
+    return StepDef(
+        name="vsd2d",
+        components=UNCLIP,
+        optional=(VIEW_WORDS_ROLE,),
+        module=module,
+        inputs=inputs,
+        term="planar",
+        weight=lambda guidance: guidance.w_2d,
+        fits=lambda use: use.planar == "vsd",
+        request=request,
+        shared=("theta", "class_labels", "null_context"),
     )
 
 
@@ -206,7 +299,10 @@ def _shown(guidance: GuidanceConfig, manifest: BundleManifest) -> int:
 
 STEP_DEFS: tuple[StepDef, ...] = (
     *(_sds2d(f"sds2d{end}", decoder) for end, decoder in VARIANTS),
+    *(_sds2d(f"perp_neg2d{end}", decoder, perp_neg=True) for end, decoder in VARIANTS),
+    _sds2d_latents(),
     _cds2d(),
+    _vsd2d(),
     *(_sds3d(f"sds3d{end}", decoder) for end, decoder in VARIANTS),
     _ms(),
 )

@@ -1,6 +1,7 @@
 """All graphs by name, and their modules and sample inputs."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import cast
 
@@ -14,7 +15,7 @@ from xbind.engine.errors import EngineError
 from xbind.losses.microbatch import MicroBatched
 from xbind.losses.step import GuidanceStep
 from xbind.networks.frozen import Bundle
-from xbind.networks.graphs.definition import GraphDef, Phase, StepDef, StepUse
+from xbind.networks.graphs.definition import GraphDef, StepDef, StepUse
 from xbind.networks.graphs.forwards import FORWARD_DEFS
 from xbind.networks.graphs.sampling import InputSampler
 from xbind.networks.graphs.size import GraphRequest
@@ -76,15 +77,16 @@ def step_of(term: str, use: StepUse) -> StepDef:
     raise EngineError(f"No guidance step computes the term {term!r} for {use}.")
 
 
-def steps_of_phase(phase: Phase, *, has_taesd: bool) -> list[StepDef]:
-    """The guidance steps that a phase runs.
-
-    Args:
-        phase: its weights decide.
-        has_taesd: whether the bundle can decode x̂ by TAESD.
-    """
-    use = StepUse(phase.guidance, phase.planar, has_taesd)
-    return [step for step in all_steps() if step.weight(phase.guidance) > 0 and step.fits(use)]
+def steps_of_phase(use: StepUse) -> list[StepDef]:
+    """The guidance steps that a phase runs, whose weights decide."""
+    uses = [use]
+    if use.guidance.latent_share > 0:  # for a part of the phase
+        uses.append(replace(use, as_latents=True))
+    return [
+        step
+        for step in all_steps()
+        if step.weight(use.guidance) > 0 and any(step.fits(each) for each in uses)
+    ]
 
 
 def term_weights(guidance: GuidanceConfig) -> dict[str, float]:

@@ -1,43 +1,29 @@
-"""DMTet: a surface as signed values and small offsets on a tetrahedral grid."""
+"""DMTet: a surface as free signed values and small offsets on a tetrahedral grid."""
 
 from collections.abc import Callable, Mapping
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from xbind.errors import XBindError
-from xbind.scene.mesh.marching import marching_tetrahedra
 from xbind.scene.mesh.mesh import Mesh
-from xbind.scene.mesh.tets import SAFE_OFFSET, cells_of, tetrahedral_grid
+from xbind.scene.mesh.tet_shape import EmptySurface, TetShape
 
 DensityField = Callable[[Float[Tensor, "n 3"]], Float[Tensor, " n"]]
 """Density, in inverse scene units, at world positions."""
+SignedDistance = Callable[[Float[Tensor, "n 3"]], Float[Tensor, " n"]]
+"""Distance to a surface at world positions, in scene units, negative inside."""
 
 CHUNK = 65_536
 """Positions for which a density field is asked at a time."""
-BOUNDARY_SDF = 1e-3
-"""Least signed value on the surface of the box: the mesh is closed there, with a flat cap."""
 
 
-class EmptySurface(XBindError):
-    """There is no surface to extract."""
-
-
-class DMTet(nn.Module):
+class DMTet(TetShape):
     """A closed surface inside a box, differentiable in its parameters.
 
-    `sdf` is negative inside. `deformation` moves each grid vertex by tanh(·) times the largest
-    offset at which no tetrahedron can turn over, and vertices on the box's surface not at all.
-    `state_dict` holds the box and the cell counts, so a saved state is complete (`from_state`).
+    `sdf` and `deformation` are free numbers at the grid's vertices: see `TetShape.surface_of`.
+    A saved state is complete (`from_state`).
     """
-
-    box: Float[Tensor, "2 3"]
-    cells: Int64[Tensor, " 3"]
-    vertices: Float[Tensor, "v 3"]
-    tets: Int64[Tensor, "t 4"]
-    reach: Float[Tensor, "v 3"]
-    is_boundary: Bool[Tensor, " v"]
 
     def __init__(
         self,
@@ -45,23 +31,10 @@ class DMTet(nn.Module):
         box_max: Float[Tensor, " 3"],
         resolution: int | tuple[int, int, int],
     ) -> None:
-        """An empty box: every signed value is 1.
-
-        Args:
-            box_min: lowest corner, in scene units. Its device is the module's.
-            box_max: highest corner.
-            resolution: cells along the longest side (12 tetrahedra each), or along each axis.
-        """
-        super().__init__()
-        cells = cells_of(box_min, box_max, resolution)
-        self.register_buffer("box", torch.stack([box_min, box_max]))
-        self.register_buffer("cells", torch.tensor(cells, device=box_min.device))
-        for name in ("vertices", "tets", "reach", "is_boundary"):  # these follow from the two above
-            self.register_buffer(name, None, persistent=False)
-        self._build_grid()
+        """An empty box: every signed value is 1. The arguments are those of `TetShape`."""
+        super().__init__(box_min, box_max, resolution)
         self.sdf = nn.Parameter(self.vertices.new_ones(len(self.vertices)))
         self.deformation = nn.Parameter(torch.zeros_like(self.vertices))
-        self.register_load_state_dict_post_hook(_rebuild_grid)  # type: ignore[no-untyped-call]
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor]) -> "DMTet":
@@ -104,9 +77,31 @@ class DMTet(nn.Module):
             module.sdf.copy_(module._smoothed(sdf, smoothing) if smoothing else sdf)
         return module
 
+    @classmethod
+    def from_sdf(
+        cls,
+        sdf_at: SignedDistance,
+        box_min: Float[Tensor, " 3"],
+        box_max: Float[Tensor, " 3"],
+        resolution: int,
+    ) -> "DMTet":
+        """Start from the zero level of a signed distance: sdf = clamp(distance / cell, −1, 1).
+
+        Args:
+            sdf_at: asked without gradient, in chunks.
+            box_min: lowest corner of the grid, in scene units.
+            box_max: highest corner.
+            resolution: cells along the longest side.
+        """
+        module = cls(box_min, box_max, resolution)
+        with torch.no_grad():
+            distance = _in_chunks(sdf_at, module.vertices)
+            module.sdf.copy_((distance / module.cell).clamp(-1, 1))
+        return module
+
     def positions(self) -> Float[Tensor, "v 3"]:
         """Grid vertices, displaced. Differentiable in `deformation`."""
-        return self.vertices + self.deformation.tanh() * self.reach
+        return self.displaced(self.deformation)
 
     def extract(self, context: str = "DMTet") -> Mesh:
         """The surface as a closed mesh of positive volume, differentiable in both parameters.
@@ -117,36 +112,10 @@ class DMTet(nn.Module):
         Raises:
             EmptySurface: every signed value is positive.
         """
-        sdf = torch.where(self.is_boundary, self.sdf.clamp_min(BOUNDARY_SDF), self.sdf)
-        mesh = marching_tetrahedra(self.positions(), sdf, self.tets)
-        if mesh.is_empty:
-            raise EmptySurface(
-                f"{context}: the surface is empty.\n"
-                f"  wanted: a grid vertex inside the box with a negative signed value\n"
-                f"  found:  {len(sdf)} values from {sdf.min():.3g} to {sdf.max():.3g}\n"
-                f"Lower the density threshold of the conversion, or the learning rate of this "
-                f"phase if there was a surface before."
-            )
-        return mesh
-
-    def _build_grid(self) -> None:
-        """Fill the buffers that follow from the box and the cell counts."""
-        x, y, z = self.cells.tolist()
-        grid, device = tetrahedral_grid(self.box[0], self.box[1], (x, y, z)), self.box.device
-        self.vertices, self.tets = grid.vertices.to(device), grid.tets.to(device)
-        self.is_boundary = grid.is_boundary.to(device)
-        is_free = ~self.is_boundary[:, None]
-        self.reach = is_free * (SAFE_OFFSET * grid.cell.to(device))
+        return self.surface_of(self.sdf, self.deformation, context)
 
     def _smoothed(self, sdf: Float[Tensor, " v"], passes: int) -> Float[Tensor, " v"]:
-        cell = ((self.box[1] - self.box[0]) / self.cells).mean()
-        return smooth_sdf(sdf, self.vertices, self.tets, cell.item(), passes)
-
-
-def _rebuild_grid(module: nn.Module, _: object) -> None:
-    """After a state was loaded: its box may be another one."""
-    assert isinstance(module, DMTet)
-    module._build_grid()
+        return smooth_sdf(sdf, self.vertices, self.tets, self.cell, passes)
 
 
 def smooth_sdf(
@@ -215,8 +184,7 @@ def find_box(
     Raises:
         EmptySurface: the density is nowhere above the threshold.
     """
-    line = torch.linspace(-radius, radius, resolution, device=device)
-    lattice = torch.cartesian_prod(line, line, line)
+    lattice = _lattice(radius, resolution, device)
     with torch.no_grad():
         density = _in_chunks(density_at, lattice)
     solid = lattice[density > threshold]
@@ -231,6 +199,38 @@ def find_box(
     low, high = solid.amin(0) - spacing, solid.amax(0) + spacing
     pad = margin * (high - low)
     return (low - pad).clamp_min(-radius), (high + pad).clamp_max(radius)
+
+
+def mean_density(
+    density_at: DensityField,
+    radius: float,
+    *,
+    resolution: int,
+    least_density: float,
+    device: torch.device | str = "cpu",
+) -> float:
+    """Mean of the densities above `least_density`: threestudio's level `auto` of a surface.
+
+    Args:
+        density_at: asked without gradient on the lattice of `find_box`.
+        radius: half the side of the cube [−radius, radius]³, in scene units.
+        resolution: lattice points along each side.
+        least_density: in inverse scene units (threestudio: 1e-5).
+        device: where the density is asked.
+
+    Returns:
+        The mean, in inverse scene units; `least_density` where nothing exceeds it.
+    """
+    with torch.no_grad():
+        density = _in_chunks(density_at, _lattice(radius, resolution, device))
+    counted = density[density > least_density]
+    return counted.mean().item() if len(counted) > 0 else least_density
+
+
+def _lattice(radius: float, resolution: int, device: torch.device | str) -> Float[Tensor, "n 3"]:
+    """Points at equal steps over the cube."""
+    line = torch.linspace(-radius, radius, resolution, device=device)
+    return torch.cartesian_prod(line, line, line)
 
 
 def _in_chunks(field: DensityField, positions: Float[Tensor, "n 3"]) -> Float[Tensor, " n"]:

@@ -1,4 +1,4 @@
-"""Mesh files: unwrap, bake the colours into a texture, write GLB and OBJ.
+"""Mesh files: GLB and OBJ with their textures.
 
 Files are y-up, as glTF asks for: a point (x, y, z) of our z-up frame becomes (y, z, x), a rotation
 that turns the front from +x to +z and the top from +z to +y; a `Placement` then shifts and scales
@@ -8,7 +8,7 @@ texture: it is written as unlit unless asked otherwise.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -17,38 +17,31 @@ from typing import Any
 import numpy as np
 import torch
 import trimesh
-import xatlas
-from jaxtyping import Bool, Float, Int64, UInt8
+from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 from PIL import Image
-from scipy import ndimage
 from torch import Tensor
 from trimesh.exchange.gltf import export_glb
 from trimesh.visual import TextureVisuals
 from trimesh.visual.material import PBRMaterial
 
 from xbind.config.options import Material
-from xbind.config.scene import UnwrapConfig
 from xbind.files import atomic_write, disk_errors
-from xbind.kernels import interpolate, rasterize
+from xbind.scene.light import Light
+from xbind.scene.mesh.baking import SurfaceMap, UnwrappedMesh
 from xbind.scene.mesh.gltf import GENERATOR, complete, with_checksum
-from xbind.scene.mesh.mesh import Mesh
-from xbind.scene.mesh.placement import IN_PLACE, MeshFileError, Placement, y_up
-
-ColourField = Callable[[Float[Tensor, "p 3"]], Float[Tensor, "p 3"]]
-"""Colour in [0, 1] at world positions."""
-
-CHUNK = 65_536
-"""Positions for which a colour field is asked at a time."""
+from xbind.scene.mesh.placement import IN_PLACE, Placement, y_up
 
 
 @dataclass(frozen=True, slots=True)
 class ObjNames:
-    """Names of the three files of an OBJ."""
+    """Names of the files of an OBJ; the last two are written for a material that has them."""
 
     mesh: str = "mesh.obj"
     material: str = "mesh.mtl"
     texture: str = "texture.png"
+    roughness: str = "roughness.png"
+    metalness: str = "metalness.png"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,118 +53,9 @@ class FileInfo:
     placement: Placement = IN_PLACE
     about: Mapping[str, Any] = field(default_factory=dict)
     """Provenance of the object: plain data, written to `extras.xbind` and as OBJ comments."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class UnwrappedMesh:
-    """A mesh cut open along its seams, with a place in the texture for every corner. On the CPU."""
-
-    vertices: Float[Tensor, "v 3"]
-    """World positions; a vertex on a seam appears once per chart."""
-    faces: Int64[Tensor, "f 3"]
-    """The faces of the mesh before the cuts, in the same order."""
-    normals: Float[Tensor, "v 3"]
-    """Vertex normals of the mesh before the cuts, so that seams do not show."""
-    uv: Float[Tensor, "v 2"]
-    """Place in the texture in [0, 1]: to the right, and *down* from row 0."""
-
-
-def unwrap(mesh: Mesh, size: int, config: UnwrapConfig | None = None) -> UnwrappedMesh:
-    """Lay a mesh out flat with xatlas. The same mesh gives the same layout.
-
-    What is laid out is a copy with evened triangles: the slivers of marching tetrahedra, whose
-    normals point anywhere, would each become a chart of their own. The vertices stay as they are.
-
-    Args:
-        mesh: any triangles; about 1 s for 10 000 of them, more if the surface is rough.
-        size: side of the texture in pixels, from which the gaps between charts follow.
-        config: of xatlas and of what it is given; None for that of the preset `default`.
-
-    Raises:
-        MeshFileError: the mesh has no faces.
-    """
-    if mesh.is_empty:
-        raise MeshFileError(
-            "There is no mesh to export: it has 0 faces.\n"
-            "Lower the density threshold of the conversion, or run the phases before for longer."
-        )
-    config = config or UnwrapConfig()
-    mesh = Mesh(mesh.vertices.detach().cpu().float(), mesh.faces.cpu())
-    atlas = xatlas.Atlas()
-    atlas.add_mesh(
-        _relaxed(mesh, config.relax_passes).vertices.numpy(), mesh.faces.numpy().astype(np.uint32)
-    )
-    charts, pack = xatlas.ChartOptions(), xatlas.PackOptions()
-    charts.max_cost = config.chart_cost
-    pack.resolution, pack.padding = round(config.used_share * size), config.gutter_px
-    atlas.generate(charts, pack)
-    source, faces, uv = atlas[0]
-    origin = torch.from_numpy(source.astype(np.int64))
-    return UnwrappedMesh(
-        vertices=mesh.vertices[origin],
-        faces=torch.from_numpy(faces.astype(np.int64)),
-        normals=mesh.vertex_normals()[origin],
-        uv=torch.from_numpy(uv),
-    )
-
-
-def bake(unwrapped: UnwrappedMesh, colour_at: ColourField, size: int) -> UInt8[Tensor, "s s 3"]:
-    """Paint a texture with a colour field, evaluated where each texel's centre lies on the surface.
-
-    A triangle that misses all centres still colours the texels of its corners and its middle.
-    Texels outside all charts take the colour of the nearest one inside, so that filtering at a
-    chart's border never meets a stray colour.
-
-    Args:
-        unwrapped: the surface.
-        colour_at: asked without gradient, in chunks; its values are clamped to [0, 1].
-        size: side of the texture in pixels.
-    """
-    positions, is_inside = _texel_positions(unwrapped, size)
-    with torch.no_grad():
-        colours = torch.cat(
-            [colour_at(part) for part in torch.split(positions[is_inside], CHUNK)]
-        ).cpu()
-    texture = torch.zeros(size, size, 3, dtype=torch.uint8)
-    texture[is_inside] = (colours.clamp(0, 1) * 255).round().to(torch.uint8)
-    nearest = ndimage.distance_transform_edt(
-        ~is_inside.numpy(), return_distances=False, return_indices=True
-    )
-    rows, columns = torch.from_numpy(nearest).long()
-    return texture[rows, columns]
-
-
-def _texel_positions(
-    unwrapped: UnwrappedMesh, size: int
-) -> tuple[Float[Tensor, "s s 3"], Bool[Tensor, "s s"]]:
-    """A place on the surface for every texel that has one, and which those are."""
-    flat = 2 * unwrapped.uv - 1
-    clip = torch.cat([flat, torch.zeros_like(flat[:, :1]), torch.ones_like(flat[:, :1])], 1)[None]
-    rast = rasterize(clip, unwrapped.faces, (size, size))
-    positions = interpolate(unwrapped.vertices, rast, unwrapped.faces)[0]
-    is_inside = rast[0, ..., 3] > 0
-    points, places = (
-        torch.cat([x[unwrapped.faces].mean(1), x]) for x in (unwrapped.vertices, unwrapped.uv)
-    )
-    columns, rows = (places * size).long().clamp(0, size - 1).unbind(1)
-    is_missed = ~is_inside[rows, columns]
-    missed = (rows[is_missed].numpy(), columns[is_missed].numpy())
-    positions.numpy()[missed] = points[is_missed]  # numpy: of two points in a texel, the last wins
-    is_inside[missed] = True
-    return positions, is_inside
-
-
-def _relaxed(mesh: Mesh, passes: int) -> Mesh:
-    """Move each vertex within the surface, half way to the middle of its neighbours, repeatedly."""
-    start, end = mesh.edges().unbind(1)
-    uses = torch.bincount(torch.cat([start, end]), minlength=len(mesh.vertices)).clamp_min(1)
-    for _ in range(passes):
-        edge = mesh.vertices[end] - mesh.vertices[start]
-        sums = torch.zeros_like(mesh.vertices).index_add(0, start, edge).index_add(0, end, -edge)
-        step, normals = sums / (2 * uses[:, None]), mesh.vertex_normals()
-        along = (step * normals).sum(1, keepdim=True) * normals
-        mesh = Mesh(mesh.vertices + step - along, mesh.faces)
-    return mesh
+    light: Light | None = None
+    """Known light on the object: an `unlit` texture shows the albedo under it, a `lit` one holds
+    the albedo. None where only one texture is known."""
 
 
 def write_glb(
@@ -179,13 +63,15 @@ def write_glb(
     unwrapped: UnwrappedMesh,
     texture: UInt8[Tensor, "s s 3"],
     info: FileInfo | None = None,
+    *,
+    surface_map: SurfaceMap | None = None,
 ) -> None:
     """Write the file of `glb_bytes`.
 
     Raises:
         DiskError: the file cannot be written. An earlier file is then still whole.
     """
-    _write(path, glb_bytes(unwrapped, texture, info))
+    _write(path, glb_bytes(unwrapped, texture, info, surface_map=surface_map))
 
 
 def glb_bytes(
@@ -193,9 +79,12 @@ def glb_bytes(
     texture: UInt8[Tensor, "s s 3"],
     info: FileInfo | None = None,
     *,
+    surface_map: SurfaceMap | None = None,
     jpeg: bool = False,
 ) -> bytes:
-    """Returns one glTF binary: rough, not metallic, single-sided, with the texture inside.
+    """Returns one glTF binary: single-sided, with its textures inside.
+
+    Without a `surface_map` the surface is rough and not metallic.
 
     `xbind.scene.mesh.gltf` says which metadata it holds.
 
@@ -203,18 +92,15 @@ def glb_bytes(
         unwrapped: the surface, in the scene's frame.
         texture: its colours.
         info: material, placement and metadata; by default unlit, in place, without any.
-        jpeg: store the texture as JPEG, which is smaller and loses detail, instead of PNG.
+        surface_map: roughness and metalness; only for a `lit` material.
+        jpeg: store the textures as JPEG, which is smaller and loses detail, instead of PNG.
     """
     info = info or FileInfo()
-    image = Image.fromarray(texture.numpy())
-    if jpeg:
-        encoded = BytesIO()
-        image.save(encoded, "JPEG")
-        image = Image.open(encoded)  # trimesh writes JPEG what was read from JPEG
     material = PBRMaterial(
         name="surface",
-        baseColorTexture=image,
-        metallicFactor=0.0,
+        baseColorTexture=_picture(texture, jpeg),
+        metallicRoughnessTexture=None if surface_map is None else _picture(surface_map, jpeg),
+        metallicFactor=0.0 if surface_map is None else 1.0,
         roughnessFactor=1.0,
         doubleSided=False,
     )
@@ -229,10 +115,19 @@ def glb_bytes(
     scene = trimesh.Scene(surface)
 
     def finish(tree: dict[str, Any]) -> None:
-        complete(tree, info.material, info.placement, info.about)
+        complete(tree, info.material, info.placement, info.about, info.light)
 
     glb: bytes = export_glb(scene, include_normals=True, tree_postprocessor=finish)
     return with_checksum(glb)
+
+
+def _picture(texture: UInt8[Tensor, "s s 3"], jpeg: bool) -> Image.Image:
+    image = Image.fromarray(texture.numpy())
+    if not jpeg:
+        return image
+    encoded = BytesIO()
+    image.save(encoded, "JPEG")
+    return Image.open(encoded)  # trimesh writes as JPEG what was read from JPEG
 
 
 def write_obj(
@@ -241,8 +136,10 @@ def write_obj(
     texture: UInt8[Tensor, "s s 3"],
     info: FileInfo | None = None,
     names: ObjNames | None = None,
+    *,
+    surface_map: SurfaceMap | None = None,
 ) -> None:
-    """Write an OBJ with its material and texture beside it; the same geometry as the GLB.
+    """Write an OBJ with its material and textures beside it; the same geometry as the GLB.
 
     An unlit material has illumination model 0, "color on and ambient off": Kd is the colour.
 
@@ -251,16 +148,20 @@ def write_obj(
         unwrapped: the surface, in the scene's frame.
         texture: its colours.
         info: material, placement and metadata; by default unlit, in place, without any.
-        names: of the three files, without spaces; by default mesh.obj, mesh.mtl, texture.png.
+        names: of the files, without spaces; by default those of `ObjNames`.
+        surface_map: roughness and metalness, which are written as a grey picture each (`map_Pr`,
+            `map_Pm`); only for a `lit` material.
 
     Raises:
         DiskError: a file cannot be written. Each file is then whole, old or new.
     """
     info, names = info or FileInfo(), names or ObjNames()
-    png = BytesIO()
-    Image.fromarray(texture.numpy()).save(png, "PNG")
-    _write(folder / names.texture, png.getvalue())
-    _write(folder / names.material, _mtl(info.material, names.texture).encode())
+    _write(folder / names.texture, png_bytes(texture))
+    if surface_map is not None:
+        _write(folder / names.roughness, png_bytes(surface_map[..., 1]))
+        _write(folder / names.metalness, png_bytes(surface_map[..., 2]))
+    mtl = _mtl(info.material, names, has_map=surface_map is not None)
+    _write(folder / names.material, mtl.encode())
     lines = [*_comments(info), f"mtllib {names.material}", "usemtl surface"]
     positions = info.placement.apply(y_up(unwrapped.vertices))
     lines += [f"v {x:.7g} {y:.7g} {z:.7g}" for x, y, z in positions.tolist()]
@@ -271,12 +172,14 @@ def write_obj(
     _write(folder / names.mesh, ("\n".join(lines) + "\n").encode())
 
 
-def _mtl(material: Material, texture: str) -> str:
+def _mtl(material: Material, names: ObjNames, *, has_map: bool) -> str:
     note = "# The texture holds the object's shading: show it unlit.\n"
     model = 0 if material == "unlit" else 1
+    maps = f"Pr 1\nPm 1\nmap_Pr {names.roughness}\nmap_Pm {names.metalness}\n"
     return (
         f"# {GENERATOR}\n{note if material == 'unlit' else ''}newmtl surface\n"
-        f"Ka 0 0 0\nKd 1 1 1\nKs 0 0 0\nillum {model}\nmap_Kd {texture}\n"
+        f"Ka 0 0 0\nKd 1 1 1\nKs 0 0 0\nillum {model}\nmap_Kd {names.texture}\n"
+        f"{maps if has_map else ''}"
     )
 
 
@@ -284,6 +187,13 @@ def _comments(info: FileInfo) -> list[str]:
     """The metadata as comments, in ASCII: no line of text may become a line of OBJ."""
     values = {**info.about, "material": info.material, "placement": info.placement.plain()}
     return [f"# {GENERATOR}", *(f"# {name}: {json.dumps(x)}" for name, x in values.items())]
+
+
+def png_bytes(picture: UInt8[Tensor, "h w *c"]) -> bytes:
+    """A PNG file of a grey or RGB picture."""
+    encoded = BytesIO()
+    Image.fromarray(picture.contiguous().numpy()).save(encoded, "PNG")
+    return encoded.getvalue()
 
 
 def upward(uv: Float[Tensor, "v 2"]) -> NDArray[np.float32]:

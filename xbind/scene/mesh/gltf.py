@@ -12,6 +12,7 @@ from typing import Any
 
 import xbind
 from xbind.config.options import Material
+from xbind.scene.light import Light
 from xbind.scene.mesh.placement import IN_PLACE, Placement
 
 UNLIT = "KHR_materials_unlit"
@@ -31,12 +32,17 @@ class DamagedGlb(ValueError):
 
 
 def complete(
-    tree: dict[str, Any], material: Material, placement: Placement, about: Mapping[str, Any]
+    tree: dict[str, Any],
+    material: Material,
+    placement: Placement,
+    about: Mapping[str, Any],
+    light: Light | None = None,
 ) -> None:
     """Adds to a glTF document of one textured mesh what trimesh leaves out. In place.
 
-    The scene's `extras.xbind` holds `about`, how the texture is meant, and the placement, from
-    which `placement_in` takes it. `asset.extras` gets an empty checksum, for `with_checksum`.
+    The scene's `extras.xbind` holds `about`, how the texture is meant, its light and the placement,
+    from which `light_in` and `placement_in` take them. `asset.extras` gets an empty checksum, for
+    `with_checksum`.
 
     Args:
         tree: the document, with one texture and one primitive per mesh.
@@ -44,11 +50,13 @@ def complete(
             it.
         placement: applied to the positions.
         about: plain data on where the object came from.
+        light: the object's known light.
     """
     tree["asset"] |= {"generator": GENERATOR, "extras": {_SUM: _NO_SUM}}
     known = {"version": xbind.__version__, **about}
     tree["scenes"][0]["extras"] = {
         ROOT: {**known, "material": material, "placement": placement.plain()}
+        | ({} if light is None else {"light": light.plain()})
     }
     # Charts end close to the texture's border: repeating would mix in the opposite one.
     tree["samplers"] = [
@@ -127,6 +135,16 @@ def placement_in(document: Mapping[str, Any]) -> Placement:
     return IN_PLACE if found is None else Placement.from_plain(found)
 
 
+def light_in(document: Mapping[str, Any]) -> Light | None:
+    """The known light of the object in a document; None where it holds none.
+
+    Raises:
+        ValueError: it is not a light.
+    """
+    found = _within(document, "scenes", 0, "extras", ROOT, "light")
+    return None if found is None else Light.from_plain(found)
+
+
 def material_in(document: Mapping[str, Any]) -> Material:
     """How viewers are asked to show the first material of a document."""
     unlit = _within(document, "materials", 0, "extensions", UNLIT)
@@ -136,7 +154,7 @@ def material_in(document: Mapping[str, Any]) -> Material:
 def about_in(document: Mapping[str, Any]) -> dict[str, Any]:
     """The metadata that `complete` was given; empty for files of other programs."""
     found = _within(document, "scenes", 0, "extras", ROOT)
-    own = ("version", "material", "placement")
+    own = ("version", "material", "placement", "light")
     return {k: v for k, v in found.items() if k not in own} if isinstance(found, dict) else {}
 
 

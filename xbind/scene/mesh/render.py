@@ -8,15 +8,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Int64
 from torch import Tensor
 
 from xbind.kernels import antialias, edge_table, interpolate, rasterize
 from xbind.scene.cameras import Cameras
 from xbind.scene.mesh.mesh import Mesh
+from xbind.scene.shading import ALBEDO, Shading
 
 ColourAt = Callable[[Float[Tensor, "p 3"]], Float[Tensor, "p 3"]]
 """World positions to colours in [0, 1]."""
+SurfaceShader = Callable[
+    [Float[Tensor, "p 3"], Float[Tensor, "p 3"], Int64[Tensor, " p"]], Float[Tensor, "p 3"]
+]
+"""World positions, unit outward normals and the index of the view that shows each point, to
+colours in [0, 1]."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,7 +69,12 @@ def surface_points(
 
 
 def shade(
-    points: SurfacePoints, mesh: Mesh, colour_at: ColourAt, *, background: float = 1.0
+    points: SurfacePoints,
+    mesh: Mesh,
+    colour_at: ColourAt,
+    *,
+    background: float | Float[Tensor, "b 3 h w"] = 1.0,
+    shading: Shading = ALBEDO,
 ) -> tuple[Float[Tensor, "b 3 h w"], Float[Tensor, "b 1 h w"]]:
     """Colour the surface points and antialias the image.
 
@@ -71,15 +82,65 @@ def shade(
         points: `surface_points` of `mesh`.
         mesh: the surface.
         colour_at: called once, with the positions of the covered pixels only.
-        background: grey level where there is no surface.
+        background: grey level, or colours, where there is no surface.
+        shading: light on the surface, whose normals are the vertices', interpolated.
 
     Returns:
-        The image, in [0, 1] if the colours are, and the share of each pixel that the mesh covers.
-        Differentiable in the parameters of `colour_at` and in the mesh's vertices.
+        The image, in [0, 1] if the colours are and no light exceeds 1, and the share of each pixel
+        that the mesh covers. Differentiable in the parameters of `colour_at`, in the mesh's
+        vertices (under light also through the normals) and in a background of colours.
     """
-    colours = colour_at(points.positions[points.mask])
-    image = torch.full_like(points.positions, background)
+    if shading.light is None:
+        return _coloured(points, mesh, colour_at(points.positions[points.mask]), background)
+
+    def lit(positions: Tensor, normals: Tensor, view: Tensor) -> Tensor:
+        return shading(colour_at(positions), normals, positions, view)
+
+    return shade_with(points, mesh, lit, background=background)
+
+
+def shade_with(
+    points: SurfacePoints,
+    mesh: Mesh,
+    shader: SurfaceShader,
+    *,
+    background: float | Float[Tensor, "b 3 h w"] = 1.0,
+) -> tuple[Float[Tensor, "b 3 h w"], Float[Tensor, "b 1 h w"]]:
+    """`shade` with colours that also depend on the normal and the view, such as a material's.
+
+    Args:
+        points: `surface_points` of `mesh`.
+        mesh: the surface.
+        shader: called once, with the covered pixels only.
+        background: grey level, or colours, where there is no surface.
+    """
+    normals = surface_normals(points, mesh)[points.mask]
+    view = points.mask.nonzero()[:, 0]
+    colours = shader(points.positions[points.mask], normals, view)
+    return _coloured(points, mesh, colours, background)
+
+
+def _coloured(
+    points: SurfacePoints,
+    mesh: Mesh,
+    colours: Float[Tensor, "p 3"],
+    background: float | Float[Tensor, "b 3 h w"],
+) -> tuple[Float[Tensor, "b 3 h w"], Float[Tensor, "b 1 h w"]]:
+    """The antialiased image of the covered pixels' colours, and the coverage."""
+    if isinstance(background, Tensor):
+        image = background.movedim(1, -1)
+    else:
+        image = torch.full_like(points.positions, background)
     return _antialiased(image.masked_scatter(points.mask[..., None], colours), points, mesh)
+
+
+def surface_normals(points: SurfacePoints, mesh: Mesh) -> Float[Tensor, "b h w 3"]:
+    """Unit normals of the surface points, interpolated between the vertices'.
+
+    Zero where there is no surface. Differentiable in the mesh's vertices.
+    """
+    smooth = interpolate(mesh.vertex_normals(), points.rast, mesh.faces)
+    return torch.nn.functional.normalize(smooth, dim=-1)
 
 
 def render_normals(
@@ -98,8 +159,7 @@ def shade_normals(
     points: SurfacePoints, mesh: Mesh
 ) -> tuple[Float[Tensor, "b 3 h w"], Float[Tensor, "b 1 h w"]]:
     """`render_normals` of surface points that are known already."""
-    smooth = interpolate(mesh.vertex_normals(), points.rast, mesh.faces)
-    normals = torch.nn.functional.normalize(smooth, dim=-1)
+    normals = surface_normals(points, mesh)
     image = torch.where(points.mask[..., None], (normals + 1) / 2, 0.0)
     return _antialiased(image, points, mesh)
 

@@ -1,4 +1,8 @@
-"""A mesh with its texture, as read back from a GLB and shown as any viewer without lights would."""
+"""A mesh with its texture, as read back from a GLB and shown as any viewer without lights would.
+
+An object whose file names its light is shown under that light, whichever of its two textures the
+file holds.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,12 +21,21 @@ from torch.nn.functional import grid_sample
 
 from xbind.errors import XBindError
 from xbind.kernels import interpolate
+from xbind.scene.appearance import Appearance, MaterialAt
 from xbind.scene.cameras import Cameras
+from xbind.scene.light import Light
+from xbind.scene.materials import SurfaceMaterial
 from xbind.scene.mesh.components import component_report
-from xbind.scene.mesh.gltf import binary_chunk, placement_in, read_document
+from xbind.scene.mesh.gltf import (
+    binary_chunk,
+    light_in,
+    material_in,
+    placement_in,
+    read_document,
+)
 from xbind.scene.mesh.mesh import Mesh
 from xbind.scene.mesh.placement import z_up
-from xbind.scene.mesh.render import render_mask, surface_points
+from xbind.scene.mesh.render import SurfacePoints, render_mask, surface_points
 from xbind.system.untrusted import fault_of, guarded
 
 
@@ -53,6 +66,10 @@ class TexturedMesh:
     """In [0, 1], v upwards."""
     texture: Float[Tensor, "1 3 h w"]
     """In [0, 1], row 0 at v = 1."""
+    light: Light | None = None
+    """Light in which the object is shown; None shows the texture as it is."""
+    surface_map: Float[Tensor, "1 3 h w"] | None = None
+    """Roughness (green) and metalness (blue) in [0, 1], shown only under a light."""
 
     def welded(self) -> Mesh:
         """The surface without the texture's seams, where vertices are there twice."""
@@ -73,10 +90,44 @@ class TexturedMesh:
         points = surface_points(self.mesh, cameras, size)
         at = interpolate(self.uv, points.rast, self.mesh.faces)
         grid = torch.stack([2 * at[..., 0] - 1, 1 - 2 * at[..., 1]], -1)
-        texture = self.texture.expand(len(cameras), -1, -1, -1)
-        colour = grid_sample(texture, grid, align_corners=False)
+        colour = _sampled(self.texture, grid)
+        if self.light is not None:
+            colour = self._lit(colour, grid, points, cameras)
         coverage = render_mask(self.mesh, cameras, size)
         return Views(coverage * colour + 1 - coverage, coverage[:, 0] > 0.5)
+
+    def smooth_normals(self) -> Float[Tensor, "v 3"]:
+        """Vertex normals, as if no vertex were there twice."""
+        places, index = np.unique(self.mesh.vertices.numpy(), axis=0, return_inverse=True)
+        corners = torch.from_numpy(index.reshape(-1).astype(np.int64))
+        whole = Mesh(torch.from_numpy(places), corners[self.mesh.faces])
+        return whole.vertex_normals()[corners]
+
+    def _lit(
+        self,
+        colour: Float[Tensor, "v 3 s s"],
+        grid: Float[Tensor, "v s s 2"],
+        points: SurfacePoints,
+        cameras: Cameras,
+    ) -> Float[Tensor, "v 3 s s"]:
+        """The texture's colours under the object's light, where a pixel shows the mesh."""
+        mask = points.mask
+        normals = interpolate(self.smooth_normals(), points.rast, self.mesh.faces)[mask]
+        base = colour.movedim(1, -1)[mask]
+        material: MaterialAt | None = None
+        if self.surface_map is not None:
+            rough, metal = _sampled(self.surface_map, grid).movedim(1, -1)[mask][:, 1:].unbind(1)
+            material = lambda _: SurfaceMaterial(base, metal, rough)  # noqa: E731
+        shader = Appearance(lambda _: base, self.light, material).in_views(cameras.position())
+        unit = torch.nn.functional.normalize(normals, dim=-1)
+        shown = shader(points.positions[mask], unit, mask.nonzero()[:, 0])
+        return colour.movedim(1, -1).masked_scatter(mask[..., None], shown).movedim(-1, 1)
+
+
+def _sampled(
+    texture: Float[Tensor, "1 3 h w"], grid: Float[Tensor, "v s s 2"]
+) -> Float[Tensor, "v 3 s s"]:
+    return grid_sample(texture.expand(len(grid), -1, -1, -1), grid, align_corners=False)
 
 
 _PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
@@ -109,14 +160,25 @@ def read_glb(path: Path) -> TexturedMesh:
         loaded = trimesh.load(BytesIO(data), file_type="glb", force="mesh", process=False)
         vertices = np.asarray(loaded.vertices, np.float32)
         faces = np.asarray(loaded.faces, np.int64)
-        picture = np.asarray(loaded.visual.material.baseColorTexture.convert("RGB"), np.float32)
+        light = light_in(document) if material_in(document) == "lit" else None
+        look = loaded.visual.material
+        texture = _tensor(look.baseColorTexture)
+        surface_map = None if light is None else look.metallicRoughnessTexture
         uv = np.asarray(loaded.visual.uv, np.float32)
         _check(vertices, faces, uv)
     return TexturedMesh(
         Mesh(torch.from_numpy(z_up(placement.undo(vertices))), torch.from_numpy(faces)),
         torch.from_numpy(uv),
-        torch.from_numpy(picture / 255).permute(2, 0, 1)[None].contiguous(),
+        texture,
+        light,
+        None if surface_map is None else _tensor(surface_map),
     )
+
+
+def _tensor(picture: Image.Image) -> Float[Tensor, "1 3 h w"]:
+    """Values in [0, 1]."""
+    values = np.asarray(picture.convert("RGB"), np.float32)
+    return torch.from_numpy(values / 255).permute(2, 0, 1)[None].contiguous()
 
 
 _AGAIN = "Write it again: repeat the run's `xbind generate` command with --resume."

@@ -11,15 +11,15 @@ from io import BytesIO
 
 import torch
 from jaxtyping import UInt8
-from PIL import Image
 from torch import Tensor
 
 from xbind.config.options import Material
-from xbind.scene.mesh.files import FileInfo, UnwrappedMesh, upward
+from xbind.scene.mesh.baking import SurfaceMap, UnwrappedMesh
+from xbind.scene.mesh.files import FileInfo, png_bytes, upward
 from xbind.scene.mesh.gltf import GENERATOR
 from xbind.scene.mesh.placement import y_up
 
-_LAYER, _TEXTURE = "model.usda", "textures/surface.png"
+_LAYER, _TEXTURE, _MAP = "model.usda", "textures/surface.png", "textures/material.png"
 _ALIGNMENT = 64
 _PADDING_ID = 0x1986  # of the extra field that pads, as in OpenUSD's own writer
 _LOCAL_HEADER, _EXTRA_HEADER = 30, 4
@@ -36,7 +36,11 @@ _SHADED = {
 
 
 def usdz_bytes(
-    unwrapped: UnwrappedMesh, texture: UInt8[Tensor, "s s 3"], info: FileInfo | None = None
+    unwrapped: UnwrappedMesh,
+    texture: UInt8[Tensor, "s s 3"],
+    info: FileInfo | None = None,
+    *,
+    surface_map: SurfaceMap | None = None,
 ) -> bytes:
     """Returns a USDZ package: y-up, one unit is one metre. The same mesh gives the same bytes.
 
@@ -44,15 +48,16 @@ def usdz_bytes(
         unwrapped: the surface, in the scene's frame.
         texture: its colours, sRGB.
         info: material, placement and metadata; by default unlit, in place, without any.
+        surface_map: roughness and metalness; only for a `lit` material.
     """
     info = info or FileInfo()
-    png = BytesIO()
-    Image.fromarray(texture.numpy()).save(png, "PNG")
+    has_map = surface_map is not None
+    files = {_LAYER: _layer(unwrapped, info, has_map).encode(), _TEXTURE: png_bytes(texture)}
+    if surface_map is not None:
+        files[_MAP] = png_bytes(surface_map)
     buffer = BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as package:
-        for name, data in (
-            (_LAYER, _layer(unwrapped, info).encode()), (_TEXTURE, png.getvalue()),
-        ):  # fmt: skip
+        for name, data in files.items():
             entry = zipfile.ZipInfo(name)
             start = buffer.tell() + _LOCAL_HEADER + len(name) + _EXTRA_HEADER
             padding = -start % _ALIGNMENT
@@ -61,7 +66,7 @@ def usdz_bytes(
     return buffer.getvalue()
 
 
-def _layer(unwrapped: UnwrappedMesh, info: FileInfo) -> str:
+def _layer(unwrapped: UnwrappedMesh, info: FileInfo, has_map: bool) -> str:
     points = torch.from_numpy(info.placement.apply(y_up(unwrapped.vertices)))
     normals = torch.from_numpy(y_up(unwrapped.normals))
     extent = torch.stack([points.amin(0), points.amax(0)])
@@ -101,12 +106,20 @@ def Xform "Root" (
         uniform token subdivisionScheme = "none"
     }}
 
-    {_look(info.material)}
+    {_look(info.material, has_map)}
 }}
 """
 
 
-def _look(material: Material) -> str:
+def _look(material: Material, has_map: bool) -> str:
+    metallic, roughness = "float inputs:metallic = 0", "float inputs:roughness = 1"
+    if has_map:
+        metallic = "float inputs:metallic.connect = </Root/Look/Map.outputs:b>"
+        roughness = "float inputs:roughness.connect = </Root/Look/Map.outputs:g>"
+    textures = _texture("Texture", _TEXTURE, "sRGB", "float3 outputs:rgb")
+    if has_map:
+        outputs = "float outputs:g\n            float outputs:b"
+        textures += "\n\n        " + _texture("Map", _MAP, "raw", outputs)
     return f"""def Material "Look"
     {{
         token outputs:surface.connect = </Root/Look/Shader.outputs:surface>
@@ -115,21 +128,12 @@ def _look(material: Material) -> str:
         {{
             uniform token info:id = "UsdPreviewSurface"
             {_SHADED[material]}
-            float inputs:metallic = 0
-            float inputs:roughness = 1
+            {metallic}
+            {roughness}
             token outputs:surface
         }}
 
-        def Shader "Texture"
-        {{
-            uniform token info:id = "UsdUVTexture"
-            asset inputs:file = @{_TEXTURE}@
-            token inputs:sourceColorSpace = "sRGB"
-            float2 inputs:st.connect = </Root/Look/Places.outputs:result>
-            token inputs:wrapS = "clamp"
-            token inputs:wrapT = "clamp"
-            float3 outputs:rgb
-        }}
+        {textures}
 
         def Shader "Places"
         {{
@@ -138,6 +142,19 @@ def _look(material: Material) -> str:
             float2 outputs:result
         }}
     }}"""
+
+
+def _texture(name: str, file: str, space: str, outputs: str) -> str:
+    return f"""def Shader "{name}"
+        {{
+            uniform token info:id = "UsdUVTexture"
+            asset inputs:file = @{file}@
+            token inputs:sourceColorSpace = "{space}"
+            float2 inputs:st.connect = </Root/Look/Places.outputs:result>
+            token inputs:wrapS = "clamp"
+            token inputs:wrapT = "clamp"
+            {outputs}
+        }}"""
 
 
 def _rows(values: Tensor) -> str:
