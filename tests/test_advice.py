@@ -69,7 +69,7 @@ def advice_in(path):
     """Every option that a message of a module names: where, the option, the message."""
     name = path.relative_to(ROOT).as_posix()
     for line, text in texts_of(ast.parse(path.read_text())):
-        if re.fullmatch(r"--[\w-]+(=.*)?", text):  # an argument of a program, no message
+        if re.fullmatch(r"--[\w.-]+(=.*)?", text):  # an argument of a program, no message
             continue
         for option in re.findall(r"(?<![\w-])--[a-z*][a-z0-9*-]*", text):
             if (name, option) not in NOT_OFFERED:

@@ -286,8 +286,9 @@ class GenerateConfig:
     preset: str = "default"
     """Named set of the method's numbers, one of the paper's baselines, or a system that it compares
     with, such as `magic3d`; a wrong name lists the right ones. `smoke` only checks that everything
-    runs: its objects are balls; for a quick look use --reference-only. `xbind config show PRESET` lists its numbers; `--method.coarse.steps 300`
-    changes one of them."""
+    runs: its objects are balls; for a quick look use --reference-only.
+    `xbind config show PRESET` lists its numbers; `--method.coarse.steps 300` changes one of
+    them."""
     method: Changes = field(default_factory=dict)
     """What differs from the preset's numbers: dotted name → value, such as {"coarse.steps": 300}
     (`--method.coarse.steps 300`)."""
