@@ -15,6 +15,7 @@ from xbind.config.ranges import recorded
 from xbind.config.terms import EllipsoidConfig, LevelsConfig, PbrConfig, Ramp
 
 LATENTS = GuidanceConfig(latent_share=0.1)
+AWAY = GuidanceConfig(view_words=True, perp_neg=1.0)
 
 
 def test_a_ramp_is_flat_straight_and_flat():
@@ -48,6 +49,11 @@ def test_a_ramp_of_no_length_is_a_step():
         (lambda: TextureConfig(guidance=LATENTS), "latent_share is for views of normals alone"),
         (lambda: CoarseConfig(guidance=LATENTS), "here it must be 0, got 0.1"),
         (lambda: GeometryConfig(colour=True, guidance=LATENTS), "here it must be 0, got 0.1"),
+        (lambda: GuidanceConfig(perp_neg=1.0), "set view_words to true too"),
+        (lambda: replace(AWAY, latent_share=0.1), "must be 0 where latent_share is above 0, got 1"),
+        (lambda: CoarseConfig(planar="vsd", guidance=AWAY), "is for planar 'sds', got 'vsd'"),
+        (lambda: GeometryConfig(guidance=AWAY), "perp_neg is for planar 'sds', got 'cds'"),
+        (lambda: TextureConfig(planar="vsd", guidance=AWAY), "is for planar 'sds', got 'vsd'"),
         (lambda: GuidanceConfig(weighting="none"), "weighting must be one of 'residual', 'sds'"),
     ],
 )

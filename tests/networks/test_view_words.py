@@ -127,7 +127,6 @@ def test_perp_neg_weighs_by_its_factor(bundles):
         (replace(WORDED, perp_neg=1.0), True, "perp_neg2d_img"),
         (replace(WORDED, perp_neg=1.0, w_img=0.0), True, "perp_neg2d"),
         (replace(WORDED, perp_neg=1.0), False, "sds2d_img"),
-        (GuidanceConfig(perp_neg=1.0), True, "sds2d_img"),
     ],
 )
 def test_perp_neg_has_a_step_of_its_own(with_words, without, guidance, worded, name):

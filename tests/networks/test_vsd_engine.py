@@ -12,9 +12,15 @@ from xbind.config.savings import Savings
 from xbind.config.terms import EstimatorConfig
 from xbind.engine.store import EngineStore
 from xbind.networks.build import build
-from xbind.networks.graphs import request_labelled, requests_of_phase
+from xbind.networks.graphs import (
+    make_module,
+    request_labelled,
+    requests_of_phase,
+    sample_inputs,
+)
 from xbind.networks.load import load_bundle
 from xbind.networks.manifest import load_manifest
+from xbind.networks.precision import in_precision
 from xbind.networks.runtime import EagerRun, Part
 from xbind.networks.select import compile_run
 from xbind.scene.cameras import orbit
@@ -140,3 +146,13 @@ def test_timesteps_of_the_training_are_all_over_the_schedule(eager, theta):
     assert 200 <= int(call.feeds["t"].min()) <= int(call.feeds["t"].max()) < 300
     assert int(call.feeds["t_theta"].min()) < 100
     assert int(call.feeds["t_theta"].max()) > 900
+
+
+def test_in_half_the_gradient_of_theta_does_not_vanish(bundle):
+    """Without the scale of the loss, gradients below 6e-8 would be 0 inside of the network."""
+    feeds = sample_inputs(bundle, replace(REQUEST, batch=1), 0.5, seeded(3))
+    want = make_module(bundle, "vsd2d")(**feeds)
+    found = make_module(in_precision(bundle, "float16"), "vsd2d")(**feeds)
+    for got, wanted, error in zip(found, want, (0.03, 0.03, 0.01, 0.01), strict=True):
+        assert (got - wanted).norm() <= error * wanted.norm()
+    assert float((found[3] == 0).float().mean()) < 0.01

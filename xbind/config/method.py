@@ -221,6 +221,13 @@ class GuidanceConfig(Settings):
             raise ValueError(
                 f"t_max_late must be at least t_min, got {self.t_max_late} and {self.t_min}"
             )
+        if self.perp_neg > 0 and not self.view_words:
+            raise ValueError("perp_neg leads away from view words: set view_words to true too")
+        if self.perp_neg > 0 and self.latent_share > 0:
+            raise ValueError(
+                f"perp_neg is for views, not for latents made of normals: it must be 0 where "
+                f"latent_share is above 0, got {self.perp_neg:g}"
+            )
 
     def t_max_at(self, progress: float) -> float:
         """Most noise at a share of the stage in [0, 1], as a share of the schedule."""
@@ -321,6 +328,7 @@ class CoarseConfig(Settings):
     def __post_init__(self) -> None:
         check_fields(self)
         _check_latents(self.guidance)
+        _check_perp_neg(self.planar, self.guidance)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -401,6 +409,7 @@ class GeometryConfig(Settings):
 
     def __post_init__(self) -> None:
         check_fields(self)
+        _check_perp_neg(self.planar, self.guidance)
         if self.form == "network" and self.start != "ellipsoid":
             raise ValueError("form 'network' begins as an ellipsoid: set start to 'ellipsoid' too")
         if self.form == "network" and self.ellipsoid.half_side > self.field.radius:
@@ -464,6 +473,7 @@ class TextureConfig(Settings):
     def __post_init__(self) -> None:
         check_fields(self)
         _check_latents(self.guidance)
+        _check_perp_neg(self.planar, self.guidance)
         if self.material == "pbr" and self.inherit:
             raise ValueError("material 'pbr' begins with a new field: set inherit to false too")
 
@@ -474,6 +484,12 @@ class TextureConfig(Settings):
         Its lit texture is then the albedo, or the material, and its unlit one what that shows.
         """
         return self.shading.light == "bundle" or self.material == "pbr"
+
+
+def _check_perp_neg(planar: PlanarLoss, guidance: GuidanceConfig) -> None:
+    """Refuse Perp-Neg in a stage whose loss of the 2D prior has no step with it."""
+    if guidance.perp_neg > 0 and planar != "sds":
+        raise ValueError(f"guidance.perp_neg is for planar 'sds', got {planar!r}")
 
 
 def _check_latents(guidance: GuidanceConfig) -> None:

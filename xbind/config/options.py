@@ -284,11 +284,10 @@ class GenerateConfig:
     seed: int = 0
     """Seed of every random draw; the same seed on the same machine gives the same mesh."""
     preset: str = "default"
-    """Named set of the method's numbers, one of the paper's baselines, or a system that it compares
-    with, such as `magic3d`; a wrong name lists the right ones. `smoke` only checks that everything
-    runs: its objects are balls; for a quick look use --reference-only.
-    `xbind config show PRESET` lists its numbers; `--method.coarse.steps 300` changes one of
-    them."""
+    """Named set of the method's numbers, one of the paper's baselines, or a system that it is
+    compared with, such as `magic3d`; a wrong name lists the right ones. `smoke` only checks that
+    everything runs: its objects are balls; for a quick look use --reference-only. `xbind config
+    show PRESET` lists its numbers; `--method.coarse.steps 300` changes one of them."""
     method: Changes = field(default_factory=dict)
     """What differs from the preset's numbers: dotted name → value, such as {"coarse.steps": 300}
     (`--method.coarse.steps 300`)."""

@@ -22,13 +22,15 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xbind.errors import XBindError
 from xbind.files import sha256_file
 from xbind.networks.manifest_shape import fault_in
-from xbind.scene.light import Light
 from xbind.system.untrusted import fault_of, is_file, read_json_object, reason
+
+if TYPE_CHECKING:
+    from xbind.scene.light import Light
 
 FORMAT = 1
 """Layout version of `bundle.json`."""
@@ -124,8 +126,10 @@ class BundleManifest:
         return self.has(VIEW_WORDS_ROLE)
 
     @property
-    def light(self) -> Light | None:
+    def light(self) -> "Light | None":
         """The known light of the training pictures; None if the bundle names none."""
+        from xbind.scene.light import Light  # imports torch
+
         return Light.from_plain(self.raw["light"]) if "light" in self.raw else None
 
     @property

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any, TypeGuard
 
-from xbind.scene.light import Light
+from xbind.config.light import LightFigures
 
 MAX_IMAGE_SIDE = 4096
 """Largest side of a prior's images, in pixels."""
@@ -107,7 +107,7 @@ def _faults_of_priors(table: object, parts: Mapping[str, Any], prior: str) -> It
 
 def _faults_of_light(found: object) -> Iterator[str]:
     try:
-        Light.from_plain(found)
+        LightFigures.from_plain(found)
     except ValueError as error:
         yield f"light is not a light: {error}"
 

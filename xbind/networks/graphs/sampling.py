@@ -23,8 +23,9 @@ from xbind.networks.frozen import Bundle, Unclip, Zero123
 from xbind.networks.graphs.size import GraphRequest
 from xbind.scene.cameras import Cameras
 
-TRAINED_CHANGE = 0.02
-"""Standard deviation of what training is taken to have added to each number of an estimator."""
+TRAINED_CHANGE = 0.1
+"""Standard deviation of what training is taken to have added to each number of an estimator: the
+length of 50 iterations of AdamW at the rate of `EstimatorConfig`."""
 MANY = 8
 """From this batch on, a plain UNet's inputs are spread over the whole schedule."""
 
