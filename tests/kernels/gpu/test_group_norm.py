@@ -1,10 +1,14 @@
 """`group_norm` in Triton against its definition, value and gradient."""
 
+import copy
+
 import pytest
 import torch
+from diffusers import AutoencoderKL
 
 from xbind.kernels import group_norm
 from xbind.kernels.group_norm import gpu
+from xbind.models import channels_last as layout
 
 SHAPES = [
     ((2, 8, 5, 7), 4),  # widths of a power of two
@@ -129,3 +133,21 @@ def test_a_second_derivative_is_refused(device, rng):
     (x_bar,) = torch.autograd.grad(y, x, bar.requires_grad_(), create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         x_bar.sum().backward()
+
+
+def test_an_autoencoder_with_fused_norms(device, rng, monkeypatch):
+    """Its latent and the gradient in its image, in float32 as torch computes them."""
+    monkeypatch.setattr(layout, "_has_fused", lambda x: True)
+    torch.manual_seed(0)
+    plain = AutoencoderKL(block_out_channels=(8,), norm_num_groups=4, latent_channels=2)
+    plain = plain.eval().requires_grad_(False).to(device)
+    fused = layout.channels_last(copy.deepcopy(plain))
+    image, bar = torch.rand(1, 3, 6, 7, generator=rng), torch.randn(1, 2, 6, 7, generator=rng)
+    results = []
+    with torch.backends.cudnn.flags(allow_tf32=False):
+        for net in (plain, fused):
+            leaf = image.to(device).requires_grad_()
+            z = net.encode(leaf).latent_dist.mode()
+            results.append((z, *torch.autograd.grad(z, leaf, bar.to(device))))
+    assert results[0][1].abs().max() > 0.01
+    torch.testing.assert_close(results[1], results[0], rtol=1e-3, atol=1e-4)
