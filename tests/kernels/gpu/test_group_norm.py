@@ -96,9 +96,10 @@ def test_repeats_to_the_last_bit(device, rng):
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-def test_what_is_not_a_number_stays_in_its_group(device, rng):
+@pytest.mark.parametrize("junk", [torch.nan, torch.inf])
+def test_what_is_not_a_number_stays_in_its_group(junk, device, rng):
     x, weight, bias, bar = inputs((2, 6, 3, 4), device, rng)
-    x[0, 3, 1, 2] = torch.nan
+    x[0, 3, 1, 2] = junk
     (y, x_bar) = both(x, weight, bias, bar, groups=3, eps=1e-5, silu=True)[1]
     for found in (y, x_bar):
         assert found[0, 2:4].isnan().all()
