@@ -22,14 +22,7 @@ from xbind.kernels.surface.operator import SurfaceImpl
 
 def main() -> None:
     """Compare, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--triangles", type=int, default=600_000, help="about so many")
-    parser.add_argument("--side", type=int, default=512, help="pixels")
-    parser.add_argument("--views", type=int, default=1)
-    parser.add_argument("--device", default="cuda")
-    parser.add_argument("--seconds", type=float, default=1.0, help="about so long per measurement")
-    parser.add_argument("--json", type=Path, help="append one line")
-    arguments = parser.parse_args()
+    arguments = _parse()
     device = torch.device(arguments.device)
     clip, faces = bumpy_ball(arguments.triangles, device)
     clip = clip.detach().expand(arguments.views, -1, -1).contiguous().requires_grad_()
@@ -63,6 +56,17 @@ def main() -> None:
             file.write(json.dumps(row) + "\n")
     if row["differing_pixels"]:
         sys.exit("bench_rasterizer: not every pixel shows the face that the CPU finds.")
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--triangles", type=int, default=600_000, help="about so many")
+    parser.add_argument("--side", type=int, default=512, help="pixels")
+    parser.add_argument("--views", type=int, default=1)
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--seconds", type=float, default=1.0, help="about so long per measurement")
+    parser.add_argument("--json", type=Path, help="append one line")
+    return parser.parse_args()
 
 
 def _differing(

@@ -174,6 +174,7 @@ def _surface_variants() -> list[Variant]:
 
 def _rasterize_variants() -> list[Variant]:
     scatter = gpu_rasterize
+    scattered = {"BLOCK": scatter.BLOCK, "LANE_PIXELS": scatter.LANE_PIXELS}
     types = dict.fromkeys(("face_ptr", "depth_ptr", "large_ptr"), "*i64")
     types |= dict.fromkeys(("nearest_ptr", "count_ptr"), "*i32")
     return [
@@ -182,7 +183,7 @@ def _rasterize_variants() -> list[Variant]:
             {"FIND_DEPTH": find_depth, **block}, types, scatter.OPTIONS,
         )
         for size, kernel, block in (
-            ("small", scatter._small_kernel, {"BLOCK": scatter.BLOCK}),
+            ("small", scatter._small_kernel, scattered),
             ("large", scatter._large_kernel, {"TILE": scatter.TILE}),
         )
         for what, find_depth in (("depth", True), ("face", False))

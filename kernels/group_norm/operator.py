@@ -36,7 +36,7 @@ def group_norm(
         groups: a divisor of c. Group g holds channels g c/groups to (g + 1) c/groups − 1.
         eps: added to the variance.
         silu: whether f is SiLU.
-        impl: `auto` is `triton` on CUDA and `reference` elsewhere; there is no numba form.
+        impl: `auto` is `triton` on CUDA and `reference` elsewhere; there is none in numba.
 
     Returns:
         y, of the type of x; from `triton` with channels last. Sums are in float32. Differentiable

@@ -35,7 +35,6 @@ of one triangle. Their number is only known on the device."""
 OPTIONS = {"enable_fp_fusion": False, "maxnreg": 128}
 """Compile options of both kernels. Without a limit of its own, ptxas spills some registers to fit
 one more program beside the others."""
-_LANE_PIXELS = tl.constexpr(LANE_PIXELS)
 _FLAT, _BOX_SLACK_PX = tl.constexpr(FLAT), tl.constexpr(BOX_SLACK_PX)
 
 
@@ -111,11 +110,11 @@ def _settle(depth_ptr, nearest_ptr, pixel, is_seen, depth, face, FIND_DEPTH: tl.
 
 @triton.jit
 def _small_kernel(
-    clip_ptr, face_ptr,     # in:     [b, v, 4] [f, 3]
-    depth_ptr, nearest_ptr, # in/out: [b, h, w] [b, h, w]
-    large_ptr, count_ptr,   # out:    [b·f] [1]; the first pass lists the large faces
+    clip_ptr, face_ptr,      # in:     [b, v, 4] [f, 3]
+    depth_ptr, nearest_ptr,  # in/out: [b, h, w] [b, h, w]
+    large_ptr, count_ptr,    # out:    [b·f] [1]; the first pass lists the large faces
     faces, vertices, height, width,
-    FIND_DEPTH: tl.constexpr, BLOCK: tl.constexpr,
+    FIND_DEPTH: tl.constexpr, BLOCK: tl.constexpr, LANE_PIXELS: tl.constexpr,
 ):  # fmt: skip
     """Visits the small triangles of a view, one per lane."""
     face = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
@@ -129,7 +128,7 @@ def _small_kernel(
     top, bottom = _pixel_range(y0, w0, y1, w1, y2, w2, height)
     columns, rows = tl.maximum(right - left, 0), tl.maximum(bottom - top, 0)
     pixels = tl.where(sign != 0, columns * rows, 0)
-    is_large = pixels > _LANE_PIXELS
+    is_large = pixels > LANE_PIXELS
     if FIND_DEPTH:
         zeros = tl.zeros((BLOCK,), tl.int32)
         place = tl.atomic_add(count_ptr + zeros, zeros + 1, mask=is_large, sem="relaxed")
@@ -202,7 +201,7 @@ def nearest_faces(clip: Tensor, faces: Tensor, size: tuple[int, int]) -> Tensor:
     with on_device_of(clip):
         for find_depth in (True, False):
             _small_kernel[(triton.cdiv(count, BLOCK), views)](
-                *feeds, FIND_DEPTH=find_depth, BLOCK=BLOCK, **OPTIONS
+                *feeds, FIND_DEPTH=find_depth, BLOCK=BLOCK, LANE_PIXELS=LANE_PIXELS, **OPTIONS
             )
             _large_kernel[(min(len(large), LARGE_PROGRAMS), SLICES)](
                 *feeds, FIND_DEPTH=find_depth, TILE=TILE, **OPTIONS

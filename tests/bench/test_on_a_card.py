@@ -7,9 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tyro
 from PIL import Image
 
+from xbind.bench import bench_kernels, bench_rasterizer, bench_real_steps
+from xbind.bench.config import BenchConfig
 from xbind.bench.on_a_card import Task, draw_prompt, run, run_all, tasks
+from xbind.cli.main import parse
 from xbind.conditioning.background import cut_out
 
 
@@ -69,12 +73,37 @@ def test_what_matters_most_fits_into_ten_minutes(tmp_path):
     assert sum(task.limit_s for task in known[: names.index("steps") + 1]) <= 600
 
 
-def test_the_whole_run_is_asked_for_in_words_that_exist(tmp_path):
-    from xbind.cli.main import parse
+def test_every_command_has_words_that_exist(tmp_path, monkeypatch):
+    parsers = {
+        "xbind": parse,
+        "xbind-bench": lambda words: tyro.cli(BenchConfig, args=words),
+        "bench/bench_real_steps.py": lambda _: bench_real_steps._parse(),
+        "bench/bench_kernels.py": lambda _: bench_kernels._parse(),
+        "bench/bench_rasterizer.py": lambda _: bench_rasterizer._parse(),
+        "pytest": lambda words: [Path(word).resolve(strict=True) for word in words
+                                 if word.startswith("tests/")],
+    }  # fmt: skip
+    for task in tasks(tmp_path):
+        words = list(task.command)
+        if words[:2] == [sys.executable, "-P"]:
+            words = words[2:]
+        monkeypatch.setattr(sys, "argv", words)
+        assert parsers[words[0] if words[0] in parsers else Path(words[0]).name](words[1:])
 
-    for name in ("whole", "interrupted", "resumed", "weights", "machine"):
-        (task,) = (task for task in tasks(tmp_path) if task.name == name)
-        parse(list(task.command[1:]))
+
+def test_the_rasteriser_is_timed_and_compared(tmp_path, monkeypatch, capsys):
+    """On the CPU, where it is compared with itself."""
+    words = ["", "--device", "cpu", "--triangles", "300", "--side", "16", "--views", "2",
+             "--seconds", "0.01", "--json", str(tmp_path / "rows.jsonl")]  # fmt: skip
+    monkeypatch.setattr(sys, "argv", words)
+    bench_rasterizer.main()
+    row = json.loads((tmp_path / "rows.jsonl").read_text())
+    assert (row["impl"], row["differing_pixels"], row["views"]) == ("numba", 0, 2)
+    assert row["operator_ms"] > 0
+    assert row["with_gradient_ms"] > 0
+    monkeypatch.setattr(bench_rasterizer, "_differing", lambda *_: 3)
+    with pytest.raises(SystemExit, match="not every pixel"):
+        bench_rasterizer.main()
 
 
 def test_the_table_in_the_documentation_has_these_limits(tmp_path):

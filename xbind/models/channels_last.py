@@ -29,12 +29,16 @@ class FusedGroupNorm(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c *size"]) -> Float[Tensor, "b c *size"]:
         """Return y as `xbind.kernels.group_norm` defines it."""
-        if x.is_cuda:
+        if _has_fused(x):
             return group_norm(
                 x, self.weight, self.bias, groups=self.groups, eps=self.eps, silu=self.silu
             )
         z = functional.group_norm(x, self.groups, self.weight, self.bias, self.eps)
         return functional.silu(z) if self.silu else z
+
+
+def _has_fused(x: Tensor) -> bool:
+    return x.is_cuda
 
 
 def channels_last(net: nn.Module) -> nn.Module:

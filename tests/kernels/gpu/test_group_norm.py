@@ -1,10 +1,14 @@
 """`group_norm` in Triton against its definition, value and gradient."""
 
+import copy
+
 import pytest
 import torch
+from diffusers import AutoencoderKL
 
 from xbind.kernels import group_norm
 from xbind.kernels.group_norm import gpu
+from xbind.models import channels_last as layout
 
 SHAPES = [
     ((2, 8, 5, 7), 4),  # widths of a power of two
@@ -92,9 +96,10 @@ def test_repeats_to_the_last_bit(device, rng):
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-def test_what_is_not_a_number_stays_in_its_group(device, rng):
+@pytest.mark.parametrize("junk", [torch.nan, torch.inf])
+def test_what_is_not_a_number_stays_in_its_group(junk, device, rng):
     x, weight, bias, bar = inputs((2, 6, 3, 4), device, rng)
-    x[0, 3, 1, 2] = torch.nan
+    x[0, 3, 1, 2] = junk
     (y, x_bar) = both(x, weight, bias, bar, groups=3, eps=1e-5, silu=True)[1]
     for found in (y, x_bar):
         assert found[0, 2:4].isnan().all()
@@ -129,3 +134,21 @@ def test_a_second_derivative_is_refused(device, rng):
     (x_bar,) = torch.autograd.grad(y, x, bar.requires_grad_(), create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         x_bar.sum().backward()
+
+
+def test_an_autoencoder_with_fused_norms(device, rng, monkeypatch):
+    """Its latent and the gradient in its image, in float32 as torch computes them."""
+    monkeypatch.setattr(layout, "_has_fused", lambda x: True)
+    torch.manual_seed(0)
+    plain = AutoencoderKL(block_out_channels=(8,), norm_num_groups=4, latent_channels=2)
+    plain = plain.eval().requires_grad_(False).to(device)
+    fused = layout.channels_last(copy.deepcopy(plain))
+    image, bar = torch.rand(1, 3, 6, 7, generator=rng), torch.randn(1, 2, 6, 7, generator=rng)
+    results = []
+    with torch.backends.cudnn.flags(allow_tf32=False):
+        for net in (plain, fused):
+            leaf = image.to(device).requires_grad_()
+            z = net.encode(leaf).latent_dist.mode()
+            results.append((z, *torch.autograd.grad(z, leaf, bar.to(device))))
+    assert results[0][1].abs().max() > 0.01
+    torch.testing.assert_close(results[1], results[0], rtol=1e-3, atol=1e-4)

@@ -38,7 +38,7 @@ def test_sees_the_cpus_face_at_every_pixel(name, device):
 @pytest.mark.parametrize("name", ["loose", "closed surface", "not finite"])
 def test_small_and_large_triangles_take_the_same_decisions(name, limit, device, monkeypatch):
     """With a limit of 0 every triangle is large, with 10⁶ every one is small."""
-    monkeypatch.setattr(gpu_rasterize, "_LANE_PIXELS", gpu_rasterize.tl.constexpr(limit))
+    monkeypatch.setattr(gpu_rasterize, "LANE_PIXELS", limit)
     clip, faces, size = SCENES[name]
     want, got = both(clip, faces, size, device)
     assert torch.equal(got[..., 3], want[..., 3])
