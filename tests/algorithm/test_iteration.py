@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from xbind.algorithm.iteration import NotFinite, advance, check_finite
+from xbind.algorithm.iteration import NoTerms, NotFinite, advance, check_finite
 
 
 class Quadratic:
@@ -47,3 +47,12 @@ def test_parameters_that_are_not_finite_are_not_saved():
     phase.module["x"].data[1] = torch.inf
     with pytest.raises(NotFinite, match=r"the parameter 'x' is not finite.*square, planar"):
         check_finite(phase, 5)
+
+
+def test_an_iteration_without_a_term_is_refused(rng):
+    phase = Quadratic()
+    phase.terms = lambda step, generator: {}
+    with pytest.raises(
+        NoTerms, match=r"coarse has no loss term in iteration 1 of 12(.|\n)*steps 0"
+    ):
+        advance(phase, 0, rng)

@@ -7,11 +7,14 @@ import pytest
 import torch
 
 from tests.support.small_method import CONDITION, METHOD, NONE, Networks
+from xbind.algorithm import surface_phase
 from xbind.algorithm.algorithm1 import algorithm1
 from xbind.algorithm.iteration import Iteration, advance, save_phase
 from xbind.algorithm.looks import Looks
 from xbind.algorithm.phase1_nerf import CoarsePhase
 from xbind.algorithm.surface import ShowColours, ShowMaterial, ShowNormals
+from xbind.algorithm.views import hybrid_terms
+from xbind.config.methods import SYSTEMS
 from xbind.config.terms import (
     BackgroundConfig,
     EllipsoidConfig,
@@ -20,6 +23,7 @@ from xbind.config.terms import (
     RatesConfig,
     ShadingConfig,
 )
+from xbind.config.variants import method_named
 from xbind.scene.light import Light
 from xbind.scene.materials import MaterialField
 from xbind.scene.mesh.dmtet import DMTet
@@ -181,7 +185,7 @@ def test_a_lit_volume_is_darker_where_it_faces_away_from_the_light():
     assert rows[20:26].mean() > 2 * rows[6:12].mean() > 0
 
 
-def test_a_learned_background_is_behind_the_views_and_is_trained():
+def test_a_learned_background_is_optimised_at_its_own_rate():
     phase = volume_phase(
         background=LEARNED, rates=RatesConfig(background=0.5), w_sparsity=Ramp(start=1.0, end=1.0)
     )
@@ -216,3 +220,65 @@ def test_what_a_surface_stage_shows(method, shown):
     assert found == shown
     grids = [phase.shape for phase in phases if phase.name == "geometry"]
     assert isinstance(grids[0], NetworkSdf if method is FROM_A_SPHERE else DMTet)
+
+
+def small(method):
+    """A method in one tiny iteration of each of its stages, without networks."""
+    few = {"log2_entries": 8, "resolutions": (4, 8), "hidden": 8}
+
+    def stage(config, **changes):
+        red = replace(NONE, w_ms=1.0)
+        own = {"steps": min(config.steps, 1), "size": 16, "planar": "sds", "guidance": red}
+        return replace(config, **own | changes)
+
+    coarse, geometry, texture = method.coarse, method.geometry, method.texture
+    fit = replace(texture.fit, points=256, batch=64, steps=2)
+    levels = replace(coarse.levels, first=None)
+    return replace(
+        method,
+        coarse=stage(
+            coarse, field=replace(coarse.field, **few), ray_step=0.2, levels=levels,
+            threshold=0.5,
+        ),
+        geometry=stage(
+            geometry, resolution=10, field=replace(geometry.field, **few),
+            conversion=replace(geometry.conversion, box_resolution=8),
+        ),
+        texture=stage(texture, field=replace(texture.field, **few), fit=fit),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("numbers", ["default", "paper"])
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_every_system_of_table_2_makes_a_mesh(numbers, name):
+    """Its scene alone: cameras inside the box, lights, backgrounds, starts, terms."""
+    method = small(method_named(f"{numbers}:{name}"))
+    (*events, made), _ = run(method, networks=LitNetworks())
+    ran = [e.phase.name for e in events if isinstance(e, Iteration)]
+    stages = {"coarse": method.coarse, "geometry": method.geometry, "texture": method.texture}
+    assert ran == [stage for stage, config in stages.items() if config.steps > 0]
+    colours = made.appearance.base_at(made.mesh.vertices)
+    assert colours.isfinite().all()
+    assert len(made.mesh.faces) > 20
+    is_lit = (numbers == "default" and name != "prolificdreamer") or name == "fantasia3d"
+    assert made.light == (LIGHT if is_lit else None)
+
+
+def test_normals_and_mask_stand_for_latents_in_the_first_part_of_the_stage(monkeypatch):
+    seen = []
+
+    def watched(*args, **kwargs):
+        seen.append((args[2], kwargs["latents"]))
+        return hybrid_terms(*args, **kwargs)
+
+    monkeypatch.setattr(surface_phase, "hybrid_terms", watched)
+    guidance = replace(NONE, latent_share=0.5)
+    geometry = replace(METHOD.geometry, steps=4, guidance=guidance, planar="sds")
+    run(replace(METHOD, geometry=geometry, texture=replace(METHOD.texture, steps=0)))
+    assert [latents is None for _, latents in seen] == [False, False, True, True]
+    image, latents = seen[0]
+    assert torch.equal(latents[:, :3], 2 * image - 1)
+    inside = latents[:, 3] == 1
+    assert inside.any()
+    assert (latents[:, :3].norm(dim=1)[inside] - 1).abs().max() < 0.01  # unit normals
+    assert (latents[:, :3].movedim(1, -1)[latents[:, 3] == 0] == -1).all()

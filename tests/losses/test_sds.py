@@ -81,6 +81,25 @@ def test_latent_term_matches_closed_form(feeds, prediction_type):
     torch.testing.assert_close(x_bar, want)
 
 
+@pytest.mark.parametrize("prediction_type", TYPES)
+def test_pictures_that_stand_for_latents_are_averaged_to_their_size(feeds, prediction_type, rng):
+    """No VAE: z is the mean of 2 × 2 pixels of 12 channels, and so a quarter of ∂L/∂z each."""
+    for name in ("w_img", "image"):
+        del feeds[name]
+    picture = torch.rand(3, 12, 4, 4, generator=rng, dtype=torch.float64)
+    unet, schedule = ExactUNet(ALPHAS, prediction_type, s=S), NoiseSchedule(ALPHAS, prediction_type)
+    step = Sds2d(None, unet, schedule, latent_px=1, image_term=False)
+    loss, x_bar = step(picture, **feeds)
+    z = picture.view(3, 12, 2, 2, 2, 2).mean((3, 5))
+    a2 = ALPHAS[feeds["t"]].view(-1, 1, 1, 1)
+    z_t = a2**0.5 * z + (1 - a2) ** 0.5 * feeds["noise"]
+    mean, gain = 2.5 * MEAN, a2**0.5 * S**2 / (a2 * S**2 + 1 - a2)
+    residual = feeds["weight"].view(-1, 1, 1, 1) * (z - mean - gain * (z_t - a2**0.5 * mean))
+    want = (residual / 3 / 4).repeat_interleave(2, 2).repeat_interleave(2, 3)
+    torch.testing.assert_close(x_bar, want)
+    assert loss > 0
+
+
 def test_gradient_is_that_of_the_surrogate(feeds):
     """Finite differences of Eq. 5's loss with ẑ and x̂ held where they are."""
     loss, x_bar = step_2d()(**feeds)

@@ -15,6 +15,10 @@ class NotFinite(XBindError):
     """A loss term or a parameter is NaN or infinite; the message names it."""
 
 
+class NoTerms(XBindError):
+    """A stage with iterations has no loss term; the message names it."""
+
+
 class Phase(Protocol):
     """Protocol of a phase of Algorithm 1."""
 
@@ -54,8 +58,15 @@ def advance(phase: Phase, step: int, generator: torch.Generator) -> dict[str, fl
 
     Raises:
         NotFinite: a term is NaN or infinite; θ is as before.
+        NoTerms: all weights of the iteration are 0.
     """
     terms = phase.terms(step, generator)  # line 19, and those of the phase's Loss
+    if not terms:
+        raise NoTerms(
+            f"Stage {phase.name} has no loss term in iteration {step + 1} of {phase.steps}: its "
+            f"weights are all 0, but for terms of other iterations.\nGive one of them a value, or "
+            f"leave the stage out with --method.{phase.name}.steps 0."
+        )
     phase.optimizer.zero_grad(set_to_none=True)
     weighted_sum(terms, phase.weights(step)).backward()
     values = {name: float(term.detach()) for name, term in terms.items()}
