@@ -34,7 +34,7 @@ class OrtBackend(Backend):
             TooLittleMemory: an allocation fails.
         """
         super().__init__(spec)
-        ort = _runtime()
+        ort = import_onnxruntime()
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -44,7 +44,7 @@ class OrtBackend(Backend):
         try:
             with memory_errors(f"the engine {spec.name!r}"):
                 session = ort.InferenceSession(str(model), options, providers=[PROVIDER])
-        except _load_errors(ort) as error:
+        except load_errors(ort) as error:
             raise EngineDamaged(
                 f"ONNX Runtime {ort.__version__} cannot load {model}:\n{error}\n"
                 "Remove it with `xbind engines gc`, and it will be built again."
@@ -72,17 +72,22 @@ def version() -> str:
     Raises:
         BackendUnavailable: it is not installed.
     """
-    return str(_runtime().__version__)
+    return str(import_onnxruntime().__version__)
 
 
-def _load_errors(ort: Any) -> tuple[type[Exception], ...]:  # noqa: ANN401
+def load_errors(ort: Any) -> tuple[type[Exception], ...]:  # noqa: ANN401
     """Exceptions of ONNX Runtime for damaged graphs; they share no base class."""
     names = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoSuchFile")
     own = ort.capi.onnxruntime_pybind11_state
     return tuple(getattr(own, name) for name in (*names, "NotImplemented", "RuntimeException"))
 
 
-def _runtime() -> Any:  # noqa: ANN401
+def import_onnxruntime() -> Any:  # noqa: ANN401
+    """The module of ONNX Runtime.
+
+    Raises:
+        BackendUnavailable: it is not installed.
+    """
     try:
         import onnxruntime
     except ImportError as error:

@@ -154,9 +154,13 @@ def build_engines(config: BuildConfig) -> int:
 
 def _measure(config: BuildConfig, file: Path, backend: BackendName) -> int:
     """Try every graph that is wanted, and print a table; the exit status."""
-    from xbind.bench.real_builds import SHAPES, Trial, markdown, run_trials
+    from xbind.bench.real_builds import MEASURED, SHAPES, Trial, markdown, run_trials
     from xbind.importing.random_weights import write_shapes
 
+    if backend not in MEASURED:
+        raise XBindError(
+            f"--measure does not try builds for {backend}.\nGive --engine {' or '.join(MEASURED)}."
+        )
     with TemporaryDirectory() as folder:
         manifest = write_shapes(Path(folder) / config.shapes, SHAPES[config.shapes]())
         jobs = make_jobs(config, manifest, backend)
