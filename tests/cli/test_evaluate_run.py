@@ -8,7 +8,7 @@ import pytest
 from tests.batch.fakes import FakeExecutor
 from tests.evaluation.test_runs import Reds, panel, write_run
 from xbind.batch.executor import Failed, Finished
-from xbind.cli import evaluate_run
+from xbind.cli import evaluate, evaluate_run
 from xbind.cli.main import main
 from xbind.config.options import precision_for
 from xbind.evaluation.making import QUEUE
@@ -31,7 +31,8 @@ def executor(monkeypatch):
     """What makes the objects of every evaluation of a test; its judges see red balls."""
     fake = FakeExecutor(make)
     monkeypatch.setattr(evaluate_run, "make_executor", lambda config, queue, waiting: fake)
-    monkeypatch.setattr(evaluate_run, "make_panel", lambda *given, **more: panel(Reds("judge")))
+    for module in (evaluate, evaluate_run):
+        monkeypatch.setattr(module, "make_panel", lambda *given, **more: panel(Reds("judge")))
     return fake
 
 

@@ -113,7 +113,7 @@ def test_what_it_raises_while_loading(faked, tmp_path, message, error):
 def test_what_it_raises_while_running(faked, tmp_path):
     engine = opened(tmp_path)
     faked.fails = "CUDNN_STATUS_EXECUTION_FAILED"
-    with pytest.raises(EngineError, match="failed to run 'net' on CUDA .*CUDNN_STATUS"):
+    with pytest.raises(EngineError, match=r"failed to run 'net' on CUDA .*CUDNN_STATUS"):
         engine.run({"x": torch.ones(2, 3), "t": torch.tensor(0)})
 
 

@@ -54,8 +54,8 @@ class BuildConfig:
     """The bundle's 3D prior to build for; by default the preset's, else the bundle's default."""
     engine: BuildChoice = "auto"
     """What shall run them; `auto` is TensorRT-RTX with --target, else on a GPU the first of
-    TensorRT and TensorRT-RTX that is installed and builds for it, else the first of OpenVINO and
-    ONNX Runtime that is installed."""
+    TensorRT, TensorRT-RTX and `onnxruntime-gpu` that is installed and builds for it, else the first
+    of OpenVINO and ONNX Runtime that is installed."""
     device: DeviceChoice = "auto"
     """What they shall run on; `auto` takes CUDA if there is a device, and says which it took."""
     target: _List = None
