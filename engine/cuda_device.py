@@ -8,6 +8,22 @@ from torch import Tensor
 from xbind.engine.errors import BackendUnavailable
 
 
+def check_cuda(backend: str) -> None:
+    """Refuse a machine without a CUDA device.
+
+    Args:
+        backend: that needs one, for the message.
+
+    Raises:
+        BackendUnavailable: there is none.
+    """
+    if not torch.cuda.is_available():
+        raise BackendUnavailable(
+            f"{backend} runs on a CUDA device, and torch finds none here.\n"
+            "Choose --engine onnxruntime, or another engine of the CPU."
+        )
+
+
 def card_of_device(backend: str, device: torch.device | None = None) -> str:
     """Architecture and name of a CUDA device, such as `sm89 NVIDIA GeForce RTX 4090`.
 
@@ -18,11 +34,7 @@ def card_of_device(backend: str, device: torch.device | None = None) -> str:
     Raises:
         BackendUnavailable: there is no CUDA device.
     """
-    if not torch.cuda.is_available():
-        raise BackendUnavailable(
-            f"{backend} runs on a CUDA device, and torch finds none here.\n"
-            "Choose --engine auto, or another engine of the CPU."
-        )
+    check_cuda(backend)
     major, minor = torch.cuda.get_device_capability(device)
     return f"sm{major}{minor} {torch.cuda.get_device_name(device)}"
 
@@ -41,7 +53,7 @@ class CudaDevice:
         Raises:
             BackendUnavailable: there is no CUDA device.
         """
-        card_of_device("This engine", device)
+        check_cuda("This engine")
         index = None if device is None else device.index
         self.device = torch.device("cuda", torch.cuda.current_device() if index is None else index)
         self._side = torch.cuda.Stream(self.device)

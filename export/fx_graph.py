@@ -62,7 +62,8 @@ class _Writer:
         kwargs = {a.name: arguments[a.name] for a in call.op._schema.arguments if a.kwarg_only}
         args = tuple(x for name, x in arguments.items() if name not in kwargs)
         node = self.graph.call_function(call.op, args, kwargs)
-        if len(call.op._schema.returns) == 1:
+        returns = call.op._schema.returns
+        if len(returns) == 1 and str(returns[0].type) == "Tensor":  # or one list of tensors
             self._nodes[call.result] = node
             return
         for k, value in enumerate(call.outputs):
