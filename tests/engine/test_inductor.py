@@ -129,7 +129,9 @@ def test_machine_code_that_others_can_write_is_not_loaded(built, tmp_path, monke
     path = tmp_path / part
     usual = path.stat().st_mode & 0o777
     path.chmod(usual | 0o002)
-    with pytest.raises(EngineError, match=f"(?s){path} can be written by others.*chmod go-w {path}"):
+    with pytest.raises(
+        EngineError, match=f"(?s){path} can be written by others.*chmod go-w {path}"
+    ):
         InductorBackend(built[0], package)
     path.chmod(usual | 0o020)
     check_owned(package)  # by this user's own group
