@@ -45,7 +45,7 @@ class Net(nn.Module):
 
 def feeds_of(seed):
     generator = torch.Generator().manual_seed(seed)
-    return {"x": torch.randn(2, 3, 8, 6, generator=generator), "t": torch.tensor(1 + seed)}
+    return {"x": torch.randn(2, 3, 48, 40, generator=generator), "t": torch.tensor(1 + seed)}
 
 
 @pytest.fixture(scope="module")
@@ -70,9 +70,10 @@ def built(net, tmp_path_factory):
     return graph.spec, folder / PACKAGE
 
 
-def test_agrees_with_torch_on_what_torch_holds_in_odd_ways(built, net):
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_agrees_with_torch_on_what_torch_holds_in_odd_ways(built, net, threads):
     spec, package = built
-    with InductorBackend(spec, package) as engine:
+    with InductorBackend(spec, package, threads=threads) as engine:
         for seed in (1, 2):
             feeds = feeds_of(seed)
             loss, x_bar = net(**feeds)
@@ -108,7 +109,7 @@ def test_it_computes_with_its_threads_and_leaves_torch_s(built, monkeypatch):
 def test_feeds_are_checked(built):
     spec, package = built
     with InductorBackend(spec, package) as engine, pytest.raises(FeedError):
-        engine.run({"x": torch.randn(2, 3, 8, 7), "t": torch.tensor(3)})
+        engine.run({"x": torch.randn(2, 3, 48, 41), "t": torch.tensor(3)})
 
 
 @pytest.mark.parametrize("damage", [b"", b"not a package"])
@@ -174,6 +175,8 @@ def test_options_are_those_of_the_installed_torch():
         assert options(device, 1).keys() <= known.keys()
     assert options("cuda", 1)["max_autotune"]
     assert options("cuda", 1)["force_layout_optimization"]
+    assert options("cpu", 2)["cpp.threads"] == 1
+    assert not options("cpu", 2)["cpp.dynamic_threads"]
 
 
 @pytest.mark.parametrize(
