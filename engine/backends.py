@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from xbind.config.backends import BACKENDS, BackendName, BackendRecord, automatic_for
+from xbind.config.backends import BACKENDS, BackendName, BackendRecord, automatic_for, backends_for
 from xbind.engine.backend import Backend, Runtime
 from xbind.engine.errors import BackendUnavailable, EngineError
 from xbind.engine.record import Entry
@@ -134,6 +134,8 @@ def able_backends(device: str, precisions: Iterable[str] = ("float32",)) -> list
             reasons.append(str(error))
         else:
             able.append(record.name)
+    by_name = [r.name for r in backends_for(device) if not r.is_automatic]
+    reasons += [f"Taken by name only: --engine {name}." for name in by_name]
     if not able:
         raise BackendUnavailable("\n".join(reasons))
     return able

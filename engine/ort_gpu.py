@@ -162,7 +162,7 @@ def _check_assignment(ort: Any, session: Any, spec: GraphSpec) -> None:  # noqa:
             "Install the versions of CUDA and cuDNN that onnxruntime-gpu names, or choose another "
             "--engine."
         )
-    if not hasattr(session, "get_provider_graph_assignment_info"):  # before 1.24
+    if not hasattr(session, "get_provider_graph_assignment_info"):  # an older version
         return
     for part in session.get_provider_graph_assignment_info():
         if part.ep_name != PROVIDER:

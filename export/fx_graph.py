@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch._ops import OpOverload
 
 from xbind.engine.spec import GraphSpec
 from xbind.export.onnx_graph import specs_of
@@ -71,10 +72,12 @@ class _Writer:
                 self._nodes[value] = self.graph.call_function(operator.getitem, (node, k))
 
     def fresh(self, value: Value) -> fx.Node:
-        """The node of an output: a copy of what is an input or a constant."""
+        """The node of an output: a copy of what is an input, a constant or a view."""
         node = self._node(value)
-        is_computed = node.op == "call_function"
-        return node if is_computed else self.graph.call_function(aten.clone.default, (node,))
+        maker: Any = node.args[0] if node.target is operator.getitem else node
+        if isinstance(maker.target, OpOverload) and not maker.target.is_view:
+            return node
+        return self.graph.call_function(aten.clone.default, (node,))
 
     def _read(self, x: Any) -> Any:  # noqa: ANN401
         if isinstance(x, Value):

@@ -54,6 +54,17 @@ def test_outputs_are_copies_and_what_nothing_needs_is_left_out():
     assert not any("sum" in str(node.target) for node in calls)
 
 
+def test_an_output_that_is_a_view_of_an_input_is_a_copy():
+    def f(x):
+        return x.t(), (x + 1).t(), x.split(2, dim=1)[1]
+
+    graph = graph_of(f, feeds([(3, 4)], 0), ["a", "b", "c"])
+    (x,) = graph.feeds
+    for found, wanted in zip(graph.module(x), f(x), strict=True):
+        assert torch.equal(found, wanted)
+        assert found.untyped_storage().data_ptr() != x.untyped_storage().data_ptr()
+
+
 def test_literals_and_parts_of_tensors():
     def f(x):
         low, high = x.split(2, dim=1)
