@@ -44,7 +44,7 @@ class OrtBackend(Backend):
         try:
             with memory_errors(f"the engine {spec.name!r}"):
                 session = ort.InferenceSession(str(model), options, providers=[PROVIDER])
-        except load_errors(ort) as error:
+        except _load_errors(ort) as error:
             raise EngineDamaged(
                 f"ONNX Runtime {ort.__version__} cannot load {model}:\n{error}\n"
                 "Remove it with `xbind engines gc`, and it will be built again."
@@ -75,7 +75,7 @@ def version() -> str:
     return str(import_onnxruntime().__version__)
 
 
-def load_errors(ort: Any) -> tuple[type[Exception], ...]:  # noqa: ANN401
+def _load_errors(ort: Any) -> tuple[type[Exception], ...]:  # noqa: ANN401
     """Exceptions of ONNX Runtime for damaged graphs; they share no base class."""
     names = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoSuchFile")
     own = ort.capi.onnxruntime_pybind11_state
