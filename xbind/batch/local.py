@@ -186,7 +186,7 @@ def serve(connection: Connection, log: str, gpu: str | None) -> None:
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     from xbind.batch.worker import Worker
-    from xbind.scene.mesh.dmtet import EmptySurface
+    from xbind.scene.mesh.tet_shape import EmptySurface
 
     worker = Worker()
     while True:

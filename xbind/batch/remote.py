@@ -16,7 +16,7 @@ from xbind.batch.worker import Worker, publish
 from xbind.errors import XBindError
 from xbind.files import atomic_write, disk_errors, lock
 from xbind.run.checks import CHECKPOINTS, LOCK, holds_run
-from xbind.scene.mesh.dmtet import EmptySurface
+from xbind.scene.mesh.tet_shape import EmptySurface
 
 _PREFIX = "xbind-batch-"
 _OWNER = ".owner"
