@@ -38,7 +38,7 @@ APART = {"kernels": {"engine"}, "run": {"importing"}, "memory": {"importing"},
 """Folders of one row that know nothing of one another."""
 ONLY_FOR = {
     "export": {"networks.build", "networks.diagnose", "memory.plan"},
-    "mini": {"cli.evaluate"},
+    "mini": {"cli.evaluate", "cli.evaluate_run", "cli.eval_lists"},
     "bench": {"cli.bench", "cli.build_engines"},
 }
 """Folder → the modules of other folders that import it; bench imports what it measures."""

@@ -13,12 +13,17 @@ QUICK = ("--preset", "probe", "--engine", "eager", "--device", "cpu")
 
 def batch(listed, out, *words, **environment):
     """Start `xbind batch`; its output goes to a file beside `out`."""
+    return start("batch", str(listed), "--out", str(out), *words, log=out, **environment)
+
+
+def start(*words, log, **environment):
+    """Start a command of `xbind`; its output goes to a file beside `log`."""
     script = "from xbind.cli.main import main; main()"
-    command = [sys.executable, "-P", "-c", script, "batch", str(listed), "--out", str(out)]
-    with out.with_suffix(".log").open("ab") as log:
+    with log.with_suffix(".log").open("ab") as file:
         return subprocess.Popen(
-            [*command, *QUICK, *words], stdout=log, stderr=log, env=os.environ | environment
-        )
+            [sys.executable, "-P", "-c", script, *words, *QUICK],
+            stdout=file, stderr=file, env=os.environ | environment,
+        )  # fmt: skip
 
 
 def finish(process, seconds=600):

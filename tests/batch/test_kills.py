@@ -1,4 +1,4 @@
-"""Processes of a batch killed with SIGKILL: nothing is lost, and nothing is made twice."""
+"""Processes of a queue killed with SIGKILL: nothing is lost, and nothing is made twice."""
 
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from tests.batch.processes import (
     kill,
     local_workers,
     seeds_in_summary,
+    start,
     wait_until,
 )
 
@@ -43,3 +44,32 @@ def test_workers_and_driver_killed(tmp_path):
     assert finish(driver) == 0
     assert "3 of 3 objects are there already" in out.with_suffix(".log").read_text()
     assert len(made.look()) == 3
+
+
+def test_an_evaluation_whose_processes_are_killed(tmp_path):
+    out, colours = tmp_path / "out", ("red", "blue", "green", "yellow")
+    listed = tmp_path / "list.txt"
+    listed.write_text("".join(f"text | a {c} mug | mug | {c}\n" for c in colours))
+    words = ("eval", "run", "--prompts", str(listed), "--out", str(out), "--part", "1/2")
+    scores = out / "scores.jsonl"
+
+    driver = start(*words, log=out)
+    wait_until(lambda: list(out.glob(".queue/work/*/config.json")))
+    [victim] = local_workers(driver.pid)
+    assert kill(victim)
+    wait_until(scores.exists)
+    assert kill(driver.pid)
+    driver.wait()
+    first = scores.read_bytes()
+    mesh = (out / "a_red_mug" / "mesh.glb").stat()
+
+    driver = start(*words, log=out)
+    assert finish(driver) == 0
+    assert scores.read_bytes().startswith(first)
+    assert len(scores.read_text().splitlines()) == 2
+    again = (out / "a_red_mug" / "mesh.glb").stat()
+    assert (again.st_ino, again.st_mtime_ns) == (mesh.st_ino, mesh.st_mtime_ns)
+    assert {path.name for path in out.glob("a_*")} == {"a_red_mug", "a_green_mug"}
+    log = out.with_suffix(".log").read_text()
+    assert "its worker died (killed by signal 9)" in log
+    assert log.count("judged a_red_mug") == 1

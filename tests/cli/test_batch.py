@@ -17,7 +17,7 @@ from xbind.cli.main import advice_to_resume, main, parse
 def executor(monkeypatch):
     """What runs the jobs of every batch of a test."""
     fake = FakeExecutor(workers=2)
-    monkeypatch.setattr(batch, "_executor", lambda config, queue, waiting: fake)
+    monkeypatch.setattr(batch, "make_executor", lambda config, queue, waiting: fake)
     return fake
 
 

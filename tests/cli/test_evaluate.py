@@ -7,14 +7,15 @@ import shutil
 import pytest
 from PIL import Image
 
+from tests.batch.fakes import FakeExecutor
 from tests.support.run_files import config_of, write_config
 from tests.support.two_priors import two_priors
-from xbind.cli import evaluate
+from xbind.batch.executor import Failed
+from xbind.cli import evaluate, evaluate_run
 from xbind.cli.eval_configs import EvalConfig, EvalReportConfig, EvalRunConfig
 from xbind.cli.main import main, parse
 from xbind.evaluation import judging
 from xbind.mini import calibration
-from xbind.networks.manifest import load_manifest
 
 QUICK = "--preset probe --engine eager"
 PROMPTS = "text | a red mug | mug | red\naudio | | bell |\nimage | | duck | yellow\n"
@@ -28,10 +29,13 @@ def test_every_flag_of_eval_run():
     words = (
         "eval run --prompts p.txt --out o --preset smoke:stablesds-3d --without ms,stereo "
         "--phase2-loss sds --from-phase1 f --prior-3d narrow --seed 3 --part 2/3 --engine eager "
-        "--threads 2"
+        "--threads 2 --bundle b --pool l.json --judges ViT-B-32 ViT-L-14 --allow-download "
+        "--workers 4 --ray 127.0.0.1:6379 --device cpu --precision float32 --vram 4"
     )
     config = parse(words.split())
     assert isinstance(config, EvalRunConfig)
+    assert (config.bundle, config.judges, config.workers) == ("b", ("ViT-B-32", "ViT-L-14"), 4)
+    assert (config.device, config.precision, config.vram) == ("cpu", "float32", 4)
     assert config.without == "ms,stereo"
     assert config.prior_3d == "narrow"
     assert config.share() == (2, 3)
@@ -92,7 +96,7 @@ def test_means_sheet_settings_and_calibration_are_written(evaluated):
 def test_nothing_is_made_or_judged_twice(evaluated, monkeypatch, capsys):
     out, words = evaluated
     before = (out / "scores.jsonl").read_bytes()
-    monkeypatch.setattr(evaluate, "generate", None)
+    monkeypatch.setattr(evaluate_run, "make_executor", None)
     monkeypatch.setattr(judging, "judge_run", None)
     monkeypatch.setattr(evaluate, "calibrate", None)
     run(words)
@@ -204,47 +208,31 @@ def test_the_report_goes_to_the_screen_and_into_a_document(evaluated, tmp_path, 
         assert sheet.size == (150 + 3 * 112, 22 + 3 * 112)
 
 
-def test_a_method_that_fails_is_judged_as_the_nothing_it_made(tmp_path, monkeypatch):
-    (tmp_path / "list.txt").write_text("text | a red mug | mug | red\n")
-    words = f"run --prompts {tmp_path / 'list.txt'} --out {tmp_path / 'out'} {QUICK}"
-
-    def fail(config, reporter):
-        config.out.mkdir(exist_ok=True)
-        told = {"prompt": {"text": "a red mug"}, "seed": 0, "preset": "probe", "method": {}}
-        (config.out / "config.json").write_text(json.dumps(told))
-        raise evaluate.EmptySurface("Phase II: there is no surface.\nTry another seed.")
-
-    monkeypatch.setattr(evaluate, "generate", fail)
-    monkeypatch.setattr(evaluate, "calibrate", lambda *judges: {"real": {"objects": 1.0}})
-    run(words)
-    monkeypatch.setattr(evaluate, "generate", None)
-    run(words)
-    [row] = map(json.loads, (tmp_path / "out/scores.jsonl").read_text().splitlines())
-    assert row["failure"] == "Phase II: there is no surface."
-    assert row["figures"]["clip_r"] == 0
-
-
 def test_an_evaluation_keeps_to_its_3d_prior(tmp_path, monkeypatch):
-    manifest = load_manifest(two_priors(tmp_path))
+    bundle = two_priors(tmp_path)
     (tmp_path / "list.txt").write_text("text | a red mug | mug | red\n")
-    words = f"run --prompts {tmp_path / 'list.txt'} --out {tmp_path / 'out'} {QUICK}"
+    words = (
+        f"run --prompts {tmp_path / 'list.txt'} --out {tmp_path / 'out'} --bundle {bundle} {QUICK}"
+    )
     asked = []
 
-    def fail(config, reporter):
-        asked.append(config.prior_3d)
-        config.out.mkdir(exist_ok=True)
+    def fail(task):
+        asked.append(task.job.config.prior_3d)
+        task.work.mkdir()
         told = {"prompt": {"text": "a red mug"}, "seed": 0, "preset": "probe", "method": {}}
-        (config.out / "config.json").write_text(json.dumps(told))
-        raise evaluate.EmptySurface("Phase II: there is no surface.")
+        (task.work / "config.json").write_text(json.dumps(told))
+        return Failed(task.job.id, "Phase II: there is no surface.\nTry another seed.", True)
 
-    monkeypatch.setattr(evaluate, "load_manifest", lambda _: manifest)
-    monkeypatch.setattr(evaluate, "generate", fail)
+    monkeypatch.setattr(evaluate_run, "make_executor", lambda *given: FakeExecutor(fail))
     monkeypatch.setattr(evaluate, "calibrate", lambda *judges: {"real": {"objects": 1.0}})
     run(f"{words} --prior-3d narrow")
     assert asked == ["narrow"]
+    [row] = map(json.loads, (tmp_path / "out/scores.jsonl").read_text().splitlines())
+    assert row["failure"] == "Phase II: there is no surface."
+    assert row["figures"]["clip_r"] == 0
     settings = json.loads((tmp_path / "out/evaluation.json").read_text())
     assert settings["prior_3d"] == "narrow"
-    assert "--prior-3d narrow" in settings["commands"][0]
+    assert f"--bundle {bundle} --prior-3d narrow" in settings["commands"][0]
     with pytest.raises(SystemExit, match="with another prior_3d"):
         run(words)
 
@@ -289,6 +277,11 @@ def test_mistakes_are_told_in_one_message(evaluated, tmp_path, words, message):
         ("run --out o --part one", "--part wants K/N"),
         ("run --out o --without nerf", "--without wants some of stereo"),
         ("run --out o --phase2-loss mse", "mse"),
+        ("run --out o --workers 0", "--workers must be in 1"),
+        ("run --out o --device gpu", "--device wants"),
+        ("run --out o --precision float16 --device cpu --engine eager", "for engines and for CUDA"),
+        ("run --out o --vram -1", "--vram must be a positive number"),
+        ("run --out o --seed -1", "--seed must be in 0"),
         ("report", "no folder: give folders"),
         ("report a --section here", "--document and --section go together"),
         ("report a --rows 0", "--rows must be at least 1"),

@@ -101,8 +101,10 @@ class Driver:
                     event.id, state=state, error=None, messages=messages,
                     seconds=record.seconds + seconds,
                 )  # fmt: skip
-            case Failed(error=error):
-                ended = self._queue.release(event.id, state="failed", error=error)
+            case Failed(error=error, has_no_surface=empty):
+                ended = self._queue.release(
+                    event.id, state="failed", error=error, has_no_surface=empty
+                )
             case Died(how=how):
                 again = record.attempts < self._attempts
                 error = how if again else f"Its process died {record.attempts} times: {how}."

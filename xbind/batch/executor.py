@@ -47,6 +47,8 @@ class Failed:
 
     id: str
     error: str
+    has_no_surface: bool = False
+    """Whether the run ended because its object has no surface, which is a result of the method."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,25 +36,39 @@ class Job:
     """Start of the SHA-256 of what decides the result; see `make_job`."""
     config: GenerateConfig
     """Settings of the run; the folder in `out` is chosen when the job runs."""
+    title: str = ""
+    """Name of the run's folder; empty for one that is made of prompt, seed and id."""
+
+    def __post_init__(self) -> None:
+        if self.title and (Path(self.title).name != self.title or self.title in (".", "..")):
+            raise BatchError(f"{self.title!r} cannot be the name of a folder.")
 
     @property
     def label(self) -> str:
         """The prompt on one line: its words, and the names of its files."""
-        prompt = self.config.prompt
-        return " + ".join(
-            str(prompt.text) if modality == "text" else getattr(prompt, modality).name
-            for modality in prompt.given()
-        )
+        return prompt_label(self.config.prompt)
 
     @property
     def name(self) -> str:
-        """Name of the job's folder: prompt, seed and id, in letters, digits and hyphens."""
-        plain = unicodedata.normalize("NFKD", self.label).encode("ascii", "ignore").decode()
-        slug = re.sub(r"[^a-z0-9]+", "-", plain.lower())[:_LONGEST_SLUG].strip("-") or "object"
-        return f"{slug}-s{self.config.seed}-{self.id}"
+        """Name of the run's folder: `title`, or prompt, seed and id, in letters and digits."""
+        return self.title or f"{slug_of(self.label)}-s{self.config.seed}-{self.id}"
 
 
-def make_job(config: GenerateConfig) -> Job:
+def prompt_label(prompt: PromptConfig) -> str:
+    """Returns a prompt on one line: its words, and the names of its files."""
+    return " + ".join(
+        str(prompt.text) if modality == "text" else getattr(prompt, modality).name
+        for modality in prompt.given()
+    )
+
+
+def slug_of(text: str) -> str:
+    """Returns the start of a text in lower-case ASCII letters, digits and hyphens."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    return re.sub(r"[^a-z0-9]+", "-", plain.lower())[:_LONGEST_SLUG].strip("-") or "object"
+
+
+def make_job(config: GenerateConfig, title: str = "") -> Job:
     """Returns the job for the settings of a run.
 
     Its id depends on the prompt with the content of its files, the seed, every number of the
@@ -63,6 +77,8 @@ def make_job(config: GenerateConfig) -> Job:
 
     Args:
         config: the settings; `out`, `resume` and `overwrite` are ignored.
+        title: name of the run's folder, which is then part of the id: jobs with the same settings
+            and other titles are different jobs.
 
     Raises:
         PromptError: a file of the prompt cannot be read.
@@ -71,7 +87,8 @@ def make_job(config: GenerateConfig) -> Job:
     method = method_of(config)
     manifest = load_manifest(config.bundle).with_prior_3d(config.prior_3d or method.prior_3d)
     decides = {
-        "prompt": _content(config.prompt),
+        "title": title or None,
+        "prompt": prompt_content(config.prompt),
         "seed": config.seed,
         "method": asdict(method),
         "bundle": [manifest.digest, manifest.deciding, manifest.chosen_3d],
@@ -85,7 +102,7 @@ def make_job(config: GenerateConfig) -> Job:
     text = json.dumps(_without_none(decides), sort_keys=True, default=str)
     digest = hashlib.sha256(text.encode()).hexdigest()[:_ID_DIGITS]
     plain = replace(config, out=Path("out/xbind"), resume=False, overwrite=False)
-    return Job(id=digest, config=plain)
+    return Job(id=digest, config=plain, title=title)
 
 
 def prompt_files(prompt: PromptConfig) -> dict[str, Path]:
@@ -112,8 +129,12 @@ def config_from_plain(plain: Mapping[str, Any]) -> GenerateConfig:
     return GenerateConfig(**values)
 
 
-def _content(prompt: PromptConfig) -> dict[str, Any]:
-    """What a prompt says that is not the default, with digests in place of files."""
+def prompt_content(prompt: PromptConfig) -> dict[str, Any]:
+    """Returns the fields of a prompt that are not the default, with SHA-256 in place of files.
+
+    Raises:
+        PromptError: a file cannot be read.
+    """
     found: dict[str, Any] = {}
     for field in fields(prompt):
         value = getattr(prompt, field.name)

@@ -186,6 +186,7 @@ def serve(connection: Connection, log: str, gpu: str | None) -> None:
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     from xbind.batch.worker import Worker
+    from xbind.scene.mesh.dmtet import EmptySurface
 
     worker = Worker()
     while True:
@@ -197,7 +198,7 @@ def serve(connection: Connection, log: str, gpu: str | None) -> None:
         try:
             event = worker.run(task, connection.send)
         except XBindError as error:
-            event = Failed(task.job.id, str(error))
+            event = Failed(task.job.id, str(error), isinstance(error, EmptySurface))
         except Exception as error:
             connection.send(Failed(task.job.id, describe(error)))
             raise  # in a process of its own: what a bug leaves behind reaches no other job

@@ -3,7 +3,8 @@
 jobs/<id>.json            the record of a job: settings, state, attempts, error
 inputs/<digest>/<name>    files of the prompts, copied when a job is submitted
 work/<name>/              a run that is not finished; it can be resumed
-runs/<name>/              a finished run, put there by one rename: nothing is made twice
+runs/<name>/              a finished run, put there by one rename: nothing is made twice; an
+                          evaluation has them in a folder of its own
 
 One process, the driver, writes the records and assigns the jobs, so that no lock of a network file
 system decides who runs what.
@@ -62,6 +63,8 @@ class Record:
     """Why it failed, or how the process of the last attempt ended."""
     messages: tuple[str, ...] = ()
     """What the run reported."""
+    has_no_surface: bool = False
+    """Whether it failed because its object has no surface."""
 
     @property
     def id(self) -> str:
@@ -77,19 +80,24 @@ class Record:
 class Queue:
     """The jobs of a folder. Methods may be called by several threads of one process."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, results: Path | None = None) -> None:
         """Read the records of a folder, which is made if it is not there.
+
+        Args:
+            folder: of the queue.
+            results: folder of the finished runs, on the same disk; by default `runs` in `folder`.
 
         Raises:
             BatchError: a record is damaged.
             DiskError: the folder cannot be written.
         """
         self.folder = folder
+        self.results = folder / RUNS if results is None else results
         self._mutex = threading.RLock()
         self._active: set[str] = set()
         with disk_errors(folder):
-            for name in (JOBS, INPUTS, WORK, RUNS):
-                (folder / name).mkdir(parents=True, exist_ok=True)
+            for path in (*(folder / name for name in (JOBS, INPUTS, WORK)), self.results):
+                path.mkdir(parents=True, exist_ok=True)
             paths = sorted((folder / JOBS).glob("*.json"))
         found = [_read(path) for path in paths]
         self._records = {record.id: record for record in sorted(found, key=_place)}
@@ -187,7 +195,7 @@ class Queue:
 
     def result_of(self, job: Job) -> Path:
         """Returns the folder of a job's run when it is finished."""
-        return self.folder / RUNS / job.name
+        return self.results / job.name
 
     def cancel(self, id: str) -> Record:
         """Take a job out of the queue; one that runs is stopped by the driver's next step.
@@ -218,7 +226,11 @@ class Queue:
             job, keep = record.job, record.state != "reference"
             if not keep:
                 job = replace(job, config=replace(job.config, reference_only=False))
-            return self._save(replace(record, job=job, state="queued", attempts=0, error=None))
+            return self._save(
+                replace(
+                    record, job=job, state="queued", attempts=0, error=None, has_no_surface=False
+                )
+            )
 
     def remove(self, id: str) -> None:
         """Remove a job with its run; copies of its prompt's files go with the last job with them.
@@ -335,7 +347,8 @@ def _plain(record: Record) -> dict[str, Any]:
         "id": record.id, "label": record.job.label, "name": record.job.name,
         "state": record.state, "submitted": record.submitted, "order": record.order,
         "attempts": record.attempts, "seconds": record.seconds, "error": record.error,
-        "messages": list(record.messages), "config": config_to_plain(record.job.config),
+        "messages": list(record.messages), "has_no_surface": record.has_no_surface,
+        "title": record.job.title, "config": config_to_plain(record.job.config),
     }  # fmt: skip
 
 
@@ -357,9 +370,11 @@ def _read(path: Path) -> Record:
 def _record_of(id: str, found: Mapping[str, Any]) -> Record:
     if found["state"] not in get_args(State) or found["id"] != id:
         raise Damaged(f"it is in state {found['state']!r} with id {found['id']!r}")
+    config = config_from_plain(found["config"])
     return Record(
-        job=Job(id=id, config=config_from_plain(found["config"])),
+        job=Job(id=id, config=config, title=str(found.get("title", ""))),
         state=found["state"], submitted=float(found["submitted"]), order=int(found["order"]),
         attempts=int(found["attempts"]), seconds=float(found["seconds"]), error=found["error"],
         messages=tuple(found["messages"]),
+        has_no_surface=bool(found.get("has_no_surface", False)),
     )  # fmt: skip

@@ -16,6 +16,7 @@ from xbind.batch.worker import Worker, publish
 from xbind.errors import XBindError
 from xbind.files import atomic_write, disk_errors, lock
 from xbind.run.checks import CHECKPOINTS, LOCK, holds_run
+from xbind.scene.mesh.dmtet import EmptySurface
 
 _PREFIX = "xbind-batch-"
 _OWNER = ".owner"
@@ -55,7 +56,7 @@ class RemoteWorker:
             else:
                 self._deliver(local.result, task)
         except XBindError as error:
-            return Failed(task.job.id, str(error))
+            return Failed(task.job.id, str(error), isinstance(error, EmptySurface))
         finally:
             shutil.rmtree(local.work, ignore_errors=True)
             shutil.rmtree(local.result, ignore_errors=True)

@@ -16,6 +16,7 @@ from xbind.batch.prompts import ListedPrompt, read_prompts
 from xbind.batch.queue import RUNS, Queue, Record
 from xbind.cli.batch_config import BatchConfig
 from xbind.cli.batch_progress import choose_watcher
+from xbind.cli.eval_configs import EvalRunConfig
 from xbind.cli.guard import say
 from xbind.config.batch import parse_seeds
 from xbind.errors import XBindError
@@ -47,7 +48,7 @@ def run_batch(config: BatchConfig) -> None:
         if waiting < len(ids):
             say(f"{len(ids) - waiting} of {len(ids)} objects are there already")
         if waiting:
-            executor = _executor(config, queue, waiting)
+            executor = make_executor(config, queue, waiting)
             stack.callback(executor.close)
             watcher = stack.enter_context(choose_watcher(waiting))
             driver = Driver(
@@ -101,7 +102,17 @@ def write_summary(queue: Queue) -> Path:
     return path
 
 
-def _executor(config: BatchConfig, queue: Queue, waiting: int) -> Executor:
+def make_executor(config: BatchConfig | EvalRunConfig, queue: Queue, waiting: int) -> Executor:
+    """Returns what runs the jobs of a command: processes here, or a Ray cluster.
+
+    Args:
+        config: the command.
+        queue: whose folder gets the logs of processes.
+        waiting: how many objects there are to make.
+
+    Raises:
+        BatchError: there is no such cluster, or Ray is not installed.
+    """
     if config.ray is not None:
         from xbind.batch.ray import RayExecutor
 

@@ -7,13 +7,17 @@ from typing import Annotated, Optional
 import tyro
 
 from xbind.cli.parts import parse_part
+from xbind.config.batch import MOST_WORKERS
 from xbind.config.options import (
     Changes,
     ConfigPath,
+    DeviceChoice,
     EngineChoice,
+    GenerateConfig,
     PlanarLoss,
+    PrecisionChoice,
+    PromptConfig,
     check_threads,
-    parts_named,
 )
 from xbind.config.threads import ThreadCount
 
@@ -59,7 +63,8 @@ class EvalRunConfig:
     """Folder of the runs and their figures."""
     prompts: str = "tuning"
     """A list: a file, or a shipped one: `tuning` (24 texts), `tuning_other` (pictures, sounds and
-    mixes), `test` (16 texts, 8 pictures, 8 sounds) or `fig7` (8 of the last)."""
+    mixes), `test` (16 texts, 8 pictures, 8 sounds) or `fig7` (8 of the last). A .csv or .jsonl file
+    is a list as of `xbind batch`."""
     preset: str = "default"
     """As of `xbind generate`; a wrong name lists the right ones."""
     config: ConfigPath = None
@@ -73,25 +78,56 @@ class EvalRunConfig:
     """Loss of the 2D prior in Phase II, instead of the method's (Fig. 6)."""
     from_phase1: Annotated[Optional[Path], tyro.conf.arg(metavar="FOLDER")] = None  # noqa: UP045
     """Another folder of `xbind eval run` with the same prompts: start where its Phases I ended."""
+    bundle: str = "mini"
+    """The frozen networks: `mini`, or the folder of a bundle. One without a judge of its own needs
+    --pool, which holds the texts of the list."""
+    pool: _Pool = None
+    """As of `xbind eval`."""
+    judges: _Judges = ()
+    """As of `xbind eval`."""
+    allow_download: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """As of `xbind eval`."""
     prior_3d: Annotated[Optional[str], tyro.conf.arg(metavar="NAME")] = None  # noqa: UP045
     """As of `xbind generate`."""
     seed: int = 0
-    """Seed of every run."""
+    """Seed of every run; an entry of a .csv or .jsonl list may have its own."""
+    workers: Annotated[Optional[int], tyro.conf.arg(metavar="N")] = None  # noqa: UP045
+    """Processes that make the objects, as of `xbind batch`; this one judges them."""
+    ray: Annotated[Optional[str], tyro.conf.arg(metavar="ADDRESS")] = None  # noqa: UP045
+    """Make the objects on a Ray cluster, as of `xbind batch`."""
     part: Annotated[Optional[str], tyro.conf.arg(metavar="K/N")] = None  # noqa: UP045
-    """Share of the work of this process: the K-th of N."""
+    """Share of the list of this command: the K-th of N."""
+    device: DeviceChoice = "auto"
+    """Where to compute, as of `xbind batch`. Judges compute on the CPU."""
     engine: EngineChoice = "auto"
     """As of `xbind generate`."""
+    precision: PrecisionChoice = "auto"
+    """Of the frozen networks, as of `xbind generate`."""
+    vram: Annotated[Optional[float], tyro.conf.arg(metavar="GIB")] = None  # noqa: UP045
+    """GiB of memory that each worker may take, as of `xbind generate`."""
     threads: ThreadCount = 1
-    """Threads that compute; `auto` as of `xbind generate`."""
+    """Threads that compute in each process; `auto` as of `xbind generate`."""
 
     def __post_init__(self) -> None:
-        parts_named(self.without)
+        if self.workers is not None and not 1 <= self.workers <= MOST_WORKERS:
+            raise ValueError(f"--workers must be in 1 … {MOST_WORKERS}, got {self.workers}")
+        if self.ray is not None and not self.ray.strip():
+            raise ValueError("--ray is empty: give the address of a cluster, such as 10.0.0.1:6379")
         self.share()
-        check_threads(self.threads)
+        self.run_of(PromptConfig(text="-"), self.seed)  # checks the options of the runs
 
     def share(self) -> tuple[int, int]:
         """K and N."""
         return parse_part(self.part)
+
+    def run_of(self, prompt: PromptConfig, seed: int) -> GenerateConfig:
+        """The settings of one run, without its Phase I of another run."""
+        return GenerateConfig(
+            prompt=prompt, seed=seed, preset=self.preset, method=self.method, without=self.without,
+            phase2_loss=self.phase2_loss, bundle=self.bundle, prior_3d=self.prior_3d,
+            device=self.device, engine=self.engine, precision=self.precision, vram=self.vram,
+            threads=self.threads,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,10 +1,7 @@
-"""`xbind eval`: generate, judge, and lay results beside each other."""
+"""`xbind eval` and `xbind eval report`: judge runs, and compare evaluations."""
 
-import dataclasses
 import json
 import os
-import shlex
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,31 +10,23 @@ from typing import Any
 import torch
 from rich.table import Table
 
-import xbind
-from xbind.cli.eval_configs import EvalConfig, EvalReportConfig, EvalRunConfig
+from xbind.cli.eval_configs import EvalConfig, EvalReportConfig
 from xbind.cli.guard import say
-from xbind.config.options import GenerateConfig, parts_named
-from xbind.config.variants import method_named
 from xbind.errors import XBindError, printable
 from xbind.evaluation import compare as report
 from xbind.evaluation import records
 from xbind.evaluation.judges import OPEN_CLIPS, load_open_clip, make_self_judge
-from xbind.evaluation.judging import judge, judge_all
+from xbind.evaluation.judging import judge_all
 from xbind.evaluation.labels import label_of
 from xbind.evaluation.records import EvaluationFolder
 from xbind.evaluation.runs import Panel, PoolWorld, find_runs, mesh_digest
 from xbind.evaluation.sheets import save_rows
-from xbind.files import atomic_write, disk_errors
+from xbind.files import disk_errors
 from xbind.mini.calibration import calibrate
-from xbind.mini.judging import SIZE, TARGET, MiniWorld, load_judge
-from xbind.mini.targets import Target, list_named, prompt_of, read_targets
+from xbind.mini.judging import SIZE, MiniWorld, load_judge
 from xbind.networks.load import load_bind, load_convnet
 from xbind.networks.manifest import BundleManifest, load_manifest, verify
-from xbind.pipeline import generate
 from xbind.run.console import PlainConsole
-from xbind.run.progress import choose_reporter
-from xbind.run.resuming import started_config
-from xbind.scene.mesh.dmtet import EmptySurface
 
 WIDTH = 160
 """Width of the tables in characters; lines are not wrapped, for `grep`."""
@@ -69,7 +58,7 @@ def evaluate(config: EvalConfig) -> None:
     names = {run.name for run in outcome.judged}
     rows = [row for row in folder.rows() if row["object"] in names]
     shown = [run for run in outcome.judged if mesh_digest(run)]
-    _conclude(folder, rows, shown, panel, outcome.not_judged)
+    conclude(folder, rows, shown, panel, outcome.not_judged)
     say(f"judged {len(rows)} of {total} runs")
     if outcome.not_judged:
         say(outcome.reasons())
@@ -92,33 +81,6 @@ def _check_place(folder: EvaluationFolder, paths: Sequence[Path]) -> None:
             f"{folder.path} holds an evaluation of its own list of prompts.\n"
             f"Give another folder with --out, or judge all of it: xbind eval {folder.path}"
         )
-
-
-def evaluate_run(config: EvalRunConfig) -> None:
-    """Generate and judge what is not there yet.
-
-    Raises:
-        XBindError: a prompt, a preset, or the folder cannot be used.
-    """
-    torch.set_num_threads(config.threads)
-    without = parts_named(config.without)
-    method = method_named(config.preset, without, config.phase2_loss, config.method)
-    targets = read_targets(list_named(config.prompts))
-    manifest = load_manifest("mini").with_prior_3d(config.prior_3d or method.prior_3d)
-    folder = EvaluationFolder(config.out)
-    folder.settle(_settings(config, targets, manifest))
-    panel = make_panel(manifest)
-    k, n = config.share()
-    for target in targets[k - 1 :: n]:
-        _generate_and_judge(target, config, folder, panel)
-    names = {target.name for target in targets}
-    rows = [row for row in folder.rows() if row["object"] in names]
-    say(f"judged {len(rows)} of {len(targets)} objects")
-    if len(rows) < len(targets):
-        say("The means follow when the other parts (--part) have judged the rest.")
-        return
-    runs = [folder.path / target.name for target in targets]
-    _conclude(folder, rows, [run for run in runs if mesh_digest(run)], panel)
 
 
 def evaluate_report(config: EvalReportConfig) -> None:
@@ -196,89 +158,25 @@ def _read_pool(path: Path | None) -> list[str]:
     return prompts
 
 
-def _settings(
-    config: EvalRunConfig, targets: Sequence[Target], manifest: BundleManifest
-) -> dict[str, Any]:
-    """Returns the settings that decide the result, and its provenance."""
-    return {
-        "preset": config.preset,
-        "changes": dict(config.method),
-        "without": list(parts_named(config.without)),
-        "phase2_loss": config.phase2_loss,
-        "from_phase1": os.path.realpath(config.from_phase1) if config.from_phase1 else None,
-        "seed": config.seed,
-        "bundle_sha256": manifest.digest,
-        "prior_3d": manifest.chosen_3d,
-        "prompts": [target.plain() for target in targets],
-        "commits": [_commit()],
-        "commands": [_command(config)],
-    }
-
-
-def _command(config: EvalRunConfig) -> str:
-    """Returns the command that gives the same result, whatever its share of the work."""
-    words = ["xbind", "eval", "run"]
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        if value == field.default or field.name in ("part", "config", "method"):
-            continue
-        words += [f"--{field.name.replace('_', '-')}", str(value)]
-    for name, number in config.method.items():
-        values = number if isinstance(number, list) else [number]
-        words += [f"--method.{name}", *map(str, values)]
-    return shlex.join(words)
-
-
-def _commit() -> str:
-    """Returns the commit of the checkout, or the version of the installed package."""
-    source = Path(xbind.__file__).parent.parent
-    if not (source / ".git").exists():
-        return f"version {xbind.__version__}"
-    asked = ["git", "-C", str(source), "describe", "--always", "--dirty", "--abbrev=10"]
-    try:
-        done = subprocess.run(asked, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return f"version {xbind.__version__}"
-    return done.stdout.strip()
-
-
-def _generate_and_judge(
-    target: Target, config: EvalRunConfig, folder: EvaluationFolder, panel: Panel
-) -> None:
-    run, inputs = folder.path / target.name, folder.path / "inputs"
-    run.mkdir(exist_ok=True)
-    inputs.mkdir(exist_ok=True)
-    text = json.dumps(target.plain(), ensure_ascii=False)
-    atomic_write(run / TARGET, f"{text}\n".encode())
-    if any(row["object"] == run.name and row.get("failure") for row in folder.rows()):
-        return
-    failure = None
-    if not (run / "report.html").exists():
-        resume = (run / "config.json").exists()
-        threads = started_config(run).threads if resume else config.threads
-        wanted = GenerateConfig(
-            prompt=prompt_of(target, inputs), out=run, preset=config.preset,
-            method=config.method, without=config.without, phase2_loss=config.phase2_loss,
-            from_phase1=config.from_phase1 and config.from_phase1 / target.name,
-            prior_3d=config.prior_3d, seed=config.seed, engine=config.engine,
-            threads=threads, resume=resume,
-        )  # fmt: skip
-        try:
-            with choose_reporter() as reporter:
-                generate(wanted, reporter)
-        except EmptySurface as error:  # a method may fail: that is its result
-            failure = str(error).splitlines()[0]
-    judge(run, folder, panel, say, failure)
-
-
-def _conclude(
+def conclude(
     folder: EvaluationFolder,
     rows: Sequence[Mapping[str, Any]],
     runs: Sequence[Path],
     panel: Panel,
     not_judged: Mapping[str, str] | None = None,
 ) -> None:
-    """Means, sheet, calibration, and the table."""
+    """Writes means, sheet and calibration, and prints the table.
+
+    Args:
+        folder: of the evaluation.
+        rows: the judged objects.
+        runs: those of them that have a mesh, for the sheet.
+        panel: the judges.
+        not_judged: name of each other run → why it was not judged.
+
+    Raises:
+        XBindError: a file cannot be read or written.
+    """
     folder.write_means(rows, not_judged)
     if runs:
         save_rows(folder.path / records.SHEET, runs)

@@ -208,11 +208,11 @@ def run(command: Command) -> None:
 
 
 def _run_eval(command: EvalRunConfig | EvalReportConfig | EvalConfig) -> None:
-    from xbind.cli import evaluate
+    from xbind.cli import evaluate, evaluate_run
 
     match command:
         case EvalRunConfig():
-            evaluate.evaluate_run(command)
+            evaluate_run.evaluate_run(command)
         case EvalReportConfig():
             evaluate.evaluate_report(command)
         case EvalConfig():

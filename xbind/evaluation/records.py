@@ -22,6 +22,8 @@ SHEET = "sheet.png"
 _REMOVE = "Remove the line; the object is then judged again."
 _LATER = ("commits", "commands")
 """Settings that may differ from one session to the next; all of them are kept."""
+_ADDED = ("device", "precision", "vram")
+"""Settings that folders of earlier versions lack; they are taken to be the wanted ones."""
 
 
 class EvaluationMismatch(XBindError):
@@ -144,7 +146,8 @@ class EvaluationFolder:
         with disk_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
         with self._locked():
-            found = {"changes": {}} | (self.read_json(SETTINGS) or dict(wanted))
+            since = {key: wanted[key] for key in _ADDED if key in wanted}
+            found = {"changes": {}} | since | (self.read_json(SETTINGS) or dict(wanted))
             for key, value in wanted.items():
                 if key not in _LATER and found.get(key) != value:
                     raise EvaluationMismatch(
