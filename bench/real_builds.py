@@ -46,6 +46,8 @@ from xbind.networks.precision import in_precision
 
 SHAPES = {"sd21": sd21, "reduced": reduced}
 """Name → the shapes of all networks."""
+MEASURED = ("onnxruntime", "tensorrt", "tensorrt-rtx")
+"""Backends whose builds can be tried so."""
 SHARE = 0.5
 """Noise level at which a graph is compared, as a share of the schedule."""
 

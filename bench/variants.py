@@ -154,6 +154,9 @@ def choose_variants(
         return list(dict.fromkeys(wanted))
     chosen = []
     for name in VARIANTS[1:]:
+        if name in ENGINES and not BACKENDS[name].is_automatic:
+            report(f"without {name}: it is measured by name only, since its engines take minutes")
+            continue
         try:
             _check(name, precision, device)
         except (BackendUnavailable, BenchError) as error:

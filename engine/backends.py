@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from xbind.config.backends import BACKENDS, BackendName, BackendRecord, backends_for
+from xbind.config.backends import BACKENDS, BackendName, BackendRecord, automatic_for, backends_for
 from xbind.engine.backend import Backend, Runtime
 from xbind.engine.errors import BackendUnavailable, EngineError
 from xbind.engine.record import Entry
@@ -115,7 +115,7 @@ def check_available(backend: BackendName, precisions: Iterable[str]) -> None:
 
 
 def able_backends(device: str, precisions: Iterable[str] = ("float32",)) -> list[BackendName]:
-    """The backends that run on a device of this machine, the preferred one first.
+    """The backends that `auto` may take on a device of this machine, the preferred one first.
 
     Args:
         device: `cpu` or `cuda`.
@@ -127,13 +127,15 @@ def able_backends(device: str, precisions: Iterable[str] = ("float32",)) -> list
     able, wanted = [], sorted(precisions)
     hardware = "CPU" if device == "cpu" else "GPU"
     reasons = [f"No engine computes in {' and '.join(wanted)} on this {hardware}."]
-    for record in backends_for(device):
+    for record in automatic_for(device):
         try:
             check_available(record.name, wanted)
         except BackendUnavailable as error:
             reasons.append(str(error))
         else:
             able.append(record.name)
+    by_name = [r.name for r in backends_for(device) if not r.is_automatic]
+    reasons += [f"Taken by name only: --engine {name}." for name in by_name]
     if not able:
         raise BackendUnavailable("\n".join(reasons))
     return able

@@ -34,7 +34,7 @@ class OrtBackend(Backend):
             TooLittleMemory: an allocation fails.
         """
         super().__init__(spec)
-        ort = _runtime()
+        ort = import_onnxruntime()
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -72,7 +72,7 @@ def version() -> str:
     Raises:
         BackendUnavailable: it is not installed.
     """
-    return str(_runtime().__version__)
+    return str(import_onnxruntime().__version__)
 
 
 def _load_errors(ort: Any) -> tuple[type[Exception], ...]:  # noqa: ANN401
@@ -82,7 +82,12 @@ def _load_errors(ort: Any) -> tuple[type[Exception], ...]:  # noqa: ANN401
     return tuple(getattr(own, name) for name in (*names, "NotImplemented", "RuntimeException"))
 
 
-def _runtime() -> Any:  # noqa: ANN401
+def import_onnxruntime() -> Any:  # noqa: ANN401
+    """The module of ONNX Runtime.
+
+    Raises:
+        BackendUnavailable: it is not installed.
+    """
     try:
         import onnxruntime
     except ImportError as error:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from xbind.engine import trt_package
 from xbind.engine.backend import Backend, Runtime
+from xbind.engine.cuda_device import CudaDevice
 from xbind.engine.errors import BackendUnavailable, EngineDamaged, EngineError
 from xbind.engine.record import Entry
 from xbind.engine.spec import GraphSpec
@@ -22,7 +23,6 @@ from xbind.engine.trt_package import (
     RTX,
     collecting_log,
     load_tensorrt,
-    local_target,
     runtime_errors,
 )
 from xbind.engine.workspace import Workspace
@@ -33,57 +33,6 @@ log = logging.getLogger(__name__)
 
 PLAN = "engine.plan"
 """File name of a built engine in its folder."""
-
-
-class CudaDevice:
-    """What a backend asks of the device: memory, streams and order. Replaced by a fake in tests."""
-
-    def __init__(self, device: torch.device | None = None) -> None:
-        """`device` with or without an index; the current one by default.
-
-        Raises:
-            BackendUnavailable: there is no CUDA device.
-        """
-        local_target(device)
-        index = None if device is None else device.index
-        self.device = torch.device("cuda", torch.cuda.current_device() if index is None else index)
-        self._side = torch.cuda.Stream(self.device)
-
-    def active(self) -> Any:  # noqa: ANN401
-        """A context in which this device is the thread's current one, as TensorRT requires."""
-        return torch.cuda.device(self.device)
-
-    def launch_stream(self) -> Any:  # noqa: ANN401
-        """The caller's stream, or one of our own in place of the default stream.
-
-        On the default stream TensorRT synchronises with everything else at every launch, and
-        cannot record a CUDA graph.
-        """
-        current = torch.cuda.current_stream(self.device)
-        if current != torch.cuda.default_stream(self.device):
-            return current
-        self._side.wait_stream(current)
-        return self._side
-
-    def join(self, stream: Any, tensors: list[Tensor]) -> None:  # noqa: ANN401
-        """Let the caller's stream wait for `stream`, and memory live until `stream` is done."""
-        for tensor in tensors:
-            tensor.record_stream(stream)
-        current = torch.cuda.current_stream(self.device)
-        if stream != current:
-            current.wait_stream(stream)
-
-    def mark(self) -> Any:  # noqa: ANN401
-        """A mark behind all work that the caller's stream has so far."""
-        return torch.cuda.current_stream(self.device).record_event()
-
-    def wait(self, mark: Any) -> None:  # noqa: ANN401
-        """Let the caller's stream, which may be another one, wait for a mark."""
-        torch.cuda.current_stream(self.device).wait_event(mark)
-
-    def synchronize(self) -> None:
-        """Wait until the device is idle."""
-        torch.cuda.synchronize(self.device)
 
 
 class TrtBackend(Backend):

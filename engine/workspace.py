@@ -17,6 +17,8 @@ class Workspace:
     memory: Tensor | None = field(default=None)
     last: Any = field(default=None)
     """Mark behind the last run of any of the engines."""
+    recorder: Any = field(default=None)
+    """The `Recorder` of engines that are CUDA graphs, once one needs it; it holds their memory."""
 
     def of(self, size: int, device: torch.device) -> Tensor:
         """At least `size` bytes, from torch's allocator, so that it counts them."""

@@ -3,8 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-
-from xbind.export.onnx_graph import Graph
+from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,9 +20,9 @@ class BuildSettings:
     """Threads that the engine will compute with, on a CPU."""
 
 
-EngineBuilder = Callable[[Graph, Path, BuildSettings], None]
+EngineBuilder = Callable[[Any, Path, BuildSettings], None]
 """Writes the files of an engine into a folder, which is there and empty.
 
-It raises `ExportError` where its library refuses the graph, and `BackendUnavailable` where the
-library is not installed.
+The graph is a `Graph` or an `FxGraph`, as the record of the backend says. It raises `ExportError`
+where its library refuses the graph, and `BackendUnavailable` where the library is not installed.
 """

@@ -84,7 +84,7 @@ def lower(
             _lower_call(g, call)
     for output, value in recording.outputs.items():
         g.nodes.append(helper.make_node("Identity", [g.name(value)], [output], name=output))
-    spec = GraphSpec(name, _specs(recording.inputs), _specs(recording.outputs))
+    spec = GraphSpec(name, specs_of(recording.inputs), specs_of(recording.outputs))
     # A parameter that only folded constants were made of is not needed beside them.
     read = {name for node in g.nodes for name in node.input}
     weights = {name: weight for name, weight in g.initializers.items() if name in read}
@@ -142,7 +142,8 @@ def _evaluate(g: Builder, call: Call) -> tuple[Tensor, ...]:
     return tuple(result) if isinstance(result, (tuple, list)) else (result,)
 
 
-def _specs(values: dict[str, Value]) -> tuple[TensorSpec, ...]:
+def specs_of(values: dict[str, Value]) -> tuple[TensorSpec, ...]:
+    """Names, types and shapes of the inputs or outputs of a recording."""
     return tuple(
         TensorSpec(name, str(value.dtype).removeprefix("torch."), value.shape)
         for name, value in values.items()

@@ -75,7 +75,7 @@ def record(
     """Run `module(**feeds)` once and write down what it does.
 
     Args:
-        module: frozen, on the CPU.
+        module: frozen, on the device of the feeds.
         feeds: its inputs, in the order that the graph shall have.
         outputs: names of the tensors that it returns.
         compute: False follows shapes only, which takes no memory for activations: for networks

@@ -113,7 +113,8 @@ def test_what_does_not_run_here_is_said_and_left_out(monkeypatch):
     assert variants.choose_variants((), "float32", said.append) == ["plain", "eager"]
     assert [line.partition(":")[0] for line in said] == [
         "without torch.compile", "without cuda-graphs", "without openvino", "without onnxruntime",
-        "without tensorrt", "without tensorrt-rtx",
+        "without inductor-cpu", "without tensorrt", "without tensorrt-rtx",
+        "without onnxruntime-gpu", "without inductor",
     ]  # fmt: skip
     assert "needs a C++ compiler" in said[0]
 

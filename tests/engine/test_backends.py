@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from tests.support.backend_records import only
-from xbind.config.backends import BACKENDS, backends_for, cross_builders
+from xbind.config.backends import BACKENDS, automatic_for, backends_for, cross_builders
 from xbind.config.options import BuildChoice, EngineChoice
 from xbind.engine.backend import Runtime
 from xbind.engine.backends import able_backends, record_of, resolve, runtime_of
@@ -62,7 +62,7 @@ def test_an_unknown_backend_lists_those_that_there_are():
 
 
 def test_the_order_of_records_is_the_order_of_choice():
-    names = [record.name for record in backends_for("cpu")]
+    names = [record.name for record in automatic_for("cpu")]
     assert able_backends("cpu") == names
     assert [record.name for record in cross_builders()] == ["tensorrt-rtx"]
     with only(*reversed(BACKENDS.values())):
@@ -74,4 +74,10 @@ def test_why_each_backend_is_not_able_is_said(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(BackendUnavailable, match=r"on this GPU\.") as error:
         able_backends("cuda")
-    assert len(str(error.value).splitlines()) >= 1 + 2 * len(backends_for("cuda"))
+    assert len(str(error.value).splitlines()) >= 1 + 2 * len(automatic_for("cuda"))
+
+
+def test_auto_does_not_take_inductor():
+    for device, name in (("cpu", "inductor-cpu"), ("cuda", "inductor")):
+        assert name in [record.name for record in backends_for(device)]
+        assert name not in [record.name for record in automatic_for(device)]

@@ -54,8 +54,8 @@ class BuildConfig:
     """The bundle's 3D prior to build for; by default the preset's, else the bundle's default."""
     engine: BuildChoice = "auto"
     """What shall run them; `auto` is TensorRT-RTX with --target, else on a GPU the first of
-    TensorRT and TensorRT-RTX that is installed and builds for it, else the first of OpenVINO and
-    ONNX Runtime that is installed."""
+    TensorRT, TensorRT-RTX and `onnxruntime-gpu` that is installed and builds for it, else the first
+    of OpenVINO and ONNX Runtime that is installed."""
     device: DeviceChoice = "auto"
     """What they shall run on; `auto` takes CUDA if there is a device, and says which it took."""
     target: _List = None
@@ -154,9 +154,13 @@ def build_engines(config: BuildConfig) -> int:
 
 def _measure(config: BuildConfig, file: Path, backend: BackendName) -> int:
     """Try every graph that is wanted, and print a table; the exit status."""
-    from xbind.bench.real_builds import SHAPES, Trial, markdown, run_trials
+    from xbind.bench.real_builds import MEASURED, SHAPES, Trial, markdown, run_trials
     from xbind.importing.random_weights import write_shapes
 
+    if backend not in MEASURED:
+        raise XBindError(
+            f"--measure does not try builds for {backend}.\nGive --engine {' or '.join(MEASURED)}."
+        )
     with TemporaryDirectory() as folder:
         manifest = write_shapes(Path(folder) / config.shapes, SHAPES[config.shapes]())
         jobs = make_jobs(config, manifest, backend)

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 import xbind
-from xbind.config.backends import BACKENDS, BackendName, backends_for
+from xbind.config.backends import BACKENDS, BackendName, automatic_for
 from xbind.engine.backends import target_of, version_of
 from xbind.engine.errors import BackendUnavailable
 from xbind.engine.record import Entry
@@ -135,7 +135,7 @@ def _backends() -> Iterator[Finding]:
     """Yields the backends that can run the frozen networks, and the choice of `--engine auto`."""
     states = {name: _can_run(name) for name in BACKENDS}
     on_gpu = choose_device("auto").type == "cuda"
-    candidates = [record.name for record in backends_for("cuda" if on_gpu else "cpu")]
+    candidates = [record.name for record in automatic_for("cuda" if on_gpu else "cpu")]
     without = "cuda-graphs" if on_gpu else "eager"
     taken = next((name for name in candidates if states[name].state == "ok"), without)
     yield Finding("ok", "engine", f"--engine auto takes {taken}; eager torch is always there")

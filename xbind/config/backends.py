@@ -43,6 +43,12 @@ class BackendRecord:
     """Cost of building an engine."""
     targets: tuple[str, ...] = ()
     """GPU architectures that it can build for where they are not; what `--target` takes."""
+    form: Literal["onnx", "fx"] = "onnx"
+    """Form in which a recorded graph is given to its builder: ONNX, or torch's fx."""
+    is_automatic: bool = True
+    """Whether `--engine auto` takes it; others are taken by name."""
+    has_own_threads: bool = True
+    """False if it computes with torch's threads, so that two engines cannot run side by side."""
     rounds_itself: bool = False
     """True if it takes float32 graphs and chooses each operation's precision itself."""
     spread_scalars: bool = False
@@ -71,6 +77,17 @@ _RECORDS = (
         cost=BuildCost(seconds=4.0, seconds_per_gb=30.0, disk=1.1, disk_fixed=2**18, memory=4.0),
     ),
     BackendRecord(
+        name="inductor-cpu",
+        title="torch Inductor",
+        device="cpu",
+        runtime="xbind.engine.inductor:InductorRuntime",
+        builder="xbind.export.inductor_builder:build_engine",
+        cost=BuildCost(seconds=60.0, seconds_per_gb=120.0, disk=1.1, disk_fixed=2**21, memory=5.0),
+        form="fx",
+        is_automatic=False,  # slower than the two above, and builds take ten times as long
+        has_own_threads=False,
+    ),
+    BackendRecord(
         name="tensorrt",
         title="TensorRT",
         device="cuda",
@@ -94,6 +111,28 @@ _RECORDS = (
         targets=("sm75", "sm80", "sm86", "sm89", "sm120", "sm121"),
         spread_scalars=True,
     ),
+    BackendRecord(
+        name="onnxruntime-gpu",
+        title="ONNX Runtime for CUDA",
+        device="cuda",
+        runtime="xbind.engine.ort_gpu:OrtGpuRuntime",
+        builder="xbind.export.ort_builder:build_engine",
+        cost=BuildCost(  # never built by this project for a GPU: as on a CPU
+            seconds=6.0, seconds_per_gb=30.0, disk=1.1, disk_fixed=2**18, memory=4.0
+        ),
+    ),
+    BackendRecord(
+        name="inductor",
+        title="torch Inductor",
+        device="cuda",
+        runtime="xbind.engine.inductor:InductorRuntime",
+        builder="xbind.export.inductor_builder:build_engine",
+        cost=BuildCost(  # never built by this project: guesses
+            seconds=180.0, seconds_per_gb=300.0, disk=1.1, disk_fixed=2**23, memory=5.0
+        ),
+        form="fx",
+        is_automatic=False,  # always there, but not measured, as CUDA graphs are
+    ),
 )
 
 BACKENDS = {record.name: record for record in _RECORDS}
@@ -105,6 +144,11 @@ BackendName = str
 def backends_for(device: str) -> list[BackendRecord]:
     """The backends of a device (`cpu` or `cuda`), the preferred one first."""
     return [record for record in BACKENDS.values() if record.device == device]
+
+
+def automatic_for(device: str) -> list[BackendRecord]:
+    """The backends of a device that `auto` may take, the preferred one first."""
+    return [record for record in backends_for(device) if record.is_automatic]
 
 
 def cross_builders() -> list[BackendRecord]:

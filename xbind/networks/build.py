@@ -21,6 +21,7 @@ from xbind.engine.record import Entry, Made
 from xbind.engine.store import EngineStore, cards_passed
 from xbind.export.build_settings import BuildSettings, EngineBuilder
 from xbind.export.builder import Dialect
+from xbind.export.fx_graph import FxGraph, to_fx
 from xbind.export.mixed import keep_float32
 from xbind.export.onnx_graph import PLAIN, Graph, lower, save
 from xbind.export.parity import TOLERANCES, Figure, gate, measure
@@ -80,9 +81,13 @@ def build(
         started = time.monotonic()
         module = make_module(bundle, request.name, two_passes=request.two_passes)
         lowered = in_precision(bundle, graph_precision(backend, precision))
-        graph = export(lowered, request, dialect_of(backend, precision))
-        if precision == "mixed":
-            graph = keep_float32(graph, read_layers(request, backend, bundle.manifest))
+        graph: Graph | FxGraph
+        if record_of(backend).form == "fx":
+            graph = export_fx(lowered, request, _where(card))
+        else:
+            graph = export(lowered, request, dialect_of(backend, precision))
+            if precision == "mixed":
+                graph = keep_float32(graph, read_layers(request, backend, bundle.manifest))
         build_engine: EngineBuilder = resolve(record_of(backend).builder)
         build_engine(graph, folder, settings)
         entry = Entry(folder, key, graph.spec, {}, {})
@@ -138,7 +143,7 @@ def graph_precision(backend: BackendName, precision: Precision) -> Precision:
 
 def _candidate(
     entry: Entry,
-    graph: Graph,
+    graph: Graph | FxGraph,
     lowered: Bundle,
     request: GraphRequest,
     card: str | None,
@@ -153,6 +158,7 @@ def _candidate(
         module = make_module(lowered, request.name, two_passes=request.two_passes)
         return EagerBackend(graph.spec, module), "eager torch in bfloat16 (not the engine)"
     folder = Path(stack.enter_context(TemporaryDirectory()))
+    assert isinstance(graph, Graph)  # fx graphs are built on the device that runs them
     save(graph, folder)
     session = OrtBackend(graph.spec, folder / MODEL, threads=torch.get_num_threads())
     return stack.enter_context(session), "ONNX Runtime (its graph, not the engine)"
@@ -185,6 +191,31 @@ def export(bundle: Bundle, request: GraphRequest, dialect: Dialect = PLAIN) -> G
     upcast = any(vars(part).get("upcast_attention", False) for part in module.modules())
     recording = record(module, feeds, output_names(request.name, module))
     return lower(request.label, recording, dialect, upcast_attention=upcast)
+
+
+def export_fx(bundle: Bundle, request: GraphRequest, device: torch.device = CPU) -> FxGraph:
+    """A module of the bundle as an fx graph, recorded on the device that it is compiled for.
+
+    Kernels differ from device to device: attention on CUDA is another operation than on a CPU.
+
+    Args:
+        bundle: the networks, in any precision; on the CPU before and after.
+        request: the graph.
+        device: where it is recorded, and its constants stay.
+
+    Raises:
+        ExportError: it holds what no graph can hold.
+    """
+    module = make_module(bundle, request.name, two_passes=request.two_passes)
+    generator = torch.Generator().manual_seed(_RECORDED)
+    feeds = sample_inputs(bundle, request, 0.5, generator)
+    feeds = {name: x.to(device) for name, x in feeds.items()}
+    try:
+        nn.Module.to(module, device)
+        recording = record(module, feeds, output_names(request.name, module))
+    finally:
+        nn.Module.to(module, CPU)
+    return to_fx(request.label, recording, feeds)
 
 
 def trial_set(bundle: Bundle, request: GraphRequest) -> list[dict[str, Tensor]]:

@@ -112,6 +112,11 @@ def diagnose(bundle: Bundle, request: GraphRequest, key: Key, stored: Entry | No
         BackendUnavailable: Polygraphy is not installed, or nothing here computes in the precision.
         EngineError: the graph cannot be built or run.
     """
+    if record_of(key.fields["backend"]).form != "onnx":
+        raise BackendUnavailable(
+            f"{key.fields['backend']} engines are not ONNX graphs, so their layers have no names.\n"
+            f"Build the same graph for another backend, and diagnose that engine."
+        )
     subject = _Subject(bundle, request, key, stored)
     tolerance = TOLERANCES[subject.precision]
     figures, worst = subject.outputs_at_worst(subject.graph)

@@ -203,7 +203,8 @@ def abreast(backend: str, part: Part, threads: int) -> int:
         threads: how many compute.
     """
     steps = {r.name for r in part.requests if isinstance(graph_named(r.name), StepDef)}
-    if record_of(backend).device != "cpu" or part.savings.one_engine:
+    record = record_of(backend)
+    if record.device != "cpu" or not record.has_own_threads or part.savings.one_engine:
         return 1
     return max(1, min(MOST_ABREAST, threads, len(steps)))
 

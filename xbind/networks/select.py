@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from xbind.config.backends import BackendName
+from xbind.config.backends import BackendName, backends_for
 from xbind.config.options import EngineChoice, Precision
 from xbind.engine.backends import (
     able_backends,
@@ -104,9 +104,10 @@ def candidates(
         check_available(choice, precisions)
         record = record_of(choice)
         if device.type != record.device:
+            others = ", ".join(other.name for other in backends_for(device.type))
             raise BackendUnavailable(
                 f"{choice} does not compute on {device.type}.\n"
-                f"Leave out --engine, or give --device {record.device}."
+                f"Leave out --engine, choose among {others}, or give --device {record.device}."
             )
         return [choice], ""
     try:
