@@ -58,6 +58,12 @@ def test_builds_what_is_missing_and_no_more(store, capsys):
         ("--only unet9d", r"no graph unet9d.\nChoose with --only: unet2d"),
         ("--bundle nowhere", "no bundle 'nowhere'"),
         ("--preset nothing", "no preset 'nothing'"),
+        ("--measure rows.jsonl --engine inductor-cpu", "not try builds for inductor-cpu"),
+        (
+            "--measure rows.jsonl --engine openvino",
+            r"not try builds for openvino.\nGive --engine onnxruntime",
+        ),
+        ("--engine inductor --only ms", "inductor runs on a CUDA device"),
         ("--prior-3d broad", "has no 3D prior 'broad'"),
         ("--precision bfloat16 --engine onnxruntime", "no bfloat16 on a CPU"),
         ("--precision bfloat16 --target sm75", "no bfloat16 on sm75"),
