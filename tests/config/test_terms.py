@@ -12,8 +12,16 @@ from xbind.config.method import (
     TextureConfig,
 )
 from xbind.config.ranges import recorded
-from xbind.config.terms import EllipsoidConfig, LevelsConfig, PbrConfig, Ramp
+from xbind.config.terms import (
+    BackgroundConfig,
+    EllipsoidConfig,
+    LevelsConfig,
+    PbrConfig,
+    Ramp,
+    ShadingConfig,
+)
 
+LIT = ShadingConfig(light="bundle")
 LATENTS = GuidanceConfig(latent_share=0.1)
 AWAY = GuidanceConfig(view_words=True, perp_neg=1.0)
 
@@ -46,6 +54,12 @@ def test_a_ramp_of_no_length_is_a_step():
             "half_side must be at most field.radius, got 0.9 and 0.85",
         ),
         (lambda: TextureConfig(material="pbr"), "set inherit to false too"),
+        (
+            lambda: TextureConfig(material="pbr", inherit=False, shading=LIT),
+            "material 'pbr' has a light of its own",
+        ),
+        (lambda: GeometryConfig(shading=LIT), "set colour to true too"),
+        (lambda: GeometryConfig(background=BackgroundConfig(kind="learned")), "for colours"),
         (lambda: TextureConfig(guidance=LATENTS), "latent_share is for views of normals alone"),
         (lambda: CoarseConfig(guidance=LATENTS), "here it must be 0, got 0.1"),
         (lambda: GeometryConfig(colour=True, guidance=LATENTS), "here it must be 0, got 0.1"),

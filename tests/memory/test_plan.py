@@ -141,6 +141,31 @@ def test_samples_are_those_of_the_march():
     assert len(seen.t) == pytest.approx(ray_samples(method), rel=0.1)
 
 
+def test_samples_from_inside_the_ball_are_those_of_the_march_at_most():
+    """threestudio's cameras of DreamFusion, at 1.5 to 2 in a ball of radius 2."""
+    from xbind.kernels import march
+    from xbind.scene.cameras import orbit
+
+    field = replace(PROBE.coarse.field, radius=2.0)
+    cameras = replace(PROBE.coarse.cameras, distance=(1.5, 2.0), fov_y_deg=(40.0, 70.0))
+    config = replace(PROBE.coarse, size=16, ray_step=0.02, field=field, cameras=cameras)
+    origins, directions = (x.reshape(-1, 3) for x in orbit(1, distance=1.5).rays(16))
+    middle = torch.full((len(origins),), 0.5)
+    seen = march(origins, directions, None, radius=2.0, step=0.02, jitter=middle)
+    assert len(seen.t) <= ray_samples(config) <= 1.3 * len(seen.t)
+
+
+def test_a_network_and_colours_of_the_geometry_stage_are_counted():
+    plain = scene_bytes(PROBE)["geometry"]
+    geometry = replace(PROBE.geometry, form="network", start="ellipsoid")
+    network = scene_bytes(replace(PROBE, geometry=geometry))["geometry"]
+    coloured = scene_bytes(replace(PROBE, geometry=replace(PROBE.geometry, colour=True)))
+    assert network.state - plain.state == 16 * field_parameters(geometry.field)
+    assert network.buffers - plain.buffers == 2 * geometry.resolution**3 * 200
+    assert coloured["geometry"].state - plain.state == 16 * field_parameters(PROBE.texture.field)
+    assert coloured["geometry"].buffers > plain.buffers
+
+
 def test_a_phase_s_peak_is_the_sum_of_its_columns():
     plan = fit(PROBE, MANIFEST, Wish(None))
     assert [part.name for part in plan.parts] == ["reference", "coarse", "geometry", "texture"]

@@ -419,6 +419,8 @@ class GeometryConfig(Settings):
             )
         if self.colour:
             _check_latents(self.guidance)
+        elif self.shading.light != "none" or self.background.kind != "white":
+            raise ValueError("shading and background are for colours: set colour to true too")
         if self.guidance.latent_share > 0 and self.planar != "sds":
             raise ValueError(f"guidance.latent_share is for planar 'sds', got {self.planar!r}")
 
@@ -476,6 +478,11 @@ class TextureConfig(Settings):
         _check_perp_neg(self.planar, self.guidance)
         if self.material == "pbr" and self.inherit:
             raise ValueError("material 'pbr' begins with a new field: set inherit to false too")
+        if self.material == "pbr" and self.shading.light != "none":
+            raise ValueError(
+                f"material 'pbr' has a light of its own: set shading.light to 'none', got "
+                f"{self.shading.light!r}"
+            )
 
     @property
     def shows_light(self) -> bool:
