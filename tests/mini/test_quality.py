@@ -11,6 +11,7 @@ from xbind.diffusion.schedule import NoiseSchedule
 from xbind.mini import quality
 from xbind.mini.quality import held_out
 from xbind.mini.sheet import save_sheet
+from xbind.mini.view_words import measure_view_words
 from xbind.mini.world.categories import CATEGORIES, COLOUR_NAMES, SEEN, UNSEEN
 from xbind.networks.load import load_bundle, load_convnet
 from xbind.networks.manifest import load_manifest
@@ -93,3 +94,25 @@ def test_shipped_priors_know_normal_maps(shipped):
     for prior in ("2d", "3d"):
         assert figures[f"normals_{prior}_psnr_db"] > figures["normals_noisy_psnr_db"] + 3
         assert figures[f"normals_{prior}_psnr_db"] < figures["normals_vae_psnr_db"]
+
+
+@pytest.fixture(scope="module")
+def worded():
+    manifest = load_manifest("mini")
+    bundle, judge = load_bundle(manifest), load_convnet(manifest.part("judge"))
+    return measure_view_words(bundle, judge, steps=8, samples=3)
+
+
+@pytest.mark.slow
+def test_words_turn_the_samples_and_leave_what_they_show(worded):
+    """Floors; 20 steps and twelve samples: docs/reference/mini_bundle.md."""
+    figures, shown = worded
+    assert shown.shape == (len(CATEGORIES), 8, 3, 64, 64)
+    for word in ("none", "side", "front", "back"):
+        seen = [figures[f"word_{word}_{where}"] for where in ("side", "front", "back")]
+        assert sum(seen) == pytest.approx(1.0)
+        assert figures[f"word_{word}_both"] > 0.9
+        assert figures[f"word_{word}_read"] > 0.6
+    assert figures["word_front_front"] > figures["word_none_front"] + 0.15
+    assert figures["word_back_back"] > figures["word_none_back"] + 0.15
+    assert figures["word_side_side"] > max(figures["word_front_side"], figures["word_back_side"])
