@@ -40,7 +40,11 @@ from xbind.networks.precision import in_precision
 MANIFEST = load_manifest("mini")
 MODALITIES = ("vision", "text", "audio", "depth")
 REQUESTS = [
-    *(GraphRequest(name, 1, 64) for name in steps_of(MANIFEST) if name != "ms"),
+    *(
+        GraphRequest(name, 1, 64, rank=2 if name == "vsd2d" else 0)
+        for name in steps_of(MANIFEST)
+        if name != "ms"
+    ),
     GraphRequest("sds3d", 2, 48),
     GraphRequest("ms", 3, 64),
     GraphRequest("unet2d", 2, 0),
