@@ -128,3 +128,18 @@ def test_what_is_no_light_is_refused(copied, light):
     (copied / "bundle.json").write_text(json.dumps(raw | {"light": light}))
     with pytest.raises(BundleError, match=r"is damaged: light is not a light: "):
         load_manifest(copied)
+
+
+def test_view_words_that_a_run_does_not_use_are_no_part_of_its_bundle():
+    """A run or batch of before they were added goes on."""
+    manifest = load_manifest("mini")
+    assert manifest.has_view_words
+    without = manifest.with_view_words(False)
+    assert manifest.with_view_words(True) is manifest
+    assert without.with_view_words(False) is without
+    assert not without.has_view_words
+    path = manifest.path_of("unclip.views")
+    assert manifest.files.keys() - without.files.keys() == {path}
+    assert without.digest != manifest.digest
+    assert "unclip.views" not in without.deciding["parts"]
+    assert without.part("unclip.unet") == manifest.part("unclip.unet")

@@ -94,3 +94,13 @@ def test_a_bundle_without_a_light_is_reported(preset, said):
     settings = run_settings(CONFIG, method_named(preset), BundleManifest(known.folder, raw), "cpu")
     found = settings.get("lighting")
     assert found == (None if said is None else f"{said}; this bundle names no light")
+
+
+def test_the_bundle_is_recorded_with_what_the_run_uses_of_it():
+    manifest = load_manifest("mini")
+
+    def digest(preset):
+        return run_settings(CONFIG, method_named(preset), manifest, "cpu")["bundle_sha256"]
+
+    assert digest("smoke:magic3d") == manifest.digest
+    assert digest("smoke") == manifest.with_view_words(False).digest != manifest.digest

@@ -87,13 +87,14 @@ def make_job(config: GenerateConfig, title: str = "") -> Job:
     """
     method = method_of(config)
     manifest = load_manifest(config.bundle).with_prior_3d(config.prior_3d or method.prior_3d)
+    used = manifest.with_view_words(method.uses_view_words)
     decides = {
         "title": title or None,
         "prompt": prompt_content(config.prompt),
         "seed": config.seed,
         "candidate": config.candidate,
         "method": recorded(method),
-        "bundle": [manifest.digest, manifest.deciding, manifest.chosen_3d],
+        "bundle": [used.digest, used.deciding, manifest.chosen_3d],
         "device": config.device,
         "engine": config.engine,
         "precision": config.precision,

@@ -533,6 +533,11 @@ class MethodConfig(Settings):
         return tuple(p for p in (self.coarse, self.geometry, self.texture) if p.steps > 0)
 
     @property
+    def uses_view_words(self) -> bool:
+        """True if the 2D prior is given a word for the direction of a view in any phase."""
+        return any(phase.guidance.view_words for phase in self.phases)
+
+    @property
     def uses_light(self) -> bool:
         """True if the bundle's known light decides the result."""
         lit = (self.coarse.shading, self.geometry.shading)

@@ -167,6 +167,18 @@ class BundleManifest:
             )
         return replace(self, component_3d=self.priors_3d[name].component)
 
+    def with_view_words(self, used: bool) -> "BundleManifest":
+        """The bundle as a run sees it that uses its view words, or that does not.
+
+        Without them it is the same as before they were added to it.
+        """
+        if used or not self.has_view_words:
+            return self
+        parts = {role: path for role, path in self.raw["parts"].items() if role != VIEW_WORDS_ROLE}
+        lost = {self.path_of(VIEW_WORDS_ROLE)} - set(parts.values())
+        files = {path: of for path, of in self.files.items() if path not in lost}
+        return replace(self, raw=self.raw | {"parts": parts, "files": files})
+
     def path_of(self, role: str) -> str:
         """Path, inside the bundle, of the folder or file that plays a role.
 

@@ -36,6 +36,7 @@ def run_settings(
     """
     phase1 = config.from_phase1
     prompt = dataclasses.asdict(config.prompt)
+    used = manifest.with_view_words(method.uses_view_words)
     return (
         {
             "prompt": {k: str(v) if isinstance(v, Path) else v for k, v in prompt.items()},
@@ -45,8 +46,8 @@ def run_settings(
             "phase2_loss": config.phase2_loss,
             "from_phase1": None if phase1 is None else os.path.realpath(phase1),
             "bundle": config.bundle,
-            "bundle_sha256": manifest.digest,
-            "bundle_figures": manifest.deciding,
+            "bundle_sha256": used.digest,
+            "bundle_figures": used.deciding,
             "prior_3d": manifest.chosen_3d,
             "precision": config.precision,
             "vram": config.vram,
@@ -89,8 +90,7 @@ def _candidate(config: GenerateConfig) -> dict[str, int]:
 
 def _view_words(method: MethodConfig, manifest: BundleManifest) -> dict[str, str]:
     """Returns what the 2D prior is told of the views' directions, if the method asks for it."""
-    asking = [phase.guidance for phase in method.phases if phase.guidance.view_words]
-    if not asking:
+    if not method.uses_view_words:
         return {}
     lacking = "none; this bundle has no view words (xbind bundle import, again)"
     return {"view_words": "side, front, back, overhead" if manifest.has_view_words else lacking}
