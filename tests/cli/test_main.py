@@ -156,7 +156,7 @@ def test_the_public_flags_are_these(capsys):
         *("--phase2-loss", "--from-phase1", "--vram", "--prior-3d", "--config"),
         *("--mask", "--matting-weights", "--elevation", "--azimuth"),
         *("--material", "--pivot", "--height", "--tensorboard"),
-        *("--exact-words", "--ignore-unknown"),
+        *("--exact-words", "--ignore-unknown", "--candidate"),
     }
 
 

@@ -167,7 +167,7 @@ def test_a_bundle_moves_whole_or_without_what_only_steps_call(bundle, guiding):
     found = {name: next(net.parameters()).device.type for name, net in where.items()}
     stays = set() if guiding else {"unet2d", "unet3d", "clip"}
     assert {name for name, kind in found.items() if kind == "cpu"} == stays
-    assert there.unclip.context.device.type == "meta"
+    assert there.unclip.contexts.device.type == "meta"
     assert there.unclip.schedule.alphas_cumprod.device.type == "meta"
 
 

@@ -12,7 +12,7 @@ from xbind.config.options import GenerateConfig, PromptConfig
 from xbind.importing.architectures import reduced
 from xbind.importing.random_weights import make_random_bundle
 from xbind.memory.plan import fit
-from xbind.networks import runtime as compiled
+from xbind.networks import open_engines
 from xbind.networks.runtime import EngineRun
 from xbind.pipeline import generate
 from xbind.run.progress import PlainReporter
@@ -38,7 +38,7 @@ def run(manifest, tmp_path_factory):
     picture = np.where(inside[..., None], (200, 40, 30), 255).astype(np.uint8)
     Image.fromarray(picture).save(folder / "ball.png")
     events, plans, part = [], [], ["reference"]
-    open_backend, of_stage = compiled.open_backend, EngineRun.of_stage
+    open_backend, of_stage = open_engines.open_backend, EngineRun.of_stage
 
     def opening(entry, **arguments):
         backend = open_backend(entry, **arguments)
@@ -63,7 +63,7 @@ def run(manifest, tmp_path_factory):
         return plans[-1]
 
     watch.setattr("xbind.memory.plan.fit", planning)
-    watch.setattr(compiled, "open_backend", opening)
+    watch.setattr(open_engines, "open_backend", opening)
     watch.setattr(EngineRun, "of_stage", beginning)
     watch.setenv("XBIND_CACHE", str(folder / "cache"))
     config = GenerateConfig(
