@@ -196,8 +196,8 @@ def nearest_faces(clip: Tensor, faces: Tensor, size: tuple[int, int]) -> Tensor:
     behind_all = torch.iinfo(torch.int64).max
     depth = torch.full_like(nearest, behind_all, dtype=torch.int64)
     large = torch.zeros(views * count, dtype=torch.int64, device=clip.device)
-    large_faces = torch.zeros(1, dtype=torch.int32, device=clip.device)
-    feeds = (clip, faces, depth, nearest, large, large_faces, count, vertices, *size)
+    large_count = torch.zeros(1, dtype=torch.int32, device=clip.device)
+    feeds = (clip, faces, depth, nearest, large, large_count, count, vertices, *size)
     with on_device_of(clip):
         for find_depth in (True, False):
             _small_kernel[(triton.cdiv(count, BLOCK), views)](

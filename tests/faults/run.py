@@ -1,6 +1,7 @@
 """`make faults`: tries every class of fault on the commands; writes docs/evidence/reliability.md.
 
-    python -P tests/faults/run.py [--scale 0.02] [--class kill ...] [--out out/faults]
+    python -P tests/faults/run.py [--scale 0.02] [--class kill ...] [--case kill/3 ...]
+                                  [--out out/faults]
                                   [--document docs/evidence/reliability.md]
 
 Called again it goes on where it stopped. Scale 1 is 123 runs that are killed, 40 that are
@@ -48,6 +49,7 @@ def main() -> int:
     arguments = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     arguments.add_argument("--scale", type=float, default=1.0, help="share of the cases")
     arguments.add_argument("--class", dest="classes", nargs="*", choices=CLASSES, default=[])
+    arguments.add_argument("--case", dest="cases", nargs="*", default=[], help="only these")
     arguments.add_argument("--out", type=Path, default=Path("out/faults"), help="for runs")
     arguments.add_argument("--document", type=Path, help="page to write")
     given = arguments.parse_args()
@@ -55,7 +57,9 @@ def main() -> int:
     given.out.mkdir(parents=True, exist_ok=True)
     folder, record = given.out.resolve(), given.out.resolve() / "outcomes.jsonl"
     for name in given.classes or CLASSES:
-        for outcome in try_all(CLASSES[name](folder, given.scale), record):
+        cases = CLASSES[name](folder, given.scale)
+        wanted = (case for case in cases if not given.cases or case[0] in given.cases)
+        for outcome in try_all(wanted, record):
             _say(f"{outcome.case}: {outcome.fault or 'clean'} ({outcome.seconds:.1f} s)")
     outcomes = read_outcomes(record)
     if given.document is not None:

@@ -8,10 +8,12 @@ import random
 import resource
 import socket
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from tests.faults import damage, inputs, kills, machine, seccomp
+from tests.faults import damage, inputs, kills, machine, run, seccomp
 from tests.faults.commands import Ended, command, forked
 from tests.faults.outcomes import ABOUT, Outcome, read_outcomes, to_page, try_all, try_one
 
@@ -44,8 +46,15 @@ def test_killed_and_resumed_is_the_undisturbed_run(folder):
     assert every(kills.kill_cases(folder, 1)) == {}
 
 
-def test_ctrl_c_is_told_once_with_the_right_advice(folder):
-    assert every([("interrupt/5", lambda: kills.interrupt(folder, 5, 8))]) == {}
+def test_ctrl_c_is_told_once_with_the_right_advice(tmp_path):
+    """In a process of its own: a fork of one that has run thousands of tests has crashed here."""
+    words = ["--class", "interrupt", "--scale", "0.2", "--case", "interrupt/5", "--out", tmp_path]
+    runner = Path(run.__file__)
+    done = subprocess.run(
+        [sys.executable, "-P", runner, *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1] == "1 cases, 1 clean"
 
 
 @pytest.mark.skipif(not seccomp.can_fail(), reason="the system calls of this machine are not known")
