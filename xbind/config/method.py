@@ -118,6 +118,13 @@ class ReferenceConfig(Settings):
     solid_share: Share = 0.5
     """Share of the object's median distance from white above which a pixel counts for its outline
     (not in the paper)."""
+    w_error: Weight = added(0.0)
+    """Weight of a small denoising error of the 2D prior for the length of the outline, likewise
+    (not in the paper; the preset `default` has 3, chosen by eye on the mini bundle)."""
+    error_t: tuple[Annotated[int, Range(0, 999)], ...] = added((400, 500, 600))
+    """Timesteps at which that error is measured, in steps of the schedule (likewise)."""
+    error_pairs: PositiveCount = added(2)
+    """Pairs of opposite noises at each of these timesteps (likewise)."""
     white_distance: Share = 0.06
     """A pixel belongs to the object when a channel is this far from white, in [0, 1] (not in the
     paper)."""
