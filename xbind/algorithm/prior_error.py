@@ -36,8 +36,11 @@ def prior_errors(
         generator: source of the noises.
         savings: how the networks are run.
     """
-    shape = (len(timesteps), pairs, 1, *unclip.latent_shape)
-    noises = torch.randn(shape, generator=generator, device=generator.device)
+    config = unclip.unet.config
+    shape = (config.in_channels, config.sample_size, config.sample_size)
+    noises = torch.randn(
+        (len(timesteps), pairs, 1, *shape), generator=generator, device=generator.device
+    )
     with torch.inference_mode():
         parts = []
         for image in images.split(savings.at_once(len(images))):

@@ -252,7 +252,7 @@ def _scores(
     spread for every kind of object. `_wholeness` is added to them.
     """
     with torch.inference_mode():
-        score = standardised(embed_images(shown, bundle.bind) @ prompt.c_m)
+        score = config.w_cos * standardised(embed_images(shown, bundle.bind) @ prompt.c_m)
         if bundle.view is not None:
             score = score + config.w_pose * standardised(
                 informativeness(bundle.view(shown), config)

@@ -4,7 +4,8 @@ A setting that a version adds is declared with `added`, and its default does wha
 
 Conventions of the weights: a *latent* term is half the squared residual, summed over the latent
 and averaged over views; every other term is a mean. A weight only means something with its
-convention. The defaults are those of the preset `default`.
+convention. The defaults are those of the preset `default`, except `w_cos` and `w_error` of the
+reference view.
 """
 
 from dataclasses import dataclass
@@ -105,6 +106,9 @@ class ReferenceConfig(Settings):
     """DDIM steps."""
     cfg_scale: Weight = 3.0
     """s of uncond + s · (cond − uncond)."""
+    w_cos: Weight = added(1.0)
+    """Weight of the cosine with C_m, in standard deviations over the samples (not in the paper;
+    preset `default`: 0.5, since it hardly tells whole samples from smeared ones)."""
     w_pose: Weight = 1.0
     """Weight of an informative pose beside the cosine, both in standard deviations over the samples
     (not in the paper)."""
@@ -120,7 +124,7 @@ class ReferenceConfig(Settings):
     (not in the paper)."""
     w_error: Weight = added(0.0)
     """Weight of a small denoising error of the 2D prior for the length of the outline, likewise
-    (not in the paper; the preset `default` has 3, chosen by eye on the mini bundle)."""
+    (not in the paper; preset `default`: 3, chosen by eye on the mini bundle)."""
     error_t: tuple[Annotated[int, Range(0, 999)], ...] = added((400, 500, 600))
     """Timesteps at which that error is measured, in steps of the schedule (likewise)."""
     error_pairs: PositiveCount = added(2)
