@@ -15,15 +15,17 @@ from xbind.conditioning.prompt import encode_prompt
 from xbind.config.method import ReferenceConfig
 from xbind.config.options import PromptConfig
 from xbind.diffusion.latents import decode, encode
-from xbind.evaluation.figures import kernel_distance
-from xbind.mini.judging import VIEWS, MiniJudge, real_objects
+from xbind.evaluation.figures import kernel_distances_of_each, nearest_distances
+from xbind.mini.judging import MiniJudge, real_objects
 from xbind.mini.world.captions import prompts
 from xbind.mini.world.categories import CATEGORIES, COLOUR_NAMES
 from xbind.models.convnet import ConvNet
 from xbind.networks.frozen import Bundle
 
-REAL_SETS = 4
+APART = 4
 """Real objects of each category that are measured as the samples are, beside the other ones."""
+EVERY = 4
+"""Of their views every fourth is measured."""
 
 
 def sharpness(image: Float[Tensor, "b 3 s s"]) -> Float[Tensor, " b"]:
@@ -47,55 +49,54 @@ def measure_samples(
 ) -> tuple[Mapping[str, float], Float[Tensor, "k n 3 s s"]]:
     """Draw the candidates of one prompt per category, and choose one as a run does.
 
-    A kernel distance is between a set of one picture per category and the real views of all of
-    them. That of the samples is the mean over the sets of each n-th candidate, with its standard
-    deviation; the chosen ones are one such set, and real views of other objects are others.
+    Kernel distance (`kernel_distances_of_each`) and nearest distance are between the judge's
+    features of a picture and those of real views of its category and colour, from all sides. They
+    and the sharpness are means over all samples, over the chosen ones, and over views of other
+    real objects: the best that can be expected.
 
     Args:
         bundle: whose prior draws and whose networks choose.
         judge: that has no part in the choice.
         config: of the reference view.
-        categories: that are asked for; at least two.
+        categories: that are asked for.
 
     Returns:
         The figures, and for each category the chosen sample, then all of them.
     """
-    looker = MiniJudge(judge)
-    samples, chosen, real = [], [], []
+    samples, chosen, rows = [], [], []
     for k, category in enumerate(categories):
         colour = 3 * k % len(COLOUR_NAMES)
         images, best = _candidates(bundle, config, category, colour, seed=k)
         samples.append(images)
-        chosen.append(best)
-        real.append(real_objects(category, COLOUR_NAMES[colour]))
-    drawn = torch.stack(samples)
-    taken = drawn[torch.arange(len(drawn)), torch.tensor(chosen)]
-    views = torch.stack([torch.stack([seen.image for seen in of.views]) for of in real])
-    # one view of each category, of objects that are left out of the sets they are compared with
-    apart, others = views[:, :REAL_SETS], views[:, REAL_SETS:]
-    features = looker.look(others.flatten(0, 2)).features
+        chosen.append(images[best])
+        views = torch.stack([x.image for x in real_objects(category, COLOUR_NAMES[colour]).views])
+        real = MiniJudge(judge).look(views[APART:].flatten(0, 1)).features
+        others = views[:APART, ::EVERY].flatten(0, 1)
+        with torch.inference_mode():
+            copies = decode(bundle.unclip.vae, encode(bundle.unclip.vae, others))
+        shown = {"samples": images, "chosen": images[best : best + 1], "real": others}
+        rows.append(
+            {
+                f"{name}_{figure}": value
+                for name, pictures in (shown | {"real_vae": copies}).items()
+                for figure, value in _figures(pictures, real, judge).items()
+            }
+        )
+    figures = {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+    return figures, torch.stack(
+        [torch.cat([best[None], all_of]) for best, all_of in zip(chosen, samples, strict=True)]
+    )
 
-    def distances(pictures: Float[Tensor, "k n 3 s s"]) -> Tensor:
-        sets = pictures.transpose(0, 1)
-        return torch.tensor([kernel_distance(looker.look(x).features, features) for x in sets])
 
-    turns = torch.arange(REAL_SETS) * VIEWS // REAL_SETS
-    single = apart[:, torch.arange(REAL_SETS), turns]
-    of_samples = distances(drawn)
-    vae = bundle.unclip.vae
-    with torch.inference_mode():
-        copied = decode(vae, encode(vae, single.flatten(0, 1)))
-    figures = {
-        "samples_kernel_distance": float(of_samples.mean()),
-        "samples_kernel_distance_sd": float(of_samples.std()),
-        "chosen_kernel_distance": float(distances(taken[:, None])),
-        "real_kernel_distance": float(distances(single).mean()),
-        "samples_sharpness": float(sharpness(drawn.flatten(0, 1)).mean()),
-        "chosen_sharpness": float(sharpness(taken).mean()),
-        "real_sharpness": float(sharpness(single.flatten(0, 1)).mean()),
-        "real_vae_sharpness": float(sharpness(copied).mean()),
+def _figures(
+    pictures: Float[Tensor, "n 3 s s"], real: Float[Tensor, "m f"], judge: ConvNet
+) -> dict[str, float]:
+    features = MiniJudge(judge).look(pictures).features
+    return {
+        "kernel_distance": float(kernel_distances_of_each(features, real).mean()),
+        "nearest_distance": float(nearest_distances(features, real).mean()),
+        "sharpness": float(sharpness(pictures).mean()),
     }
-    return figures, torch.cat([taken[:, None], drawn], 1)
 
 
 def _candidates(
