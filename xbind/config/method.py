@@ -4,8 +4,8 @@ A setting that a version adds is declared with `added`, and its default does wha
 
 Conventions of the weights: a *latent* term is half the squared residual, summed over the latent
 and averaged over views; every other term is a mean. A weight only means something with its
-convention. The defaults are those of the preset `default`, except `w_cos` and `w_error` of the
-reference view.
+convention. The defaults are those of the preset `default`, except three weights of the
+reference view that name their own.
 """
 
 from dataclasses import dataclass
@@ -113,7 +113,7 @@ class ReferenceConfig(Settings):
     """Weight of an informative pose beside the cosine, both in standard deviations over the samples
     (not in the paper)."""
     w_parts: Weight = 2.0
-    """Weight of an outline that shows parts, likewise (not in the paper)."""
+    """Weight of an outline that shows parts, likewise (not in the paper; preset `default`: 3)."""
     parts_limit: Weight = 1.5
     """Bound on the standardised outline measure, on either side (not in the paper)."""
     w_apart: Weight = 3.0
@@ -124,7 +124,7 @@ class ReferenceConfig(Settings):
     (not in the paper)."""
     w_error: Weight = added(0.0)
     """Weight of a small denoising error of the 2D prior for the length of the outline, likewise
-    (not in the paper; preset `default`: 3, chosen by eye on the mini bundle)."""
+    (not in the paper; preset `default`: 4, chosen by eye on the mini bundle)."""
     error_t: tuple[Annotated[int, Range(0, 999)], ...] = added((400, 500, 600))
     """Timesteps at which that error is measured, in steps of the schedule (likewise)."""
     error_pairs: PositiveCount = added(2)
