@@ -1,4 +1,4 @@
-"""How badly the 2D prior denoises a picture: small for what is whole and sharp in its eyes."""
+"""The denoising error of the 2D prior on pictures: small for pictures that are likely under it."""
 
 from collections.abc import Sequence
 

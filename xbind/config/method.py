@@ -123,8 +123,8 @@ class ReferenceConfig(Settings):
     """Share of the object's median distance from white above which a pixel counts for its outline
     (not in the paper)."""
     w_error: Weight = added(0.0)
-    """Weight of a small denoising error of the 2D prior for the length of the outline, likewise
-    (not in the paper; preset `default`: 4, chosen by eye on the mini bundle)."""
+    """Weight of a small denoising error of the 2D prior, divided by the length of the outline,
+    likewise (not in the paper; preset `default`: 4, chosen by eye on the mini bundle)."""
     error_t: tuple[Annotated[int, Range(0, 999)], ...] = added((400, 500, 600))
     """Timesteps at which that error is measured, in steps of the schedule (likewise)."""
     error_pairs: PositiveCount = added(2)
@@ -147,6 +147,11 @@ class ReferenceConfig(Settings):
     """Of the reference camera (threestudio's magic123)."""
     fov_y_deg: FieldOfView = 40.0
     """Of the reference camera, in degrees."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if not self.error_t:
+            raise ValueError("error_t needs a timestep; set w_error to 0 to leave the error out")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,8 +2,8 @@
 
 Writes `quality.json` and the sheets: samples of the 2D prior, also under its view words, the
 candidates for reference views after the chosen ones, novel views of the 3D prior, and normal maps
-that both denoise. The encoders and the VAE are measured
-while they train (`python -m xbind.mini.train`), by the figures in their logs.
+that both denoise. The encoders and the VAE are measured while they train
+(`python -m xbind.mini.train`), by the figures in their logs.
 """
 
 import argparse
