@@ -12,6 +12,7 @@ from xbind.algorithm.reference_view import (
     informativeness,
     intricacy,
     make_reference_view,
+    outline_length,
     sampled_mask,
     told_pose,
 )
@@ -144,6 +145,69 @@ def test_a_part_that_hangs_on_a_faint_edge_is_none(monkeypatch):
     bundle = bundle_of(torch.stack([torn, whole]), [0.70, 0.69], None)
     view = reference(monkeypatch, bundle, replace(CONFIG, w_parts=2.0))
     assert view.image[0, 0, 31, 48] == whole[0, 31, 48]
+
+
+def with_errors(monkeypatch, totals):
+    """The prior's errors, drawn with noise of the generator that it is given."""
+    seen = []
+
+    def prior_errors(images, *_, timesteps, generator, **__):
+        seen.append(images)
+        torch.randn(5, generator=generator)
+        return torch.tensor(totals).expand(len(timesteps), -1)
+
+    monkeypatch.setattr(reference_view, "prior_errors", prior_errors)
+    return seen
+
+
+def test_a_small_error_of_the_prior_outweighs_a_small_difference(monkeypatch):
+    """Of all samples the errors are asked for; one without an object is not in the comparison."""
+    seen = with_errors(monkeypatch, [0.2, 0.01, 0.9, 0.9])
+    bundle = bundle_of(IMAGES, [0.6, 0.9, 0.7, 0.6], None)
+    usual = reference(monkeypatch, bundle)
+    assert usual.mask.sum() == sampled_mask(IMAGES[2], CONFIG).sum()
+    assert seen == []
+    view = reference(monkeypatch, bundle, replace(CONFIG, w_error=2.0))
+    assert view.mask.sum() == sampled_mask(IMAGES[0], CONFIG).sum()
+    assert seen[0].shape == IMAGES.shape
+    assert torch.equal(seen[0][1], IMAGES[1])
+    view = reference(monkeypatch, bundle, replace(CONFIG, w_error=0.1))
+    assert view.mask.sum() == sampled_mask(IMAGES[2], CONFIG).sum()
+
+
+def test_an_error_is_relative_to_the_length_of_the_outline(monkeypatch):
+    """Radii 12, 20 and 16: errors of 13, 20 and 16 favour the second over the first."""
+    with_errors(monkeypatch, [13.0, 1.0, 20.0, 17.0])
+    bundle = bundle_of(IMAGES, [0.7, 0.7, 0.7, 0.7], None)
+    view = reference(monkeypatch, bundle, replace(CONFIG, w_error=1.0))
+    assert view.mask.sum() == sampled_mask(IMAGES[2], CONFIG).sum()
+
+
+def test_the_error_changes_no_later_draw(monkeypatch):
+    """So a run whose choice stays the same stays the same."""
+    with_errors(monkeypatch, [0.2, 0.01, 0.9, 0.9])
+    monkeypatch.setattr(reference_view, "sample_unclip", lambda images, *_, **__: images)
+    monkeypatch.setattr(reference_view, "embed_images", lambda shown, encoder: encoder(shown))
+    generator = torch.Generator().manual_seed(0)
+    before = generator.get_state()
+    c_m = torch.tensor([1.0, 0.0])
+    make_reference_view(
+        EncodedPrompt(c_m, c_m, None, ()), torch.zeros(1, 4),
+        bundle_of(IMAGES, [0.6, 0.9, 0.7, 0.6], None), replace(CONFIG, w_error=2.0), generator,
+    )  # fmt: skip
+    assert torch.equal(generator.get_state(), before)
+
+
+def test_the_cosine_counts_by_its_weight(monkeypatch):
+    poses = torch.cat([pose(15, 40), pose(0, 0), pose(15, 180), pose(-45, 180)])
+    bundle = bundle_of(IMAGES, [0.0, 0.0, 0.70, 0.69], poses)
+    for w_cos, best in ((1.0, 2), (0.1, 0)):
+        view = reference(monkeypatch, bundle, replace(CONFIG, w_cos=w_cos, w_pose=0.5))
+        assert view.mask.sum() == sampled_mask(IMAGES[best], CONFIG).sum()
+
+
+def test_the_length_of_an_outline_is_that_of_a_circle():
+    assert outline_length(disc(20)[None].float()) == pytest.approx(2 * math.pi * 20, rel=0.02)
 
 
 def test_intricacy_in_closed_form():

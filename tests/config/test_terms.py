@@ -9,6 +9,7 @@ from xbind.config.method import (
     GeometryConfig,
     GuidanceConfig,
     MethodConfig,
+    ReferenceConfig,
     TextureConfig,
 )
 from xbind.config.ranges import recorded
@@ -135,3 +136,10 @@ def test_the_sky_s_direction_is_a_unit_vector():
     assert PbrConfig(sky_direction=(0.6, 0.0, 0.8)).sky_direction == (0.6, 0.0, 0.8)
     with pytest.raises(ValueError, match="sky_direction must have the length 1, got 2"):
         PbrConfig(sky_direction=(0.0, 0.0, 2.0))
+
+
+def test_the_error_of_the_reference_needs_a_timestep():
+    assert ReferenceConfig(error_t=(10,)).error_t == (10,)
+    for wrong in ((), (1000,)):
+        with pytest.raises(ValueError, match="error_t"):
+            ReferenceConfig(error_t=wrong)

@@ -13,7 +13,9 @@ from xbind.evaluation.figures import (
     count_fronts,
     iou,
     kernel_distance,
+    kernel_distances_of_each,
     mean_cosine,
+    nearest_distances,
     quarter_turn,
     right_at_1,
     thinned,
@@ -91,6 +93,23 @@ def test_kernel_distance_agrees_with_the_expectation_over_two_points():
 
     want = k(x[0], x[1]) + k(y[0], y[1]) - 2 * np.mean([k(a, b) for a in x for b in y])
     assert kernel_distance(x, y) == pytest.approx(want)
+
+
+def test_kernel_distances_of_pictures_add_up_to_that_of_their_set(rng):
+    """Their mean, less half of the mean squared distance between two of them."""
+    x, y = (torch.randn(n, 8, generator=rng).double() for n in (7, 30))
+    apart = [
+        (a @ a / 8 + 1) ** 3 + (b @ b / 8 + 1) ** 3 - 2 * (a @ b / 8 + 1) ** 3
+        for i, a in enumerate(x) for b in x[:i]
+    ]  # fmt: skip
+    want = kernel_distance(x, y) + float(torch.stack(apart).mean()) / 2
+    assert kernel_distances_of_each(x, y).mean().item() == pytest.approx(want)
+
+
+def test_the_nearest_of_three():
+    y = torch.tensor([[0.0, 0.0], [3.0, 4.0], [9.0, 9.0]])
+    x = torch.tensor([[3.0, 3.0], [-3.0, -4.0]])
+    assert nearest_distances(x, y).tolist() == pytest.approx([math.sqrt(1 / 2), math.sqrt(25 / 2)])
 
 
 def bar(views, wide, narrow, tall=4):

@@ -206,6 +206,13 @@ def test_the_reference_is_decoded_one_by_one_where_memory_is_saved():
     assert found[1] == ["unet2d-b2", "vae_decode-b1", "bind_vision-b4"]
 
 
+def test_the_reference_is_encoded_where_the_prior_s_error_counts():
+    labels = [
+        request.label for request in graphs_of_part(preset_named("default"), MANIFEST, "reference")
+    ]
+    assert labels == ["unet2d-b48", "vae_decode-b24", "bind_vision-b24", "vae_encode-b24-64px"]
+
+
 def test_each_part_takes_the_first_rung_that_fits():
     free = fit(PROBE, MANIFEST, Wish(None))
     generous = fit(PROBE, MANIFEST, Wish(math.ceil(free.worst.peak / GIB)))

@@ -12,6 +12,7 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn.functional import interpolate, normalize
 
+from xbind.algorithm.prior_error import prior_errors
 from xbind.conditioning.background import NoObject, cut_out, solid
 from xbind.conditioning.errors import PromptError
 from xbind.conditioning.prompt import EncodedPrompt, embed_images
@@ -214,7 +215,12 @@ def _best_sample(
             f"told from its background.\nTry another --seed, or give a picture with --image."
         )
     if candidate is None:
-        best = usable[int(_scores(images[usable], masks, usable, prompt, bundle, config).argmax())]
+        score = _scores(images[usable], masks, usable, prompt, bundle, config)
+        if config.w_error > 0:
+            score = score + config.w_error * _wholeness(
+                images, masks, usable, class_labels, bundle, config, generator, savings
+            )
+        best = usable[int(score.argmax())]
     elif candidate - 1 in usable:
         best = candidate - 1
     else:
@@ -243,10 +249,10 @@ def _scores(
     """Scores of the usable samples: nearness to C_m, and a pose and an outline that show parts.
 
     The three are compared in standard deviations over these samples, since each has another
-    spread for every kind of object.
+    spread for every kind of object. `_wholeness` is added to them.
     """
     with torch.inference_mode():
-        score = standardised(embed_images(shown, bundle.bind) @ prompt.c_m)
+        score = config.w_cos * standardised(embed_images(shown, bundle.bind) @ prompt.c_m)
         if bundle.view is not None:
             score = score + config.w_pose * standardised(
                 informativeness(bundle.view(shown), config)
@@ -259,6 +265,37 @@ def _scores(
     return score + config.w_parts * standardised(outline).clamp(
         -config.parts_limit, config.parts_limit
     )
+
+
+def _wholeness(
+    images: Float[Tensor, "n 3 s s"],
+    masks: list[Tensor | None],
+    usable: list[int],
+    class_labels: Tensor,
+    bundle: Bundle,
+    config: ReferenceConfig,
+    generator: torch.Generator,
+    savings: Savings,
+) -> Float[Tensor, " n2"]:
+    """Scores of the usable samples by the prior's error: high where it denoises the object well.
+
+    An error is divided by the length of the outline, where most of it arises; otherwise objects
+    that show fewer parts would win.
+    """
+    shown = images.clone()
+    for i in usable:
+        mask = masks[i]
+        assert mask is not None
+        shown[i] = mask * images[i] + (1 - mask)
+    errors = prior_errors(  # of all samples, since an engine has one batch size
+        shown, class_labels, bundle.unclip, timesteps=config.error_t, pairs=config.error_pairs,
+        generator=generator.clone_state(),  # so that the score changes no later draw
+        savings=savings,
+    )  # fmt: skip
+    solid = [_solid(images[i], masks[i], config.solid_share) for i in usable]
+    lengths = torch.tensor([outline_length(mask) for mask in solid], device=errors.device)
+    relative = errors[:, usable] / lengths
+    return standardised(-torch.stack([standardised(row) for row in relative]).sum(0))
 
 
 def _solid(
@@ -275,21 +312,28 @@ def standardised(x: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
     return (x - x.mean()) / x.std(correction=0).clamp_min(1e-6)
 
 
+def outline_length(mask: Float[Tensor, "1 s s"]) -> float:
+    """Length of the outlines in pixels, holes included.
+
+    By Crofton's formula: how often lines of four directions cross the outline.
+    """
+    inside = np.pad(mask[0].cpu().numpy() > 0.5, 1)
+    straight = np.diff(inside, axis=0).sum() + np.diff(inside, axis=1).sum()
+    falling = (inside[1:, 1:] != inside[:-1, :-1]).sum()
+    rising = (inside[1:, :-1] != inside[:-1, 1:]).sum()
+    return float(math.pi / 8 * (straight + (falling + rising) / math.sqrt(2)))
+
+
 def intricacy(mask: Float[Tensor, "1 s s"], w_apart: float) -> float:
     """Length of the outlines, holes included, over that of a disc of the same area.
 
     1 for a disc, more where handles, spouts, legs and wings show. Pieces that do not hang together
-    are no parts: the share of the area outside the largest is subtracted `w_apart` times. Lengths
-    are Crofton's: how often lines of four directions cross the outline.
+    are no parts: the share of the area outside the largest is subtracted `w_apart` times.
     """
-    inside = np.pad(mask[0].cpu().numpy() > 0.5, 1)
+    inside = mask[0].cpu().numpy() > 0.5
     labels, _ = ndimage.label(inside)
     apart = 1 - np.bincount(labels.ravel())[1:].max() / inside.sum()
-    straight = np.diff(inside, axis=0).sum() + np.diff(inside, axis=1).sum()
-    falling = (inside[1:, 1:] != inside[:-1, :-1]).sum()
-    rising = (inside[1:, :-1] != inside[:-1, 1:]).sum()
-    length = math.pi / 8 * (straight + (falling + rising) / math.sqrt(2))
-    return float(length / math.sqrt(4 * math.pi * inside.sum()) - w_apart * apart)
+    return float(outline_length(mask) / math.sqrt(4 * math.pi * inside.sum()) - w_apart * apart)
 
 
 def informativeness(pose: Float[Tensor, "b 4"], config: ReferenceConfig) -> Float[Tensor, " b"]:

@@ -4,7 +4,8 @@ A setting that a version adds is declared with `added`, and its default does wha
 
 Conventions of the weights: a *latent* term is half the squared residual, summed over the latent
 and averaged over views; every other term is a mean. A weight only means something with its
-convention. The defaults are those of the preset `default`.
+convention. The defaults are those of the preset `default`, except three weights of the
+reference view that name their own.
 """
 
 from dataclasses import dataclass
@@ -105,11 +106,14 @@ class ReferenceConfig(Settings):
     """DDIM steps."""
     cfg_scale: Weight = 3.0
     """s of uncond + s · (cond − uncond)."""
+    w_cos: Weight = added(1.0)
+    """Weight of the cosine with C_m, in standard deviations over the samples (not in the paper;
+    preset `default`: 0.5, since it hardly tells whole samples from smeared ones)."""
     w_pose: Weight = 1.0
     """Weight of an informative pose beside the cosine, both in standard deviations over the samples
     (not in the paper)."""
     w_parts: Weight = 2.0
-    """Weight of an outline that shows parts, likewise (not in the paper)."""
+    """Weight of an outline that shows parts, likewise (not in the paper; preset `default`: 3)."""
     parts_limit: Weight = 1.5
     """Bound on the standardised outline measure, on either side (not in the paper)."""
     w_apart: Weight = 3.0
@@ -118,6 +122,13 @@ class ReferenceConfig(Settings):
     solid_share: Share = 0.5
     """Share of the object's median distance from white above which a pixel counts for its outline
     (not in the paper)."""
+    w_error: Weight = added(0.0)
+    """Weight of a small denoising error of the 2D prior, divided by the length of the outline,
+    likewise (not in the paper; preset `default`: 4, chosen by eye on the mini bundle)."""
+    error_t: tuple[Annotated[int, Range(0, 999)], ...] = added((400, 500, 600))
+    """Timesteps at which that error is measured, in steps of the schedule (likewise)."""
+    error_pairs: PositiveCount = added(2)
+    """Pairs of opposite noises at each of these timesteps (likewise)."""
     white_distance: Share = 0.06
     """A pixel belongs to the object when a channel is this far from white, in [0, 1] (not in the
     paper)."""
@@ -136,6 +147,11 @@ class ReferenceConfig(Settings):
     """Of the reference camera (threestudio's magic123)."""
     fov_y_deg: FieldOfView = 40.0
     """Of the reference camera, in degrees."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if not self.error_t:
+            raise ValueError("error_t needs a timestep; set w_error to 0 to leave the error out")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -29,7 +29,8 @@ class UnknownPreset(XBindError):
 
 def default() -> MethodConfig:
     """Preset for 64-pixel priors on a CPU: one to two minutes with engines."""
-    return MethodConfig()
+    method = MethodConfig()
+    return replace(method, reference=replace(method.reference, w_cos=0.5, w_parts=3.0, w_error=4.0))
 
 
 def smoke() -> MethodConfig:

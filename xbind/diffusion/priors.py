@@ -77,13 +77,30 @@ class Prior2d(nn.Module):
         self, z_t: Latent, t: Timestep, *conditions: tuple[Tensor, Tensor]
     ) -> tuple[Latent, ...]:
         """Predictions under several conditions, each a class vector and a text context."""
-        parts = [(z_t, labels, context.expand(len(z_t), -1, -1)) for labels, context in conditions]
+        return self._predict(t, [(z_t, labels, context) for labels, context in conditions])
+
+    def predict_each(
+        self,
+        z_ts: Sequence[Latent],
+        t: Timestep,
+        class_labels: Float[Tensor, "#b d2"],
+        context: Float[Tensor, "#b l c"],
+    ) -> tuple[Latent, ...]:
+        """Predictions for several batches of latents at the same timesteps, under one condition."""
+        return self._predict(t, [(z_t, class_labels.expand(len(z_t), -1), context) for z_t in z_ts])
+
+    def _predict(
+        self, t: Timestep, parts: Sequence[tuple[Tensor, Tensor, Tensor]]
+    ) -> tuple[Latent, ...]:
+        """Predictions for parts (z_t, class vectors, context)."""
         return _each(
             lambda z, steps, labels, context: self.unet(
                 z, steps, context, class_labels=labels, return_dict=False
             )[0],
-            t, parts, two_passes=self.two_passes,
-        )  # fmt: skip
+            t,
+            [(z_t, labels, context.expand(len(z_t), -1, -1)) for z_t, labels, context in parts],
+            two_passes=self.two_passes,
+        )
 
 
 class Zero123Prior(nn.Module):

@@ -114,5 +114,25 @@ def kernel_distance(x: Float[Tensor, "n f"], y: Float[Tensor, "m f"]) -> float:
     return float(within_x + within_y - 2 * xy.mean())
 
 
+def kernel_distances_of_each(
+    x: Float[Tensor, "n f"], y: Float[Tensor, "m f"]
+) -> Float[Tensor, " n"]:
+    """Squared distance of each picture from the mean of y, in the space of the kernel of KID.
+
+    Unlike `kernel_distance` it is defined for one picture. Pictures like those of y have their
+    spread as the mean, not 0: compare with other pictures of the kind of y. The distance from the
+    mean is unbiased.
+    """
+    m, yy = len(y), _kernel(y, y)
+    within_y = (yy.sum() - yy.diagonal().sum()) / (m * (m - 1))
+    own = (x.double().square().sum(1) / x.shape[1] + 1) ** 3
+    return own + within_y - 2 * _kernel(x, y).mean(1)
+
+
+def nearest_distances(x: Float[Tensor, "n f"], y: Float[Tensor, "m f"]) -> Float[Tensor, " n"]:
+    """Root mean squared difference of each x from the nearest y."""
+    return torch.cdist(x, y).amin(1) / x.shape[1] ** 0.5
+
+
 def _kernel(a: Tensor, b: Tensor) -> Tensor:
     return (a.double() @ b.double().mT / a.shape[1] + 1) ** 3

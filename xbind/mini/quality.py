@@ -1,8 +1,9 @@
 """Measure the two priors of a bundle on held-out objects: `python -m xbind.mini.quality --out F`.
 
-Writes `quality.json` and the sheets: samples of the 2D prior, also under its view words, novel
-views of the 3D prior, and normal maps that both denoise. The encoders and the VAE are measured
-while they train (`python -m xbind.mini.train`), by the figures in their logs.
+Writes `quality.json` and the sheets: samples of the 2D prior, also under its view words, the
+candidates for reference views after the chosen ones, novel views of the 3D prior, and normal maps
+that both denoise. The encoders and the VAE are measured while they train
+(`python -m xbind.mini.train`), by the figures in their logs.
 """
 
 import argparse
@@ -24,10 +25,12 @@ from xbind.algorithm.reference_view import (
     sample_unclip,
 )
 from xbind.conditioning.audio import fbank_clips
+from xbind.config.presets import default
 from xbind.diffusion.latents import decode, encode
 from xbind.diffusion.priors import Prior2d, Zero123Prior
 from xbind.errors import XBindError, printable
 from xbind.mini.judging import recognise
+from xbind.mini.sample_quality import measure_samples
 from xbind.mini.sheet import save_sheet
 from xbind.mini.train.data import as_image, on_white, psnr
 from xbind.mini.view_words import measure_view_words
@@ -254,12 +257,14 @@ def main(arguments: list[str] | None = None) -> None:
     audio, audio_sheet = measure_audio(bundle, judge)
     views, views_sheet = measure_views(bundle, judge, held)
     normals, normals_sheet = measure_normals(bundle, held)
-    figures_of = [text, audio, views, normals]
+    samples, samples_sheet = measure_samples(bundle, judge, default().reference)
+    figures_of = [text, audio, samples, views, normals]
     if manifest.has_view_words:
         words, words_sheet = measure_view_words(bundle, judge, steps=STEPS)
         figures_of.append(words)
         save_sheet(given.out / "view_words.png", words_sheet)
     save_sheet(given.out / "unclip.png", torch.cat([text_sheet[:, :6], audio_sheet[:, :2]], 1))
+    save_sheet(given.out / "candidates.png", samples_sheet)
     save_sheet(given.out / "zero123.png", views_sheet, columns=2)
     save_sheet(given.out / "normals.png", normals_sheet, columns=2)
     joined = {name: x for figures in figures_of for name, x in figures.items()}

@@ -60,6 +60,9 @@ def graphs_of_part(
         count = savings.at_once(method.reference.candidates)
         requests = [*requests, GraphRequest("vae_decode", count, 0)]
         requests.append(GraphRequest("bind_vision", method.reference.candidates, 0))
+        if method.reference.w_error > 0:
+            size = manifest.raw["image_size"]["unclip"]
+            requests.append(GraphRequest("vae_encode", count, size))
     return requests
 
 
