@@ -24,6 +24,7 @@ STATED = {
     "Apache 2.0 License": {"Apache-2.0"},
     "Apache Software License": {"Apache-2.0"},
     "Apache License": {"Apache-2.0"},
+    "Apache License Version 2.0,": {"Apache-2.0"},
     "MIT License": {"MIT"},
     "The MIT License (MIT)": {"MIT"},
     "ISC License (ISCL)": {"ISC"},
@@ -76,6 +77,12 @@ def licences():
     return {name: cells[-2] for table in tables for name, cells in rows(table).items()}
 
 
+def title_of_licence(name):
+    """First words of the licence's file, where the metadata states nothing else."""
+    texts = [f.read_text() for f in distribution(name).files if "LICENSE" in f.name.upper()]
+    return " ".join(" ".join(texts).split()[:4])
+
+
 def stated(name):
     """SPDX expressions that the metadata of an installed package allow."""
     metadata = distribution(name).metadata
@@ -86,7 +93,7 @@ def stated(name):
     if len(found) > 1:  # of a choice
         return {" OR ".join(next(iter(STATED[c])) for c in found)}
     if not found:
-        found = [metadata.get("License", "").split("\n")[0].strip()]
+        found = [metadata.get("License", "").split("\n")[0].strip() or title_of_licence(name)]
     return STATED.get(found[0], set(found))
 
 
