@@ -114,12 +114,15 @@ def check_available(backend: BackendName, precisions: Iterable[str]) -> None:
         check_precision(backend, precision, portable_targets(backend))
 
 
-def able_backends(device: str, precisions: Iterable[str] = ("float32",)) -> list[BackendName]:
+def able_backends(
+    device: str, precisions: Iterable[str] = ("float32",), threads: int = 1
+) -> list[BackendName]:
     """The backends that `auto` may take on a device of this machine, the preferred one first.
 
     Args:
         device: `cpu` or `cuda`.
         precisions: those that each of them must have.
+        threads: that compute; with two or more, guidance steps run side by side.
 
     Raises:
         BackendUnavailable: none; gives the reason of each.
@@ -127,7 +130,7 @@ def able_backends(device: str, precisions: Iterable[str] = ("float32",)) -> list
     able, wanted = [], sorted(precisions)
     hardware = "CPU" if device == "cpu" else "GPU"
     reasons = [f"No engine computes in {' and '.join(wanted)} on this {hardware}."]
-    for record in automatic_for(device):
+    for record in automatic_for(device, threads):
         try:
             check_available(record.name, wanted)
         except BackendUnavailable as error:

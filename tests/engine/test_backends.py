@@ -70,6 +70,13 @@ def test_the_order_of_records_is_the_order_of_choice():
     assert able_backends("cpu") == names
 
 
+def test_with_two_threads_onnx_runtime_comes_first():
+    assert able_backends("cpu", threads=1)[0] == "openvino"
+    assert able_backends("cpu", threads=2) == ["onnxruntime", "openvino"]
+    assert able_backends("cpu", ["bfloat16"], threads=2) == ["openvino"]
+    assert automatic_for("cuda", threads=2) == automatic_for("cuda")
+
+
 def test_why_each_backend_is_not_able_is_said(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(BackendUnavailable, match=r"on this GPU\.") as error:

@@ -309,10 +309,10 @@ class GenerateConfig:
     numbers."""
     engine: EngineChoice = "auto"
     """What computes the frozen networks: engines, with their gradient inside, or `eager` torch.
-    `auto` takes the fastest that is installed: on a CPU OpenVINO, else ONNX Runtime; on CUDA
-    TensorRT, TensorRT-RTX, `onnxruntime-gpu`, else eager torch as `cuda-graphs`, which starts each
-    step's kernels together. `inductor` (CUDA) and `inductor-cpu` need a C++ compiler. Engines are
-    built on first use."""
+    `auto` takes the fastest that is installed: on a CPU OpenVINO, else ONNX Runtime (the other way
+    round with two threads or more); on CUDA TensorRT, TensorRT-RTX, `onnxruntime-gpu`, else eager
+    torch as `cuda-graphs`, which starts each step's kernels together. `inductor` (CUDA) and
+    `inductor-cpu` need a C++ compiler. Engines are built on first use."""
     precision: PrecisionChoice = "auto"
     """Of the frozen networks: `auto` is float16 on CUDA and float32 on a CPU. In engines, a graph
     that loses too much in half stays in float32, and the run says which. bfloat16 is faster where

@@ -66,7 +66,7 @@ def compile_run(
     half = precisions - {"float32"}
     if choice in IN_TORCH:
         return _in_torch(bundle, parts, half, device, graphs=choice == "cuda-graphs")
-    names, why = candidates(choice, precisions, device)
+    names, why = candidates(choice, precisions, device, threads)
     in_torch = "cuda-graphs" if device.type == "cuda" else "eager"
     for backend in names:
         title = record_of(backend).title
@@ -88,7 +88,7 @@ def compile_run(
 
 
 def candidates(
-    choice: EngineChoice, precisions: Set[Precision], device: torch.device
+    choice: EngineChoice, precisions: Set[Precision], device: torch.device, threads: int = 1
 ) -> tuple[list[BackendName], str]:
     """The backends that a run may take, the preferred one first, and why none if there is none.
 
@@ -96,6 +96,7 @@ def candidates(
         choice: a backend, which is then the only candidate, or `auto`.
         precisions: those that each of them must have.
         device: where the run computes.
+        threads: how many compute.
 
     Raises:
         BackendUnavailable: the named backend does not run here; or none has the precision that is
@@ -112,7 +113,7 @@ def candidates(
             )
         return [choice], ""
     try:
-        return able_backends(device.type, precisions), ""
+        return able_backends(device.type, precisions, threads), ""
     except BackendUnavailable as error:
         if device.type != "cuda" and precisions - {"float32"}:
             raise
