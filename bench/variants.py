@@ -118,7 +118,7 @@ class Switch:
 
     @contextmanager
     def taken_by(self, variant: Variant, clock: PartClock | None = None) -> Iterator[None]:
-        """While open, steps and operators are this variant's, and `clock` is told of steps."""
+        """While open, steps and operators are this variant's, and `clock` receives the steps."""
         before = self._current, self._clock
         self._current, self._clock = variant, clock
         try:

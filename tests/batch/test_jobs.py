@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from xbind.batch import jobs
 from xbind.batch.jobs import config_from_plain, config_to_plain, make_job
 from xbind.conditioning.errors import PromptError
 from xbind.config.options import FilesConfig, GenerateConfig, PromptConfig
@@ -20,6 +21,7 @@ def id_of(**changes):
     "changes",
     [
         {"seed": 1},
+        {"candidate": 2},
         {"prompt": PromptConfig(text="a red cup")},
         {"prompt": PromptConfig(text="a red mug", exact_words=True)},
         {"preset": "smoke"},
@@ -37,6 +39,22 @@ def id_of(**changes):
 )
 def test_what_decides_the_result_decides_the_id(changes):
     assert id_of(**changes) != id_of()
+
+
+def test_the_light_of_the_bundle_decides_where_the_method_uses_it(monkeypatch):
+    presets = ("delit", "default")
+    before = [id_of(preset=preset) for preset in presets]
+    load = jobs.load_manifest
+
+    def darker(name):
+        manifest = load(name)
+        light = {**manifest.raw["light"], "ambient": 0.1}
+        return replace(manifest, raw={**manifest.raw, "light": light})
+
+    monkeypatch.setattr(jobs, "load_manifest", darker)
+    after = [id_of(preset=preset) for preset in presets]
+    assert after[0] != before[0]
+    assert after[1] == before[1]
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,20 @@ def test_engines_of_the_next_stage_stay_open(log):
     ])  # fmt: skip
 
 
+def test_a_stage_that_fails_closes_everything(log):
+    run = run_of(1)
+    run.look_ahead()
+
+    def fail():
+        with run.stage("geometry"):
+            use(run, "geometry")
+            raise ArithmeticError
+
+    with pytest.raises(ArithmeticError):
+        fail()
+    assert len(run._engines) == 0
+
+
 def test_without_it_a_stage_closes_what_it_opened(log):
     run = run_of(1)
     for stage in ("coarse", "geometry"):

@@ -72,9 +72,10 @@ def slug_of(text: str) -> str:
 def make_job(config: GenerateConfig, title: str = "") -> Job:
     """Returns the job for the settings of a run.
 
-    Its id depends on the prompt with the content of its files, the seed, every number of the
-    method, the content of the bundle, the 3D prior, device, engine, precision, memory budget and
-    the settings of the mesh files. It does not depend on the names of files and folders.
+    Its id depends on the prompt with the content of its files, the seed, the candidate, every
+    number of the method, the content of the bundle and its light where the method uses them, the
+    3D prior, device, engine, precision, memory budget and the settings of the mesh files. It does
+    not depend on the names of files and folders.
 
     Args:
         config: the settings; `out`, `resume` and `overwrite` are ignored.
@@ -88,11 +89,13 @@ def make_job(config: GenerateConfig, title: str = "") -> Job:
     method = method_of(config)
     manifest = load_manifest(config.bundle).with_prior_3d(config.prior_3d or method.prior_3d)
     used = manifest.with_view_words(method.uses_view_words)
+    light = manifest.light if method.uses_light else None
     decides = {
         "title": title or None,
         "prompt": prompt_content(config.prompt),
         "seed": config.seed,
         "candidate": config.candidate,
+        "light": None if light is None else light.plain(),
         "method": recorded(method),
         "bundle": [used.digest, used.deciding, manifest.chosen_3d],
         "device": config.device,

@@ -108,8 +108,8 @@ class Vsd2d(nn.Module):
         with torch.enable_grad():
             theta = theta.detach().requires_grad_()
             noisy = self.schedule.add_noise(z, noise_theta, t_theta)
-            told = (class_labels, null_context, camera_theta)
-            prediction = self.estimator(theta, noisy, t_theta, *told)
+            conditions = (class_labels, null_context, camera_theta)
+            prediction = self.estimator(theta, noisy, t_theta, *conditions)
             error = prediction - self.schedule.target_of(z, noise_theta, t_theta)
             loss_theta = error.square().mean()
             enlarged = self.gradient_scale * loss_theta

@@ -36,7 +36,7 @@ class OpenEngines:
                 )
             except BaseException as error:
                 with self._lock:
-                    del self._open[key]
+                    self._open.pop(key, None)
                 mine.set_exception(error)
         return future.result()
 

@@ -80,8 +80,10 @@ class RunNetworks(ABC):
         """
         try:
             yield self.of_stage(name)
-        finally:
-            self.end_stage(name)
+        except BaseException:  # no stage follows
+            self.unload()
+            raise
+        self.end_stage(name)
 
     def end_stage(self, name: str) -> None:
         """Free what a stage has loaded and the next one does not use."""

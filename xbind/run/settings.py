@@ -89,7 +89,7 @@ def _candidate(config: GenerateConfig) -> dict[str, int]:
 
 
 def _view_words(method: MethodConfig, manifest: BundleManifest) -> dict[str, str]:
-    """Returns what the 2D prior is told of the views' directions, if the method asks for it."""
+    """Returns the view words that the 2D prior receives, if the method asks for them."""
     if not method.uses_view_words:
         return {}
     lacking = "none; this bundle has no view words (xbind bundle import, again)"
