@@ -232,17 +232,15 @@ class Supervision:
         noise = _normal(generator, b, *self._latent_shape(config))
         t = self._timesteps(config, progress, b, generator)
         use = replace(self._use(config), as_latents=True)
-        return StepCall(
+        return _call(
             self._step(step_of("planar", use).name),
             latents,
-            {
-                "noise": noise,
-                "t": t,
-                "class_labels": self.condition.class_labels,
-                **context_feeds(self._unclip.contexts, config, cameras),
-                "cfg_scale": _number(config.cfg_2d_at(progress), latents),
-                "weight": latent_weight(self._unclip.schedule, config.weighting, t),
-            },
+            noise=noise,
+            t=t,
+            class_labels=self.condition.class_labels,
+            **context_feeds(self._unclip.contexts, config, cameras),
+            cfg_scale=_number(config.cfg_2d_at(progress), latents),
+            weight=latent_weight(self._unclip.schedule, config.weighting, t),
         )
 
     def planar_c(
@@ -426,7 +424,7 @@ def _planar(supervision: Supervision, v: GuidedViews) -> StepCall:
     return planar(v.config, v.image, v.cameras, v.progress, v.generator)
 
 
-def _call(step: GuidanceStep, image: Image, **feeds: Tensor) -> StepCall:
+def _call(step: GuidanceStep, image: Float[Tensor, "b c h w"], **feeds: Tensor) -> StepCall:
     return StepCall(step, image, feeds)
 
 
