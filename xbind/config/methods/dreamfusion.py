@@ -21,7 +21,7 @@ from xbind.config.terms import BackgroundConfig, LevelsConfig, Ramp, RatesConfig
 
 def mini(method: MethodConfig) -> MethodConfig:
     """For priors of 64 pixels."""
-    steps, guidance = shares(method, 1, 0, 0), planar_alone(cfg_2d=5.0)
+    steps, guidance = shares(method, 1, 0, 0), planar_alone(cfg_2d=10.0)
     light = ShadingConfig(light="bundle", albedo_until=0.2)
     return replace(
         method,

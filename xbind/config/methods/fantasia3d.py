@@ -30,7 +30,7 @@ NORMALS = {"weighting": "fantasia3d", "t_max": 0.5, "latent_share": EARLY}
 def mini(method: MethodConfig) -> MethodConfig:
     """For priors of 64 pixels."""
     steps = shares(method, 0, 2, 1)
-    colours = planar_alone(cfg_2d=5.0, t_max=0.5)
+    colours = planar_alone(cfg_2d=10.0, t_max=0.5)
     adamw = AdamConfig(weight_decay=TORCH_DECAY)
     return replace(
         method,
@@ -39,7 +39,7 @@ def mini(method: MethodConfig) -> MethodConfig:
             method.geometry, CAMERAS, steps=steps["geometry"], start="ellipsoid", form="network",
             ellipsoid=EllipsoidConfig(), field=method.coarse.field, optimizer="adam",
             learning_rate=4e-3, adam=adamw, rate_end=0.2, planar="sds", w_nc=0.0, w_ls=0.0,
-            guidance=planar_alone(cfg_2d=5.0, **NORMALS),
+            guidance=planar_alone(cfg_2d=10.0, **NORMALS),
         ),
         texture=replace(
             method.texture, steps=steps["texture"], inherit=False, material="pbr",

@@ -26,16 +26,16 @@ LATE = 0.5
 
 def mini(method: MethodConfig) -> MethodConfig:
     """For priors of 64 pixels."""
-    steps, refine = shares(method, 2, 1, 0), planar_alone(cfg_2d=5.0, t_max=LATE)
+    steps, refine = shares(method, 2, 1, 0), planar_alone(cfg_2d=10.0, t_max=LATE)
     light = ShadingConfig(light="bundle", soft=True)
     return replace(
         method,
         coarse=without_terms(
             method.coarse, steps=steps["coarse"], cameras=CAMERAS,
             rates=RatesConfig(background=0.002),
-            w_orient=Ramp(start=0.01, end=1.0, last=0.5), w_sparsity=Ramp(start=0.05, end=0.05),
+            w_orient=Ramp(start=0.01, end=1.0, last=0.5), w_sparsity=Ramp(start=0.01, end=0.01),
             shading=replace(light, albedo_until=0.2),
-            guidance=planar_alone(cfg_2d=5.0, weighting="uniform"),
+            guidance=planar_alone(w_2d=1.2e-3, cfg_2d=10.0, weighting="uniform"),
         ),
         geometry=one_camera(
             method.geometry, CAMERAS, steps=steps["geometry"], colour=True, optimizer="adam",
