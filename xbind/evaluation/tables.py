@@ -6,7 +6,7 @@ from statistics import median
 from xbind.evaluation.labels import BETTER, label_of
 from xbind.evaluation.paper import PRINTED
 from xbind.evaluation.records import Mean, mean_of, means_by_kind
-from xbind.evaluation.sections import REAL, Method, ObjectLine, Section
+from xbind.evaluation.sections import REAL, Method, Section
 
 TABLE_1 = (
     ("text", "clip_r"), ("text", "clip_r_calibrated"), ("text", "clip_r_self"),
