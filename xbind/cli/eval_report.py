@@ -19,16 +19,14 @@ def evaluate_report(config: EvalReportConfig) -> None:
         XBindError: a folder holds no evaluation, methods cannot be compared, the file of results
             cannot be used, or the document has no such marks.
     """
+    sections: dict[str, Section] = {}
     if config.methods:
         sections = {config.section: _compared(config)}
         if config.results is not None:
             held = read_sections(config.results) if config.results.exists() else {}
             write_sections(config.results, held | sections)
-    else:
-        assert config.results is not None
-        sections = read_sections(config.results)
     if config.results is not None:  # the tables are those of the file, whatever was read before
-        sections = _chosen(config.results, [config.section] if config.section else [*sections])
+        sections = _chosen(config.results, config.section)
     for name, section in sections.items():
         text = to_markdown(section)
         if config.document is None:
@@ -56,11 +54,14 @@ def _compared(config: EvalReportConfig) -> Section:
     return compare.to_section(results, seen=seen, paper=config.paper)
 
 
-def _chosen(path: Path, names: list[str]) -> dict[str, Section]:
+def _chosen(path: Path, name: str) -> dict[str, Section]:
+    """A section of a file of results; all of them if no name is given."""
     held = read_sections(path)
-    if lost := [name for name in names if name not in held]:
+    if not name:
+        return held
+    if name not in held:
         raise XBindError(
-            f"{path} has no section {lost[0]!r}; it has: {', '.join(held) or 'none'}.\n"
+            f"{path} has no section {name!r}; it has: {', '.join(held) or 'none'}.\n"
             f"Give one of these to --section, or folders of methods."
         )
-    return {name: held[name] for name in names}
+    return {name: held[name]}
