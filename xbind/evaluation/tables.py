@@ -147,7 +147,7 @@ def _seconds(section: Section) -> str:
         return ""
     return (
         "Wall time of an object, in seconds: median (number of objects), and how many worker "
-        "processes shared the machine. Objects whose run was started more than once are left out.\n\n"
+        "processes shared the machine; without objects whose run was started more than once.\n\n"
         + _table(["method", "seconds", "workers"], body)
     )
 
