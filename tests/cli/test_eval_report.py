@@ -107,6 +107,10 @@ def test_mistakes_are_told_in_one_message(tmp_path):
     assert "wanted an object" in refused(f"{a} --results {results} --section one")
     assert results.read_text() == "[]"
     results.unlink()
+    (tmp_path / "page.md").write_text(MARKS)
+    words = f"{a} --results {results} --document {tmp_path / 'page.md'} --section three"
+    assert "has no section 'three': wanted one line" in refused(words)
+    assert not results.exists()
     report(f"{a} --results {results} --section one")
     assert "has no section 'two'; it has: one." in refused(f"--results {results} --section two")
 

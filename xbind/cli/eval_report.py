@@ -6,7 +6,7 @@ from pathlib import Path
 from xbind.cli.eval_configs import EvalReportConfig
 from xbind.errors import XBindError, printable
 from xbind.evaluation import compare
-from xbind.evaluation.document import write_section
+from xbind.evaluation.document import read_section, write_section
 from xbind.evaluation.paper import PRINTED
 from xbind.evaluation.sections import Section, read_sections, write_sections
 from xbind.evaluation.tables import to_markdown
@@ -20,6 +20,8 @@ def evaluate_report(config: EvalReportConfig) -> None:
             cannot be used, or the document has no such marks.
     """
     sections: dict[str, Section] = {}
+    if config.document is not None and config.section:
+        read_section(config.document, config.section)  # nothing is written if its marks are missing
     if config.methods:
         sections = {config.section: _compared(config)}
         if config.results is not None:
