@@ -13,41 +13,87 @@ PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 demo: $(VENV)/run.stamp
 	$(VENV)/bin/xbind generate --text "a red mug" --out out/demo --overwrite
 
-# Every table and picture of docs/evidence/results.md: hours. Killed and called again it goes on. Several
-# calls share the work: `make results-part PART=1/2` beside `make results-part PART=2/2`, each on a
-# core of its own, and `make results` after them: it makes what is left, and the tables.
+# Every table and picture of docs/evidence/results.md, and results.json beside it: hours. Killed and called
+# again it goes on. Several calls share the work: `make results-part PART=1/2` beside `make results-part
+# PART=2/2`, each on a core of its own, and `make results` after them: it makes what is left, and the
+# tables. `make results WORKERS=2` makes two objects at a time.
 RESULTS ?= out/results
 EVAL = $(VENV)/bin/xbind eval
-RUN = $(EVAL) run $(if $(PART),--part $(PART))
-REPORT = $(EVAL) report --document docs/evidence/results.md
+RUN = $(EVAL) run $(if $(PART),--part $(PART)) $(if $(WORKERS),--workers $(WORKERS))
+REPORT = $(EVAL) report --results docs/evidence/results.json --document docs/evidence/results.md
+# Lists, and methods with their seeds.
+TEXTS = test_texts
+OTHERS = test_other
+SYSTEMS = dreamfusion magic3d fantasia3d prolificdreamer
+SEEDS = 0 1 2
 BASELINES = zerostablecds-3d stablesds-3d zerosds-3d
+BASELINE_SEEDS = 0 1
 ABLATIONS = stereo planar three-phase ms
+# Methods are compared with the 3D prior that knows 10 of the 17 categories.
+PRIOR = --prior-3d narrow
+# The iterations with which a system takes as long as xbind.
+LONGER = --config bench/equal_seconds/$1.toml
+# The stages of each system, whose 2D prior may be given view words.
+STAGES_dreamfusion = coarse
+STAGES_magic3d = coarse geometry
+STAGES_fantasia3d = geometry texture
+STAGES_prolificdreamer = coarse geometry texture
+NO_WORDS = $(foreach stage,$(STAGES_$1),--method.$(stage).guidance.view_words False)
+
+empty :=
+space := $(empty) $(empty)
+comma := ,
+define newline
+
+
+endef
+# A line of a recipe: $(call made,list,preset,seed,name,options) fills the folder name-seed.
+made = $(RUN) --prompts $1 --preset $2 --seed $3 --out $(RESULTS)/$4-$3 $5$(newline)
+# A row of a table: $(call row,name,seeds,more folders) is one method.
+row = $1=$(subst $(space),$(comma),$(strip $(patsubst %,$(RESULTS)/$1-%,$2) $(addprefix $(RESULTS)/,$3)))
 
 results: results-part results-fig6 results-report
 
 results-part: export OMP_NUM_THREADS ?= 1
 results-part: $(VENV)/run.stamp
-	set -e; for method in xbind $(BASELINES); do \
-	  $(RUN) --prompts test --preset $$method --out $(RESULTS)/$$method; done
-	set -e; for part in $(ABLATIONS); do \
-	  $(RUN) --prompts fig7 --without $$part --out $(RESULTS)/without-$$part; done
+	$(foreach s,$(SEEDS),$(call made,$(TEXTS),xbind,$s,xbind,$(PRIOR)))
+	$(call made,$(OTHERS),xbind,0,xbind-other,$(PRIOR))
+	$(foreach s,$(SEEDS),$(foreach m,$(SYSTEMS),$(call made,$(TEXTS),$m,$s,$m)))
+	$(foreach m,$(SYSTEMS),$(call made,$(TEXTS),$m,0,$m-seconds,$(call LONGER,$m)))
+	$(foreach m,$(SYSTEMS),$(call made,$(TEXTS),$m,0,$m-no-words,$(call NO_WORDS,$m)))
+	$(foreach s,$(BASELINE_SEEDS),$(foreach m,$(BASELINES),$(call made,test,$m,$s,$m,$(PRIOR))))
+	$(foreach part,$(ABLATIONS),$(call made,fig7,xbind,0,without-$(part),--without $(part) $(PRIOR)))
 	$(RUN) --prompts tuning --out $(RESULTS)/tuning
 	$(RUN) --prompts tuning_other --out $(RESULTS)/tuning-other
 
 # Needs the objects of all parts, so it is not shared.
 results-fig6: export OMP_NUM_THREADS ?= 1
 results-fig6: results-part
-	$(EVAL) run --prompts fig7 --phase2-loss sds --from-phase1 $(RESULTS)/xbind --out $(RESULTS)/phase2-sds
+	$(call made,$(TEXTS),xbind,0,phase2-sds,$(PRIOR) --phase2-loss sds --from-phase1 $(RESULTS)/xbind-0)
+	$(call made,$(OTHERS),xbind,0,phase2-sds-other,$(PRIOR) --phase2-loss sds --from-phase1 $(RESULTS)/xbind-other-0)
 
-results-report: $(VENV)/run.stamp
-	$(REPORT) --section table-1 --sheet docs/img/results_fig4.png \
-	  $(RESULTS)/xbind $(BASELINES:%=$(RESULTS)/%)
-	$(REPORT) --section fig-6 --sheet docs/img/results_fig6.png --normals --rows 8 \
-	  $(RESULTS)/xbind $(RESULTS)/phase2-sds
-	$(REPORT) --section fig-7 --sheet docs/img/results_fig7.png --rows 8 \
-	  $(RESULTS)/xbind $(ABLATIONS:%=$(RESULTS)/without-%)
-	$(REPORT) --section tuning $(RESULTS)/tuning
-	$(REPORT) --section tuning-other $(RESULTS)/tuning-other
+# `make report-table-2` writes one section.
+SECTIONS = table-1 table-2 table-2-seconds table-2-words fig-6 fig-7 tuning tuning-other
+results-report: $(SECTIONS:%=report-%)
+
+ALL_KINDS = $(call row,xbind,0,xbind-other-0)
+REPORT_table-1 = --paper table-1 --sheet docs/img/results_fig4.png \
+  $(call row,xbind,$(SEEDS),xbind-other-0) $(foreach m,$(BASELINES),$(call row,$m,$(BASELINE_SEEDS)))
+REPORT_table-2 = --paper table-2 --sheet docs/img/results_fig5.jpg --rows 16 \
+  $(call row,xbind,$(SEEDS)) $(foreach m,$(SYSTEMS),$(call row,$m,$(SEEDS)))
+REPORT_table-2-seconds = $(call row,xbind,0) $(foreach m,$(SYSTEMS),\
+  $(call row,$m,0) "$m$(comma) as long as xbind=$(RESULTS)/$m-seconds-0")
+REPORT_table-2-words = $(call row,xbind,0) $(foreach m,$(SYSTEMS),\
+  $(call row,$m,0) "$m$(comma) no view words=$(RESULTS)/$m-no-words-0")
+REPORT_fig-6 = --sheet docs/img/results_fig6.png --normals --rows 8 $(ALL_KINDS) \
+  "SDS in Phase II=$(RESULTS)/phase2-sds-0,$(RESULTS)/phase2-sds-other-0"
+REPORT_fig-7 = --sheet docs/img/results_fig7.png --rows 8 $(ALL_KINDS) \
+  $(foreach part,$(ABLATIONS),"without $(part)=$(RESULTS)/without-$(part)-0")
+REPORT_tuning = xbind=$(RESULTS)/tuning
+REPORT_tuning-other = xbind=$(RESULTS)/tuning-other
+
+report-%: $(VENV)/run.stamp
+	$(REPORT) --section $* $(REPORT_$*)
 
 # One OpenMP thread: small tensors lose more by waiting for a second thread than it gives them.
 test: export OMP_NUM_THREADS ?= 1

@@ -40,7 +40,10 @@ def test_every_flag_of_eval_run():
     assert config.prior_3d == "narrow"
     assert config.share() == (2, 3)
     assert isinstance(parse(["eval", "out/a"]), EvalConfig)
-    assert isinstance(parse(["eval", "report", "a", "b"]), EvalReportConfig)
+    report = parse(["eval", "report", "a", "x=b,c", "--paper", "table-2", "--results", "r.json",
+                    "--section", "s", "--document", "d.md", "--sheet", "s.jpg"])  # fmt: skip
+    assert isinstance(report, EvalReportConfig)
+    assert (report.methods, report.paper) == (("a", "x=b,c"), "table-2")
 
 
 @pytest.fixture(scope="module")
@@ -196,18 +199,6 @@ def test_other_runs_stay_out_of_a_folder_of_eval_run(evaluated, several):
     assert (evaluated[0] / "means.json").read_bytes() == before
 
 
-def test_the_report_goes_to_the_screen_and_into_a_document(evaluated, tmp_path, capsys):
-    out, _ = evaluated
-    run(f"report {out}")
-    assert "| probe |" in capsys.readouterr().out
-    document = tmp_path / "results.md"
-    document.write_text("<!-- begin here -->\n<!-- end here -->\n")
-    run(f"report {out} --document {document} --section here --sheet {tmp_path / 's.png'}")
-    assert "| probe |" in document.read_text()
-    with Image.open(tmp_path / "s.png") as sheet:
-        assert sheet.size == (150 + 3 * 112, 22 + 3 * 112)
-
-
 def test_an_evaluation_keeps_to_its_3d_prior(tmp_path, monkeypatch):
     bundle = two_priors(tmp_path)
     (tmp_path / "list.txt").write_text("text | a red mug | mug | red\n")
@@ -252,7 +243,6 @@ def test_an_evaluation_keeps_to_its_3d_prior(tmp_path, monkeypatch):
         ("run --prompts {list} --preset probe --seed 5 --out {out}", "with another seed"),
         ("run --prompts {tmp}/one.txt --preset probe --out {out}", "with another prompts"),
         ("run --prompts {list} --preset probe --from-phase1 {tmp} --out {tmp}/o", "no run in"),
-        ("report {tmp}", "no evaluation in"),
     ],
 )
 def test_mistakes_are_told_in_one_message(evaluated, tmp_path, words, message):
@@ -283,7 +273,11 @@ def test_mistakes_are_told_in_one_message(evaluated, tmp_path, words, message):
         ("run --out o --vram -1", "--vram must be a positive number"),
         ("run --out o --seed -1", "--seed must be in 0"),
         ("report", "no folder: give folders"),
-        ("report a --section here", "--document and --section go together"),
+        ("report a --section here", "--section names the part of --document and --results"),
+        ("report a --results r.json", "--section names the part of --document and --results"),
+        ("report a --paper table-3", "table-3"),
+        ("report a --sheet s.gif", "--sheet must end in .png, .jpg, .jpeg, got s.gif"),
+        ("report --results r.json --sheet s.png", "--sheet and --paper need methods"),
         ("report a --rows 0", "--rows must be at least 1"),
     ],
 )

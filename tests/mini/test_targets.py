@@ -39,7 +39,14 @@ def test_the_test_list_is_large_enough_and_holds_nothing_that_was_tuned_on():
     assert pairs(shipped("fig7")) < pairs(targets)
 
 
-@pytest.mark.parametrize("name", ["tuning", "tuning_other", "test", "fig7"])
+def test_texts_and_other_prompts_of_the_test_list_are_lists_of_their_own():
+    assert shipped("test_texts") + shipped("test_other") == shipped("test")
+    assert {target.kind for target in shipped("test_texts")} == {"text"}
+
+
+@pytest.mark.parametrize(
+    "name", ["tuning", "tuning_other", "test", "test_texts", "test_other", "fig7"]
+)
 def test_words_say_what_is_wanted_in_words_that_the_bundle_knows(name):
     for t in shipped(name):
         if t.kind == "text":

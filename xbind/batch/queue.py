@@ -98,9 +98,7 @@ class Queue:
         with disk_errors(folder):
             for path in (*(folder / name for name in (JOBS, INPUTS, WORK)), self.results):
                 path.mkdir(parents=True, exist_ok=True)
-            paths = sorted((folder / JOBS).glob("*.json"))
-        found = [_read(path) for path in paths]
-        self._records = {record.id: record for record in sorted(found, key=_place)}
+        self._records = {record.id: record for record in read_records(folder)}
 
     @contextmanager
     def drive(self, share: tuple[int, int] = (1, 1)) -> Iterator[bool]:
@@ -332,6 +330,21 @@ class Queue:
             atomic_write(self.folder / JOBS / f"{record.id}.json", to_json(_plain(record)))
             self._records[record.id] = record
         return record
+
+
+def read_records(folder: Path) -> list[Record]:
+    """Returns the records of a queue in order of submission, and writes nothing.
+
+    Args:
+        folder: of the queue; one that is not there has no records.
+
+    Raises:
+        BatchError: a record is damaged.
+        DiskError: the folder cannot be read.
+    """
+    with disk_errors(folder):
+        paths = sorted((folder / JOBS).glob("*.json"))
+    return sorted(map(_read, paths), key=_place)
 
 
 def _files(job: Job) -> Collection[Path]:

@@ -20,7 +20,10 @@ from xbind.config.options import (
     check_threads,
 )
 from xbind.config.threads import ThreadCount
+from xbind.evaluation.paper import PaperTable
 
+SHEET_ENDINGS = (".png", ".jpg", ".jpeg")
+"""Endings of contact sheets."""
 _Pool = Annotated[Optional[Path], tyro.conf.arg(metavar="FILE")]  # noqa: UP045
 _Judges = Annotated[tuple[str, ...], tyro.conf.arg(metavar="MODEL …")]
 
@@ -63,8 +66,8 @@ class EvalRunConfig:
     """Folder of the runs and their figures."""
     prompts: str = "tuning"
     """A list: a file, or a shipped one: `tuning` (24 texts), `tuning_other` (pictures, sounds and
-    mixes), `test` (16 texts, 8 pictures, 8 sounds) or `fig7` (8 of the last). A .csv or .jsonl file
-    is a list as of `xbind batch`."""
+    mixes), `test` (16 texts, 8 pictures, 8 sounds), `test_texts` and `test_other` (its texts, and
+    the rest of it) or `fig7` (8 of `test`). A .csv or .jsonl file is a list as of `xbind batch`."""
     preset: str = "default"
     """As of `xbind generate`; a wrong name lists the right ones."""
     config: ConfigPath = None
@@ -132,25 +135,40 @@ class EvalRunConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvalReportConfig:
-    """Tables of several methods' evaluations, as Markdown, and a contact sheet."""
+    """Tables of several methods' evaluations, as Markdown and as data, and a contact sheet."""
 
-    paths: tyro.conf.Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FOLDER")]]
-    """Folders of `xbind eval run` with the same prompts, one for each method."""
+    methods: tyro.conf.Positional[
+        Annotated[tuple[str, ...], tyro.conf.arg(metavar="[LABEL=]FOLDER[,FOLDER…] …")]
+    ] = ()
+    """Methods, which are compared on the prompts and seeds that all of them have; the first one is
+    what the others are compared with. A method is a folder of `xbind eval run`, or several with
+    commas between them, which differ in seed or list. Without any, the tables are written from
+    --results."""
+    results: Annotated[Optional[Path], tyro.conf.arg(metavar="FILE")] = None  # noqa: UP045
+    """A JSON file for all figures, under the name of --section; other sections of it stay."""
     document: Annotated[Optional[Path], tyro.conf.arg(metavar="FILE")] = None  # noqa: UP045
     """A Markdown file to write the tables into, between the marks of --section."""
     section: str = ""
-    """Name of the marks: <!-- begin NAME --> and <!-- end NAME -->."""
+    """Name of the marks, <!-- begin NAME --> and <!-- end NAME -->, and in --results. Without
+    methods: by default all sections of --results."""
+    paper: Annotated[Optional[PaperTable], tyro.conf.arg(metavar="{table-1,table-2}")] = None  # noqa: UP045
+    """Show the figures of a table of the paper beside, of methods with the same name there."""
     sheet: Annotated[Optional[Path], tyro.conf.arg(metavar="FILE")] = None  # noqa: UP045
-    """A picture of the same prompts by all methods."""
+    """A picture (.png or .jpg) of the same prompts by all methods, with the lowest seed."""
     rows: int = 10
     """Prompts on it, evenly taken from the list."""
     normals: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Show normal maps on it too."""
 
     def __post_init__(self) -> None:
-        if not self.paths:
+        if not self.methods and self.results is None:
             raise ValueError("no folder: give folders that `xbind eval run` wrote")
         if self.rows < 1:
             raise ValueError(f"--rows must be at least 1, got {self.rows}")
-        if (self.document is None) != (not self.section):
-            raise ValueError("--document and --section go together: give both or neither")
+        if self.sheet is not None and self.sheet.suffix.lower() not in SHEET_ENDINGS:
+            raise ValueError(f"--sheet must end in {', '.join(SHEET_ENDINGS)}, got {self.sheet}")
+        if self.methods:
+            if (self.document is None and self.results is None) != (not self.section):
+                raise ValueError("--section names the part of --document and --results: give both")
+        elif self.sheet is not None or self.paper is not None:
+            raise ValueError("--sheet and --paper need methods: give their folders")

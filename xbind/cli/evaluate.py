@@ -1,8 +1,7 @@
-"""`xbind eval` and `xbind eval report`: judge runs, and compare evaluations."""
+"""`xbind eval`: judge runs."""
 
 import json
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,9 @@ from typing import Any
 import torch
 from rich.table import Table
 
-from xbind.cli.eval_configs import EvalConfig, EvalReportConfig
+from xbind.cli.eval_configs import EvalConfig
 from xbind.cli.guard import say
-from xbind.errors import XBindError, printable
-from xbind.evaluation import compare as report
+from xbind.errors import XBindError
 from xbind.evaluation import records
 from xbind.evaluation.judges import OPEN_CLIPS, load_open_clip, make_self_judge
 from xbind.evaluation.judging import judge_all
@@ -81,22 +79,6 @@ def _check_place(folder: EvaluationFolder, paths: Sequence[Path]) -> None:
             f"{folder.path} holds an evaluation of its own list of prompts.\n"
             f"Give another folder with --out, or judge all of it: xbind eval {folder.path}"
         )
-
-
-def evaluate_report(config: EvalReportConfig) -> None:
-    """Write tables, and a sheet.
-
-    Raises:
-        XBindError: a folder holds no evaluation, or the document has no such marks.
-    """
-    results = report.in_common([report.read_result(path) for path in config.paths])
-    text = report.to_markdown(results)
-    if config.sheet is not None:
-        report.save_sheet(config.sheet, results, rows=config.rows, normals=config.normals)
-    if config.document is None:
-        sys.stdout.write(printable(text))
-    else:
-        report.write_section(config.document, config.section, text)
 
 
 def make_panel(

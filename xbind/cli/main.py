@@ -208,13 +208,13 @@ def run(command: Command) -> None:
 
 
 def _run_eval(command: EvalRunConfig | EvalReportConfig | EvalConfig) -> None:
-    from xbind.cli import evaluate, evaluate_run
+    from xbind.cli import eval_report, evaluate, evaluate_run
 
     match command:
         case EvalRunConfig():
             evaluate_run.evaluate_run(command)
         case EvalReportConfig():
-            evaluate.evaluate_report(command)
+            eval_report.evaluate_report(command)
         case EvalConfig():
             evaluate.evaluate(command)
 

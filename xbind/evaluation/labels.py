@@ -27,6 +27,12 @@ LABELS = {
 }
 """Figures, as tables call them, in the order of tables; "independent": of a network that took no
 part in the making. A figure of real objects follows the one that it is compared with."""
+BETTER = {
+    "clip_r": "higher", "clip_r_calibrated": "higher", "clip_r_self": "higher", "iou": "higher",
+    "chamfer": "lower", "kernel_distance": "lower", "silhouette_change": "nearer", "bumps": "lower",
+}  # fmt: skip
+"""Figures that methods are compared by, pair by pair, and which of two values is better; "nearer":
+to that of real objects."""
 _ORDER = {name: place for place, name in enumerate(LABELS)}
 _FAMILIES = {"clip_r_": "CLIP-R", "clip_i_": "CLIP-I"}
 """Figures of judges that are named, such as `clip_r_ViT-B-32`."""

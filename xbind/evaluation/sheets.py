@@ -25,6 +25,8 @@ HEAD_PX = 22
 """Height of a line of headings, in pixels."""
 ELEVATION_DEG = 15.0
 """From which the views look down."""
+QUALITY = 88
+"""Quality of sheets in JPEG, from 1 to 95; a PNG has none and ignores it."""
 START_DEG = 40.0
 """Azimuth of the first of them."""
 
@@ -104,7 +106,7 @@ def save_comparison(
             sheet.paste(views_of(run, views), (left, top))
             if normals:
                 sheet.paste(views_of(run, views, normals=True), (left + views * VIEW_PX, top))
-    sheet.save(path)
+    sheet.save(path, optimize=True, quality=QUALITY)
 
 
 def _label_of(run: Path) -> str:
