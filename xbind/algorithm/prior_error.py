@@ -17,6 +17,7 @@ def prior_errors(
     class_labels: Float[Tensor, "1 d2"],
     unclip: Unclip,
     *,
+    context: Float[Tensor, "1 l c"],
     timesteps: Sequence[int],
     pairs: int,
     generator: torch.Generator,
@@ -31,6 +32,7 @@ def prior_errors(
         images: on white, in [0, 1], at the size of the prior's VAE.
         class_labels: the class vector of C_m.
         unclip: the 2D prior.
+        context: the encoded text, or the empty prompt for a prior that is told C_m.
         timesteps: of its schedule.
         pairs: of noises for each timestep.
         generator: source of the noises.
@@ -47,7 +49,10 @@ def prior_errors(
             z = encode(unclip.vae, image)
             errors = [
                 torch.stack(
-                    [_pair_error(z, noise, t, class_labels, unclip, savings) for noise in row]
+                    [
+                        _pair_error(z, noise, t, class_labels, context, unclip, savings)
+                        for noise in row
+                    ]
                 )
                 for t, row in zip(timesteps, noises, strict=True)
             ]
@@ -60,6 +65,7 @@ def _pair_error(
     noise: Float[Tensor, "1 c h w"],
     timestep: int,
     class_labels: Float[Tensor, "1 d2"],
+    context: Float[Tensor, "1 l c"],
     unclip: Unclip,
     savings: Savings,
 ) -> Float[Tensor, " b"]:
@@ -68,7 +74,7 @@ def _pair_error(
     t = torch.full((len(z),), timestep, device=z.device)
     noisy = [schedule.add_noise(z, x.expand_as(z), t) for x in (noise, -noise)]
     prior = Prior2d(unclip.unet, two_passes=savings.split_guidance)
-    predicted = prior.predict_each(noisy, t, class_labels, unclip.null_context)
+    predicted = prior.predict_each(noisy, t, class_labels, context)
     errors = [
         (schedule.latent_of(prediction, z_t, t) - z).square().sum((1, 2, 3))
         for prediction, z_t in zip(predicted, noisy, strict=True)

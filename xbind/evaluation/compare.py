@@ -50,8 +50,9 @@ class Result:
             parts.append(f"{self.settings['phase2_loss'].upper()} in Phase II")
         changes = self.settings.get("changes", {})
         parts += [f"{name} {value}" for name, value in changes.items()]
-        if self.settings.get("prior_3d"):
-            parts.append(f"{self.settings['prior_3d']} 3D prior")
+        for kind in ("2D", "3D"):
+            if prior := self.settings.get(f"prior_{kind.lower()}"):
+                parts.append(f"{prior} {kind} prior")
         return ", ".join(parts)
 
 
