@@ -149,8 +149,10 @@ def test_cds2d_gradient_is_the_encoder_s_vjp_of_eq_3():
 
 def test_a_traced_step_agrees_on_other_feeds():
     """The whole step, gradient included, as one graph: nothing of the traced input stays in it."""
-    step = sds2d_step()
-    graph = make_fx(step, pre_dispatch=False)(*sds2d_feeds(5).values())
+    step, drawn = sds2d_step(), sds2d_feeds(5)
+    names = tuple(drawn)
+    graph = make_fx(lambda *given: step(**dict(zip(names, given, strict=True))), pre_dispatch=False)
+    graph = graph(*drawn.values())
     feeds = sds2d_feeds(6, t=(20, 980))
     for got, want in zip(graph(*feeds.values()), step(**feeds), strict=True):
         torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-6)

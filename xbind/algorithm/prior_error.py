@@ -17,10 +17,10 @@ def prior_errors(
     class_labels: Float[Tensor, "1 d2"],
     unclip: Unclip,
     *,
-    context: Float[Tensor, "1 l c"],
     timesteps: Sequence[int],
     pairs: int,
     generator: torch.Generator,
+    context: Float[Tensor, "1 l c"] | None = None,
     savings: Savings = FASTEST,
 ) -> Float[Tensor, "t n"]:
     """Returns Σ (ẑ − z)² over the latent of each image at each timestep, averaged over noises.
@@ -32,13 +32,14 @@ def prior_errors(
         images: on white, in [0, 1], at the size of the prior's VAE.
         class_labels: the class vector of C_m.
         unclip: the 2D prior.
-        context: the encoded text, or the empty prompt for a prior that is told C_m.
         timesteps: of its schedule.
         pairs: of noises for each timestep.
         generator: source of the noises.
+        context: the encoded text; None for the empty prompt.
         savings: how the networks are run.
     """
     config = unclip.unet.config
+    context = unclip.null_context if context is None else context
     shape = (config.in_channels, config.sample_size, config.sample_size)
     noises = torch.randn(
         (len(timesteps), pairs, 1, *shape), generator=generator, device=generator.device

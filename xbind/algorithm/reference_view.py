@@ -216,7 +216,7 @@ def _best_sample(
     show: Show | None,
 ) -> tuple[Tensor, Tensor]:
     """A sample and its mask: the candidate, or the best by score among those with an object."""
-    context = bundle.unclip.null_context if prompt.contexts is None else prompt.contexts[:1]
+    context = None if prompt.contexts is None else prompt.contexts[:1]
     images = sample_unclip(
         bundle.unclip, class_labels, count=config.candidates, steps=config.steps,
         cfg_scale=config.cfg_scale, generator=generator, context=context, savings=savings,
@@ -286,7 +286,7 @@ def _wholeness(
     masks: list[Tensor | None],
     usable: list[int],
     class_labels: Tensor,
-    context: Tensor,
+    context: Tensor | None,
     bundle: Bundle,
     config: ReferenceConfig,
     generator: torch.Generator,

@@ -69,7 +69,7 @@ class PerpNeg2d(nn.Module):
         """
 
         def predict(z_t: Latent) -> Latent:
-            texts = (context, *negatives.unbind(1))
+            texts = (context, *(negatives[:, i] for i in range(negatives.shape[1])))
             cond, uncond, *others = self.prior.predict(z_t, t, class_labels, null_context, *texts)
             return perp_neg(cond, uncond, others, negative_weights, cfg_scale)
 
