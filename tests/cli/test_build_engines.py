@@ -65,6 +65,7 @@ def test_builds_what_is_missing_and_no_more(store, capsys):
         ),
         ("--engine inductor --only ms", "inductor runs on a CUDA device"),
         ("--prior-3d broad", "has no 3D prior 'broad'"),
+        ("--prior-2d broad", "has no 2D prior 'broad'; it has: default"),
         ("--precision bfloat16 --engine onnxruntime", "no bfloat16 on a CPU"),
         ("--precision bfloat16 --target sm75", "no bfloat16 on sm75"),
         ("--engine tensorrt-rtx", "torch finds none here"),

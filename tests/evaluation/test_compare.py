@@ -79,6 +79,7 @@ def test_real_objects_are_averaged_over_all_prompts_even_if_a_method_failed(tmp_
         ({"preset": "smoke"}, "smoke"),
         ({"prior_3d": None}, "xbind"),
         ({"preset": "zerosds-3d", "prior_3d": "narrow"}, "zerosds-3d, narrow 3D prior"),
+        ({"preset": "magic3d", "prior_2d": "sd_base"}, "magic3d, sd_base 2D prior"),
     ],
 )
 def test_names_of_methods(tmp_path, settings, name):
