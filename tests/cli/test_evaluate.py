@@ -29,7 +29,8 @@ def test_every_flag_of_eval_run():
     words = (
         "eval run --prompts p.txt --out o --preset smoke:stablesds-3d --without ms,stereo "
         "--phase2-loss sds --from-phase1 f --prior-3d narrow --prior-2d sd_base --seed 3 "
-        "--part 2/3 --engine eager --threads 2 --bundle b --pool l.json --judges ViT-B-32 ViT-L-14 --allow-download "
+        "--part 2/3 --engine eager --threads 2 --bundle b --pool l.json "
+        "--judges ViT-B-32 ViT-L-14 --allow-download "
         "--workers 4 --ray 127.0.0.1:6379 --device cpu --precision float32 --vram 4"
     )
     config = parse(words.split())

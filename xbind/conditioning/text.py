@@ -64,7 +64,7 @@ def encode_for_prior(text: str, encoder: TextEncoder) -> Float[Tensor, "n l c"]:
     """
     texts = [text, *(f"{text}, {word} view" for word in VIEW_WORDS[1:])]
     for each in texts:
-        _check_length(each, encoder.tokenizer)
+        _check_length(each, encoder.tokenizer, "The prompt with its view word")
     return encoder.encode(texts)
 
 
@@ -73,7 +73,7 @@ def _encode_pairs(text: str, tokenizer: BpeTokenizer) -> TextPrompt:
     return TextPrompt(torch.tensor(tokenizer.encode(text).ids), None)
 
 
-def _check_length(text: str, tokenizer: BpeTokenizer) -> None:
+def _check_length(text: str, tokenizer: BpeTokenizer, what: str = "The prompt") -> None:
     """Refuse a text that is empty, or longer than the encoder has places for.
 
     Raises:
@@ -84,6 +84,6 @@ def _check_length(text: str, tokenizer: BpeTokenizer) -> None:
         raise PromptError(f"The prompt {text!r} says nothing. Say what to make, such as a red mug.")
     if count > tokenizer.length - 2:
         raise PromptError(
-            f"The prompt has {count} tokens; this bundle reads at most {tokenizer.length - 2}.\n"
+            f"{what} has {count} tokens; this bundle reads at most {tokenizer.length - 2}.\n"
             f"Say it in fewer words than: {text!r}"
         )
