@@ -63,6 +63,7 @@ def test_builds_what_is_missing_and_no_more(store, capsys):
             "--measure rows.jsonl --engine openvino",
             r"not try builds for openvino.\nGive --engine onnxruntime",
         ),
+        ("--measure rows.jsonl --engine onnxruntime --prior-2d sd_base", "Leave out --prior-2d"),
         ("--engine inductor --only ms", "inductor runs on a CUDA device"),
         ("--prior-3d broad", "has no 3D prior 'broad'"),
         ("--prior-2d broad", "has no 2D prior 'broad'; it has: default"),

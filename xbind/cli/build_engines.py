@@ -163,6 +163,11 @@ def _measure(config: BuildConfig, file: Path, backend: BackendName) -> int:
         raise XBindError(
             f"--measure does not try builds for {backend}.\nGive --engine {' or '.join(MEASURED)}."
         )
+    if any(_priors(config)):
+        raise XBindError(
+            "--measure tries the default priors of the public networks' shapes.\n"
+            "Leave out --prior-2d and --prior-3d."
+        )
     with TemporaryDirectory() as folder:
         manifest = write_shapes(Path(folder) / config.shapes, SHAPES[config.shapes]())
         jobs = make_jobs(config, manifest, backend)

