@@ -1,4 +1,4 @@
-"""`--prior-2d` in runs: the systems of Table II on a prior told text, and what is refused."""
+"""`--prior-2d` in runs: the systems of Table II on a prior that reads text, and refusals."""
 
 import pytest
 from tiny_sources import tiny

@@ -77,7 +77,7 @@ def check(step, feeds, predict, sampler):
 
 @pytest.mark.parametrize("labels", [12, None])
 def test_sds2d_gradient_is_autograd_of_the_surrogate(labels):
-    """Also of a prior without class embedding, which is told its text alone."""
+    """Also of a prior without class embedding, which reads text alone."""
     kind, feeds = "v_prediction" if labels else "epsilon", sds2d_feeds(0)
     step = Sds2d(tiny_vae(), tiny_unet(labels=labels), schedule(kind), latent_px=2)
     given = {name: feeds[name] for name in step.inputs}

@@ -1,4 +1,4 @@
-"""Stable Diffusion 2.1-base as a part of a bundle: imported, chosen, told the prompt's text."""
+"""Stable Diffusion 2.1-base as a part of a bundle: imported, chosen, guided by text."""
 
 import json
 import shutil
@@ -42,7 +42,7 @@ from xbind.networks.load import load_bundle
 from xbind.networks.manifest import BundleError, load_manifest, verify
 from xbind.scene.cameras import Cameras
 
-ARCHITECTURE = with_sd_base(tiny(reduced()))
+ARCHITECTURE = tiny(reduced())
 EPSILON = {**ARCHITECTURE.scheduler2d, "prediction_type": "epsilon"}
 TEXT = "a red mug"
 WORDED = GuidanceConfig(view_words=True, weighting="sds", w_img=0.0)
@@ -50,7 +50,7 @@ WORDED = GuidanceConfig(view_words=True, weighting="sds", w_img=0.0)
 
 @pytest.fixture(scope="module")
 def nets():
-    return sd_base_networks(ARCHITECTURE)
+    return sd_base_networks(with_sd_base(ARCHITECTURE))
 
 
 @pytest.fixture(scope="module")
@@ -333,7 +333,7 @@ def test_perp_neg_leads_away_from_whole_texts(bundle, encoded, condition):
     assert all(x.isfinite().all() for x in call.run())
 
 
-def test_the_estimator_is_told_the_text_without_a_view_word(bundle, encoded, condition):
+def test_the_estimator_reads_the_text_without_a_view_word(bundle, encoded, condition):
     supervision = Supervision(bundle, condition)
     theta = supervision.start_theta(WORDED.estimator, seeded())
     call = supervision.planar_v(
@@ -341,20 +341,20 @@ def test_the_estimator_is_told_the_text_without_a_view_word(bundle, encoded, con
     )
     assert torch.equal(call.feeds["context_theta"], encoded.contexts[:1])
     assert torch.equal(call.feeds["context"], encoded.contexts[[2, 1]])
-    heard = contexts_of(bundle.unclip.unet, call.run)
+    seen = contexts_of(bundle.unclip.unet, call.run)
     estimator = encoded.contexts[:1].expand(2, -1, -1)
-    assert sum(torch.equal(context, estimator) for context in heard) == 2  # compared, and trained
+    assert sum(torch.equal(context, estimator) for context in seen) == 2  # compared, and trained
 
 
 def contexts_of(unet, work):
     """The contexts that a network is given in each call."""
-    heard = []
-    hook = unet.register_forward_pre_hook(lambda net, args: heard.append(args[2].clone()))
+    seen = []
+    hook = unet.register_forward_pre_hook(lambda net, args: seen.append(args[2].clone()))
     try:
         work()
     finally:
         hook.remove()
-    return heard
+    return seen
 
 
 def test_reference_views_are_drawn_and_compared_under_the_text(bundle, encoded, condition):
@@ -366,16 +366,16 @@ def test_reference_views_are_drawn_and_compared_under_the_text(bundle, encoded, 
             unclip, labels, count=1, steps=1, cfg_scale=3.0, generator=seeded(), context=context
         )
 
-    (heard,) = contexts_of(unclip.unet, draw)
-    assert torch.equal(heard, both)
+    (seen,) = contexts_of(unclip.unet, draw)
+    assert torch.equal(seen, both)
     images = torch.rand(1, 3, 64, 64)
-    (heard,) = contexts_of(
+    (seen,) = contexts_of(
         unclip.unet,
         lambda: prior_errors(
             images, labels, unclip, timesteps=(500,), pairs=1, generator=seeded(), context=context
         ),
     )
-    assert torch.equal(heard, context.expand(2, -1, -1))
+    assert torch.equal(seen, context.expand(2, -1, -1))
 
 
 def test_memory_is_counted_without_weights_and_without_the_text_encoder(manifest):

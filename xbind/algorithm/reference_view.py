@@ -120,7 +120,7 @@ def sample_unclip(
 
     Args:
         unclip: the 2D prior.
-        class_labels: the class vector of C_m, for a prior that is told it.
+        class_labels: the class vector of C_m, for a prior that reads it.
         count: of images.
         steps: evaluations of the prior.
         cfg_scale: s of `classifier_free`.

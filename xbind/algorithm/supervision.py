@@ -94,7 +94,7 @@ class Condition:
     stereo: StereoCondition | None
     """None in a method that has no L_stereo."""
     contexts: Float[Tensor, "n l c"] | None = None
-    """The prompt's text with each of `VIEW_WORDS`, encoded for a 2D prior that is told the text
+    """The prompt's text with each of `VIEW_WORDS`, encoded for a 2D prior that reads text
     alone; None for the contexts of the bundle, which name no object."""
 
     @property
@@ -218,7 +218,7 @@ class Supervision:
             image,
             noise=noise,
             t=t,
-            **self._told(config, cameras, perp_neg=self._use(config).perp_neg),
+            **self._condition_feeds(config, cameras, perp_neg=self._use(config).perp_neg),
             cfg_scale=_number(config.cfg_2d_at(progress), image),
             weight=latent_weight(self._unclip.schedule, config.weighting, t),
             **_image_term(config.w_img, image),
@@ -242,7 +242,7 @@ class Supervision:
             latents,
             noise=noise,
             t=t,
-            **self._told(config, cameras),
+            **self._condition_feeds(config, cameras),
             cfg_scale=_number(config.cfg_2d_at(progress), latents),
             weight=latent_weight(self._unclip.schedule, config.weighting, t),
         )
@@ -265,7 +265,7 @@ class Supervision:
             eps_star=self.condition.eps_star[..., :h, :w],  # a part of white noise is white noise
             t_1=t_1,
             t_2=t_2,
-            **self._told(config, cameras),
+            **self._condition_feeds(config, cameras),
             cfg_scale=_number(config.cfg_2d_at(progress), image),
             weight=self._unclip.schedule.variance(t_1),
             clamp=_number(cds_clamp(progress, config.cds), image),
@@ -297,7 +297,7 @@ class Supervision:
             t=t,
             noise_theta=noise_theta,
             t_theta=t_theta,
-            **self._told(config, cameras),
+            **self._condition_feeds(config, cameras),
             context_theta=self._contexts[:1],
             camera=camera,
             camera_theta=camera * (kept >= config.estimator.camera_drop),
@@ -362,14 +362,14 @@ class Supervision:
             weight=weight / weight.sum(),
         )
 
-    def _told(
+    def _condition_feeds(
         self, config: GuidanceConfig, cameras: Cameras, *, perp_neg: bool = False
     ) -> dict[str, Tensor]:
         """Feeds that tell the 2D prior what is wanted: text contexts, and C_m if it reads it."""
         feeds = perp_neg_context_feeds if perp_neg else context_feeds
-        told = feeds(self._contexts, self._unclip.null_context, config, cameras)
+        contexts = feeds(self._contexts, self._unclip.null_context, config, cameras)
         labels = {"class_labels": self.condition.class_labels} if self._unclip.takes_labels else {}
-        return told | labels
+        return contexts | labels
 
     def _step_of(
         self, term: str, config: GuidanceConfig, planar: PlanarLoss = "sds"

@@ -66,7 +66,7 @@ def import_public(command: "ImportBundleConfig") -> None:
     Raises:
         XBindError: a checkpoint is not here, or is not what it should be.
     """
-    from xbind.importing.architectures import sd21, with_sd_base
+    from xbind.importing.architectures import sd21
     from xbind.importing.bundle import import_bundle
     from xbind.importing.folders import Sources
     from xbind.importing.hub import locate
@@ -110,7 +110,7 @@ def import_public(command: "ImportBundleConfig") -> None:
     origins |= {"taesd": command.taesd} if command.taesd else {}
     origins |= {"sd_base": command.sd_base} if command.sd_base else {}
     manifest = import_bundle(
-        sources, command.out, with_sd_base(sd21()), console.print,
+        sources, command.out, sd21(), console.print,
         origins=origins,
     )  # fmt: skip
     console.print(f'Made:  xbind generate --bundle {manifest.folder} --text "a red mug"')

@@ -9,7 +9,7 @@ class PromptError(XBindError):
 
 
 def text_for_prior(prompt: PromptConfig) -> str:
-    """The text of a prompt, for a 2D prior that is told nothing else.
+    """The text of a prompt, for a 2D prior that reads nothing else.
 
     Raises:
         PromptError: the prompt has none.

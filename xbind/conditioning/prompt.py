@@ -60,7 +60,7 @@ class EncodedPrompt:
     azimuth_deg: float | None = None
     """As `elevation_deg`, in [−180, 180)."""
     contexts: Float[Tensor, "n l c"] | None = None
-    """The text with each of `VIEW_WORDS`, encoded for a 2D prior that is told nothing else."""
+    """The text with each of `VIEW_WORDS`, encoded for a 2D prior that reads nothing else."""
 
     def to(self, device: torch.device) -> "EncodedPrompt":
         """The same on another device."""
@@ -93,7 +93,7 @@ def encode_prompt(
         image_size: side of the reference view, in pixels.
         view: estimates how large a picture's object should appear; by default all fill as much of
             the reference view.
-        text_encoder: of a 2D prior that is told the prompt's text alone.
+        text_encoder: of a 2D prior that reads the prompt's text alone.
 
     Raises:
         PromptError: a file or a text that cannot be used; the 2D prior wants a text and there is

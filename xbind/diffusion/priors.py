@@ -54,7 +54,7 @@ def condition_feeds(unet: UNet) -> tuple[str, ...]:
 class Prior2d(nn.Module):
     """The 2D prior: guided by a text context for each view, and by the class vector of C_m.
 
-    A network without a class embedding is told the text alone, and no class vector.
+    A network without a class embedding reads the text alone, and no class vector.
     """
 
     def __init__(self, unet: UNet, *, two_passes: bool = False) -> None:

@@ -46,8 +46,13 @@ class Architecture:
     taesd: Config | None = None
     """AutoencoderTiny of both priors' latents; None for a bundle without it."""
     sd_base: Config | None = None
-    """UNet2DConditionModel of the 2D prior that is told text alone, whose autoencoder and text
+    """UNet2DConditionModel of the 2D prior that reads text alone, whose autoencoder and text
     encoder have the shapes of `vae` and `text`; None for a bundle without it."""
+
+    @property
+    def scheduler_sd_base(self) -> Config:
+        """Noise schedule of `sd_base`."""
+        return {**self.scheduler2d, "prediction_type": "epsilon"}
 
 
 _UNET = {
@@ -165,7 +170,7 @@ def reduced() -> Architecture:
 
 def with_sd_base(a: Architecture) -> Architecture:
     """The same bundle with Stable Diffusion 2.1-base: the 2D prior's UNet without class embedding,
-    for pictures of 512 pixels at most, which predicts ε.
+    for pictures of 512 pixels at most.
     """
     size = min(512, a.image_size["unclip"])
     others = ("class_embed_type", "projection_class_embeddings_input_dim", "upcast_attention")

@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError
 
 from xbind.files import atomic_write, disk_errors, sha256_file
-from xbind.importing.architectures import Architecture
+from xbind.importing.architectures import Architecture, with_sd_base
 from xbind.importing.checkpoint import CheckpointError
 from xbind.importing.folders import Sources, parts_of
 from xbind.importing.sources import LICENCES
@@ -85,6 +85,8 @@ def import_bundle(
     """
     if (out / "bundle.json").exists():
         raise BundleError(f"{out} holds a bundle already.\nChoose another folder with --out.")
+    if sources.sd_base is not None and architecture.sd_base is None:
+        architecture = with_sd_base(architecture)
     with disk_errors(out):
         out.mkdir(parents=True, exist_ok=True)
     done = _read_progress(out)

@@ -91,15 +91,15 @@ def parts_of(sources: Sources, a: Architecture) -> list[Part]:
 
 
 def _parts_of_sd_base(s: Sources, a: Architecture) -> list[Part]:
-    """The folders of the 2D prior that is told text alone, if it is given."""
+    """The folders of the 2D prior that reads text alone, if it is given."""
     source, unet = s.sd_base, a.sd_base
-    if source is None or unet is None:
+    if source is None:
         return []
-    schedule = {**a.scheduler2d, "prediction_type": "epsilon"}
+    assert unet is not None, "import_bundle adds its shape"
     return [
         ("sd_base/unet", source, lambda f: _write_sd_base(f, source, unet)),
         ("sd_base/vae", source, lambda f: _write_vae(f, source, a.vae)),
-        ("sd_base/scheduler", source, lambda f: _write_schedule(f, source, schedule)),
+        ("sd_base/scheduler", source, lambda f: _write_schedule(f, source, a.scheduler_sd_base)),
         (
             "sd_base/text_encoder",
             source,
@@ -110,7 +110,7 @@ def _parts_of_sd_base(s: Sources, a: Architecture) -> list[Part]:
 
 
 def _write_sd_base(folder: Path, source: Path, config: Config) -> str | None:
-    """The UNet of a 2D prior that is told the prompt's text."""
+    """The UNet of a 2D prior that reads the prompt's text."""
     if is_folder(source):
         _check_sd_base(source / "unet", _read_config(source / "unet"), config)
     return _write_unet(folder, source, config)
@@ -230,7 +230,7 @@ def _write_texts(folder: Path, source: Path, tables: Path, config: Config) -> No
 
 
 def _write_text_encoder(folder: Path, source: Path, tables: Path, config: Config) -> None:
-    """The text encoder of a 2D prior that is told the prompt's text, with its tokenizer."""
+    """The text encoder of a 2D prior that reads the prompt's text, with its tokenizer."""
     from transformers import CLIPTextModel
 
     shape, state, pad = _read_text_tower(source, config)

@@ -121,7 +121,7 @@ def _write_rest(out: Path, a: Architecture) -> None:
         ("unclip/scheduler", a.scheduler2d),
         ("unclip/image_noising_scheduler", a.noising),
         ("zero123/scheduler", a.scheduler3d),
-        *(() if a.sd_base is None else ((f"{SD_BASE}/scheduler", a.scheduler3d),)),
+        *(() if a.sd_base is None else ((f"{SD_BASE}/scheduler", a.scheduler_sd_base),)),
     ):
         (out / name).mkdir(exist_ok=True)
         _write_json(out / name / "scheduler_config.json", config)

@@ -63,7 +63,7 @@ class Unclip:
     schedule: NoiseSchedule
     contexts: Float[Tensor, "n l c"]
     """Encoded texts: the empty prompt, and, in a bundle with view words, one for each other row of
-    `VIEW_WORDS`. A prior with a text encoder is told the contexts of the prompt in their place."""
+    `VIEW_WORDS`. A prior with a text encoder reads the contexts of the prompt in their place."""
     mean: Float[Tensor, " d"]
     """Mean of the embedding normaliser."""
     std: Float[Tensor, " d"]
@@ -73,11 +73,11 @@ class Unclip:
     image_size: int
     """Side of the images that guidance shows it, in pixels."""
     text_encoder: TextEncoder | None = None
-    """Encodes the text of a prompt, for a prior that is told nothing else; always on the CPU."""
+    """Encodes the text of a prompt, for a prior that reads nothing else; always on the CPU."""
 
     @property
     def takes_labels(self) -> bool:
-        """True if it is told C_m, by a class vector."""
+        """True if it reads C_m, from a class vector."""
         return takes_labels(self.unet)
 
     @property

@@ -13,7 +13,7 @@ The component `zero123` is the default. Another component has at least its own `
 `camera_projection`; for each other role it takes what the default has.
 
 It may carry several 2D priors too, in `priors_2d`: {"unclip": {"component": "unclip"}, "sd_base":
-{"component": "sd_base"}}. The component `unclip` is the default. Another one is told the prompt's
+{"component": "sd_base"}}. The component `unclip` is the default. Another one reads the prompt's
 text alone, has all roles of `OWN_2D`, and has the side of its images in `image_size`.
 
 `light`, optional, is the light in all pictures that the priors were trained with, where that is
@@ -214,7 +214,7 @@ class BundleManifest:
     def with_view_words(self, used: bool) -> "BundleManifest":
         """The bundle as a run sees it that uses its view words, or that does not.
 
-        Without them it is the same as before they were added to it. A 2D prior that is told the
+        Without them it is the same as before they were added to it. A 2D prior that reads the
         prompt's text always has them.
         """
         if used or not self.has_view_words or self.component_2d != DEFAULT_2D:
