@@ -389,7 +389,8 @@ def test_memory_is_counted_without_weights_and_without_the_text_encoder(manifest
 
 
 def test_the_prior_decides_the_job_and_the_networks_of_a_worker(manifest):
-    asked = [config(manifest, preset="probe", prior_2d=prior) for prior in (None, "sd_base")]
+    preset = "probe:dreamfusion"
+    asked = [config(manifest, preset=preset, prior_2d=prior) for prior in (None, "sd_base")]
     plain, text = (make_job(one).id for one in asked)
     assert plain != text
     assert make_job(replace(asked[0], prior_2d="unclip")).id == plain
