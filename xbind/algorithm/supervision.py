@@ -194,8 +194,6 @@ class Supervision:
         self.condition = condition
         self._zero123 = bundle.zero123
         self._unclip = bundle.unclip
-        own = condition.contexts
-        self._contexts = bundle.unclip.contexts if own is None else own
         self._clip_size = bundle.clip_size
         self._has_taesd = bundle.taesd is not None
         self._step = eager_steps(bundle) if step is None else step
@@ -361,6 +359,12 @@ class Supervision:
             c_m=self.condition.c_m,
             weight=weight / weight.sum(),
         )
+
+    @property
+    def _contexts(self) -> Float[Tensor, "n l c"]:
+        """Contexts of the prompt's text for each of `VIEW_WORDS`, or those of the bundle."""
+        own = self.condition.contexts
+        return self._unclip.contexts if own is None else own
 
     def _condition_feeds(
         self, config: GuidanceConfig, cameras: Cameras, *, perp_neg: bool = False
