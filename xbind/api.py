@@ -146,7 +146,7 @@ def load(bundle: FilePath = "mini", **options: Unpack[LoadOptions]) -> Pipeline:
     settings = {"bundle": str(bundle), **options}
     config = make_config({"prompt": PromptConfig(text="-"), **settings})  # checks the values
     networks = load_networks(
-        config.bundle, prior_3d=config.prior_3d, device=config.device,
+        config.bundle, prior_2d=config.prior_2d, prior_3d=config.prior_3d, device=config.device,
         keep_engines=config.vram is None,
     )  # fmt: skip
     return Pipeline(networks, settings)

@@ -232,4 +232,8 @@ def _compile(job: _Job, engine: EngineChoice) -> RunNetworks:
 
 
 def _encode(config: GenerateConfig, bundle: Bundle) -> EncodedPrompt:
-    return encode_prompt(config.prompt, bundle.bind, bundle.unclip.image_size, view=bundle.view)
+    unclip = bundle.unclip
+    return encode_prompt(
+        config.prompt, bundle.bind, unclip.image_size, view=bundle.view,
+        text_encoder=unclip.text_encoder,
+    )  # fmt: skip

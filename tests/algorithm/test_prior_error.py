@@ -26,7 +26,7 @@ def unclip_of(predict, calls=None):
     """A prior that predicts v = predict(z_t, α, σ)."""
 
     class Unet:
-        config = SimpleNamespace(in_channels=3, sample_size=4)
+        config = SimpleNamespace(in_channels=3, sample_size=4, class_embed_type="projection")
 
         def __call__(self, z, t, context, *, class_labels, return_dict):
             assert torch.equal(class_labels, LABELS.expand(len(z), -1))

@@ -81,10 +81,12 @@ def feeds_of(monkeypatch, term, config, progress=0.25):
     prior = type("Prior", (), {
         "image_size": 64, "latent_shape": (4, 1, 1), "latent_shape_at": lambda *_: (4, 1, 1),
         "schedule": SCHEDULE, "contexts": torch.zeros(1, 1, 2), "has_view_words": False,
+        "null_context": torch.zeros(1, 1, 2), "takes_labels": True,
     })()  # fmt: skip
     bundle = type("B", (), {"zero123": prior, "unclip": prior, "clip_size": 8, "taesd": None})()
     stereo = type("S", (), {"latent": torch.zeros(1, 4, 1, 1)})()
-    condition = type("C", (), {"class_labels": torch.zeros(1, 2), "stereo": stereo})()
+    given = {"class_labels": torch.zeros(1, 2), "contexts": None}
+    condition = type("C", (), {**given, "stereo": stereo})()
     supervision = Supervision(bundle, condition, lambda name: name)
     image, generator = torch.zeros(4000, 3, 1, 1), torch.Generator().manual_seed(0)
     if term == "planar_s":

@@ -40,8 +40,8 @@ def test_every_flag():
     words = (
         "batch list.csv --out o --seeds 0..2,9 --workers 4 --attempts 5 --ray 127.0.0.1:6379 "
         "--part 2/3 --preset smoke --without ms --phase2-loss sds --bundle b --prior-3d narrow "
-        "--device cpu --engine eager --precision float32 --vram 4 --threads 2 --height 0.1 "
-        "--method.coarse.steps 3"
+        "--prior-2d sd_base --device cpu --engine eager --precision float32 --vram 4 --threads 2 "
+        "--height 0.1 --method.coarse.steps 3"
     )
     config = parse(words.split())
     assert isinstance(config, BatchConfig)

@@ -28,8 +28,9 @@ def run(words):
 def test_every_flag_of_eval_run():
     words = (
         "eval run --prompts p.txt --out o --preset smoke:stablesds-3d --without ms,stereo "
-        "--phase2-loss sds --from-phase1 f --prior-3d narrow --seed 3 --part 2/3 --engine eager "
-        "--threads 2 --bundle b --pool l.json --judges ViT-B-32 ViT-L-14 --allow-download "
+        "--phase2-loss sds --from-phase1 f --prior-3d narrow --prior-2d sd_base --seed 3 "
+        "--part 2/3 --engine eager --threads 2 --bundle b --pool l.json "
+        "--judges ViT-B-32 ViT-L-14 --allow-download "
         "--workers 4 --ray 127.0.0.1:6379 --device cpu --precision float32 --vram 4"
     )
     config = parse(words.split())
@@ -37,7 +38,7 @@ def test_every_flag_of_eval_run():
     assert (config.bundle, config.judges, config.workers) == ("b", ("ViT-B-32", "ViT-L-14"), 4)
     assert (config.device, config.precision, config.vram) == ("cpu", "float32", 4)
     assert config.without == "ms,stereo"
-    assert config.prior_3d == "narrow"
+    assert (config.prior_2d, config.prior_3d) == ("sd_base", "narrow")
     assert config.share() == (2, 3)
     assert isinstance(parse(["eval", "out/a"]), EvalConfig)
     report = parse(["eval", "report", "a", "x=b,c", "--paper", "table-2", "--results", "r.json",

@@ -153,7 +153,7 @@ def test_the_public_flags_are_these(capsys):
         *("--video", "--thermal", "--imu", "--video-weight", "--thermal-weight", "--imu-weight"),
         *("--seed", "--out", "--preset", "--bundle", "--device", "--engine", "--precision"),
         *("--threads", "--reference-only", "--resume", "--overwrite", "--without"),
-        *("--phase2-loss", "--from-phase1", "--vram", "--prior-3d", "--config"),
+        *("--phase2-loss", "--from-phase1", "--vram", "--prior-2d", "--prior-3d", "--config"),
         *("--mask", "--matting-weights", "--elevation", "--azimuth"),
         *("--material", "--pivot", "--height", "--tensorboard"),
         *("--exact-words", "--ignore-unknown", "--candidate"),

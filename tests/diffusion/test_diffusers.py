@@ -75,8 +75,13 @@ def check(step, feeds, predict, sampler):
     assert error < 1e-4
 
 
-def test_sds2d_gradient_is_autograd_of_the_surrogate():
-    step, feeds = sds2d_step(), sds2d_feeds(0)
+@pytest.mark.parametrize("labels", [12, None])
+def test_sds2d_gradient_is_autograd_of_the_surrogate(labels):
+    """Also of a prior without class embedding, which reads text alone."""
+    kind, feeds = "v_prediction" if labels else "epsilon", sds2d_feeds(0)
+    step = Sds2d(tiny_vae(), tiny_unet(labels=labels), schedule(kind), latent_px=2)
+    given = {name: feeds[name] for name in step.inputs}
+    assert ("class_labels" in given) == (labels is not None)
 
     def predict(b, z_t, t):
         def run(labels, context):
@@ -86,7 +91,7 @@ def test_sds2d_gradient_is_autograd_of_the_surrogate():
         uncond = run(torch.zeros(1, 12), feeds["null_context"])
         return uncond + feeds["cfg_scale"] * (cond - uncond)
 
-    check(step, feeds, predict, sampler("v_prediction"))
+    check(step, given, predict, sampler(kind))
 
 
 @pytest.mark.parametrize("labels", [12, None])
@@ -149,8 +154,10 @@ def test_cds2d_gradient_is_the_encoder_s_vjp_of_eq_3():
 
 def test_a_traced_step_agrees_on_other_feeds():
     """The whole step, gradient included, as one graph: nothing of the traced input stays in it."""
-    step = sds2d_step()
-    graph = make_fx(step, pre_dispatch=False)(*sds2d_feeds(5).values())
+    step, drawn = sds2d_step(), sds2d_feeds(5)
+    names = tuple(drawn)
+    graph = make_fx(lambda *given: step(**dict(zip(names, given, strict=True))), pre_dispatch=False)
+    graph = graph(*drawn.values())
     feeds = sds2d_feeds(6, t=(20, 980))
     for got, want in zip(graph(*feeds.values()), step(**feeds), strict=True):
         torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-6)

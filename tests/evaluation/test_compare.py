@@ -45,6 +45,7 @@ def section_of(*words, seen=(), paper=None):
         ({"preset": "default:stablesds-3d"}, "stablesds-3d"),
         ({"preset": "zerosds-3d", "prior_3d": "narrow"}, "zerosds-3d, narrow 3D prior"),
         ({"changes": {"coarse.steps": 3}}, "xbind, coarse.steps 3"),
+        ({"preset": "magic3d", "prior_2d": "sd_base"}, "magic3d, sd_base 2D prior"),
     ],
 )
 def test_methods_are_named_by_their_settings_or_by_a_label(tmp_path, settings, name):

@@ -104,7 +104,7 @@ def load_networks_once() -> None:
     load, kept = loaded.load_bundle, {}
 
     def load_bundle(manifest: BundleManifest) -> Bundle:
-        key = manifest.folder, manifest.component_3d
+        key = manifest.folder, manifest.component_2d, manifest.component_3d
         if key not in kept:
             kept[key] = load(manifest)
         return kept[key]

@@ -32,6 +32,7 @@ OPTIONS = {
     "--elevation": (*NUMBERS, "91"), "--azimuth": NUMBERS, "--text-weight": (*NUMBERS, "0"),
     "--height": (*NUMBERS, "0", "1e9"), "--preset": NAMES, "--engine": NAMES, "--device": NAMES,
     "--precision": NAMES, "--bundle": (*NAMES, *PATHS), "--prior-3d": NAMES, "--without": NAMES,
+    "--prior-2d": NAMES,
     "--phase2-loss": NAMES, "--material": NAMES, "--pivot": NAMES, "--text": TEXTS,
     "--image": PATHS, "--audio": PATHS, "--depth": PATHS, "--video": PATHS, "--thermal": PATHS,
     "--imu": PATHS, "--mask": PATHS, "--from-phase1": PATHS,

@@ -137,11 +137,11 @@ def test_expected_gradient_is_the_score(feeds):
         image.expand(b, -1, -1, -1),
         torch.from_numpy(nodes).view(-1, 1, 1, 1).expand(b, 12, 2, 2),
         torch.full((b,), t),
-        torch.zeros(1, 2, dtype=torch.float64),
         feeds["context"],
         feeds["null_context"],
         torch.tensor(1.0, dtype=torch.float64),
         torch.from_numpy(mass) * b,
+        torch.zeros(1, 2, dtype=torch.float64),
     )
     # Undo the encoder: z_bar is the sum over views, seen through the orthogonal map.
     z_bar = LinearVae(SCALE).encode(x_bar.sum(0, keepdim=True)).latent_dist.mode() / (2 * SCALE)

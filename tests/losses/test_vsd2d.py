@@ -11,6 +11,7 @@ from xbind.losses.vsd2d import Vsd2d
 
 RANK = 2
 ALPHAS = alphas_cumprod(scaled_linear_betas()).double()
+SHARED = ("theta", "class_labels", "null_context", "context_theta")
 KINDS = ("v_prediction", "epsilon", "sample")
 
 
@@ -30,7 +31,7 @@ def feeds(rng):
     def draw(*shape):
         return torch.randn(*shape, generator=rng, dtype=torch.float64)
 
-    size = make().estimator.size(RANK)
+    size, own = make().estimator.size(RANK), torch.Generator().manual_seed(4)
     return {
         "image": draw(2, 3, 12, 12).sigmoid(),
         "theta": 0.1 * draw(size),
@@ -41,6 +42,7 @@ def feeds(rng):
         "class_labels": draw(1, 12),
         "context": draw(2, 3, 12),
         "null_context": draw(1, 3, 12),
+        "context_theta": torch.randn(1, 3, 12, generator=own, dtype=torch.float64),
         "camera": draw(2, 16),
         "camera_theta": draw(2, 16),
         "cfg_scale": torch.tensor(7.5, dtype=torch.float64),
@@ -83,7 +85,7 @@ def test_the_prior_itself_as_estimator_leaves_the_guidance_alone(feeds):
     """θ at its start, s = 1, the same text: nothing pulls; at s the pull is (s − 1) (ε_c − ε_u)."""
     step = make()
     feeds["theta"] = step.estimator.start(RANK, torch.Generator().manual_seed(0)).double()
-    feeds["context"] = feeds["null_context"].expand(2, -1, -1)
+    feeds["context"] = feeds["context_theta"].expand(2, -1, -1)
     plain = feeds | {"cfg_scale": torch.tensor(1.0, dtype=torch.float64)}
     loss, x_bar, *_ = step(**plain)
     assert float(loss) < 1e-20
@@ -112,7 +114,7 @@ def test_the_estimator_s_loss_and_gradient(feeds, kind):
                 "epsilon": noise, "sample": z[rows], "v_prediction": alpha * noise - sigma * z[rows]
             }[kind]  # fmt: skip
             said = step.estimator(
-                theta, z_t, t, feeds["class_labels"], feeds["null_context"],
+                theta, z_t, t, feeds["class_labels"], feeds["context_theta"],
                 feeds["camera_theta"][rows],
             )  # fmt: skip
             total += float((said - target).square().mean()) / 2
@@ -159,7 +161,7 @@ def test_variants_compute_the_same(feeds, variant):
 
 def test_one_view_at_a_time_is_the_same(feeds):
     step = make()
-    single = MicroBatched(step, 1, shared=("theta", "class_labels", "null_context"))
+    single = MicroBatched(step, 1, shared=SHARED)
     image = feeds.pop("image")
     for got, want in zip(single(image, **feeds), step(image, **feeds), strict=True):
         torch.testing.assert_close(got, want)

@@ -99,20 +99,20 @@ def test_a_file_without_contexts_is_refused(tmp_path):
 
 def test_each_view_has_the_context_of_its_word(bundles):
     table = bundles[0].unclip.contexts
-    told = context_feeds(table, WORDED, cameras(90, 0, 180))
+    told = context_feeds(table, table[:1], WORDED, cameras(90, 0, 180))
     assert torch.equal(told["context"], table[[1, 2, 3]])
     assert torch.equal(told["null_context"], table[:1])
-    overhead = context_feeds(table, WORDED, cameras(0, elevation=61.0))
+    overhead = context_feeds(table, table[:1], WORDED, cameras(0, elevation=61.0))
     assert torch.equal(overhead["context"], table[4:])
     for config, rows in ((GuidanceConfig(), table), (WORDED, bundles[1].unclip.contexts)):
-        told = context_feeds(rows, config, cameras(90, 0, 180))
+        told = context_feeds(rows, rows[:1], config, cameras(90, 0, 180))
         assert torch.equal(told["context"], rows[[0, 0, 0]])
 
 
 def test_perp_neg_weighs_by_its_factor(bundles):
     table = bundles[0].unclip.contexts
     half, whole = (
-        perp_neg_context_feeds(table, replace(WORDED, perp_neg=f), cameras(0, 120))
+        perp_neg_context_feeds(table, table[:1], replace(WORDED, perp_neg=f), cameras(0, 120))
         for f in (0.5, 1.0)
     )
     torch.testing.assert_close(2 * half["negative_weights"], whole["negative_weights"])

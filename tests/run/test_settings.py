@@ -14,6 +14,7 @@ CONFIG = GenerateConfig(prompt=PromptConfig(text="a red mug"), preset="smoke", e
 OTHER = {
     "prompt": {"text": "a hat"}, "seed": 1, "preset": "probe", "without": ["ms"],
     "phase2_loss": "sds", "from_phase1": "/runs/first", "bundle_sha256": "0", "prior_3d": "wide",
+    "prior_2d": "sd_base",
     "device": "cuda", "engine": "openvino", "precision": "float16", "vram": 3.0,
 }  # fmt: skip
 

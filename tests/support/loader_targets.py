@@ -111,8 +111,9 @@ def _manifest(path: Path) -> None:
     for role in manifest.raw["parts"]:
         manifest.path_of(role)
     described = [manifest.name, manifest.digest, manifest.figures, list(manifest.priors_3d)]
+    described += [dict(manifest.priors_2d), manifest.chosen_2d]
     json.dumps(described, allow_nan=False).encode()
-    manifest.with_prior_3d(None)
+    manifest.with_priors(None, None)
 
 
 def _bind(path: Path) -> None:

@@ -119,6 +119,40 @@ def write_files(folder, nets, beside=None):
     torch.save({"state_dict": zero123, **(beside or {})}, folder / "zero123.ckpt")
 
 
+def sd_base_networks(a, seed=5):
+    """The networks of Stable Diffusion 2.1-base by the name of their folder."""
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    torch.manual_seed(seed)
+    nets = {
+        "unet": UNet2DConditionModel.from_config(dict(a.sd_base)),
+        "vae": AutoencoderKL.from_config(dict(a.vae)),
+        "text_encoder": CLIPTextModel(CLIPTextConfig(**a.text)),
+    }
+    for net in nets.values():
+        net.eval().requires_grad_(False)
+        for x in net.parameters():
+            x.add_(0.02 * torch.randn(x.shape))
+    return nets
+
+
+def write_sd_base(folder, nets, scheduler):
+    """Stable Diffusion 2.1-base as diffusers saves it, and `sd_base.safetensors` beside it."""
+    from diffusers import DDIMScheduler
+    from safetensors.torch import save_file
+
+    for name, net in nets.items():
+        net.save_pretrained(folder / name)
+    DDIMScheduler(**scheduler).save_pretrained(folder / "scheduler")
+    write_tables(folder / "tokenizer")
+    text = _under("cond_stage_model.model.", open_clip_text(nets["text_encoder"]))
+    state = {**ldm_unet(nets["unet"]), **ldm_vae(nets["vae"]), **text}
+    state = {name: x.clone().contiguous() for name, x in state.items()}
+    save_file(state, folder.parent / "sd_base.safetensors")
+    return folder
+
+
 def with_averages(state, averages):
     """A checkpoint with `averages` of its UNet as latent-diffusion's `LitEma` keeps them."""
     undotted = {k.removeprefix("model.").replace(".", ""): x for k, x in averages.items()}

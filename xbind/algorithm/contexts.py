@@ -11,12 +11,16 @@ from xbind.scene.cameras import Cameras
 
 
 def context_feeds(
-    contexts: Float[Tensor, "n l c"], config: GuidanceConfig, cameras: Cameras
+    contexts: Float[Tensor, "n l c"],
+    null_context: Float[Tensor, "1 l c"],
+    config: GuidanceConfig,
+    cameras: Cameras,
 ) -> dict[str, Tensor]:
     """Feeds of a guidance step under classifier-free guidance.
 
     Args:
-        contexts: the 2D prior's table, which may hold the empty prompt alone.
+        contexts: a row for each of `VIEW_WORDS`, or for the first alone.
+        null_context: the encoded empty prompt, of predictions without a condition.
         config: whether words are given, and the angles between them.
         cameras: of the views.
 
@@ -29,11 +33,14 @@ def context_feeds(
             cameras.elevation_deg, cameras.azimuth_deg,
             front_deg=config.front_deg, overhead_deg=config.overhead_deg,
         )  # fmt: skip
-    return {"context": contexts[rows], "null_context": contexts[:1]}
+    return {"context": contexts[rows], "null_context": null_context}
 
 
 def perp_neg_context_feeds(
-    contexts: Float[Tensor, "n l c"], config: GuidanceConfig, cameras: Cameras
+    contexts: Float[Tensor, "n l c"],
+    null_context: Float[Tensor, "1 l c"],
+    config: GuidanceConfig,
+    cameras: Cameras,
 ) -> dict[str, Tensor]:
     """Feeds of a guidance step under Perp-Neg: those of `context_feeds`, and the negative texts.
 
@@ -46,7 +53,7 @@ def perp_neg_context_feeds(
     )  # fmt: skip
     return {
         "context": feeds.context,
-        "null_context": contexts[:1],
+        "null_context": null_context,
         "negatives": feeds.negatives,
         "negative_weights": feeds.weights,
     }

@@ -20,6 +20,7 @@ def prior_errors(
     timesteps: Sequence[int],
     pairs: int,
     generator: torch.Generator,
+    context: Float[Tensor, "1 l c"] | None = None,
     savings: Savings = FASTEST,
 ) -> Float[Tensor, "t n"]:
     """Returns Σ (ẑ − z)² over the latent of each image at each timestep, averaged over noises.
@@ -34,9 +35,11 @@ def prior_errors(
         timesteps: of its schedule.
         pairs: of noises for each timestep.
         generator: source of the noises.
+        context: the encoded text; None for the empty prompt.
         savings: how the networks are run.
     """
     config = unclip.unet.config
+    context = unclip.null_context if context is None else context
     shape = (config.in_channels, config.sample_size, config.sample_size)
     noises = torch.randn(
         (len(timesteps), pairs, 1, *shape), generator=generator, device=generator.device
@@ -47,7 +50,10 @@ def prior_errors(
             z = encode(unclip.vae, image)
             errors = [
                 torch.stack(
-                    [_pair_error(z, noise, t, class_labels, unclip, savings) for noise in row]
+                    [
+                        _pair_error(z, noise, t, class_labels, context, unclip, savings)
+                        for noise in row
+                    ]
                 )
                 for t, row in zip(timesteps, noises, strict=True)
             ]
@@ -60,6 +66,7 @@ def _pair_error(
     noise: Float[Tensor, "1 c h w"],
     timestep: int,
     class_labels: Float[Tensor, "1 d2"],
+    context: Float[Tensor, "1 l c"],
     unclip: Unclip,
     savings: Savings,
 ) -> Float[Tensor, " b"]:
@@ -68,7 +75,7 @@ def _pair_error(
     t = torch.full((len(z),), timestep, device=z.device)
     noisy = [schedule.add_noise(z, x.expand_as(z), t) for x in (noise, -noise)]
     prior = Prior2d(unclip.unet, two_passes=savings.split_guidance)
-    predicted = prior.predict_each(noisy, t, class_labels, unclip.null_context)
+    predicted = prior.predict_each(noisy, t, class_labels, context)
     errors = [
         (schedule.latent_of(prediction, z_t, t) - z).square().sum((1, 2, 3))
         for prediction, z_t in zip(predicted, noisy, strict=True)

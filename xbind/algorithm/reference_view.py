@@ -113,12 +113,25 @@ def sample_unclip(
     steps: int,
     cfg_scale: float,
     generator: torch.Generator,
+    context: Float[Tensor, "1 l c"] | None = None,
     savings: Savings = FASTEST,
 ) -> Float[Tensor, "b 3 s s"]:
-    """Draw images from the 2D prior by DDIM (η = 0); the same ones whatever `savings` says."""
+    """Draw images from the 2D prior by DDIM (η = 0); the same ones whatever `savings` says.
+
+    Args:
+        unclip: the 2D prior.
+        class_labels: the class vector of C_m, for a prior that reads it.
+        count: of images.
+        steps: evaluations of the prior.
+        cfg_scale: s of `classifier_free`.
+        generator: source of the noise.
+        context: the encoded text; None for the empty prompt.
+        savings: how the networks are run.
+    """
     prior = Prior2d(unclip.unet, two_passes=savings.split_guidance)
     scale = torch.full((), cfg_scale, device=generator.device)
-    told = (class_labels, unclip.null_context, unclip.null_context, scale)
+    null_context = unclip.null_context
+    told = (class_labels, null_context if context is None else context, null_context, scale)
     channels, side = unclip.unet.config.in_channels, unclip.unet.config.sample_size
     shape = (count, channels, side, side)
     noise = torch.randn(shape, generator=generator, device=generator.device)
@@ -203,9 +216,10 @@ def _best_sample(
     show: Show | None,
 ) -> tuple[Tensor, Tensor]:
     """A sample and its mask: the candidate, or the best by score among those with an object."""
+    context = None if prompt.contexts is None else prompt.contexts[:1]
     images = sample_unclip(
         bundle.unclip, class_labels, count=config.candidates, steps=config.steps,
-        cfg_scale=config.cfg_scale, generator=generator, savings=savings,
+        cfg_scale=config.cfg_scale, generator=generator, context=context, savings=savings,
     )  # fmt: skip
     masks = [sampled_mask(image, config) for image in images]
     usable = [i for i, mask in enumerate(masks) if mask is not None]
@@ -218,7 +232,7 @@ def _best_sample(
         score = _scores(images[usable], masks, usable, prompt, bundle, config)
         if config.w_error > 0:
             score = score + config.w_error * _wholeness(
-                images, masks, usable, class_labels, bundle, config, generator, savings
+                images, masks, usable, class_labels, context, bundle, config, generator, savings
             )
         best = usable[int(score.argmax())]
     elif candidate - 1 in usable:
@@ -272,6 +286,7 @@ def _wholeness(
     masks: list[Tensor | None],
     usable: list[int],
     class_labels: Tensor,
+    context: Tensor | None,
     bundle: Bundle,
     config: ReferenceConfig,
     generator: torch.Generator,
@@ -288,9 +303,9 @@ def _wholeness(
         assert mask is not None
         shown[i] = mask * images[i] + (1 - mask)
     errors = prior_errors(  # of all samples, since an engine has one batch size
-        shown, class_labels, bundle.unclip, timesteps=config.error_t, pairs=config.error_pairs,
+        shown, class_labels, bundle.unclip, context=context, timesteps=config.error_t,
+        pairs=config.error_pairs, savings=savings,
         generator=generator.clone_state(),  # so that the score changes no later draw
-        savings=savings,
     )  # fmt: skip
     solid = [_solid(images[i], masks[i], config.solid_share) for i in usable]
     lengths = torch.tensor([outline_length(mask) for mask in solid], device=errors.device)

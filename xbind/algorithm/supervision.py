@@ -88,11 +88,14 @@ class Condition:
     c_m: Float[Tensor, " d"]
     """C_m, the target of the MS loss, of length 1."""
     class_labels: Float[Tensor, "1 d2"]
-    """The 2D prior's class vector of C_m."""
+    """unCLIP's class vector of C_m; a 2D prior without class embedding is not given it."""
     eps_star: Float[Tensor, "1 c h w"]
     """ε* of Eq. 3."""
     stereo: StereoCondition | None
     """None in a method that has no L_stereo."""
+    contexts: Float[Tensor, "n l c"] | None = None
+    """The prompt's text with each of `VIEW_WORDS`, encoded for a 2D prior that reads text
+    alone; None for the contexts of the bundle, which name no object."""
 
     @property
     def reference(self) -> ReferenceView:
@@ -103,6 +106,7 @@ class Condition:
     def state(self) -> dict[str, Tensor]:
         """Plain tensors for a checkpoint."""
         own = {"c_m": self.c_m, "class_labels": self.class_labels, "eps_star": self.eps_star}
+        own |= {} if self.contexts is None else {"contexts": self.contexts}
         return own if self.stereo is None else own | self.stereo.state()
 
     @classmethod
@@ -116,6 +120,7 @@ class Condition:
             class_labels=state["class_labels"],
             eps_star=state["eps_star"],
             stereo=StereoCondition.from_state(state) if "image" in state else None,
+            contexts=state.get("contexts"),
         )
 
 
@@ -150,7 +155,7 @@ def make_condition(
     )
     eps_star = _normal(generator, 1, *bundle.unclip.latent_shape)
     if not stereo:
-        return Condition(prompt.c_m, labels, eps_star, None)
+        return Condition(prompt.c_m, labels, eps_star, None, prompt.contexts)
     view = make_reference_view(
         prompt, labels, bundle, config, generator, savings, candidate=candidate, show=show
     )
@@ -161,7 +166,7 @@ def make_condition(
     embedding = embed_reference_image(image, bundle.zero123)
     seen = told_pose(bundle.zero123.seen_pose(image), prompt)
     stereo_condition = StereoCondition(view, latent, embedding, seen)
-    return Condition(prompt.c_m, labels, eps_star, stereo_condition)
+    return Condition(prompt.c_m, labels, eps_star, stereo_condition, prompt.contexts)
 
 
 class Supervision:
@@ -204,7 +209,6 @@ class Supervision:
     ) -> StepCall:
         """L_SDS* (Eq. 5) of views in [0, 1]; the latent term is a sum."""
         b = len(image)
-        contexts = perp_neg_context_feeds if self._use(config).perp_neg else context_feeds
         noise = _normal(generator, b, *self._latent_shape(config))
         t = self._timesteps(config, progress, b, generator)
         return _call(
@@ -212,8 +216,7 @@ class Supervision:
             image,
             noise=noise,
             t=t,
-            class_labels=self.condition.class_labels,
-            **contexts(self._unclip.contexts, config, cameras),
+            **self._condition_feeds(config, cameras, perp_neg=self._use(config).perp_neg),
             cfg_scale=_number(config.cfg_2d_at(progress), image),
             weight=latent_weight(self._unclip.schedule, config.weighting, t),
             **_image_term(config.w_img, image),
@@ -237,8 +240,7 @@ class Supervision:
             latents,
             noise=noise,
             t=t,
-            class_labels=self.condition.class_labels,
-            **context_feeds(self._unclip.contexts, config, cameras),
+            **self._condition_feeds(config, cameras),
             cfg_scale=_number(config.cfg_2d_at(progress), latents),
             weight=latent_weight(self._unclip.schedule, config.weighting, t),
         )
@@ -261,8 +263,7 @@ class Supervision:
             eps_star=self.condition.eps_star[..., :h, :w],  # a part of white noise is white noise
             t_1=t_1,
             t_2=t_2,
-            class_labels=self.condition.class_labels,
-            **context_feeds(self._unclip.contexts, config, cameras),
+            **self._condition_feeds(config, cameras),
             cfg_scale=_number(config.cfg_2d_at(progress), image),
             weight=self._unclip.schedule.variance(t_1),
             clamp=_number(cds_clamp(progress, config.cds), image),
@@ -294,8 +295,8 @@ class Supervision:
             t=t,
             noise_theta=noise_theta,
             t_theta=t_theta,
-            class_labels=self.condition.class_labels,
-            **context_feeds(self._unclip.contexts, config, cameras),
+            **self._condition_feeds(config, cameras),
+            context_theta=self._contexts[:1],
             camera=camera,
             camera_theta=camera * (kept >= config.estimator.camera_drop),
             cfg_scale=_number(config.cfg_2d_at(progress), image),
@@ -358,6 +359,21 @@ class Supervision:
             c_m=self.condition.c_m,
             weight=weight / weight.sum(),
         )
+
+    @property
+    def _contexts(self) -> Float[Tensor, "n l c"]:
+        """Contexts of the prompt's text for each of `VIEW_WORDS`, or those of the bundle."""
+        own = self.condition.contexts
+        return self._unclip.contexts if own is None else own
+
+    def _condition_feeds(
+        self, config: GuidanceConfig, cameras: Cameras, *, perp_neg: bool = False
+    ) -> dict[str, Tensor]:
+        """Feeds that tell the 2D prior what is wanted: text contexts, and C_m if it reads it."""
+        feeds = perp_neg_context_feeds if perp_neg else context_feeds
+        contexts = feeds(self._contexts, self._unclip.null_context, config, cameras)
+        labels = {"class_labels": self.condition.class_labels} if self._unclip.takes_labels else {}
+        return contexts | labels
 
     def _step_of(
         self, term: str, config: GuidanceConfig, planar: PlanarLoss = "sds"

@@ -74,8 +74,8 @@ def make_job(config: GenerateConfig, title: str = "") -> Job:
 
     Its id depends on the prompt with the content of its files, the seed, the candidate, every
     number of the method, the content of the bundle and its light where the method uses them, the
-    3D prior, device, engine, precision, memory budget and the settings of the mesh files. It does
-    not depend on the names of files and folders.
+    2D and 3D prior, device, engine, precision, memory budget and the settings of the mesh files. It
+    does not depend on the names of files and folders.
 
     Args:
         config: the settings; `out`, `resume` and `overwrite` are ignored.
@@ -84,10 +84,12 @@ def make_job(config: GenerateConfig, title: str = "") -> Job:
 
     Raises:
         PromptError: a file of the prompt cannot be read.
-        XBindError: there is no such preset, setting, bundle or 3D prior.
+        XBindError: there is no such preset, setting, bundle or prior.
     """
     method = method_of(config)
-    manifest = load_manifest(config.bundle).with_prior_3d(config.prior_3d or method.prior_3d)
+    manifest = load_manifest(config.bundle).with_priors(
+        config.prior_2d or method.prior_2d, config.prior_3d or method.prior_3d
+    )
     used = manifest.with_view_words(method.uses_view_words)
     light = manifest.light if method.uses_light else None
     decides = {
@@ -98,6 +100,7 @@ def make_job(config: GenerateConfig, title: str = "") -> Job:
         "light": None if light is None else light.plain(),
         "method": recorded(method),
         "bundle": [used.digest, used.deciding, manifest.chosen_3d],
+        "prior_2d": manifest.chosen_2d,
         "device": config.device,
         "engine": config.engine,
         "precision": config.precision,

@@ -64,10 +64,13 @@ class Worker:
 
     def _networks_for(self, config: GenerateConfig) -> LoadedNetworks:
         """The networks of a run: those that are loaded, if they are the same."""
-        manifest = load_manifest(config.bundle)
-        manifest = manifest.with_prior_3d(config.prior_3d or method_of(config).prior_3d)
+        method = method_of(config)
+        manifest = load_manifest(config.bundle).with_priors(
+            config.prior_2d or method.prior_2d, config.prior_3d or method.prior_3d
+        )
         device, keep = choose_device(config.device), config.vram is None
-        wanted = (manifest.digest, manifest.deciding, manifest.component_3d, device, keep)
+        priors = manifest.component_2d, manifest.component_3d
+        wanted = (manifest.digest, manifest.deciding, priors, device, keep)
         if self._networks is None or wanted != self._loaded:
             if self._networks is not None:
                 self._networks.close()

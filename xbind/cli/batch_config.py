@@ -56,6 +56,8 @@ class BatchConfig:
     """As of `xbind generate`."""
     bundle: str = "mini"
     """The frozen networks: `mini`, or the folder of a bundle."""
+    prior_2d: Annotated[Optional[str], tyro.conf.arg(metavar="NAME")] = None  # noqa: UP045
+    """As of `xbind generate`."""
     prior_3d: Annotated[Optional[str], tyro.conf.arg(metavar="NAME")] = None  # noqa: UP045
     """As of `xbind generate`."""
     device: DeviceChoice = "auto"
@@ -91,7 +93,8 @@ class BatchConfig:
         """The settings of one run of the batch."""
         return GenerateConfig(
             prompt=prompt, seed=seed, preset=self.preset, method=self.method, without=self.without,
-            phase2_loss=self.phase2_loss, bundle=self.bundle, prior_3d=self.prior_3d,
+            phase2_loss=self.phase2_loss, bundle=self.bundle, prior_2d=self.prior_2d,
+            prior_3d=self.prior_3d,
             device=self.device, engine=self.engine, precision=self.precision, vram=self.vram,
             threads=self.threads, files=self.files,
         )  # fmt: skip

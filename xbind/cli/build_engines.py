@@ -50,6 +50,8 @@ class BuildConfig:
     """As of `xbind generate`, as is `--method.NAME VALUE`."""
     method: Changes = field(default_factory=dict)
     """Changes of the preset's numbers: dotted name → value."""
+    prior_2d: Annotated[Optional[str], tyro.conf.arg(metavar="NAME")] = None  # noqa: UP045
+    """The bundle's 2D prior to build for; by default the preset's, else the bundle's default."""
     prior_3d: Annotated[Optional[str], tyro.conf.arg(metavar="NAME")] = None  # noqa: UP045
     """The bundle's 3D prior to build for; by default the preset's, else the bundle's default."""
     engine: BuildChoice = "auto"
@@ -142,7 +144,7 @@ def build_engines(config: BuildConfig) -> int:
     say(f"{backend} in {precision}: {why}")
     if config.measure is not None:
         return _measure(config, config.measure, backend)
-    manifest = load_manifest(config.bundle).with_prior_3d(_prior_3d(config))
+    manifest = load_manifest(config.bundle).with_priors(*_priors(config))
     verify(manifest)
     jobs = make_jobs(config, manifest, backend)
     missing = [job for job in jobs if not job.is_built(manifest)]
@@ -160,6 +162,11 @@ def _measure(config: BuildConfig, file: Path, backend: BackendName) -> int:
     if backend not in MEASURED:
         raise XBindError(
             f"--measure does not try builds for {backend}.\nGive --engine {' or '.join(MEASURED)}."
+        )
+    if any(_priors(config)):
+        raise XBindError(
+            "--measure tries the default priors of the public networks' shapes.\n"
+            "Leave out --prior-2d and --prior-3d."
         )
     with TemporaryDirectory() as folder:
         manifest = write_shapes(Path(folder) / config.shapes, SHAPES[config.shapes]())
@@ -231,17 +238,18 @@ def make_jobs(config: BuildConfig, manifest: "BundleManifest", backend: BackendN
     gpu = config.device if config.device.startswith("cuda") else "cuda"
     return [
         Job(
-            config.bundle, request, backend, precision, targets, store, _prior_3d(config), gpu,
+            config.bundle, request, backend, precision, targets, store, *_priors(config), gpu,
         )
         for request in wanted
     ]  # fmt: skip
 
 
-def _prior_3d(config: BuildConfig) -> str | None:
-    """Name of the 3D prior that is asked for; None for the bundle's default."""
+def _priors(config: BuildConfig) -> tuple[str | None, str | None]:
+    """Names of the 2D and the 3D prior that are asked for; None for the bundle's default."""
     from xbind.config.variants import method_named
 
-    return config.prior_3d or method_named(config.preset, changes=config.method).prior_3d
+    method = method_named(config.preset, changes=config.method)
+    return config.prior_2d or method.prior_2d, config.prior_3d or method.prior_3d
 
 
 def _show_plan(jobs: "list[Job]", missing: "list[Job]", manifest: "BundleManifest") -> None:

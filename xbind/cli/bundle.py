@@ -89,6 +89,9 @@ def import_public(command: "ImportBundleConfig") -> None:
     taesd = None
     if command.taesd:
         taesd = locate(command.taesd, "--taesd", wanted=_TAESD_FILES, allow_download=fetch)
+    sd_base = None
+    if command.sd_base:
+        sd_base = locate(command.sd_base, "--sd-base", wanted=_UNCLIP_FILES, allow_download=fetch)
     sources = Sources(
         unclip=unclip,
         zero123=zero123,
@@ -96,14 +99,16 @@ def import_public(command: "ImportBundleConfig") -> None:
         clip=clip,
         tokenizer=_tables(command, [unclip / "tokenizer", clip], fetch),
         taesd=taesd,
+        sd_base=sd_base,
     )
+    left_out = {name for name in ("taesd", "sd_base") if getattr(sources, name) is None}
     for part, licence in LICENCES.items():
-        if part == "taesd" and taesd is None:
-            continue
-        console.print(f"licence of {part}: {licence}")
+        if part not in left_out:
+            console.print(f"licence of {part}: {licence}")
     origins = {"unclip": command.unclip, "zero123": command.zero123, "clip": command.clip}
     origins |= {"imagebind": str(command.imagebind)}
     origins |= {"taesd": command.taesd} if command.taesd else {}
+    origins |= {"sd_base": command.sd_base} if command.sd_base else {}
     manifest = import_bundle(
         sources, command.out, sd21(), console.print,
         origins=origins,
@@ -132,17 +137,18 @@ def _tables(command: "ImportBundleConfig", places: list[Path], fetch: bool) -> P
     )
 
 
-def make_random(out: Path, *, small: bool, seed: int) -> None:
+def make_random(out: Path, *, small: bool, sd_base: bool, seed: int) -> None:
     """Make a bundle with random weights.
 
     Raises:
         XBindError: the folder cannot be written, or holds a bundle.
     """
-    from xbind.importing.architectures import reduced, sd21
+    from xbind.importing.architectures import reduced, sd21, with_sd_base
     from xbind.importing.random_weights import make_random_bundle
 
     console = PlainConsole(soft_wrap=True)
     shapes = reduced() if small else sd21()
+    shapes = with_sd_base(shapes) if sd_base else shapes
     make_random_bundle(out, shapes, seed, console.print)
     console.print(f"Made {out}: its weights are random, its objects mean nothing.")
 

@@ -76,7 +76,7 @@ def diagnose(config: DiagnoseEnginesConfig) -> int:
     console = PlainConsole(soft_wrap=True)
     store = EngineStore(engines_folder())
     key, entry, why = _subject(store, config.key)
-    manifest = load_manifest(config.bundle).with_prior_3d(config.prior_3d)
+    manifest = load_manifest(config.bundle).with_priors(config.prior_2d, config.prior_3d)
     request = request_labelled(key.fields["graph"])
     _check_made_of(key, request, manifest)
     if why is not None:
@@ -126,7 +126,7 @@ def _check_made_of(key: Key, request: GraphRequest, manifest: BundleManifest) ->
     if key.fields["weights"] != present.fields["weights"]:
         raise EngineError(
             f"{key.folder_name} was not made of the bundle {manifest.name!r} as it is.\n"
-            "Name its bundle with --bundle, and its 3D prior with --prior-3d."
+            "Name its bundle with --bundle, and its priors with --prior-2d and --prior-3d."
         )
     if stale:
         raise EngineError(

@@ -90,6 +90,8 @@ class EvalRunConfig:
     """As of `xbind eval`."""
     allow_download: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """As of `xbind eval`."""
+    prior_2d: Annotated[Optional[str], tyro.conf.arg(metavar="NAME")] = None  # noqa: UP045
+    """As of `xbind generate`."""
     prior_3d: Annotated[Optional[str], tyro.conf.arg(metavar="NAME")] = None  # noqa: UP045
     """As of `xbind generate`."""
     seed: int = 0
@@ -127,7 +129,8 @@ class EvalRunConfig:
         """The settings of one run, without its Phase I of another run."""
         return GenerateConfig(
             prompt=prompt, seed=seed, preset=self.preset, method=self.method, without=self.without,
-            phase2_loss=self.phase2_loss, bundle=self.bundle, prior_3d=self.prior_3d,
+            phase2_loss=self.phase2_loss, bundle=self.bundle, prior_2d=self.prior_2d,
+            prior_3d=self.prior_3d,
             device=self.device, engine=self.engine, precision=self.precision, vram=self.vram,
             threads=self.threads,
         )  # fmt: skip

@@ -96,7 +96,7 @@ def make_panel(
     verify(manifest)
     aligned = load_bind(manifest)
     view = load_convnet(manifest.part("view")) if manifest.has("view") else None
-    reference_px = manifest.raw["image_size"]["unclip"]
+    reference_px = manifest.image_size_2d
     if manifest.has("judge"):
         if pool is not None or judges:
             raise XBindError(

@@ -52,8 +52,9 @@ def evaluate_run(config: EvalRunConfig) -> None:
     without = parts_named(config.without)
     method = method_named(config.preset, without, config.phase2_loss, config.method)
     listed = read_list(config.prompts)
-    manifest = load_manifest(config.bundle)
-    manifest = manifest.with_prior_3d(config.prior_3d or method.prior_3d)
+    manifest = load_manifest(config.bundle).with_priors(
+        config.prior_2d or method.prior_2d, config.prior_3d or method.prior_3d
+    )
     device = choose_device(config.device).type
     folder = EvaluationFolder(config.out)
     folder.settle(_settings(config, listed, manifest, device))
@@ -165,6 +166,7 @@ def _settings(
         "from_phase1": os.path.realpath(config.from_phase1) if config.from_phase1 else None,
         "seed": config.seed,
         "bundle_sha256": manifest.digest,
+        "prior_2d": manifest.chosen_2d,
         "prior_3d": manifest.chosen_3d,
         "device": device,
         "precision": precision_for(config.precision, device),

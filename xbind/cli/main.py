@@ -197,10 +197,10 @@ def run(command: Command) -> None:
             from xbind.cli.bundle import import_public
 
             import_public(command)
-        case RandomBundleConfig(out=out, reduced=small, seed=seed):
+        case RandomBundleConfig(out=out, reduced=small, sd_base=sd_base, seed=seed):
             from xbind.cli.bundle import make_random
 
-            make_random(out, small=small, seed=seed)
+            make_random(out, small=small, sd_base=sd_base, seed=seed)
         case EvalRunConfig() | EvalReportConfig() | EvalConfig():
             _run_eval(command)
         case _:

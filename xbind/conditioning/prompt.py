@@ -12,7 +12,7 @@ from torch.nn.functional import interpolate, normalize
 from xbind.conditioning.audio import fbank_clips, load_audio
 from xbind.conditioning.depth import load_depth, normalise_depth
 from xbind.conditioning.depth_background import cut_near
-from xbind.conditioning.errors import PromptError
+from xbind.conditioning.errors import PromptError, text_for_prior
 from xbind.conditioning.foreground import Foreground, find_foreground
 from xbind.conditioning.given_mask import load_mask
 from xbind.conditioning.image import (
@@ -22,7 +22,7 @@ from xbind.conditioning.image import (
     to_square,
 )
 from xbind.conditioning.imu import load_motion
-from xbind.conditioning.text import TextPrompt, encode_text
+from xbind.conditioning.text import TextPrompt, encode_for_prior, encode_text
 from xbind.conditioning.thermal import load_thermal
 from xbind.conditioning.understood import Reading, understand
 from xbind.conditioning.video import load_clips
@@ -30,6 +30,7 @@ from xbind.config.options import Modality, PromptConfig
 from xbind.models.bind_config import Modality as Trunk
 from xbind.models.convnet import LOG_ZOOM, ConvNet
 from xbind.models.preprocess import fit_image, normalise_image
+from xbind.models.text_encoder import TextEncoder
 from xbind.networks.frozen import AlignedEncoder
 
 MAX_ELEVATION = 89.9
@@ -58,15 +59,19 @@ class EncodedPrompt:
     """From where the prompt's picture shows the object, as the user gave it, in (−90, 90)."""
     azimuth_deg: float | None = None
     """As `elevation_deg`, in [−180, 180)."""
+    contexts: Float[Tensor, "n l c"] | None = None
+    """The text with each of `VIEW_WORDS`, encoded for a 2D prior that reads nothing else."""
 
     def to(self, device: torch.device) -> "EncodedPrompt":
         """The same on another device."""
         image = self.image
         if image is not None:
             image = SquareImage(image.rgb.to(device), image.mask.to(device))
+        contexts = None if self.contexts is None else self.contexts.to(device)
         return replace(
-            self, c_m=self.c_m.to(device), conditioning=self.conditioning.to(device), image=image
-        )
+            self, c_m=self.c_m.to(device), conditioning=self.conditioning.to(device), image=image,
+            contexts=contexts,
+        )  # fmt: skip
 
 
 def encode_prompt(
@@ -75,6 +80,7 @@ def encode_prompt(
     image_size: int,
     *,
     view: ConvNet | None = None,
+    text_encoder: TextEncoder | None = None,
 ) -> EncodedPrompt:
     """Embed each modality of a prompt and mix the unit vectors by their weights.
 
@@ -87,9 +93,11 @@ def encode_prompt(
         image_size: side of the reference view, in pixels.
         view: estimates how large a picture's object should appear; by default all fill as much of
             the reference view.
+        text_encoder: of a 2D prior that reads the prompt's text alone.
 
     Raises:
-        PromptError: a file or a text that cannot be used.
+        PromptError: a file or a text that cannot be used; the 2D prior wants a text and there is
+            none.
     """
     if not prompt.given():
         raise PromptError("The prompt is empty: nothing says what to make.")
@@ -118,9 +126,15 @@ def encode_prompt(
     c_m = _unit(mixed, prompt)
     understood = understand(embeddings, c_m, encoder)
     elevation, azimuth = _given_pose(prompt)
+    contexts = None
+    if text_encoder is not None:
+        contexts = encode_for_prior(text_for_prior(prompt), text_encoder)
+        if others := [f"--{modality}" for modality in prompt.given() if modality != "text"]:
+            warnings.append(f"the 2D prior reads the text alone, and not {', '.join(others)}")
     return EncodedPrompt(
-        c_m, length * c_m, image, tuple(warnings), understood, foreground, elevation, azimuth
-    )
+        c_m, length * c_m, image, tuple(warnings), understood, foreground, elevation, azimuth,
+        contexts,
+    )  # fmt: skip
 
 
 def _shares(prompt: PromptConfig) -> dict[Modality, float]:

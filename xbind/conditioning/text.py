@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from xbind.conditioning.errors import PromptError
 from xbind.conditioning.reading import TextReading, read_text
 from xbind.conditioning.words import Vocabulary
+from xbind.diffusion.view_words import VIEW_WORDS
+from xbind.models.text_encoder import TextEncoder
 from xbind.models.tokenizer import BpeTokenizer, Tokenizer
 
 
@@ -54,13 +56,34 @@ def encode_text(
     return TextPrompt(torch.tensor(tokenizer.encode(reading.read).ids), reading)
 
 
+def encode_for_prior(text: str, encoder: TextEncoder) -> Float[Tensor, "n l c"]:
+    """The contexts of a prompt with each of `VIEW_WORDS`: "a red mug", "a red mug, side view", …
+
+    Raises:
+        PromptError: a text says nothing, or is longer than the encoder has places for.
+    """
+    texts = [text, *(f"{text}, {word} view" for word in VIEW_WORDS[1:])]
+    for each in texts:
+        _check_length(each, encoder.tokenizer, "The prompt with its view word")
+    return encoder.encode(texts)
+
+
 def _encode_pairs(text: str, tokenizer: BpeTokenizer) -> TextPrompt:
+    _check_length(text, tokenizer)
+    return TextPrompt(torch.tensor(tokenizer.encode(text).ids), None)
+
+
+def _check_length(text: str, tokenizer: BpeTokenizer, what: str = "The prompt") -> None:
+    """Refuse a text that is empty, or longer than the encoder has places for.
+
+    Raises:
+        PromptError: says which, and how many tokens there may be.
+    """
     count = len(tokenizer.tokens(text))
     if count == 0:
         raise PromptError(f"The prompt {text!r} says nothing. Say what to make, such as a red mug.")
     if count > tokenizer.length - 2:
         raise PromptError(
-            f"The prompt has {count} tokens; this bundle reads at most {tokenizer.length - 2}.\n"
+            f"{what} has {count} tokens; this bundle reads at most {tokenizer.length - 2}.\n"
             f"Say it in fewer words than: {text!r}"
         )
-    return TextPrompt(torch.tensor(tokenizer.encode(text).ids), None)

@@ -532,6 +532,9 @@ class MethodConfig(Settings):
     coarse: CoarseConfig = CoarseConfig()
     geometry: GeometryConfig = GeometryConfig()
     texture: TextureConfig = TextureConfig()
+    prior_2d: str | None = added(None)
+    """Name of the bundle's 2D prior to use, such as `sd_base`, which reads the prompt's text
+    alone; None for the bundle's default."""
     prior_3d: str | None = None
     """Name of the bundle's 3D prior to use; None for the bundle's default."""
     checkpoint_every: PositiveCount = 20

@@ -300,6 +300,9 @@ class GenerateConfig:
     """Folder of another run of the same prompt and seed: start where its Phase I ended."""
     bundle: str = "mini"
     """The frozen networks: `mini`, which is installed with xbind, or the folder of a bundle."""
+    prior_2d: Annotated[Optional[str], tyro.conf.arg(metavar="NAME")] = None  # noqa: UP045
+    """Which of the bundle's 2D priors to use, such as `sd_base`, Stable Diffusion 2.1-base, which
+    reads --text alone; by default the preset's, else the bundle's default."""
     prior_3d: Annotated[Optional[str], tyro.conf.arg(metavar="NAME")] = None  # noqa: UP045
     """Which of the bundle's 3D priors to use, such as `wide` or `narrow`; by default the preset's,
     else the bundle's default. A wrong name lists those that the bundle has."""
@@ -393,8 +396,9 @@ class GenerateConfig:
         for name in ("preset", "bundle"):
             if not getattr(self, name).strip():
                 raise ValueError(f"--{name} is empty: leave it out or give a name")
-        if self.prior_3d is not None and not self.prior_3d.strip():
-            raise ValueError("--prior-3d is empty: leave it out or give a name")
+        for flag, prior in (("--prior-2d", self.prior_2d), ("--prior-3d", self.prior_3d)):
+            if prior is not None and not prior.strip():
+                raise ValueError(f"{flag} is empty: leave it out or give a name")
 
 
 def _same(one: Path, other: Path) -> bool:

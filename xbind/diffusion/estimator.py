@@ -100,7 +100,7 @@ class Estimator(nn.Module):
         theta: Theta,
         z_t: Latent,
         t: Timestep,
-        class_labels: Float[Tensor, "#b d2"],
+        class_labels: Float[Tensor, "#b d2"] | None,
         context: Float[Tensor, "#b l c"],
         camera: Float[Tensor, "b 16"],
     ) -> Latent:
@@ -110,7 +110,7 @@ class Estimator(nn.Module):
             theta: θ.
             z_t: noisy latents of the views.
             t: their timesteps.
-            class_labels: unCLIP's class vector of C_m.
+            class_labels: unCLIP's class vector of C_m; None for a prior without class embedding.
             context: the encoded text, without a word for the view's direction.
             camera: camera-to-world matrices; zeros stand for no camera.
         """
@@ -126,7 +126,8 @@ class Estimator(nn.Module):
                 hooks.enter_context(layer.register_forward_hook(_low_rank(a, b)))
             (prediction,) = self.unet(
                 z_t, t, context.expand(len(z_t), -1, -1),
-                class_labels=class_labels.expand(len(z_t), -1), return_dict=False,
+                class_labels=None if class_labels is None else class_labels.expand(len(z_t), -1),
+                return_dict=False,
             )  # fmt: skip
         return prediction
 

@@ -41,18 +41,32 @@ class UNet(Protocol):
         """Return the prediction at (z_t, t) as the only element, given `return_dict=False`."""
 
 
+def takes_labels(unet: UNet) -> bool:
+    """Returns True if a network has a class embedding."""
+    return unet.config.class_embed_type is not None
+
+
+def condition_feeds(unet: UNet) -> tuple[str, ...]:
+    """Names of the feeds that tell the 2D prior what is wanted."""
+    return (*(("class_labels",) if takes_labels(unet) else ()), "context", "null_context")
+
+
 class Prior2d(nn.Module):
-    """The 2D prior: guided by the class vector of C_m, and by a text context for each view."""
+    """The 2D prior: guided by a text context for each view, and by the class vector of C_m.
+
+    A network without a class embedding reads the text alone, and no class vector.
+    """
 
     def __init__(self, unet: UNet, *, two_passes: bool = False) -> None:
         super().__init__()
         self.unet, self.two_passes = unet, two_passes
+        self.takes_labels = takes_labels(unet)
 
     def forward(
         self,
         z_t: Latent,
         t: Timestep,
-        class_labels: Float[Tensor, "#b d2"],
+        class_labels: Float[Tensor, "#b d2"] | None,
         context: Float[Tensor, "#b l c"],
         null_context: Float[Tensor, "1 l c"],
         cfg_scale: Float[Tensor, ""],
@@ -62,43 +76,54 @@ class Prior2d(nn.Module):
         Args:
             z_t: noisy latents of the views.
             t: their timesteps.
-            class_labels: unCLIP's class vector of C_m.
+            class_labels: unCLIP's class vector of C_m; None for a network without class embedding.
             context: the encoded text of each view.
             null_context: the encoded empty prompt, which stands for no text.
             cfg_scale: s of `classifier_free`.
         """
-        labels = class_labels.expand(len(z_t), -1)
-        cond, uncond = self.predict(
-            z_t, t, (labels, context), (torch.zeros_like(labels), null_context)
-        )
+        cond, uncond = self.predict(z_t, t, class_labels, null_context, context)
         return classifier_free(cond, uncond, cfg_scale)
 
     def predict(
-        self, z_t: Latent, t: Timestep, *conditions: tuple[Tensor, Tensor]
+        self,
+        z_t: Latent,
+        t: Timestep,
+        class_labels: Float[Tensor, "#b d2"] | None,
+        null_context: Float[Tensor, "1 l c"],
+        *contexts: Float[Tensor, "#b l c"],
     ) -> tuple[Latent, ...]:
-        """Predictions under several conditions, each a class vector and a text context."""
-        return self._predict(t, [(z_t, labels, context) for labels, context in conditions])
+        """Predictions under several texts, and after the first one that without a condition."""
+        first, *others = [(z_t, class_labels, context) for context in contexts]
+        zero = None if class_labels is None else torch.zeros_like(class_labels)
+        return self._predict(t, [first, (z_t, zero, null_context), *others])
 
     def predict_each(
         self,
         z_ts: Sequence[Latent],
         t: Timestep,
-        class_labels: Float[Tensor, "#b d2"],
+        class_labels: Float[Tensor, "#b d2"] | None,
         context: Float[Tensor, "#b l c"],
     ) -> tuple[Latent, ...]:
         """Predictions for several batches of latents at the same timesteps, under one condition."""
-        return self._predict(t, [(z_t, class_labels.expand(len(z_t), -1), context) for z_t in z_ts])
+        return self._predict(t, [(z_t, class_labels, context) for z_t in z_ts])
 
     def _predict(
-        self, t: Timestep, parts: Sequence[tuple[Tensor, Tensor, Tensor]]
+        self, t: Timestep, parts: Sequence[tuple[Tensor, Tensor | None, Tensor]]
     ) -> tuple[Latent, ...]:
         """Predictions for parts (z_t, class vectors, context)."""
+        rows: list[tuple[Tensor, ...]] = []
+        for z_t, labels, context in parts:
+            row = (z_t, context.expand(len(z_t), -1, -1))
+            if labels is None or not self.takes_labels:
+                rows.append(row)
+            else:
+                rows.append((*row, labels.expand(len(z_t), -1)))
         return _each(
-            lambda z, steps, labels, context: self.unet(
+            lambda z, steps, context, labels=None: self.unet(
                 z, steps, context, class_labels=labels, return_dict=False
             )[0],
             t,
-            [(z_t, labels, context.expand(len(z_t), -1, -1)) for z_t, labels, context in parts],
+            rows,
             two_passes=self.two_passes,
         )
 
@@ -109,7 +134,7 @@ class Zero123Prior(nn.Module):
     def __init__(self, unet: UNet, *, two_passes: bool = False) -> None:
         super().__init__()
         self.unet, self.two_passes = unet, two_passes
-        self.takes_labels = unet.config.class_embed_type is not None
+        self.takes_labels = takes_labels(unet)
 
     def forward(
         self,

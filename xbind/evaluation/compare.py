@@ -101,8 +101,9 @@ def _name_of(settings: Mapping[str, Any]) -> str:
     if settings["phase2_loss"]:
         parts.append(f"{settings['phase2_loss'].upper()} in Phase II")
     parts += [f"{name} {value}" for name, value in settings.get("changes", {}).items()]
-    if settings.get("prior_3d"):
-        parts.append(f"{settings['prior_3d']} 3D prior")
+    for kind in ("2D", "3D"):
+        if prior := settings.get(f"prior_{kind.lower()}"):
+            parts.append(f"{prior} {kind} prior")
     return ", ".join(parts)
 
 
@@ -135,7 +136,9 @@ def seen_categories(result: Result) -> tuple[str, ...]:
         XBindError: its bundle is not there, or has changed.
     """
     config = next(iter(result.objects.values())).record.job.config
-    manifest = load_manifest(config.bundle).with_prior_3d(result.settings.get("prior_3d"))
+    manifest = load_manifest(config.bundle).with_priors(
+        result.settings.get("prior_2d"), result.settings.get("prior_3d")
+    )
     if manifest.digest != result.settings["bundle_sha256"]:
         raise XBindError(
             f"The bundle {manifest.name!r} has changed since {result.folders[0].path} was made, so "
@@ -183,7 +186,7 @@ def _names(result: Result) -> dict[str, str]:
 
 def _method(result: Result, names: Mapping[str, str], seen: Sequence[str]) -> Method:
     settings = result.settings
-    copied = ("prior_3d", "device", "precision", "vram")
+    copied = ("prior_2d", "prior_3d", "device", "precision", "vram")
     commits = [commit for folder in result.folders for commit in folder.settings["commits"]]
     return Method(
         result.label,

@@ -45,6 +45,14 @@ class Architecture:
     """Prior → side of the images that guidance shows it, in pixels."""
     taesd: Config | None = None
     """AutoencoderTiny of both priors' latents; None for a bundle without it."""
+    sd_base: Config | None = None
+    """UNet2DConditionModel of the 2D prior that reads text alone, whose autoencoder and text
+    encoder have the shapes of `vae` and `text`; None for a bundle without it."""
+
+    @property
+    def scheduler_sd_base(self) -> Config:
+        """Noise schedule of `sd_base`."""
+        return {**self.scheduler2d, "prediction_type": "epsilon"}
 
 
 _UNET = {
@@ -157,6 +165,21 @@ def reduced() -> Architecture:
         text={**full.text, **tower, "projection_dim": 64, "vocab_size": BYTE_TOKENS},
         bind=bind,
         image_size={"unclip": 64, "zero123": 64},
+    )
+
+
+def with_sd_base(a: Architecture) -> Architecture:
+    """The same bundle with Stable Diffusion 2.1-base: the 2D prior's UNet without class embedding,
+    for pictures of 512 pixels at most.
+    """
+    size = min(512, a.image_size["unclip"])
+    others = ("class_embed_type", "projection_class_embeddings_input_dim", "upcast_attention")
+    unet = {key: value for key, value in a.unet2d.items() if key not in others}
+    halvings = len(a.vae["block_out_channels"]) - 1
+    return replace(
+        a,
+        sd_base=unet | {"sample_size": size >> halvings},
+        image_size={**a.image_size, "sd_base": size},
     )
 
 

@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError
 
 from xbind.files import atomic_write, disk_errors, sha256_file
-from xbind.importing.architectures import Architecture
+from xbind.importing.architectures import Architecture, with_sd_base
 from xbind.importing.checkpoint import CheckpointError
 from xbind.importing.folders import Sources, parts_of
 from xbind.importing.sources import LICENCES
@@ -19,6 +19,7 @@ from xbind.models.preprocess import normalise_image
 from xbind.networks.graphs import shaded_balls
 from xbind.networks.load import load_clip
 from xbind.networks.manifest import (
+    DEFAULT_2D,
     FORMAT,
     VIEW_WORDS_ROLE,
     BundleError,
@@ -45,7 +46,17 @@ PARTS = {
     "zero123.camera_projection": "zero123/clip_camera_projection",
 }
 """Roles of the folders that are written."""
-OPTIONAL = {"taesd": "taesd"}
+SD_BASE = "sd_base"
+"""Component, name and folder of Stable Diffusion 2.1-base."""
+OPTIONAL = {
+    "taesd": "taesd",
+    f"{SD_BASE}.unet": f"{SD_BASE}/unet",
+    f"{SD_BASE}.vae": f"{SD_BASE}/vae",
+    f"{SD_BASE}.scheduler": f"{SD_BASE}/scheduler",
+    f"{SD_BASE}.empty_prompt": f"{SD_BASE}/empty_prompt.safetensors",
+    f"{SD_BASE}.views": f"{SD_BASE}/views.safetensors",
+    f"{SD_BASE}.text_encoder": f"{SD_BASE}/text_encoder",
+}
 """Likewise, of those that a bundle may lack."""
 PROGRESS = "import.json"
 """File that lists the finished components while a bundle is imported."""
@@ -74,6 +85,8 @@ def import_bundle(
     """
     if (out / "bundle.json").exists():
         raise BundleError(f"{out} holds a bundle already.\nChoose another folder with --out.")
+    if sources.sd_base is not None and architecture.sd_base is None:
+        architecture = with_sd_base(architecture)
     with disk_errors(out):
         out.mkdir(parents=True, exist_ok=True)
     done = _read_progress(out)
@@ -115,15 +128,18 @@ def write_manifest(
     norm: float,
 ) -> BundleManifest:
     """Write `bundle.json`; `norm` is the length of embeddings that condition the 2D prior."""
-    optional = {role: name for role, name in OPTIONAL.items() if (out / name).is_dir()}
-    left_out = OPTIONAL.keys() - optional.keys()
+    optional = {role: name for role, name in OPTIONAL.items() if (out / name).exists()}
+    left_out = {role.partition(".")[0] for role in OPTIONAL.keys() - optional.keys()}
+    sizes = {prior: px for prior, px in architecture.image_size.items() if prior not in left_out}
+    both = {name: {"component": name} for name in (DEFAULT_2D, SD_BASE)}
     raw = {
         "format": FORMAT,
         "name": out.resolve().name,
         "licence": {part: said for part, said in LICENCES.items() if part not in left_out},
         **facts,
         "parts": PARTS | optional,
-        "image_size": dict(architecture.image_size),
+        **({} if SD_BASE in left_out else {"priors_2d": both}),
+        "image_size": sizes,
         "embedding_norm": dict.fromkeys(architecture.bind.trunks, norm),
         "files": {name: record for part in done.values() for name, record in part["files"].items()},
     }

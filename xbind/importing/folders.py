@@ -17,9 +17,10 @@ from xbind.diffusion.view_words import VIEW_WORDS
 from xbind.importing import convert
 from xbind.importing.architectures import Architecture, Config, taesd
 from xbind.importing.checkpoint import CheckpointError, State, read_checkpoint
-from xbind.importing.sources import TAESD_ID
+from xbind.importing.sources import SD_BASE_ID, TAESD_ID
 from xbind.models.bind import BindModel
 from xbind.models.inputs import DepthConfig, FbankConfig
+from xbind.models.text_encoder import TextEncoder
 from xbind.models.tokenizer import BpeTokenizer
 from xbind.networks.load import DIFFUSERS_WEIGHTS
 from xbind.system.untrusted import is_file, is_folder, read_json_object, reason
@@ -46,6 +47,8 @@ class Sources:
     """Folder with CLIP's `vocab.json` and `merges.txt`."""
     taesd: Path | None = None
     """AutoencoderTiny of both priors' latents; None for a bundle without it."""
+    sd_base: Path | None = None
+    """Stable Diffusion 2.1-base; None for a bundle without it."""
 
 
 Part = tuple[str, Path, Callable[[Path], str | None]]
@@ -62,6 +65,7 @@ def parts_of(sources: Sources, a: Architecture) -> list[Part]:
     )
     return [
         *optional,
+        *_parts_of_sd_base(s, a),
         ("bind", s.imagebind, lambda f: _write_bind(f, s.imagebind, s.tokenizer, a)),
         ("unclip/unet", s.unclip, lambda f: _write_unet(f, s.unclip, a.unet2d)),
         ("unclip/vae", s.unclip, lambda f: _write_vae(f, s.unclip, a.vae)),
@@ -84,6 +88,46 @@ def parts_of(sources: Sources, a: Architecture) -> list[Part]:
         ("zero123/clip_camera_projection", s.zero123, lambda f: _write_camera(f, s.zero123, a)),
         ("clip", s.clip, lambda f: _write_clip(f, s.clip, a.clip, convert.LDM_UNCLIP_CLIP)),
     ]
+
+
+def _parts_of_sd_base(s: Sources, a: Architecture) -> list[Part]:
+    """The folders of the 2D prior that reads text alone, if it is given."""
+    source, unet = s.sd_base, a.sd_base
+    if source is None:
+        return []
+    assert unet is not None, "import_bundle adds its shape"
+    return [
+        ("sd_base/unet", source, lambda f: _write_sd_base(f, source, unet)),
+        ("sd_base/vae", source, lambda f: _write_vae(f, source, a.vae)),
+        ("sd_base/scheduler", source, lambda f: _write_schedule(f, source, a.scheduler_sd_base)),
+        (
+            "sd_base/text_encoder",
+            source,
+            lambda f: _write_text_encoder(f, source, s.tokenizer, a.text),
+        ),
+        ("sd_base", source, lambda f: _write_texts(f, source, s.tokenizer, a.text)),
+    ]
+
+
+def _write_sd_base(folder: Path, source: Path, config: Config) -> str | None:
+    """The UNet of a 2D prior that reads the prompt's text."""
+    if is_folder(source):
+        _check_sd_base(source / "unet", _read_config(source / "unet"), config)
+    return _write_unet(folder, source, config)
+
+
+def _check_sd_base(folder: Path, found: Config, wanted: Config) -> None:
+    """Refuse another network of the same family, which a folder's own configuration tells.
+
+    Raises:
+        CheckpointError: names what differs.
+    """
+    for name in (*wanted, "class_embed_type"):
+        if name in found and found[name] != wanted.get(name):
+            raise CheckpointError(
+                f"{folder} is of another network: its {name} is {found[name]!r}, wanted "
+                f"{wanted.get(name)!r}.\nGet Stable Diffusion 2.1-base, such as {SD_BASE_ID}."
+            )
 
 
 def _write_unet(folder: Path, source: Path, config: Config) -> str | None:
@@ -171,6 +215,36 @@ def _write_texts(folder: Path, source: Path, tables: Path, config: Config) -> No
         tables: folder of CLIP's byte-pair tables.
         config: shape of the text encoder of a checkpoint in one file.
     """
+    from transformers import CLIPTextModel
+
+    shape, state, pad = _read_text_tower(source, config)
+    _check(folder / "empty_prompt", _shapes(lambda: CLIPTextModel(shape)), state)
+    encoder = CLIPTextModel(shape).eval()
+    encoder.load_state_dict({k: state[k].float() for k in state})
+    length = shape.max_position_embeddings
+    tokenizer = BpeTokenizer(tables / "vocab.json", tables / "merges.txt", length)
+    texts = ["", *(f"{word} view" for word in VIEW_WORDS[1:])]
+    contexts = TextEncoder(encoder, tokenizer, pad).encode(texts)
+    save_file({"context": contexts[:1].clone()}, folder / "empty_prompt.safetensors")
+    save_file({"contexts": contexts[1:].clone()}, folder / "views.safetensors")
+
+
+def _write_text_encoder(folder: Path, source: Path, tables: Path, config: Config) -> None:
+    """The text encoder of a 2D prior that reads the prompt's text, with its tokenizer."""
+    from transformers import CLIPTextModel
+
+    shape, state, pad = _read_text_tower(source, config)
+    own = {name: getattr(shape, name) for name in config}
+    others = ("bos_token_id", "eos_token_id", "projection_dim")  # of what it pools, which none uses
+    wanted = {name: value for name, value in config.items() if name not in others}
+    _check_sd_base(source / "text_encoder", own, wanted)
+    _store(folder, lambda: CLIPTextModel(shape), state, own, "model.safetensors")
+    _copy_tables(tables, folder)
+    _write_json(folder / "tokenizer.json", {"length": shape.max_position_embeddings, "pad": pad})
+
+
+def _read_text_tower(source: Path, config: Config) -> tuple[Any, State, int]:
+    """The CLIPTextConfig, weights and padding of a checkpoint's text encoder."""
     from transformers import CLIPTextConfig, CLIPTextModel
 
     pad = 0
@@ -182,18 +256,7 @@ def _write_texts(folder: Path, source: Path, tables: Path, config: Config) -> No
         text = convert.under(read_checkpoint(source), convert.LDM_TEXT)
         state = convert.text_from_open_clip(text, config["num_hidden_layers"])
     shape = CLIPTextConfig(**_own(config))
-    state = _tower(lambda: CLIPTextModel(shape), state, "text_model")
-    _check(folder / "empty_prompt", _shapes(lambda: CLIPTextModel(shape)), state)
-    encoder = CLIPTextModel(shape).eval()
-    encoder.load_state_dict({k: state[k].float() for k in state})
-    length, begin = shape.max_position_embeddings, shape.vocab_size - 2
-    tokenizer = BpeTokenizer(tables / "vocab.json", tables / "merges.txt", length)
-    texts = [[], *(tokenizer.tokens(f"{word} view") for word in VIEW_WORDS[1:])]
-    ids = [[begin, *text, begin + 1] + [pad] * (length - 2 - len(text)) for text in texts]
-    with torch.inference_mode():
-        contexts = encoder(torch.tensor(ids)).last_hidden_state
-    save_file({"context": contexts[:1].clone()}, folder / "empty_prompt.safetensors")
-    save_file({"contexts": contexts[1:].clone()}, folder / "views.safetensors")
+    return shape, _tower(lambda: CLIPTextModel(shape), state, "text_model"), pad
 
 
 def _pad_token(folder: Path) -> int:
@@ -249,11 +312,15 @@ def _write_camera(folder: Path, source: Path, a: Architecture) -> None:
 def _write_bind(folder: Path, source: Path, tokenizer: Path, a: Architecture) -> None:
     config = dataclasses.asdict(a.bind)
     _store(folder, lambda: BindModel(a.bind), read_checkpoint(source), config, "model.safetensors")
-    for name in ("vocab.json", "merges.txt"):
-        shutil.copyfile(tokenizer / name, folder / name)
+    _copy_tables(tokenizer, folder)
     _write_json(folder / "tokenizer.json", {"length": a.bind.context_length})
     _write_json(folder / "fbank.json", dataclasses.asdict(FbankConfig()))
     _write_json(folder / "depth.json", dataclasses.asdict(DepthConfig()))
+
+
+def _copy_tables(tables: Path, folder: Path) -> None:
+    for name in ("vocab.json", "merges.txt"):
+        shutil.copyfile(tables / name, folder / name)
 
 
 def _store(

@@ -13,7 +13,7 @@ from torch import nn
 from xbind.diffusion.view_words import VIEW_WORDS
 from xbind.files import disk_errors
 from xbind.importing.architectures import Architecture
-from xbind.importing.bundle import finish, record_files, write_manifest
+from xbind.importing.bundle import SD_BASE, finish, record_files, write_manifest
 from xbind.importing.convert import to_half
 from xbind.models.bind import BindModel
 from xbind.models.inputs import DepthConfig, FbankConfig
@@ -59,7 +59,12 @@ Built = tuple[Callable[[], nn.Module], Mapping[str, Any]]
 def networks(a: Architecture) -> dict[str, Built]:
     """Folder of a bundle → how to build the network that it holds, and its configuration."""
     from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
-    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+    from transformers import (
+        CLIPTextConfig,
+        CLIPTextModel,
+        CLIPVisionConfig,
+        CLIPVisionModelWithProjection,
+    )
 
     def unet(config: Mapping[str, Any]) -> Built:
         return lambda: UNet2DConditionModel.from_config(dict(config)), config
@@ -76,6 +81,13 @@ def networks(a: Architecture) -> dict[str, Built]:
     optional: dict[str, Built] = (
         {} if tiny is None else {"taesd": (lambda: AutoencoderTiny.from_config(dict(tiny)), tiny)}
     )
+    if a.sd_base is not None:
+        text: Built = (lambda: CLIPTextModel(CLIPTextConfig(**a.text)), a.text)
+        optional |= {
+            f"{SD_BASE}/unet": unet(a.sd_base),
+            f"{SD_BASE}/vae": vae,
+            f"{SD_BASE}/text_encoder": text,
+        }
     return optional | {
         "unclip/unet": unet(a.unet2d),
         "unclip/vae": vae,
@@ -98,9 +110,10 @@ def _write(folder: Path, net: nn.Module, config: Mapping[str, Any]) -> None:
 
 def _write_rest(out: Path, a: Architecture) -> None:
     d, length = a.bind.embed_dim, a.text["max_position_embeddings"]
-    contexts = torch.randn(len(VIEW_WORDS), length, a.unet2d["cross_attention_dim"])
-    save_file({"context": contexts[:1].clone()}, out / "unclip/empty_prompt.safetensors")
-    save_file({"contexts": contexts[1:].clone()}, out / "unclip/views.safetensors")
+    for prior in ("unclip", *(() if a.sd_base is None else (SD_BASE,))):
+        contexts = torch.randn(len(VIEW_WORDS), length, a.unet2d["cross_attention_dim"])
+        save_file({"context": contexts[:1].clone()}, out / prior / "empty_prompt.safetensors")
+        save_file({"contexts": contexts[1:].clone()}, out / prior / "views.safetensors")
     (out / "unclip/image_normalizer").mkdir(exist_ok=True)
     normaliser = {"mean": torch.zeros(1, d), "std": torch.ones(1, d)}
     save_file(normaliser, out / "unclip/image_normalizer" / DIFFUSERS_WEIGHTS)
@@ -108,6 +121,7 @@ def _write_rest(out: Path, a: Architecture) -> None:
         ("unclip/scheduler", a.scheduler2d),
         ("unclip/image_noising_scheduler", a.noising),
         ("zero123/scheduler", a.scheduler3d),
+        *(() if a.sd_base is None else ((f"{SD_BASE}/scheduler", a.scheduler_sd_base),)),
     ):
         (out / name).mkdir(exist_ok=True)
         _write_json(out / name / "scheduler_config.json", config)
@@ -115,6 +129,10 @@ def _write_rest(out: Path, a: Architecture) -> None:
     _write_json(out / "bind/fbank.json", dataclasses.asdict(FbankConfig()))
     _write_json(out / "bind/depth.json", dataclasses.asdict(DepthConfig()))
     write_byte_tables(out / "bind", a.bind.vocab_size)
+    if a.sd_base is not None:
+        folder = out / SD_BASE / "text_encoder"
+        _write_json(folder / "tokenizer.json", {"length": length, "pad": 0})
+        write_byte_tables(folder, a.text["vocab_size"])
 
 
 def write_byte_tables(folder: Path, vocab_size: int) -> None:

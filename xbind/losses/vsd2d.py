@@ -6,17 +6,13 @@ from torch import Tensor, nn
 
 from xbind.diffusion.estimator import Estimator, Theta
 from xbind.diffusion.latents import Image, Vae, encode, latent_loss, resize
-from xbind.diffusion.priors import Prior2d, UNet
+from xbind.diffusion.priors import Prior2d, UNet, condition_feeds
 from xbind.diffusion.schedule import Latent, NoiseSchedule, Timestep
 
 
 class Vsd2d(nn.Module):
     """VSD as a guidance step: image, θ and feeds to two losses, each with its gradient."""
 
-    inputs = (
-        "image", "theta", "noise", "t", "noise_theta", "t_theta", "class_labels", "context",
-        "null_context", "camera", "camera_theta", "cfg_scale", "weight",
-    )  # fmt: skip
     outputs = ("loss", "x_bar", "loss_theta", "theta_bar")
 
     def __init__(
@@ -48,6 +44,10 @@ class Vsd2d(nn.Module):
         self.estimator = Estimator(unet, cross_attention=cross_attention)
         self.schedule = schedule
         self.latent_px, self.gradient_scale = latent_px, gradient_scale
+        self.inputs = (
+            "image", "theta", "noise", "t", "noise_theta", "t_theta", *condition_feeds(unet),
+            "context_theta", "camera", "camera_theta", "cfg_scale", "weight",
+        )  # fmt: skip
         self.eval().requires_grad_(False)
 
     def forward(
@@ -58,13 +58,14 @@ class Vsd2d(nn.Module):
         t: Timestep,
         noise_theta: Latent,
         t_theta: Timestep,
-        class_labels: Float[Tensor, "#b d2"],
         context: Float[Tensor, "#b l c"],
         null_context: Float[Tensor, "1 l c"],
+        context_theta: Float[Tensor, "1 l c"],
         camera: Float[Tensor, "b 16"],
         camera_theta: Float[Tensor, "b 16"],
         cfg_scale: Float[Tensor, ""],
         weight: Float[Tensor, " b"],
+        class_labels: Float[Tensor, "#b d2"] | None = None,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Compare the prior with the estimator at z_t, and train the estimator at z'_t'.
 
@@ -82,13 +83,14 @@ class Vsd2d(nn.Module):
             t: timesteps at which the two are compared.
             noise_theta: ε', for the training.
             t_theta: timesteps of the training.
-            class_labels: unCLIP's class vector of C_m.
             context: the encoded text of each view, for the prior.
             null_context: the encoded empty prompt.
+            context_theta: the encoded text for the estimator, without a word for the view.
             camera: camera-to-world matrices, row by row.
             camera_theta: the same for the training; zeros where the camera is left out.
             cfg_scale: s of the prior's guidance.
             weight: λ(t), on z − ẑ as in `distil`.
+            class_labels: unCLIP's class vector of C_m; None for a prior without class embedding.
 
         Returns:
             L, ∂L/∂image, L_θ and ∂L_θ/∂θ. L is constant in θ, and L_θ in the image.
@@ -99,7 +101,7 @@ class Vsd2d(nn.Module):
         with torch.no_grad():
             z_t = self.schedule.add_noise(z, noise, t)
             wanted = self.prior(z_t, t, class_labels, context, null_context, cfg_scale)
-            found = self.estimator(theta, z_t, t, class_labels, null_context, camera)
+            found = self.estimator(theta, z_t, t, class_labels, context_theta, camera)
             z_hat = self.schedule.latent_of(wanted, z_t, t)
             residual = self.schedule.latent_of(found, z_t, t) - z_hat
             z_bar = weight.view(-1, 1, 1, 1) * residual
@@ -108,7 +110,7 @@ class Vsd2d(nn.Module):
         with torch.enable_grad():
             theta = theta.detach().requires_grad_()
             noisy = self.schedule.add_noise(z, noise_theta, t_theta)
-            conditions = (class_labels, null_context, camera_theta)
+            conditions = (class_labels, context_theta, camera_theta)
             prediction = self.estimator(theta, noisy, t_theta, *conditions)
             error = prediction - self.schedule.target_of(z, noise_theta, t_theta)
             loss_theta = error.square().mean()

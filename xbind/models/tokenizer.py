@@ -83,7 +83,7 @@ def clean_text(text: str) -> str:
 
 @dataclass(frozen=True)
 class BpeTokenizer:
-    """CLIP's byte-pair encoding, as ImageBind's text tower reads it: padded with 0.
+    """CLIP's byte-pair encoding, padded with 0 as ImageBind's text tower reads it.
 
     Any text can be said in it. Its tables are those of every CLIP repository: `vocab.json` and
     `merges.txt`.
@@ -126,8 +126,12 @@ class BpeTokenizer:
             )
         )
 
-    def encode(self, text: str) -> Encoded:
+    def encode(self, text: str, *, pad: int = 0) -> Encoded:
         """Turn a text into ids; nothing is ever unknown.
+
+        Args:
+            text: any text, also "".
+            pad: id behind the end.
 
         Raises:
             ValueError: it is longer than the encoder's positions.
@@ -137,7 +141,7 @@ class BpeTokenizer:
             raise ValueError(f"{len(ids)} tokens do not fit {self.length - 2} places")
         begin, end = self._tokenizer.bos_token_id, self._tokenizer.eos_token_id
         ids = [begin, *ids, end]
-        return Encoded(ids + [0] * (self.length - len(ids)))
+        return Encoded(ids + [pad] * (self.length - len(ids)))
 
 
 Tokenizer = WordTokenizer | BpeTokenizer

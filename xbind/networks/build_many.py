@@ -41,6 +41,8 @@ class Job:
     """GPU architectures, or none for this machine."""
     store: Path
     """Root of the store."""
+    prior_2d: str | None = None
+    """Name of the bundle's 2D prior; None for its default."""
     prior_3d: str | None = None
     """Name of the bundle's 3D prior; None for its default."""
     device: str = "cuda"
@@ -166,7 +168,7 @@ def _work(job: Job, connection: Connection) -> None:
     try:
         if torch.cuda.is_available():
             select_gpu(job.device)
-        bundle = load_bundle(load_manifest(job.bundle).with_prior_3d(job.prior_3d))
+        bundle = load_bundle(load_manifest(job.bundle).with_priors(job.prior_2d, job.prior_3d))
         entry = build(
             EngineStore(job.store), bundle, job.request, job.backend,
             precision=job.precision, targets=job.targets,

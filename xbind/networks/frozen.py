@@ -8,13 +8,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from xbind.diffusion.latents import Decoder, Vae
-from xbind.diffusion.priors import UNet
+from xbind.diffusion.priors import UNet, takes_labels
 from xbind.diffusion.schedule import NoiseSchedule
 from xbind.models.bind import BindModel
 from xbind.models.bind_config import Modality
 from xbind.models.convnet import ConvNet
 from xbind.models.inputs import DepthConfig, FbankConfig
 from xbind.models.patches import project_patches
+from xbind.models.text_encoder import TextEncoder
 from xbind.models.tokenizer import Tokenizer
 from xbind.networks.manifest import BundleManifest
 from xbind.scene.cameras import OWN_POSE_SCALE, turned_pose
@@ -62,7 +63,7 @@ class Unclip:
     schedule: NoiseSchedule
     contexts: Float[Tensor, "n l c"]
     """Encoded texts: the empty prompt, and, in a bundle with view words, one for each other row of
-    `VIEW_WORDS`."""
+    `VIEW_WORDS`. A prior with a text encoder reads the contexts of the prompt in their place."""
     mean: Float[Tensor, " d"]
     """Mean of the embedding normaliser."""
     std: Float[Tensor, " d"]
@@ -71,6 +72,13 @@ class Unclip:
     """ᾱ of the schedule that noises embeddings."""
     image_size: int
     """Side of the images that guidance shows it, in pixels."""
+    text_encoder: TextEncoder | None = None
+    """Encodes the text of a prompt, for a prior that reads nothing else; always on the CPU."""
+
+    @property
+    def takes_labels(self) -> bool:
+        """True if it reads C_m, from a class vector."""
+        return takes_labels(self.unet)
 
     @property
     def null_context(self) -> Float[Tensor, "1 l c"]:

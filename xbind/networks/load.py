@@ -23,6 +23,7 @@ from xbind.models.bind import BindModel
 from xbind.models.bind_config import BindConfig
 from xbind.models.convnet import ConvNet
 from xbind.models.inputs import DepthConfig, FbankConfig
+from xbind.models.text_encoder import TextEncoder
 from xbind.models.tokenizer import BpeTokenizer, Tokenizer, WordTokenizer
 from xbind.networks.components import Fill, fill_in, load_tensors, loading
 from xbind.networks.frozen import AlignedEncoder, Bundle, Unclip, Zero123
@@ -251,8 +252,11 @@ def _load_unclip(manifest: BundleManifest, fill: Fill) -> Unclip:
     contexts = null_context
     if manifest.has_view_words:
         contexts = _with_view_words(manifest.part(VIEW_WORDS_ROLE), unet, null_context)
+    text_encoder = None
+    if manifest.has("unclip.text_encoder"):
+        text_encoder = _load_text_encoder(manifest.part("unclip.text_encoder"), fill)
     with loading(manifest.folder / "bundle.json"):
-        image_size = manifest.raw["image_size"]["unclip"]
+        image_size = manifest.image_size_2d
     return Unclip(
         unet=unet,
         vae=_load_vae(manifest.part("unclip.vae"), fill),
@@ -262,7 +266,28 @@ def _load_unclip(manifest: BundleManifest, fill: Fill) -> Unclip:
         std=std.flatten(),
         noising_alphas_cumprod=_load_alphas(manifest.part("unclip.noising_scheduler"))[0],
         image_size=image_size,
+        text_encoder=text_encoder,
     )
+
+
+def _load_text_encoder(folder: Path, fill: Fill) -> TextEncoder:
+    """A CLIPTextModel with its tables and, in `tokenizer.json`, its length and padding."""
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    config, words = read_config(folder / "config.json"), read_config(folder / "tokenizer.json")
+    with loading(folder):
+        shape = CLIPTextConfig(**config)
+        tokenizer, pad, most = (
+            _tokenizer(folder, words),
+            words["pad"],
+            shape.max_position_embeddings,
+        )
+        if not isinstance(tokenizer, BpeTokenizer) or tokenizer.length > most:
+            raise ValueError(f"tokenizer.json is not of byte pairs for {most} tokens at most")
+        if not isinstance(pad, int) or not 0 <= pad < shape.vocab_size:
+            raise ValueError(f"pad is {pad!r}; wanted the id of one of {shape.vocab_size} tokens")
+        model = fill(lambda: CLIPTextModel(shape), folder / "model.safetensors")
+    return TextEncoder(model, tokenizer, pad)
 
 
 def _with_view_words(

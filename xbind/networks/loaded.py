@@ -19,7 +19,7 @@ CPU = torch.device("cpu")
 
 
 class LoadedMismatch(XBindError):
-    """A run is given networks of another bundle, 3D prior or device than its settings name."""
+    """A run is given networks of another bundle, prior or device than its settings name."""
 
 
 class LoadedNetworks:
@@ -35,7 +35,7 @@ class LoadedNetworks:
         """Read no weights yet: `on_cpu` does, and so does `compile`.
 
         Args:
-            manifest: of the bundle, with its 3D prior chosen.
+            manifest: of the bundle, with its priors chosen.
             device: where runs compute.
             keep_engines: whether engines stay open after a stage, for the next run. Off, a stage
                 closes its engines at its end, and less memory is needed.
@@ -62,7 +62,7 @@ class LoadedNetworks:
         """Refuse a run of other networks.
 
         Args:
-            manifest: of the bundle that the run names, with its 3D prior chosen.
+            manifest: of the bundle that the run names, with its priors chosen.
             device: where the run is to compute.
 
         Raises:
@@ -73,6 +73,7 @@ class LoadedNetworks:
             ("content of the bundle", self.manifest.digest, manifest.digest),
             ("content of bundle.json", self.manifest.deciding, manifest.deciding),
             ("light of the bundle", self.manifest.light, manifest.light),
+            ("2D prior", self.manifest.component_2d, manifest.component_2d),
             ("3D prior", self.manifest.component_3d, manifest.component_3d),
             ("device", self.device.type, device.type),
         ):
@@ -122,6 +123,7 @@ class LoadedNetworks:
 def load_networks(
     bundle: str = "mini",
     *,
+    prior_2d: str | None = None,
     prior_3d: str | None = None,
     device: DeviceChoice = "auto",
     keep_engines: bool = True,
@@ -130,6 +132,7 @@ def load_networks(
 
     Args:
         bundle: name of an installed bundle, or the folder of one.
+        prior_2d: name of one of its 2D priors; None takes the bundle's default.
         prior_3d: name of one of its 3D priors; None takes the bundle's default.
         device: where runs compute; `auto` is CUDA where it can be used.
         keep_engines: whether engines stay open from one run to the next.
@@ -137,7 +140,7 @@ def load_networks(
     Raises:
         XBindError: there is no such bundle, prior or device, or a file of the bundle is damaged.
     """
-    manifest = load_manifest(bundle).with_prior_3d(prior_3d)
+    manifest = load_manifest(bundle).with_priors(prior_2d, prior_3d)
     loaded = LoadedNetworks(manifest, choose_device(device), keep_engines=keep_engines)
     loaded.on_cpu()
     return loaded

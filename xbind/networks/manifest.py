@@ -12,6 +12,10 @@ A bundle may carry several 3D priors. `priors_3d` names them:
 The component `zero123` is the default. Another component has at least its own `unet` and
 `camera_projection`; for each other role it takes what the default has.
 
+It may carry several 2D priors too, in `priors_2d`: {"unclip": {"component": "unclip"}, "sd_base":
+{"component": "sd_base"}}. The component `unclip` is the default. Another one reads the prompt's
+text alone, has all roles of `OWN_2D`, and has the side of its images in `image_size`.
+
 `light`, optional, is the light in all pictures that the priors were trained with, where that is
 known: `xbind.scene.light.Light` as plain data. It decides only runs whose method uses it, and these
 record it (`config.json`, "light"): it is no part of `identity`, nor of engines.
@@ -19,7 +23,7 @@ record it (`config.json`, "light"): it is no part of `identity`, nor of engines.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,8 +55,10 @@ _DESCRIPTIVE = ("name", "licence", "about", "weights", "sources", "taken", "trai
 _READ = frozenset({".json", ".safetensors", ".txt"})
 """Suffixes of the files that components are loaded from."""
 
-DEFAULT_3D = "zero123"
-"""Component of the default 3D prior."""
+DEFAULT_2D, DEFAULT_3D = "unclip", "zero123"
+"""Components of the default priors."""
+OWN_2D = ("unet", "vae", "scheduler", "empty_prompt", "views", "text_encoder")
+"""Roles that every 2D prior but the default has for itself."""
 OWN_3D = ("unet", "camera_projection")
 """Roles that every 3D prior has for itself."""
 
@@ -81,6 +87,8 @@ class BundleManifest:
     """The bundle."""
     raw: dict[str, Any]
     """The file's content."""
+    component_2d: str = DEFAULT_2D
+    """Component of the chosen 2D prior: what `part` returns for the roles `unclip.…`."""
     component_3d: str = DEFAULT_3D
     """Component of the chosen 3D prior: what `part` returns for the roles `zero123.…`."""
 
@@ -98,13 +106,13 @@ class BundleManifest:
     @property
     def figures(self) -> dict[str, Any]:
         """Numbers of `bundle.json` itself that decide results, such as image sizes."""
-        others = ("files", "parts", "priors_3d", "names", "light", *_DESCRIPTIVE)
+        others = ("files", "parts", "priors_2d", "priors_3d", "names", "light", *_DESCRIPTIVE)
         return {name: value for name, value in self.raw.items() if name not in others}
 
     @property
     def deciding(self) -> dict[str, Any]:
         """All entries of `bundle.json` that decide results, beside the content of the files."""
-        others = ("parts", "priors_3d", "names")
+        others = ("parts", "priors_2d", "priors_3d", "names")
         return self.figures | {name: self.raw[name] for name in others if name in self.raw}
 
     @property
@@ -131,6 +139,24 @@ class BundleManifest:
         from xbind.scene.light import Light  # imports torch
 
         return Light.from_plain(self.raw["light"]) if "light" in self.raw else None
+
+    @property
+    def priors_2d(self) -> Mapping[str, str]:
+        """Name → component of each 2D prior; a bundle that names none has one, `default`."""
+        table = self.raw.get("priors_2d", {"default": {"component": DEFAULT_2D}})
+        return {name: entry["component"] for name, entry in table.items()}
+
+    @property
+    def chosen_2d(self) -> str | None:
+        """Name of the chosen 2D prior; None for the default, whatever its name is."""
+        named = {component: name for name, component in self.priors_2d.items()}
+        return None if self.component_2d == DEFAULT_2D else named[self.component_2d]
+
+    @property
+    def image_size_2d(self) -> int:
+        """Side of the images that guidance shows the chosen 2D prior, in pixels."""
+        side: int = self.raw["image_size"][self.component_2d]
+        return side
 
     @property
     def priors_3d(self) -> Mapping[str, Prior3D]:
@@ -160,19 +186,38 @@ class BundleManifest:
         if name is None:
             return replace(self, component_3d=DEFAULT_3D)
         if name not in self.priors_3d:
-            raise BundleError(
-                f"The bundle {self.name!r} has no 3D prior {name!r}; it has: "
-                f"{', '.join(self.priors_3d)}.\n"
-                f"Give one of these to --prior-3d, or another bundle to --bundle."
-            )
+            raise self._no_prior("3D", name, self.priors_3d)
         return replace(self, component_3d=self.priors_3d[name].component)
+
+    def with_prior_2d(self, name: str | None) -> "BundleManifest":
+        """The same bundle with another of its 2D priors chosen; None chooses the default.
+
+        Raises:
+            BundleError: it has no such prior; the message lists those it has.
+        """
+        if name is None:
+            return replace(self, component_2d=DEFAULT_2D)
+        if name not in self.priors_2d:
+            raise self._no_prior("2D", name, self.priors_2d)
+        return replace(self, component_2d=self.priors_2d[name])
+
+    def with_priors(self, prior_2d: str | None, prior_3d: str | None) -> "BundleManifest":
+        """The same bundle with both priors chosen: `with_prior_2d` and `with_prior_3d`."""
+        return self.with_prior_2d(prior_2d).with_prior_3d(prior_3d)
+
+    def _no_prior(self, kind: str, name: str, known: Iterable[str]) -> BundleError:
+        return BundleError(
+            f"The bundle {self.name!r} has no {kind} prior {name!r}; it has: {', '.join(known)}.\n"
+            f"Give one of these to --prior-{kind.lower()}, or another bundle to --bundle."
+        )
 
     def with_view_words(self, used: bool) -> "BundleManifest":
         """The bundle as a run sees it that uses its view words, or that does not.
 
-        Without them it is the same as before they were added to it.
+        Without them it is the same as before they were added to it. A 2D prior that reads the
+        prompt's text always has them.
         """
-        if used or not self.has_view_words:
+        if used or not self.has_view_words or self.component_2d != DEFAULT_2D:
             return self
         parts = {role: path for role, path in self.raw["parts"].items() if role != VIEW_WORDS_ROLE}
         lost = {self.path_of(VIEW_WORDS_ROLE)} - set(parts.values())
@@ -185,10 +230,7 @@ class BundleManifest:
         Raises:
             BundleError: nothing in this bundle does.
         """
-        component, _, own = role.partition(".")
-        chosen = f"{self.component_3d}.{own}"
-        if component == DEFAULT_3D and chosen in self.raw["parts"]:
-            role = chosen
+        role = self._chosen(role)
         if role not in self.raw["parts"]:
             raise BundleError(
                 f"The bundle {self.name!r} has no {role!r}; it has: "
@@ -214,7 +256,14 @@ class BundleManifest:
 
     def has(self, role: str) -> bool:
         """Returns True if the bundle has a component for an optional role."""
-        return role in self.raw["parts"]
+        return self._chosen(role) in self.raw["parts"]
+
+    def _chosen(self, role: str) -> str:
+        """The role of the chosen prior, where it has one of its own; else the role as it is."""
+        component, _, own = role.partition(".")
+        components = {DEFAULT_2D: self.component_2d, DEFAULT_3D: self.component_3d}
+        chosen = f"{components.get(component, component)}.{own}"
+        return chosen if chosen in self.raw["parts"] else role
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -258,18 +307,24 @@ def load_manifest(bundle: str | Path) -> BundleManifest:
         raw = read_json_object(path)
     except (OSError, ValueError) as error:
         raise _damaged(path, reason(error)) from error
-    fault = fault_in(raw, FORMAT, ROLES, DEFAULT_3D) or _lacking_3d(raw)
+    defaults = {"priors_2d": DEFAULT_2D, "priors_3d": DEFAULT_3D}
+    fault = fault_in(raw, FORMAT, ROLES, defaults) or _lacking(raw)
     if fault is not None:
         raise _damaged(path, fault)
     return BundleManifest(folder, raw)
 
 
-def _lacking_3d(raw: Mapping[str, Any]) -> str | None:
-    """Which parts of its own a 3D prior lacks, as a sentence; None if they are all there."""
-    components = [entry["component"] for entry in raw.get("priors_3d", {}).values()]
-    wanted = [f"{component}.{own}" for component in components for own in OWN_3D]
-    missing = [role for role in wanted if role not in raw["parts"]]
-    return f"parts lacks {', '.join(missing)}, which priors_3d wants" if missing else None
+def _lacking(raw: Mapping[str, Any]) -> str | None:
+    """What a prior lacks of its own, as a sentence; None if everything is there."""
+    for table, roles in (("priors_2d", OWN_2D), ("priors_3d", OWN_3D)):
+        components = [entry["component"] for entry in raw.get(table, {}).values()]
+        wanted = [f"{c}.{own}" for c in components if c != DEFAULT_2D for own in roles]
+        missing = [role for role in wanted if role not in raw["parts"]]
+        if missing:
+            return f"parts lacks {', '.join(missing)}, which {table} wants"
+        if table == "priors_2d" and (unsized := set(components) - raw.get("image_size", {}).keys()):
+            return f"image_size lacks {', '.join(sorted(unsized))}, which priors_2d wants"
+    return None
 
 
 def _damaged(path: Path, why: str) -> BundleError:

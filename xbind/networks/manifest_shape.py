@@ -17,20 +17,22 @@ MAX_NAME = 200
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-def fault_in(raw: Mapping[str, Any], version: int, roles: Sequence[str], prior: str) -> str | None:
+def fault_in(
+    raw: Mapping[str, Any], version: int, roles: Sequence[str], defaults: Mapping[str, str]
+) -> str | None:
     """Returns the first fault in the content of `bundle.json`, as a sentence; None if it has none.
 
     Args:
         raw: the content.
         version: the wanted `format`.
         roles: parts that every bundle has.
-        prior: component of the default 3D prior.
+        defaults: table of priors → component of the default one.
     """
-    return next(_faults(raw, version, roles, prior), None)
+    return next(_faults(raw, version, roles, defaults), None)
 
 
 def _faults(
-    raw: Mapping[str, Any], version: int, roles: Sequence[str], prior: str
+    raw: Mapping[str, Any], version: int, roles: Sequence[str], defaults: Mapping[str, str]
 ) -> Iterator[str]:
     if not _is_int(raw.get("format")) or raw["format"] != version:
         yield f"it has format {raw.get('format')!r}; wanted format {version}"
@@ -47,8 +49,9 @@ def _faults(
     yield from _faults_of_numbers(raw)
     if "names" in raw and not isinstance(raw["names"], str):
         yield "names is not a path"
-    if "priors_3d" in raw:
-        yield from _faults_of_priors(raw["priors_3d"], raw["parts"], prior)
+    for key, default in defaults.items():
+        if key in raw:
+            yield from _faults_of_priors(key, raw[key], default)
     if "light" in raw:
         yield from _faults_of_light(raw["light"])
 
@@ -86,22 +89,21 @@ def _faults_of_numbers(raw: Mapping[str, Any]) -> Iterator[str]:
             yield f"embedding_norm has {norm!r} for {key!r}; wanted a length above 0"
 
 
-def _faults_of_priors(table: object, parts: Mapping[str, Any], prior: str) -> Iterator[str]:
+def _faults_of_priors(key: str, table: object, prior: str) -> Iterator[str]:
     if not isinstance(table, dict) or not table:
-        yield "priors_3d is not an object with a prior"
+        yield f"{key} is not an object with a prior"
         return
     for name, entry in table.items():
         names = entry.get("categories", []) if isinstance(entry, dict) else None
         if not isinstance(entry, dict) or not isinstance(entry.get("component"), str):
-            yield f"priors_3d has no component for {name!r}"
+            yield f"{key} has no component for {name!r}"
             return
         if not isinstance(names, list) or not all(isinstance(x, str) for x in names):
-            yield f"priors_3d has no list of categories for {name!r}"
+            yield f"{key} has no list of categories for {name!r}"
     components = [entry["component"] for entry in table.values()]
     if components.count(prior) != 1 or len(set(components)) != len(components):
         yield (
-            f"priors_3d names {', '.join(components)}; wanted different components, {prior} among "
-            f"them"
+            f"{key} names {', '.join(components)}; wanted different components, {prior} among them"
         )
 
 

@@ -48,6 +48,7 @@ class LoadOptions(TypedDict, total=False):
     precision: PrecisionChoice
     vram: float | None
     threads: int
+    prior_2d: str | None
     prior_3d: str | None
 
 

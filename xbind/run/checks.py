@@ -32,7 +32,7 @@ TENSORBOARD = "tensorboard"
 DECIDING = (
     *("prompt", "seed", "preset", "without", "phase2_loss", "from_phase1", "phase1_sha256"),
     *("bundle_sha256", "bundle_figures", "prior_3d", "device", "engine", "precision", "vram"),
-    *("threads", "method", "light", "candidate"),
+    *("prior_2d", "threads", "method", "light", "candidate"),
 )
 """Keys of `config.json` that decide a result: a run goes on only with the same values."""
 _NONE = type(None)
@@ -40,6 +40,7 @@ _SHAPE: Mapping[str, tuple[type, ...]] = {
     "prompt": (dict,), "seed": (int,), "preset": (str,), "method": (dict,), "without": (list,),
     "phase2_loss": (str, _NONE), "from_phase1": (str, _NONE), "phase1_sha256": (str, _NONE),
     "bundle": (str,), "bundle_sha256": (str,), "bundle_figures": (dict,), "prior_3d": (str, _NONE),
+    "prior_2d": (str, _NONE),
     "device": (str,), "engine": (str,), "precision": (str,), "vram": (int, float, _NONE),
     "threads": (int,), "changes": (dict,), "versions": (dict,), "files": (dict,),
     "understood": (dict,), "reading": (dict,), "foreground": (dict,), "image_term": (str,),

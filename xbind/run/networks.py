@@ -25,17 +25,19 @@ def choose_networks(
 
     Args:
         config: the settings of the run.
-        method: may name a 3D prior.
+        method: may name a 2D and a 3D prior.
         loaded: networks that several runs share, if any.
         report: receives messages.
 
     Raises:
-        XBindError: there is no such bundle, 3D prior or device, or `loaded` holds others.
+        XBindError: there is no such bundle, prior or device, or `loaded` holds others.
     """
     device = choose_device(config.device)
     if device.type == "cuda":
         report(f"on {torch.cuda.get_device_name(device)}")
-    manifest = load_manifest(config.bundle).with_prior_3d(config.prior_3d or method.prior_3d)
+    manifest = load_manifest(config.bundle).with_priors(
+        config.prior_2d or method.prior_2d, config.prior_3d or method.prior_3d
+    )
     if loaded is not None:
         loaded.check(manifest, device)
     if manifest.raw.get("weights") == "random":

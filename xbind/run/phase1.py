@@ -101,11 +101,11 @@ def read_phase1(run: Path, wanted: Mapping[str, Any]) -> Phase1:
     found = read_run_config(run)
     told = (
         *("seed", "bundle_sha256", "bundle_figures", "prior_3d", "device", "precision"),
-        "threads",
+        *("prior_2d", "threads"),
     )
     for key, ours, theirs in [
         ("prompt", _content(wanted["prompt"]), _content(found["prompt"])),
-        *((k, wanted[k], found.get(k)) for k in told),
+        *((k, wanted.get(k), found.get(k)) for k in told),
         ("light", _light_of_phase1(wanted), _light_of_phase1(found)),
         *(
             (f"{k} of preset {wanted['preset']!r}", wanted["method"][k], found["method"].get(k))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
-from xbind.conditioning.errors import PromptError
+from xbind.conditioning.errors import PromptError, text_for_prior
 from xbind.config.method import MethodConfig
 from xbind.config.options import GenerateConfig
 from xbind.config.variants import method_of
@@ -32,9 +32,9 @@ def check_generate(config: GenerateConfig) -> None:
     """Check names, files and folders of a run; nothing is changed.
 
     Raises:
-        XBindError: there is no such preset, bundle or candidate, the method has no reference view
-            to stop at, a file of the prompt cannot be read, or the folder cannot be written, holds
-            a run, or holds none.
+        XBindError: there is no such preset, bundle, prior or candidate, the method has no reference
+            view to stop at, the 2D prior wants a text and the prompt has none, a file of the prompt
+            cannot be read, or the folder cannot be written, holds a run, or holds none.
     """
     for option, path in _paths(config):
         _check_name(option, path)
@@ -48,8 +48,12 @@ def check_generate(config: GenerateConfig) -> None:
     check_candidate(config, method)
     if config.tensorboard:
         check_tensorboard()
-    load_manifest(config.bundle)
+    manifest = load_manifest(config.bundle).with_priors(
+        config.prior_2d or method.prior_2d, config.prior_3d or method.prior_3d
+    )
     if not config.resume:  # a run that goes on has read its files
+        if manifest.has("unclip.text_encoder"):
+            text_for_prior(config.prompt)
         for option, path in _paths(config):
             if option not in ("--out", "--from-phase1"):
                 _check_file(option, path)

@@ -37,6 +37,7 @@ SETTINGS = (
     "from_phase1",
     "bundle",
     "bundle_sha256",
+    "prior_2d",
     "prior_3d",
     "versions",
 )

@@ -31,7 +31,7 @@ def run_settings(
     Args:
         config: what the user asked for.
         method: the numbers of its preset.
-        manifest: of its bundle, with the 3D prior chosen.
+        manifest: of its bundle, with the priors chosen.
         device: type of the device that computes, `cpu` or `cuda`.
     """
     phase1 = config.from_phase1
@@ -48,6 +48,7 @@ def run_settings(
             "bundle": config.bundle,
             "bundle_sha256": used.digest,
             "bundle_figures": used.deciding,
+            "prior_2d": manifest.chosen_2d,
             "prior_3d": manifest.chosen_3d,
             "precision": config.precision,
             "vram": config.vram,

@@ -65,6 +65,11 @@ SHAPES = {
     "norm huge": (changed("embedding_norm", "depth", to=1e308), "embedding_norm has 1e+308"),
     "priors as list": (changed("priors_3d", to=[]), "priors_3d is not an object"),
     "prior as text": (changed("priors_3d", "wide", to="zero123"), "no component for 'wide'"),
+    "2D priors as list": (changed("priors_2d", to=[]), "priors_2d is not an object"),
+    "2D prior without parts": (
+        changed("priors_2d", to={"u": {"component": "unclip"}, "x": {"component": "x"}}),
+        "parts lacks x.unet, x.vae, x.scheduler, x.empty_prompt, x.views, x.text_encoder",
+    ),
     "names as list": (changed("names", to=["a"]), "names is not a path"),
 }  # fmt: skip
 

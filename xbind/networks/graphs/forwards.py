@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from xbind.config.method import MethodConfig
+from xbind.diffusion.priors import takes_labels
 from xbind.diffusion.single_networks import Decode, Embed, Encode, PlainUNet, UnitEmbedding
 from xbind.models.bind_config import Modality
 from xbind.models.preprocess import normalise_image
@@ -16,19 +17,14 @@ from xbind.networks.graphs.size import GraphRequest
 from xbind.networks.manifest import VIEW_WORDS_ROLE, BundleManifest
 
 
-def _is_labelled_3d(bundle: Bundle) -> bool:
-    """Returns True if the 3D prior takes its condition as a class vector as well."""
-    return bundle.zero123.unet.config.class_embed_type is not None
-
-
 def _unet2d_inputs(s: InputSampler) -> dict[str, Tensor]:
     unclip, steps = s.bundle.unclip, s.spread_timesteps()
-    return {
+    inputs = {
         "sample": s.noisy_latent(unclip, steps, unclip.drawn_size),
         "timestep": steps,
         "encoder_hidden_states": s.context(),
-        "class_labels": s.class_labels(s.batch),
     }
+    return inputs | ({"class_labels": s.class_labels(s.batch)} if unclip.takes_labels else {})
 
 
 def _unet3d_inputs(s: InputSampler) -> dict[str, Tensor]:
@@ -41,11 +37,11 @@ def _unet3d_inputs(s: InputSampler) -> dict[str, Tensor]:
         "timestep": steps,
         "encoder_hidden_states": token,
     }
-    return inputs | ({"class_labels": token[:, 0]} if _is_labelled_3d(s.bundle) else {})
+    return inputs | ({"class_labels": token[:, 0]} if takes_labels(zero123.unet) else {})
 
 
 def _unet3d(bundle: Bundle, _: bool) -> nn.Module:
-    return PlainUNet(bundle.zero123.unet, labelled=_is_labelled_3d(bundle))
+    return PlainUNet(bundle.zero123.unet, labelled=takes_labels(bundle.zero123.unet))
 
 
 def _encoder(modality: Modality) -> GraphDef:
@@ -70,7 +66,7 @@ FORWARD_DEFS: tuple[GraphDef, ...] = (
         name="unet2d",
         components=("unclip.unet",),
         optional=(VIEW_WORDS_ROLE,),
-        module=lambda bundle, _: PlainUNet(bundle.unclip.unet, labelled=True),
+        module=lambda bundle, _: PlainUNet(bundle.unclip.unet, labelled=bundle.unclip.takes_labels),
         inputs=_unet2d_inputs,
         usual=lambda method, manifest: GraphRequest("unet2d", 2 * method.reference.candidates, 0),
     ),
@@ -86,9 +82,7 @@ FORWARD_DEFS: tuple[GraphDef, ...] = (
         components=("unclip.vae",),
         module=lambda bundle, _: Encode(bundle.unclip.vae),
         inputs=lambda s: {"image": s.image()},
-        usual=lambda method, manifest: GraphRequest(
-            "vae_encode", 1, manifest.raw["image_size"]["unclip"]
-        ),
+        usual=lambda method, manifest: GraphRequest("vae_encode", 1, manifest.image_size_2d),
     ),
     GraphDef(
         name="vae_decode",

@@ -61,8 +61,7 @@ def graphs_of_part(
         requests = [*requests, GraphRequest("vae_decode", count, 0)]
         requests.append(GraphRequest("bind_vision", method.reference.candidates, 0))
         if method.reference.w_error > 0:
-            size = manifest.raw["image_size"]["unclip"]
-            requests.append(GraphRequest("vae_encode", count, size))
+            requests.append(GraphRequest("vae_encode", count, manifest.image_size_2d))
     return requests
 
 

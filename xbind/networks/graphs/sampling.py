@@ -131,10 +131,11 @@ class InputSampler:
 
     def unclip_guidance(self) -> dict[str, Tensor]:
         """Condition of each view and guidance scale of the 2D prior."""
+        unclip = self.bundle.unclip
         return {
-            "class_labels": self.class_labels(1),
+            **({"class_labels": self.class_labels(1)} if unclip.takes_labels else {}),
             "context": self.context(),
-            "null_context": self.bundle.unclip.null_context,
+            "null_context": unclip.null_context,
             "cfg_scale": torch.tensor(GuidanceConfig().cfg_2d),
         }
 

@@ -159,16 +159,16 @@ def _vsd2d() -> StepDef:
         unclip, t = s.bundle.unclip, s.timesteps()
         last = len(unclip.schedule.alphas_cumprod) - 1
         estimator = Estimator(unclip.unet, cross_attention=unclip.reads_text)
-        drawn = {
+        return {
             **_sds_inputs(s, unclip, None),
             "theta": s.theta(estimator),
             "noise_theta": s.latent_noise(unclip),
             "t_theta": last - t,
             **s.unclip_guidance(),
+            "context_theta": unclip.contexts[-1:],
             "camera": s.camera(),
             "camera_theta": s.camera(),
         }
-        return {name: drawn[name] for name in Vsd2d.inputs}
 
     def request(phase: Phase, manifest: BundleManifest, savings: Savings) -> GraphRequest:
         plain = _unclip_request("vsd2d", phase, manifest, savings)
@@ -184,7 +184,7 @@ def _vsd2d() -> StepDef:
         weight=lambda guidance: guidance.w_2d,
         fits=lambda use: use.planar == "vsd",
         request=request,
-        shared=("theta", "class_labels", "null_context"),
+        shared=("theta", "class_labels", "null_context", "context_theta"),
     )
 
 
@@ -281,7 +281,7 @@ def _unclip_request(
 
 def _shown(guidance: GuidanceConfig, manifest: BundleManifest) -> int:
     """Side of the images that the 2D prior is shown, where it is not its own; else 0."""
-    own = manifest.raw["image_size"]["unclip"]
+    own = manifest.image_size_2d
     shown = guidance.shown_2d(own)
     if shown == own:
         return 0
