@@ -222,11 +222,12 @@ def _bytes(tensor: Tensor) -> bytes:
 def _write_weights(weights: dict[str, Tensor], path: Path) -> Iterator[TensorProto]:
     """Writes the weights into one file, and yields the graph's entry for each.
 
-    Small ones stay in the graph: shapes and axes are among them, which have to be read to check it.
+    Small ones and integers stay in the graph: shapes, axes and lengths of parts, which have to be
+    read to check it.
     """
     with path.open("wb") as file:
         for name, tensor in weights.items():
-            if tensor.numel() <= SMALL:
+            if tensor.numel() <= SMALL or not tensor.is_floating_point():
                 yield initializer(name, tensor)
                 continue
             file.write(b"\0" * (-file.tell() % _ALIGNMENT))

@@ -74,6 +74,18 @@ def test_shapes_stay_in_the_graph_when_weights_go_beside_it(tmp_path):
     ort.InferenceSession(str(tmp_path / MODEL))
 
 
+def test_lengths_of_many_parts_stay_in_the_graph(tmp_path):
+    class Split(nn.Module):
+        def forward(self, x):
+            return sum(part.sum() * (k + 1) for k, part in enumerate(x.split([3] * 300)))
+
+    x = torch.randn(900)
+    recording = record(Split(), {"x": x}, ["y"])
+    save(lower("split", recording), tmp_path, embedded_bytes=0)
+    [y] = ort.InferenceSession(str(tmp_path / MODEL)).run(None, {"x": x.numpy()})
+    assert y == pytest.approx(float(Split()(x)), rel=1e-4)
+
+
 def test_a_weight_that_torch_spreads_over_a_batch_is_stored_once():
     """A linear layer on tokens that do not lie in order is a batched product in torch."""
     layer = nn.Linear(8, 16).requires_grad_(False)
