@@ -23,6 +23,7 @@ RUN = $(EVAL) run $(if $(PART),--part $(PART)) $(if $(WORKERS),--workers $(WORKE
 REPORT = $(EVAL) report --results docs/evidence/results.json --document docs/evidence/results.md
 # Lists, and methods with their seeds.
 TEXTS = test_texts
+HALF = test_half
 OTHERS = test_other
 SYSTEMS = dreamfusion magic3d fantasia3d prolificdreamer
 SEEDS = 0 1 2
@@ -59,8 +60,8 @@ results-part: $(VENV)/run.stamp
 	$(foreach s,$(SEEDS),$(call made,$(TEXTS),xbind,$s,xbind,$(PRIOR)))
 	$(call made,$(OTHERS),xbind,0,xbind-other,$(PRIOR))
 	$(foreach s,$(SEEDS),$(foreach m,$(SYSTEMS),$(call made,$(TEXTS),$m,$s,$m)))
-	$(foreach m,$(SYSTEMS),$(call made,$(TEXTS),$m,0,$m-seconds,$(call LONGER,$m)))
-	$(foreach m,$(SYSTEMS),$(call made,$(TEXTS),$m,0,$m-no-words,$(call NO_WORDS,$m)))
+	$(foreach m,$(SYSTEMS),$(call made,$(HALF),$m,0,$m-seconds,$(call LONGER,$m)))
+	$(foreach m,$(SYSTEMS),$(call made,$(HALF),$m,0,$m-no-words,$(call NO_WORDS,$m)))
 	$(foreach s,$(BASELINE_SEEDS),$(foreach m,$(BASELINES),$(call made,test,$m,$s,$m,$(PRIOR))))
 	$(foreach part,$(ABLATIONS),$(call made,fig7,xbind,0,without-$(part),--without $(part) $(PRIOR)))
 	$(RUN) --prompts tuning --out $(RESULTS)/tuning

@@ -8,7 +8,7 @@ from PIL import Image
 from xbind.errors import XBindError
 from xbind.mini.targets import Target, list_named, prompt_of, read_targets, target_of_prompt
 from xbind.mini.world.captions import VOCABULARY
-from xbind.mini.world.categories import CATEGORIES
+from xbind.mini.world.categories import CATEGORIES, UNSEEN
 
 
 def shipped(name):
@@ -42,10 +42,13 @@ def test_the_test_list_is_large_enough_and_holds_nothing_that_was_tuned_on():
 def test_texts_and_other_prompts_of_the_test_list_are_lists_of_their_own():
     assert shipped("test_texts") + shipped("test_other") == shipped("test")
     assert {target.kind for target in shipped("test_texts")} == {"text"}
+    half = shipped("test_half")
+    assert half == shipped("test_texts")[::2]
+    assert sum(target.category in UNSEEN for target in half) == len(half) / 2
 
 
 @pytest.mark.parametrize(
-    "name", ["tuning", "tuning_other", "test", "test_texts", "test_other", "fig7"]
+    "name", ["tuning", "tuning_other", "test", "test_texts", "test_half", "test_other", "fig7"]
 )
 def test_words_say_what_is_wanted_in_words_that_the_bundle_knows(name):
     for t in shipped(name):
