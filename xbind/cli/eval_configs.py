@@ -67,7 +67,8 @@ class EvalRunConfig:
     prompts: str = "tuning"
     """A list: a file, or a shipped one: `tuning` (24 texts), `tuning_other` (pictures, sounds and
     mixes), `test` (16 texts, 8 pictures, 8 sounds), `test_texts` and `test_other` (its texts, and
-    the rest of it), `test_half` (every second text) or `fig7` (8 of `test`). A .csv or .jsonl file is a list as of `xbind batch`."""
+    the rest of it), `test_half` (every second text) or `fig7` (8 of `test`). A .csv
+    or .jsonl file is a list as of `xbind batch`."""
     preset: str = "default"
     """As of `xbind generate`; a wrong name lists the right ones."""
     config: ConfigPath = None
