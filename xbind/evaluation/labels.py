@@ -5,8 +5,11 @@ from collections.abc import Iterable
 LABELS = {
     "clip_r": "CLIP-R, independent judge",
     "clip_r_calibrated": "CLIP-R, and not taken for a near miss",
+    "clip_r_judge_2": "CLIP-R, second judge",
+    "clip_r_judge_2_calibrated": "CLIP-R, second judge, and not taken for a near miss",
     "clip_r_self": "CLIP-R, self-judged",
     "clip_i": "CLIP-I, independent judge",
+    "clip_i_judge_2": "CLIP-I, second judge",
     "clip_i_self": "CLIP-I, self-judged",
     "arcc_self": "ARCC, self-judged",
     "silhouette_change": "silhouette change over a quarter turn",

@@ -15,11 +15,16 @@ The component `zero123` is the default. Another component has at least its own `
 `light`, optional, is the light in all pictures that the priors were trained with, where that is
 known: `xbind.scene.light.Light` as plain data. It decides only runs whose method uses it, and these
 record it (`config.json`, "light"): it is no part of `identity`, nor of engines.
+
+`judge` and `judge_2` are optional roles that only evaluations use. No run depends on them, so a
+bundle whose judges change still makes the same objects, and its `digest` has to stay the same. The
+record of a judge's file says how it counts there, `digest_as`: the SHA-256 that it had when it was
+first part of the digest, or null for a file that never was. A record without it counts as it is.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,7 +46,9 @@ ROLES = (
     "unclip.noising_scheduler", "unclip.empty_prompt", "zero123.unet", "zero123.vae",
     "zero123.scheduler", "zero123.image_encoder", "zero123.camera_projection",
 )  # fmt: skip
-"""Roles that every bundle has; `judge`, `view`, `taesd` and `VIEW_WORDS_ROLE` are optional."""
+"""Roles that every bundle has; `view`, `taesd`, `VIEW_WORDS_ROLE` and the judges are optional."""
+JUDGE_ROLES = ("judge", "judge_2")
+"""Roles of the judges of an evaluation; no run uses them."""
 VIEW_WORDS_ROLE = "unclip.views"
 """Role of the contexts that tell the 2D prior from where a view is seen."""
 
@@ -103,21 +110,39 @@ class BundleManifest:
 
     @property
     def deciding(self) -> dict[str, Any]:
-        """All entries of `bundle.json` that decide results, beside the content of the files."""
+        """All entries of `bundle.json` that decide runs, beside the content of the files.
+
+        The role `judge` is among the parts, because the records of earlier versions have it there.
+        """
+        parts = {role: path for role, path in self.raw["parts"].items() if role != "judge_2"}
+        return self._entries | {"parts": parts}
+
+    @property
+    def _entries(self) -> dict[str, Any]:
         others = ("parts", "priors_3d", "names")
         return self.figures | {name: self.raw[name] for name in others if name in self.raw}
 
     @property
     def digest(self) -> str:
-        """Digest of all file hashes: the same for the same networks, wherever they are."""
-        hashes = "".join(self.files[name]["sha256"] for name in sorted(self.files))
-        return hashlib.sha256(hashes.encode()).hexdigest()
+        """Digest of the hashes of all files: the same for networks that make the same objects.
+
+        Files of judges count as their records say.
+        """
+        counted = (self.counted_hash(name) for name in sorted(self.files))
+        return _digest_of(sha256 for sha256 in counted if sha256 is not None)
+
+    def counted_hash(self, file: str) -> str | None:
+        """SHA-256 with which a file counts in `digest`; None if it does not, or is not there."""
+        record = self.files.get(file, {"digest_as": None})
+        found: str | None = record["digest_as"] if "digest_as" in record else record["sha256"]
+        return found
 
     @property
     def identity(self) -> str:
-        """SHA-256 of `digest` and `deciding`: the same for bundles that compute the same."""
+        """SHA-256 of all files and entries that decide results: objects, and what judges say."""
+        files = _digest_of(self.files[name]["sha256"] for name in sorted(self.files))
         return hashlib.sha256(
-            json.dumps([self.digest, self.deciding], sort_keys=True).encode()
+            json.dumps([files, self._entries], sort_keys=True).encode()
         ).hexdigest()
 
     @property
@@ -217,6 +242,10 @@ class BundleManifest:
         return role in self.raw["parts"]
 
 
+def _digest_of(hashes: Iterable[str]) -> str:
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
 def read_config(path: Path) -> dict[str, Any]:
     """A JSON object of a bundle.
 
@@ -258,7 +287,7 @@ def load_manifest(bundle: str | Path) -> BundleManifest:
         raw = read_json_object(path)
     except (OSError, ValueError) as error:
         raise _damaged(path, reason(error)) from error
-    fault = fault_in(raw, FORMAT, ROLES, DEFAULT_3D) or _lacking_3d(raw)
+    fault = fault_in(raw, FORMAT, ROLES, DEFAULT_3D, JUDGE_ROLES) or _lacking_3d(raw)
     if fault is not None:
         raise _damaged(path, fault)
     return BundleManifest(folder, raw)
