@@ -34,6 +34,8 @@ OUTPUTS = len(CATEGORIES) + 1 + len(COLOUR_NAMES)
 
 NEAR_MISS_SHARE = 0.3
 """Share of rendered near misses in a batch."""
+VALIDATED = 408
+"""Views of a validation."""
 FAULT_SHARES: Mapping[ImageFault, float] = {"blurred": 0.06, "blotched": 0.1, "smeared": 0.08}
 """Share of correct objects with each fault of the picture."""
 
@@ -107,20 +109,23 @@ def with_faults(
 
 
 @torch.no_grad()
-def acceptance(judge: nn.Module, right: Split, wrong: Split) -> dict[str, float]:
+def acceptance(
+    judge: nn.Module, right: Split, wrong: Split, views: int = VALIDATED
+) -> dict[str, float]:
     """Accuracy of a judge on held-out objects, and the share of near misses that it accepts.
 
     Args:
         judge: the network.
         right: correct objects.
         wrong: near misses, in the order of `kind_of_near_miss`.
+        views: of correct objects, for each fault of a picture too; twice as many of near misses.
 
     Returns:
         Shares of the views: of correct objects with the right category, colour, both, and both and
         not taken for a near miss; and for each kind of near miss, of those not recognised as one.
     """
     generator, k = torch.Generator().manual_seed(8), len(CATEGORIES)
-    drawn = draw(right, 1020, generator, normal_share=0.0)
+    drawn = draw(right, views, generator, normal_share=0.0)
     x, alpha, labels = images(right, drawn), alphas(right, drawn), _labels(right, drawn)
     logits = judge(x)
     category = logits[:, :k].argmax(1) == labels[:, 0]
@@ -137,9 +142,8 @@ def acceptance(judge: nn.Module, right: Split, wrong: Split) -> dict[str, float]
         return (judge(pictures)[:, : k + 1].argmax(1) < k).float()
 
     for fault, make in IMAGE_FAULTS.items():
-        some = slice(510)
-        figures[f"{fault}_accepted"] = accepted(make(x[some], alpha[some], generator)).mean().item()
-    drawn = draw(wrong, 2040, generator, normal_share=0.0)
+        figures[f"{fault}_accepted"] = accepted(make(x, alpha, generator)).mean().item()
+    drawn = draw(wrong, 2 * views, generator, normal_share=0.0)
     taken = accepted(images(wrong, drawn))
     kinds = [kind_of_near_miss(index) for index in drawn.objects.tolist()]
     for kind in sorted(set(kinds)):
