@@ -58,7 +58,7 @@ def figure_of(name: str, judge: Judge) -> str:
 
 
 def recall_figures(
-    judge: Judge, look: Look, right: Collection[int], seen: bool = True
+    judge: Judge, look: Look, right: Collection[int], *, seen: bool = True
 ) -> dict[str, float]:
     """CLIP-R of one judge, and that of views that are not taken for a near miss.
 

@@ -18,7 +18,7 @@ from xbind.mini.train.bind import EMBED_DIM, bind_config, load_bind
 from xbind.mini.train.captions import CONTEXT_LENGTH, build_tokenizer
 from xbind.mini.train.clip import load_clip
 from xbind.mini.train.convnet import VIEW_WIDTHS, load_view
-from xbind.mini.train.judges import BUILD, DILATIONS_2, WIDTHS, WIDTHS_2
+from xbind.mini.train.judges import BUILD, DILATIONS_2, OUTPUTS, WIDTHS, WIDTHS_2
 from xbind.mini.train.lengths import BATCHES, CPU, samples_seen
 from xbind.mini.train.loop import averaged, save_atomic
 from xbind.mini.train.priors import EMBEDDING_NORM, Zero123Net, build_unet
@@ -123,9 +123,7 @@ def write_judge(checkpoint: Path, folder: Path, name: str) -> None:
     net = BUILD[name]()
     net.load_state_dict(averaged(checkpoint))
     _write_weights(folder / name / "model.safetensors", net.state_dict())
-    answers = {
-        "outputs": net.head.out_features, "categories": CATEGORIES, "colours": COLOUR_NAMES
-    }  # fmt: skip
+    answers = {"outputs": OUTPUTS, "categories": CATEGORIES, "colours": COLOUR_NAMES}
     _write_json(folder / name / "config.json", shapes[name] | answers)
 
 
