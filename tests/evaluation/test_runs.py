@@ -113,6 +113,12 @@ def test_a_second_judge_has_figures_of_its_own_beside_the_firsts(tmp_path):
     )
 
 
+def test_a_wrong_view_is_not_right_because_it_is_no_near_miss(tmp_path):
+    run = write_run(tmp_path / "ball", text="a box")
+    figures = judge_run(run, panel(Reds("judge", accepts=30)))["figures"]
+    assert figures["clip_r"] == figures["clip_r_calibrated"] == 0
+
+
 def test_a_prompt_outside_the_pool_is_not_judged(tmp_path):
     run = write_run(tmp_path / "ball", text="a cone")
     with pytest.raises(NotJudged, match=r"'a cone', is not in the pool of 2 prompts\. Add it"):
