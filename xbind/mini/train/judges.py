@@ -34,7 +34,7 @@ OUTPUTS = len(CATEGORIES) + 1 + len(COLOUR_NAMES)
 
 NEAR_MISS_SHARE = 0.3
 """Share of rendered near misses in a batch."""
-FAULT_SHARES: Mapping[ImageFault, float] = {"blurred": 0.06, "blotched": 0.1, "smeared": 0.08}
+FAULT_SHARES: Mapping[ImageFault, float] = {"blurred": 0.05, "blotched": 0.12, "smeared": 0.14}
 """Shares of a batch: correct objects with each fault of the picture."""
 VALIDATED = 408
 """Views of correct objects in a validation."""
