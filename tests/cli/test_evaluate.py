@@ -68,11 +68,12 @@ def test_every_kind_of_prompt_has_its_figures(evaluated):
     rows = [json.loads(line) for line in (evaluated[0] / "scores.jsonl").read_text().splitlines()]
     figures = {row["kind"]: set(row["figures"]) for row in rows}
     judged = {"clip_r", "clip_r_calibrated", "clip_r_self"}
+    judged |= {"clip_r_judge_2", "clip_r_judge_2_calibrated"}
     shape = {"iou", "chamfer", "silhouette_change", "colour_change", "kernel_distance", "fronts"}
     shape |= {f"{name}_real" for name in shape} | {"components", "bumps", "faces"}
     assert figures["text"] == judged | shape
     assert figures["audio"] == judged | shape | {"arcc_self"}
-    assert figures["image"] == judged | shape | {"clip_i", "clip_i_self"}
+    assert figures["image"] == judged | shape | {"clip_i", "clip_i_judge_2", "clip_i_self"}
     assert all(-1 <= row["figures"].get("arcc_self", 0) <= 1 for row in rows)
 
 
@@ -90,9 +91,15 @@ def test_means_sheet_settings_and_calibration_are_written(evaluated):
     assert parse(shlex.split(command)[1:]).prompts == str(out.parent / "list.txt")
     assert command.endswith("--preset probe --engine eager")
     known = json.loads((out / "calibration.json").read_text())["known"]
-    assert {"real", "missing_part", "revolution", "two_faced", "blurred"} <= known.keys()
-    assert known["real"]["clip_r"] > 0.9
-    assert known["real"]["clip_r_calibrated"] > known["blurred"]["clip_r_calibrated"]
+    wrong = {"missing_part", "revolution", "two_faced", "wrong_part_colour"}
+    wrong |= {"blurred", "blotched", "smeared"}
+    assert {"real", "another category"} | wrong == known.keys()
+    for figure in ("clip_r", "clip_r_judge_2"):
+        assert known["real"][figure] > 0.9
+        assert all(
+            known["real"][f"{figure}_calibrated"] > known[kind][f"{figure}_calibrated"]
+            for kind in wrong
+        )
     assert known["real"]["arcc_self"] > known["another category"]["arcc_self"]
     assert known["real"]["clip_i"] > known["another category"]["clip_i"]
 

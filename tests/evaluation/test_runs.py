@@ -9,6 +9,7 @@ import torch
 from tests.support.spheres import sphere
 from xbind.errors import XBindError
 from xbind.evaluation.judges import Look
+from xbind.evaluation.labels import in_table_order, label_of
 from xbind.evaluation.runs import (
     VIEWS,
     FoundRuns,
@@ -94,6 +95,28 @@ def test_several_judges_are_named(tmp_path):
     run = write_run(tmp_path / "ball", text="a box")
     figures = judge_run(run, panel(Reds("B-32"), Reds("B-16")))["figures"]
     assert figures["clip_r_B-32"] == figures["clip_r_B-16"] == figures["clip_r_self"] == 0
+
+
+def test_a_second_judge_has_figures_of_its_own_beside_the_firsts(tmp_path):
+    run = write_run(tmp_path / "ball")
+    alone = judge_run(run, panel(Reds("judge", accepts=30)))
+    both = judge_run(run, panel(Reds("judge", accepts=30), Reds("judge_2", accepts=60)))
+    assert both["figures"] == alone["figures"] | {
+        "clip_r_judge_2": 1.0, "clip_r_judge_2_calibrated": 60 / VIEWS
+    }  # fmt: skip
+    assert both["judges"] == ["judge", "judge_2", "self", "0123456789abcdef"]
+    assert in_table_order(both["figures"])[:5] == [
+        "clip_r", "clip_r_calibrated", "clip_r_judge_2", "clip_r_judge_2_calibrated", "clip_r_self"
+    ]  # fmt: skip
+    assert label_of("clip_r_judge_2_calibrated") == (
+        "CLIP-R, second judge, and not taken for a near miss"
+    )
+
+
+def test_a_wrong_view_is_not_right_because_it_is_no_near_miss(tmp_path):
+    run = write_run(tmp_path / "ball", text="a box")
+    figures = judge_run(run, panel(Reds("judge", accepts=30)))["figures"]
+    assert figures["clip_r"] == figures["clip_r_calibrated"] == 0
 
 
 def test_a_prompt_outside_the_pool_is_not_judged(tmp_path):

@@ -14,6 +14,7 @@ from xbind.mini.judging import (
     MiniWorld,
     around,
     load_judge,
+    load_judges,
     mesh_surface,
     real_objects,
     recognise,
@@ -24,6 +25,7 @@ from xbind.mini.judging import (
 from xbind.mini.targets import Target
 from xbind.mini.world.captions import prompts
 from xbind.mini.world.categories import CATEGORIES, COLOUR_NAMES, build
+from xbind.mini.world.image_faults import IMAGE_FAULTS
 from xbind.mini.world.near_misses import build_near_miss
 from xbind.networks.load import load_convnet
 from xbind.networks.manifest import load_manifest
@@ -89,8 +91,10 @@ def share_right(judge, mesh, category, colour):
     return right.float().mean(), (right & look.accepted).float().mean()
 
 
-def test_the_judge_tells_real_objects_from_near_misses(judge):
-    """Objects that it was not trained on; a handle that is out of sight cannot be missed."""
+@pytest.mark.parametrize("number", [0, 1])
+def test_both_judges_tell_real_objects_from_near_misses(number):
+    """Objects that they were not trained on; a handle that is out of sight cannot be missed."""
+    judge = load_judges(MINI)[number]
     seeded = [torch.Generator().manual_seed(2**40 + k) for k in range(12)]
     real, wrong = [], []
     for k, generator in enumerate(seeded):
@@ -104,6 +108,18 @@ def test_the_judge_tells_real_objects_from_near_misses(judge):
     assert real[0] > 0.9
     assert real[1] > 0.75
     assert wrong[1] < 0.3
+
+
+@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize(("fault", "share"), [("blurred", 0.1), ("blotched", 0.35)])
+def test_both_judges_see_faults_of_pictures(number, fault, share):
+    judge, accepted = load_judges(MINI)[number], []
+    for k, category in enumerate(("mug", "house", "car", "duck", "robot", "drum")):
+        generator = torch.Generator().manual_seed(2**40 + k)
+        views = views_of(build(category, COLOUR_NAMES[k], generator), around(12))
+        made = IMAGE_FAULTS[fault](views.image, views.mask[:, None].float(), generator)
+        accepted.append(judge.look(made).accepted.float().mean())
+    assert torch.stack(accepted).mean() < share
 
 
 def test_the_surface_of_a_ball_is_its_sphere_and_covers_it():

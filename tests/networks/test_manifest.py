@@ -86,7 +86,8 @@ def test_a_file_beside_the_listed_ones_is_refused(copied):
 def test_every_figure_that_computes_decides(entry):
     manifest = load_manifest("mini")
     if entry in manifest.raw:
-        assert manifest.deciding[entry] == manifest.raw[entry]
+        own = {k: v for k, v in manifest.raw[entry].items() if k != "judge_2"}
+        assert manifest.deciding[entry] == own
     assert not {"licence", "about", "name", "files"} & manifest.deciding.keys()
 
 
@@ -143,3 +144,33 @@ def test_view_words_that_a_run_does_not_use_are_no_part_of_its_bundle():
     assert without.digest != manifest.digest
     assert "unclip.views" not in without.deciding["parts"]
     assert without.part("unclip.unet") == manifest.part("unclip.unet")
+
+
+OTHER = "0" * 64
+
+
+@pytest.mark.parametrize(
+    ("name", "counted", "message"),
+    [
+        ("unclip/unet/config.json", OTHER, "which is not a file of a judge"),
+        ("unclip/unet/config.json", None, "which is not a file of a judge"),
+        ("judge/config.json", "abc", "is no sha256, nor null"),
+        ("judge/config.json", 3, "is no sha256, nor null"),
+    ],
+)
+def test_only_a_judges_file_counts_otherwise_than_it_is(copied, name, counted, message):
+    """Else a bundle could pass for one that makes other objects."""
+    raw = json.loads((copied / "bundle.json").read_text())
+    raw["files"][name]["digest_as"] = counted
+    (copied / "bundle.json").write_text(json.dumps(raw))
+    with pytest.raises(BundleError, match=rf"is damaged: files has a digest_as .*{message}"):
+        load_manifest(copied)
+
+
+def test_a_judge_that_also_guides_counts_as_it_is(copied):
+    raw = json.loads((copied / "bundle.json").read_text())
+    raw["parts"]["view"] = "judge"
+    raw["files"]["judge/config.json"]["digest_as"] = OTHER
+    (copied / "bundle.json").write_text(json.dumps(raw))
+    with pytest.raises(BundleError, match="which is not a file of a judge"):
+        load_manifest(copied)

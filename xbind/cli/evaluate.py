@@ -21,7 +21,7 @@ from xbind.evaluation.runs import Panel, PoolWorld, find_runs, mesh_digest
 from xbind.evaluation.sheets import save_rows
 from xbind.files import disk_errors
 from xbind.mini.calibration import calibrate
-from xbind.mini.judging import SIZE, MiniWorld, load_judge
+from xbind.mini.judging import SIZE, MiniWorld, load_judges
 from xbind.networks.load import load_bind, load_convnet
 from xbind.networks.manifest import BundleManifest, load_manifest, verify
 from xbind.run.console import PlainConsole
@@ -103,18 +103,20 @@ def make_panel(
                 f"The bundle {manifest.name!r} has a judge with a pool of its own.\n"
                 f"Leave out --pool and --judges."
             )
-        judge = load_judge(manifest)
-        own = make_self_judge(manifest, aligned, judge.pool)
-        world = MiniWorld(judge, view)
-        return Panel([judge], own, aligned, view, world, reference_px, SIZE, manifest.identity)
+        independent = load_judges(manifest)
+        own = make_self_judge(manifest, aligned, independent[0].pool)
+        world = MiniWorld(independent[0], view)
+        return Panel(
+            independent, own, aligned, view, world, reference_px, SIZE, manifest.identity
+        )  # fmt: skip
     prompts = _read_pool(pool)
-    independent = [
+    clips = [
         load_open_clip(name, prompts, allow_download=allow_download)
         for name in judges or OPEN_CLIPS
     ]
     own = make_self_judge(manifest, aligned, prompts)
     return Panel(
-        independent, own, aligned, view, PoolWorld(prompts), reference_px, REAL_VIEW_PX,
+        clips, own, aligned, view, PoolWorld(prompts), reference_px, REAL_VIEW_PX,
         manifest.identity,
     )  # fmt: skip
 
@@ -165,7 +167,7 @@ def conclude(
     if isinstance(panel.world, MiniWorld):
         held = folder.read_json(records.CALIBRATION)
         if held is None or held["judges"] != panel.identity:
-            known = calibrate(panel.world.judge, panel.own, panel.aligned)
+            known = calibrate(panel.independent, panel.own, panel.aligned)
             held = {"judges": panel.identity, "known": known}
             folder.write_json(records.CALIBRATION, held)
     _show(folder, rows)

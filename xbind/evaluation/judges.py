@@ -1,7 +1,7 @@
 """Judges of views: an independent network, and the network that guided, reported as self-judged."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from xbind.conditioning.text import encode_text
 from xbind.diffusion.single_networks import UnitEmbedding
 from xbind.errors import XBindError
+from xbind.evaluation.figures import right_at_1
 from xbind.models.preprocess import fit_image, normalise_image
 from xbind.networks.frozen import AlignedEncoder
 from xbind.networks.load import load_clip
@@ -45,6 +46,33 @@ class Judge(Protocol):
 
     def look(self, image: Float[Tensor, "v 3 s s"]) -> Look:
         """Judge views on white, in [0, 1]."""
+
+
+FIRST_JUDGE = "judge"
+"""Name of a bundle's first judge, whose figures have plain names, such as `clip_r`."""
+
+
+def figure_of(name: str, judge: Judge) -> str:
+    """Name of a judge's figure: `clip_r` of the first judge, else as `clip_r_self`."""
+    return name if judge.name == FIRST_JUDGE else f"{name}_{judge.name}"
+
+
+def recall_figures(
+    judge: Judge, look: Look, right: Collection[int], *, seen: bool = True
+) -> dict[str, float]:
+    """CLIP-R of one judge, and that of views that are not taken for a near miss.
+
+    Args:
+        judge: who looked.
+        look: the scores.
+        right: numbers of the pool's prompts that are right.
+        seen: False if there is no object in the views: then none is right.
+    """
+    at_1, name = right_at_1(look.scores, right) & seen, figure_of("clip_r", judge)
+    figures = {name: float(at_1.float().mean())}
+    if look.accepted is not None:
+        figures[f"{name}_calibrated"] = float((at_1 & look.accepted).float().mean())
+    return figures
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,8 +5,11 @@ from collections.abc import Iterable
 LABELS = {
     "clip_r": "CLIP-R, independent judge",
     "clip_r_calibrated": "CLIP-R, and not taken for a near miss",
+    "clip_r_judge_2": "CLIP-R, second judge",
+    "clip_r_judge_2_calibrated": "CLIP-R, second judge, and not taken for a near miss",
     "clip_r_self": "CLIP-R, self-judged",
     "clip_i": "CLIP-I, independent judge",
+    "clip_i_judge_2": "CLIP-I, second judge",
     "clip_i_self": "CLIP-I, self-judged",
     "arcc_self": "ARCC, self-judged",
     "silhouette_change": "silhouette change over a quarter turn",
@@ -28,7 +31,8 @@ LABELS = {
 """Figures, as tables call them, in the order of tables; "independent": of a network that took no
 part in the making. A figure of real objects follows the one that it is compared with."""
 BETTER = {
-    "clip_r": "higher", "clip_r_calibrated": "higher", "clip_r_self": "higher", "iou": "higher",
+    "clip_r": "higher", "clip_r_calibrated": "higher", "clip_r_judge_2": "higher",
+    "clip_r_judge_2_calibrated": "higher", "clip_r_self": "higher", "iou": "higher",
     "chamfer": "lower", "kernel_distance": "lower", "silhouette_change": "nearer", "bumps": "lower",
 }  # fmt: skip
 """Figures that methods are compared by, pair by pair, and which of two values is better; "nearer":

@@ -13,8 +13,8 @@ from torch.nn.functional import interpolate
 from xbind.conditioning.prompt import embed_images, encode_prompt
 from xbind.config.options import MODALITIES, PromptConfig
 from xbind.errors import XBindError
-from xbind.evaluation.figures import mean_cosine, right_at_1
-from xbind.evaluation.judges import Judge, Look
+from xbind.evaluation.figures import mean_cosine
+from xbind.evaluation.judges import Judge, Look, figure_of, recall_figures
 from xbind.files import sha256_file
 from xbind.losses.regularizers import normal_consistency_loss
 from xbind.models.convnet import ConvNet
@@ -207,13 +207,8 @@ def judge_run(run: Path, panel: Panel, *, failure: str | None = None) -> dict[st
     looks = {judge.name: judge.look(views.image) for judge in (*panel.independent, panel.own)}
     figures: dict[str, float] = {}
     for judge in (*panel.independent, panel.own):
-        look, mark = looks[judge.name], "" if judge.name == "judge" else f"_{judge.name}"
         if right:
-            at_1 = right_at_1(look.scores, right) & (mesh is not None)
-            figures[f"clip_r{mark}"] = float(at_1.float().mean())
-            if look.accepted is not None:
-                both = (at_1 & look.accepted).float()
-                figures[f"clip_r{mark}_calibrated"] = float(both.mean())
+            figures |= recall_figures(judge, looks[judge.name], right, seen=mesh is not None)
     if kind in ("image", "audio"):
         figures |= _likeness(config, kind, panel, looks, views)
     first = looks[panel.independent[0].name]
@@ -249,9 +244,8 @@ def _likeness(
     picture = _sized(prompt.image.rgb[None], panel.view_px)
     figures = {}
     for judge in (*panel.independent, panel.own):
-        mark = "" if judge.name == "judge" else f"_{judge.name}"
         reference = judge.look(picture).features[0]
-        figures[f"clip_i{mark}"] = mean_cosine(looks[judge.name].features, reference)
+        figures[figure_of("clip_i", judge)] = mean_cosine(looks[judge.name].features, reference)
     return figures
 
 

@@ -9,9 +9,11 @@ from xbind.evaluation.records import Mean, mean_of, means_by_kind
 from xbind.evaluation.sections import REAL, Method, Section
 
 TABLE_1 = (
-    ("text", "clip_r"), ("text", "clip_r_calibrated"), ("text", "clip_r_self"),
-    ("image", "clip_i"), ("image", "clip_i_self"), ("image", "clip_r"),
-    ("audio", "arcc_self"), ("audio", "clip_r"),
+    ("text", "clip_r"), ("text", "clip_r_calibrated"),
+    ("text", "clip_r_judge_2"), ("text", "clip_r_judge_2_calibrated"), ("text", "clip_r_self"),
+    ("image", "clip_i"), ("image", "clip_i_judge_2"), ("image", "clip_i_self"),
+    ("image", "clip_r"), ("image", "clip_r_judge_2"),
+    ("audio", "arcc_self"), ("audio", "clip_r"), ("audio", "clip_r_judge_2"),
 )  # fmt: skip
 """Kind of prompt and figure of each column."""
 SHAPE = (

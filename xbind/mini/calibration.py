@@ -3,7 +3,7 @@
 A figure of generated objects means something only beside these.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -12,14 +12,14 @@ from torch.nn.functional import normalize
 
 from xbind.conditioning.audio import fbank_clips
 from xbind.conditioning.prompt import embed_images
-from xbind.evaluation.figures import mean_cosine, right_at_1
-from xbind.evaluation.judges import Judge
+from xbind.evaluation.figures import mean_cosine
+from xbind.evaluation.judges import Judge, figure_of, recall_figures
 from xbind.mini.judging import around, right_answers, views_of
 from xbind.mini.targets import PICTURE_POSE, Target
-from xbind.mini.train.convnet import BLUR_PX, blur
 from xbind.mini.world.categories import CATEGORIES, COLOUR_NAMES, build
 from xbind.mini.world.dataset import HELD_OUT_SEED
 from xbind.mini.world.draw import draw_from_seed
+from xbind.mini.world.image_faults import IMAGE_FAULTS
 from xbind.mini.world.near_misses import build_near_miss, near_miss_kinds
 from xbind.mini.world.sounds import synthesise
 from xbind.networks.frozen import AlignedEncoder
@@ -36,8 +36,13 @@ _STREAM = 80
 Rows = dict[str, dict[str, float]]
 
 
-def calibrate(judge: Judge, self_judge: Judge, aligned: AlignedEncoder) -> Rows:
+def calibrate(independent: Sequence[Judge], own: Judge, aligned: AlignedEncoder) -> Rows:
     """Figures of real objects, of near misses of every kind, and of another category's objects.
+
+    Args:
+        independent: judges that took no part in making objects.
+        own: the encoder that the MS loss optimises.
+        aligned: for the ARCC of sounds.
 
     Returns:
         Kind of object → figure → mean over objects; `objects` is their number.
@@ -45,7 +50,7 @@ def calibrate(judge: Judge, self_judge: Judge, aligned: AlignedEncoder) -> Rows:
     found: dict[str, list[Mapping[str, float]]] = {}
     for category in CATEGORIES:
         for k in range(OBJECTS):
-            for kind, row in _object(category, k, judge, self_judge, aligned):
+            for kind, row in _object(category, k, (*independent, own), aligned):
                 found.setdefault(kind, []).append(row)
     return {
         kind: {"objects": float(len(rows))}
@@ -55,7 +60,7 @@ def calibrate(judge: Judge, self_judge: Judge, aligned: AlignedEncoder) -> Rows:
 
 
 def _object(
-    category: str, k: int, judge: Judge, self_judge: Judge, aligned: AlignedEncoder
+    category: str, k: int, judges: Sequence[Judge], aligned: AlignedEncoder
 ) -> list[tuple[str, Mapping[str, float]]]:
     """Makes a real object of a category and all of its near misses."""
     index = CATEGORIES.index(category)
@@ -74,36 +79,35 @@ def _object(
     picture = views_of(mesh, Cameras(*torch.tensor([[elevation], [azimuth], [2.5], [40.0]]))).image
     sound = _sound(category, seeded(2), aligned)
 
-    def row(views: Views) -> dict[str, float]:
-        return _judged(views.image, target, judge, self_judge)
+    def row(image: Tensor) -> dict[str, float]:
+        return _judged(image, target, judges)
 
     def likeness(views: Views) -> dict[str, float]:
         with torch.inference_mode():
             embedded = embed_images(views.image, aligned)
-        pairs = {"clip_i": judge, "clip_i_self": self_judge}
         cosines = {
-            name: mean_cosine(one.look(views.image).features, one.look(picture).features[0])
-            for name, one in pairs.items()
+            figure_of("clip_i", judge): mean_cosine(
+                judge.look(views.image).features, judge.look(picture).features[0]
+            )
+            for judge in judges
         }
         return cosines | {"arcc_self": mean_cosine(embedded, sound)}
 
-    blurred = Views(blur(real.image, sum(BLUR_PX) / 2), real.mask)
-    rows = [("real", row(real) | likeness(real)), ("blurred", row(blurred))]
+    rows = [("real", row(real.image) | likeness(real))]
+    for number, (fault, spoil) in enumerate(IMAGE_FAULTS.items()):
+        image = spoil(real.image, real.mask[:, None].float(), seeded(4, number))
+        rows.append((fault, row(image)))
     for kind in near_miss_kinds(category):
         wrong = build_near_miss(category, colour, kind, seeded(3))
-        rows.append((kind, row(views_of(wrong, cameras))))
-    return [*rows, ("another category", row(other) | likeness(other))]
+        rows.append((kind, row(views_of(wrong, cameras).image)))
+    return [*rows, ("another category", row(other.image) | likeness(other))]
 
 
-def _judged(image: Tensor, target: Target, judge: Judge, self_judge: Judge) -> dict[str, float]:
-    right = right_answers(target)
-    look = judge.look(image)
-    at_1 = right_at_1(look.scores, right)
-    row = {"clip_r": float(at_1.float().mean())}
-    if look.accepted is not None:
-        row["clip_r_calibrated"] = float((at_1 & look.accepted).float().mean())
-    own = right_at_1(self_judge.look(image).scores, right)
-    return row | {"clip_r_self": float(own.float().mean())}
+def _judged(image: Tensor, target: Target, judges: Sequence[Judge]) -> dict[str, float]:
+    row: dict[str, float] = {}
+    for judge in judges:
+        row |= recall_figures(judge, judge.look(image), right_answers(target))
+    return row
 
 
 def _sound(category: str, generator: torch.Generator, aligned: AlignedEncoder) -> Tensor:

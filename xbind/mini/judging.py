@@ -1,7 +1,7 @@
-"""The mini bundle's judge, and figures of shape beside real objects of the world.
+"""The mini bundle's judges, and figures of shape beside real objects of the world.
 
-R@1 does not see a two-faced object, and hardly a missing part, so the judge has learnt to name
-near misses as such, and figures of shape stand beside it.
+R@1 does not see a two-faced object, a blotched one, and hardly a missing part, so the judges have
+learnt to name near misses as such, and figures of shape stand beside them.
 """
 
 import json
@@ -26,7 +26,7 @@ from xbind.evaluation.figures import (
     thinned,
     turned,
 )
-from xbind.evaluation.judges import Look
+from xbind.evaluation.judges import FIRST_JUDGE, Look
 from xbind.evaluation.runs import bumps
 from xbind.mini.targets import Target, target_of_prompt
 from xbind.mini.train.data import on_white
@@ -37,7 +37,8 @@ from xbind.mini.world.draw import draw_from_seed
 from xbind.mini.world.render import render
 from xbind.mini.world.world_mesh import WorldMesh
 from xbind.models.convnet import ConvNet
-from xbind.networks.load import load_convnet
+from xbind.models.patch_convnet import PatchConvNet
+from xbind.networks.load import load_convnet, load_patch_convnet
 from xbind.networks.manifest import BundleManifest
 from xbind.scene.cameras import Cameras, orbit
 from xbind.scene.mesh.mesh import Mesh
@@ -71,8 +72,8 @@ _REAL_STREAM = 77
 class MiniJudge:
     """A network that took no part in training or guidance, with the world's 136 prompts."""
 
-    net: ConvNet
-    name: str = "judge"
+    net: ConvNet | PatchConvNet
+    name: str = FIRST_JUDGE
     pool: Sequence[str] = prompts()
 
     @torch.inference_mode()
@@ -87,12 +88,24 @@ class MiniJudge:
 
 
 def load_judge(manifest: BundleManifest) -> MiniJudge:
-    """The judge of a bundle that has one.
+    """The first judge of a bundle that has one.
 
     Raises:
         BundleError: it has none, or its files do not fit.
     """
     return MiniJudge(load_convnet(manifest.part("judge")))
+
+
+def load_judges(manifest: BundleManifest) -> list[MiniJudge]:
+    """All judges of a bundle that has one; `judge_2` is optional.
+
+    Raises:
+        BundleError: it has none, or the files of one do not fit.
+    """
+    judges = [load_judge(manifest)]
+    if manifest.has("judge_2"):
+        judges.append(MiniJudge(load_patch_convnet(manifest.part("judge_2")), "judge_2"))
+    return judges
 
 
 def right_answers(target: Target) -> list[int]:

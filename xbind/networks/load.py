@@ -23,6 +23,7 @@ from xbind.models.bind import BindModel
 from xbind.models.bind_config import BindConfig
 from xbind.models.convnet import ConvNet
 from xbind.models.inputs import DepthConfig, FbankConfig
+from xbind.models.patch_convnet import PatchConvNet
 from xbind.models.text_encoder import TextEncoder
 from xbind.models.tokenizer import BpeTokenizer, Tokenizer, WordTokenizer
 from xbind.networks.components import Fill, fill_in, load_tensors, loading
@@ -336,7 +337,7 @@ def _load_zero123(manifest: BundleManifest, fill: Fill) -> Zero123:
 
 
 def load_convnet(folder: Path, fill: Fill = fill_in) -> ConvNet:
-    """A judge or a pose estimator: `config.json` and `model.safetensors`.
+    """The first judge or a pose estimator: `config.json` and `model.safetensors`.
 
     Raises:
         BundleError: the files are missing or do not fit.
@@ -348,3 +349,18 @@ def load_convnet(folder: Path, fill: Fill = fill_in) -> ConvNet:
             folder / "model.safetensors",
         )
     return cast(ConvNet, net)
+
+
+def load_patch_convnet(folder: Path, fill: Fill = fill_in) -> PatchConvNet:
+    """The second judge: `config.json` and `model.safetensors`.
+
+    Raises:
+        BundleError: the files are missing or do not fit.
+    """
+    config = read_config(folder / "config.json")
+    with loading(folder):
+        net = fill(
+            lambda: PatchConvNet(config["widths"], config["dilations"], config["outputs"]),
+            folder / "model.safetensors",
+        )
+    return cast(PatchConvNet, net)

@@ -19,6 +19,11 @@ text alone, has all roles of `OWN_2D`, and has the side of its images in `image_
 `light`, optional, is the light in all pictures that the priors were trained with, where that is
 known: `xbind.scene.light.Light` as plain data. It decides only runs whose method uses it, and these
 record it (`config.json`, "light"): it is no part of `identity`, nor of engines.
+
+`judge` and `judge_2` are optional roles that only evaluations use. No run depends on them, so a
+bundle whose judges change still makes the same objects, and its `digest` has to stay the same. The
+record of a judge's file says how it counts there, `digest_as`: the SHA-256 that it had when it was
+first part of the digest, or null for a file that never was. A record without it counts as it is.
 """
 
 import hashlib
@@ -45,7 +50,9 @@ ROLES = (
     "unclip.noising_scheduler", "unclip.empty_prompt", "zero123.unet", "zero123.vae",
     "zero123.scheduler", "zero123.image_encoder", "zero123.camera_projection",
 )  # fmt: skip
-"""Roles that every bundle has; `judge`, `view`, `taesd` and `VIEW_WORDS_ROLE` are optional."""
+"""Roles that every bundle has; `view`, `taesd`, `VIEW_WORDS_ROLE` and the judges are optional."""
+JUDGE_ROLES = ("judge", "judge_2")
+"""Roles of the judges of an evaluation; no run uses them."""
 VIEW_WORDS_ROLE = "unclip.views"
 """Role of the contexts that tell the 2D prior from where a view is seen."""
 
@@ -111,21 +118,39 @@ class BundleManifest:
 
     @property
     def deciding(self) -> dict[str, Any]:
-        """All entries of `bundle.json` that decide results, beside the content of the files."""
+        """All entries of `bundle.json` that decide runs, beside the content of the files.
+
+        The role `judge` is among the parts, because the records of earlier versions have it there.
+        """
+        parts = {role: path for role, path in self.raw["parts"].items() if role != "judge_2"}
+        return self._entries | {"parts": parts}
+
+    @property
+    def _entries(self) -> dict[str, Any]:
         others = ("parts", "priors_2d", "priors_3d", "names")
         return self.figures | {name: self.raw[name] for name in others if name in self.raw}
 
     @property
     def digest(self) -> str:
-        """Digest of all file hashes: the same for the same networks, wherever they are."""
-        hashes = "".join(self.files[name]["sha256"] for name in sorted(self.files))
-        return hashlib.sha256(hashes.encode()).hexdigest()
+        """Digest of the hashes of all files: the same for networks that make the same objects.
+
+        Files of judges count as their records say.
+        """
+        counted = (self.counted_hash(name) for name in sorted(self.files))
+        return _digest_of(sha256 for sha256 in counted if sha256 is not None)
+
+    def counted_hash(self, file: str) -> str | None:
+        """SHA-256 with which a file counts in `digest`; None if it does not, or is not there."""
+        record = self.files.get(file, {"digest_as": None})
+        found: str | None = record["digest_as"] if "digest_as" in record else record["sha256"]
+        return found
 
     @property
     def identity(self) -> str:
-        """SHA-256 of `digest` and `deciding`: the same for bundles that compute the same."""
+        """SHA-256 of all files and entries that decide results: objects, and what judges say."""
+        files = _digest_of(self.files[name]["sha256"] for name in sorted(self.files))
         return hashlib.sha256(
-            json.dumps([self.digest, self.deciding], sort_keys=True).encode()
+            json.dumps([files, self._entries], sort_keys=True).encode()
         ).hexdigest()
 
     @property
@@ -266,6 +291,10 @@ class BundleManifest:
         return chosen if chosen in self.raw["parts"] else role
 
 
+def _digest_of(hashes: Iterable[str]) -> str:
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
 def read_config(path: Path) -> dict[str, Any]:
     """A JSON object of a bundle.
 
@@ -308,7 +337,7 @@ def load_manifest(bundle: str | Path) -> BundleManifest:
     except (OSError, ValueError) as error:
         raise _damaged(path, reason(error)) from error
     defaults = {"priors_2d": DEFAULT_2D, "priors_3d": DEFAULT_3D}
-    fault = fault_in(raw, FORMAT, ROLES, defaults) or _lacking(raw)
+    fault = fault_in(raw, FORMAT, ROLES, defaults, JUDGE_ROLES) or _lacking(raw)
     if fault is not None:
         raise _damaged(path, fault)
     return BundleManifest(folder, raw)

@@ -18,7 +18,11 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def fault_in(
-    raw: Mapping[str, Any], version: int, roles: Sequence[str], defaults: Mapping[str, str]
+    raw: Mapping[str, Any],
+    version: int,
+    roles: Sequence[str],
+    defaults: Mapping[str, str],
+    judges: Sequence[str],
 ) -> str | None:
     """Returns the first fault in the content of `bundle.json`, as a sentence; None if it has none.
 
@@ -27,12 +31,17 @@ def fault_in(
         version: the wanted `format`.
         roles: parts that every bundle has.
         defaults: table of priors → component of the default one.
+        judges: roles that no run uses.
     """
-    return next(_faults(raw, version, roles, defaults), None)
+    return next(_faults(raw, version, roles, defaults, judges), None)
 
 
 def _faults(
-    raw: Mapping[str, Any], version: int, roles: Sequence[str], defaults: Mapping[str, str]
+    raw: Mapping[str, Any],
+    version: int,
+    roles: Sequence[str],
+    defaults: Mapping[str, str],
+    judges: Sequence[str],
 ) -> Iterator[str]:
     if not _is_int(raw.get("format")) or raw["format"] != version:
         yield f"it has format {raw.get('format')!r}; wanted format {version}"
@@ -46,6 +55,7 @@ def _faults(
             return
     yield from _faults_of_parts(raw["parts"], roles)
     yield from _faults_of_files(raw["files"])
+    yield from _faults_of_digests(raw["files"], raw["parts"], judges)
     yield from _faults_of_numbers(raw)
     if "names" in raw and not isinstance(raw["names"], str):
         yield "names is not a path"
@@ -77,6 +87,21 @@ def _faults_of_files(files: Mapping[str, Any]) -> Iterator[str]:
             yield f"files has no sha256 of 64 hexadecimal digits for {path!r}"
         if not _is_int(size) or size < 0:
             yield f"files has no number of bytes for {path!r}"
+
+
+def _faults_of_digests(
+    files: Mapping[str, Any], parts: Mapping[str, Any], judges: Sequence[str]
+) -> Iterator[str]:
+    """Only what no run uses may count otherwise than it is."""
+    for path, entry in files.items():
+        if "digest_as" not in entry:
+            continue
+        counted = entry["digest_as"]
+        if counted is not None and not (isinstance(counted, str) and _SHA256.fullmatch(counted)):
+            yield f"files has a digest_as for {path!r} that is no sha256, nor null"
+        users = {role for role, part in parts.items() if f"{path}/".startswith(f"{part}/")}
+        if not users or users - set(judges):
+            yield f"files has a digest_as for {path!r}, which is not a file of a judge"
 
 
 def _faults_of_numbers(raw: Mapping[str, Any]) -> Iterator[str]:

@@ -5,11 +5,13 @@ import torch
 from xbind.mini.world.categories import CATEGORIES, build
 from xbind.mini.world.near_misses import (
     FACE,
+    HIDDEN,
     MISSING,
     NoNearMissError,
     build_near_miss,
     near_miss_kinds,
 )
+from xbind.mini.world.palette import COLOURS
 
 
 def spoiled(category, kind, seed=0):
@@ -56,7 +58,46 @@ def test_two_faced_duck_has_a_beak_on_either_side():
     assert x.min() < 0.5 * mesh.vertices[:, 0].min()
 
 
+def albedos(mesh):
+    """Part → colour relative to its brightest corner: the same in any light."""
+    found = {}
+    for part in np.unique(mesh.face_part):
+        colours = mesh.colours.reshape(-1, 3, 3)[mesh.face_part == part].reshape(-1, 3)
+        found[part] = colours[colours.sum(1).argmax()]
+    return found
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+@pytest.mark.parametrize("seed", range(4))
+def test_a_part_has_a_colour_that_it_never_has(category, seed):
+    whole = albedos(build(category, "green", torch.Generator().manual_seed(seed)))
+    miss = spoiled(category, "wrong_part_colour", seed)
+    found = albedos(miss)
+    assert whole.keys() == found.keys()
+    changed = [k for k in whole if np.linalg.norm(whole[k] - found[k]) > 0.2]
+    assert 0 < len(changed) < len(whole)
+    for part in changed:
+        ratios = [found[part] / np.array(colour) for colour in COLOURS.values()]
+        assert min(np.ptp(ratio) for ratio in ratios) < 0.02  # a main colour, in some light
+    area = np.zeros(len(whole))
+    a, b, c = miss.vertices.reshape(-1, 3, 3).transpose(1, 0, 2)
+    np.add.at(area, miss.face_part, 0.5 * np.linalg.norm(np.cross(b - a, c - a), axis=1))
+    assert area[changed].sum() > 0.03 * area.sum()
+    greenish = [k for k in found if found[k][1] > 1.5 * max(found[k][0], found[k][2])]
+    assert area[greenish].sum() > 0.4 * area[[k for k in whole if whole[k][1] > 1.5 * max(
+        whole[k][0], whole[k][2])]].sum()  # fmt: skip
+
+
+@pytest.mark.parametrize(("category", "hidden"), HIDDEN.items())
+def test_parts_that_nobody_sees_keep_their_colour(category, hidden):
+    for seed in range(12):
+        found = albedos(spoiled(category, "wrong_part_colour", seed)).values()
+        whole = albedos(build(category, "green", torch.Generator().manual_seed(seed))).values()
+        ratios = [[np.ptp(one / np.array(hidden)) < 0.02 for one in of] for of in (found, whole)]
+        assert sum(ratios[0]) == sum(ratios[1])
+
+
 def test_kinds_that_would_not_be_wrong_are_refused():
-    assert near_miss_kinds("drum") == ("missing_part",)
-    with pytest.raises(NoNearMissError, match="choose from missing_part"):
+    assert near_miss_kinds("drum") == ("missing_part", "wrong_part_colour")
+    with pytest.raises(NoNearMissError, match="choose from missing_part, wrong_part_colour"):
         spoiled("drum", "revolution")

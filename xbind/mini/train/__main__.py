@@ -1,7 +1,7 @@
 """Train the mini bundle: `python -m xbind.mini.train PART --work FOLDER [--samples N] …`.
 
 From nothing, in this order: world, vae, bind, encode, audio, depth, clip, unclip, view_words, view,
-zero123, zero123_narrow, near_misses, judge, decoder, assemble. Each part resumes from its
+zero123, zero123_narrow, near_misses, judge, judge_2, decoder, assemble. Each part resumes from its
 checkpoint in FOLDER. To go on from the shipped weights instead: world, unpack, encode, then any of
 the others, then assemble. The view words are those of one 2D prior: after `unclip` they are trained
 again.

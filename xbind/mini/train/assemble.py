@@ -17,13 +17,8 @@ from xbind.mini.train.audio import DEPTH, FBANK
 from xbind.mini.train.bind import EMBED_DIM, bind_config, load_bind
 from xbind.mini.train.captions import CONTEXT_LENGTH, build_tokenizer
 from xbind.mini.train.clip import load_clip
-from xbind.mini.train.convnet import (
-    JUDGE_WIDTHS,
-    VIEW_WIDTHS,
-    build_judge,
-    build_view,
-    load_convnet,
-)
+from xbind.mini.train.convnet import VIEW_WIDTHS, load_view
+from xbind.mini.train.judges import BUILD, DILATIONS_2, OUTPUTS, WIDTHS, WIDTHS_2
 from xbind.mini.train.lengths import BATCHES, CPU, samples_seen
 from xbind.mini.train.loop import averaged, save_atomic
 from xbind.mini.train.priors import EMBEDDING_NORM, Zero123Net, build_unet
@@ -35,12 +30,15 @@ from xbind.networks.load import DIFFUSERS_WEIGHTS
 from xbind.networks.manifest import (
     DEFAULT_3D,
     FORMAT,
+    JUDGE_ROLES,
     SHIPPED,
     VIEW_WORDS_ROLE,
     load_manifest,
     verify,
 )
 
+FileRecord = dict[str, object]
+"""Hash and size of a file, as `bundle.json` has them."""
 VIEW_WORDS_FILE = "unclip/views.safetensors"
 """File of the 2D prior's view words."""
 VIEW_WORDS_PART = "view_words"
@@ -116,6 +114,19 @@ def write_zero123(checkpoint: Path, folder: Path) -> None:
     _write_json(folder / CAMERA / "config.json", shape | {"told_pose": True})
 
 
+def write_judge(checkpoint: Path, folder: Path, name: str) -> None:
+    """The averaged weights of a judge, in `folder/<name>`."""
+    shapes: dict[str, dict[str, object]] = {
+        "judge": {"widths": WIDTHS, "pooled": True},
+        "judge_2": {"widths": WIDTHS_2, "dilations": DILATIONS_2},
+    }
+    net = BUILD[name]()
+    net.load_state_dict(averaged(checkpoint))
+    _write_weights(folder / name / "model.safetensors", net.state_dict())
+    answers = {"outputs": OUTPUTS, "categories": CATEGORIES, "colours": COLOUR_NAMES}
+    _write_json(folder / name / "config.json", shapes[name] | answers)
+
+
 def write_view_words(checkpoint: Path, path: Path) -> None:
     """The averaged contexts and value projections of the 2D prior's view words, in one file."""
     adapter = adapter_of(averaged(checkpoint))
@@ -141,7 +152,7 @@ def assemble(work: Path, folder: Path = SHIPPED / "mini") -> None:
             "licence": {"all": "Apache-2.0"},
             "weights": "trained",
             "about": "Trained from scratch on the procedural world of xbind.mini.",
-            "parts": PARTS | _parts_3d(components) | _parts_views(work),
+            "parts": PARTS | _parts_3d(components) | _parts_views(work) | _parts_judge_2(work),
             "priors_3d": _table_3d(components),
             "image_size": {"unclip": 64, "zero123": 64},
             "light": world_light().plain(),
@@ -149,9 +160,25 @@ def assemble(work: Path, folder: Path = SHIPPED / "mini") -> None:
             "embedding_norm": dict.fromkeys(
                 ("text", "vision", "audio", "depth", "zero123"), EMBEDDING_NORM
             ),
-            "files": _records(folder),
+            "files": _without_judges(_records(folder)),
         },
     )
+
+
+def _without_judges(records: Mapping[str, FileRecord]) -> dict[str, FileRecord]:
+    """The same records, with the judges left out of `BundleManifest.digest`."""
+    return {
+        name: record | {"digest_as": None} if _is_judges(name) else record
+        for name, record in records.items()
+    }
+
+
+def _is_judges(file: str) -> bool:
+    return file.split("/")[0] in JUDGE_ROLES
+
+
+def _parts_judge_2(work: Path) -> dict[str, str]:
+    return {"judge_2": "judge_2"} if (work / "judge_2.pt").exists() else {}
 
 
 def _parts_views(work: Path) -> dict[str, str]:
@@ -164,8 +191,8 @@ def assemble_only(work: Path, folder: Path, component: str) -> None:
     Args:
         work: folder with the checkpoint `<component>.pt`, whose averaged weights are taken.
         folder: of the bundle; its `bundle.json` is updated.
-        component: one of `only_components`: a 3D prior, such as `zero123_narrow`, or the view words
-            of the 2D prior.
+        component: one of `only_components`: a 3D prior, such as `zero123_narrow`, the view words
+            of the 2D prior, or a judge. Judges change no `BundleManifest.digest`.
 
     Raises:
         BundleError: there is no bundle in `folder`, or it is damaged.
@@ -176,7 +203,7 @@ def assemble_only(work: Path, folder: Path, component: str) -> None:
     raw, own = manifest.raw, VIEW_WORDS_FILE if is_views else f"{component}/"
     others = {name: r for name, r in manifest.files.items() if not name.startswith(own)}
     # an interrupted call may have left files of this component that fit no record
-    parts = {role: part for role, part in raw["parts"].items() if not part.startswith(own)}
+    parts = {role: part for role, part in raw["parts"].items() if not f"{part}/".startswith(own)}
     verify(replace(manifest, raw=raw | {"files": others, "parts": parts}))
     checkpoint = work / f"{component}.pt"
     if not checkpoint.is_file():
@@ -189,6 +216,9 @@ def assemble_only(work: Path, folder: Path, component: str) -> None:
     if is_views:
         write_view_words(checkpoint, folder / VIEW_WORDS_FILE)
         changed: dict[str, object] = {"parts": raw["parts"] | {VIEW_WORDS_ROLE: VIEW_WORDS_FILE}}
+    elif component in JUDGE_ROLES:
+        write_judge(checkpoint, folder, component)
+        changed = {"parts": raw["parts"] | {component: component}}
     else:
         write_zero123(checkpoint, folder / component)
         present = {p.component for p in manifest.priors_3d.values()} | {component}
@@ -196,6 +226,11 @@ def assemble_only(work: Path, folder: Path, component: str) -> None:
         parts = raw["parts"] | _parts_3d(ordered)
         changed = {"parts": parts, "priors_3d": _table_3d(ordered)}
     records = {name: r for name, r in _records(folder).items() if name.startswith(own)}
+    if component in JUDGE_ROLES:
+        records = {
+            name: record | {"digest_as": manifest.counted_hash(name)}
+            for name, record in records.items()
+        }
     changed |= {
         "training_samples": raw["training_samples"] | seen,
         "files": dict(sorted((others | records).items())),
@@ -206,7 +241,7 @@ def assemble_only(work: Path, folder: Path, component: str) -> None:
 
 def only_components() -> tuple[str, ...]:
     """Components that can be assembled alone."""
-    return (*components_3d(), VIEW_WORDS_PART)
+    return (*components_3d(), VIEW_WORDS_PART, *JUDGE_ROLES)
 
 
 def components_3d() -> tuple[str, ...]:
@@ -228,7 +263,7 @@ def _parts_3d(components: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _records(folder: Path) -> dict[str, Mapping[str, object]]:
+def _records(folder: Path) -> dict[str, FileRecord]:
     """Path inside the bundle → hash and size, of every file."""
     return {
         p.relative_to(folder).as_posix(): {"sha256": sha256_file(p), "bytes": p.stat().st_size}
@@ -268,7 +303,6 @@ def unpack(work: Path, folder: Path = SHIPPED / "mini") -> None:
     parts = {
         "bind": read("bind/model.safetensors"),
         "clip": read("clip/model.safetensors"),
-        "judge": read("judge/model.safetensors"),
         "view": read("view/model.safetensors"),
         "unclip": read(f"unclip/unet/{DIFFUSERS_WEIGHTS}"),
         "vae_folded": read(f"unclip/vae/{DIFFUSERS_WEIGHTS}"),
@@ -276,6 +310,9 @@ def unpack(work: Path, folder: Path = SHIPPED / "mini") -> None:
     }
     if (folder / VIEW_WORDS_FILE).exists():
         parts[VIEW_WORDS_PART] = state_from_file(read(VIEW_WORDS_FILE))
+    parts |= {
+        name: read(f"{name}/model.safetensors") for name in JUDGE_ROLES if (folder / name).is_dir()
+    }
     parts |= {c: prior_3d(c) for c in components_3d() if (folder / c).is_dir()}
     for name, state in parts.items():
         samples = seen.get(name, 0)
@@ -303,16 +340,13 @@ def _assemble_encoders(work: Path, folder: Path) -> None:
         "image_size", "patch_size", "projection_dim",
     )  # fmt: skip
     _write_json(folder / "clip/config.json", {n: getattr(clip.config, n) for n in names})
-    for name, net, widths in (
-        ("judge", build_judge(), JUDGE_WIDTHS),
-        ("view", build_view(), VIEW_WIDTHS),
-    ):
-        load_convnet(net, work / f"{name}.pt")
-        _write_weights(folder / name / "model.safetensors", net.state_dict())
-        config = {"widths": widths, "outputs": net.head.out_features, "pooled": net.pooled}
-        if name == "judge":
-            config |= {"categories": CATEGORIES, "colours": COLOUR_NAMES}
-        _write_json(folder / name / "config.json", config)
+    view = load_view(work / "view.pt")
+    _write_weights(folder / "view/model.safetensors", view.state_dict())
+    shape = {"widths": VIEW_WIDTHS, "outputs": view.head.out_features, "pooled": view.pooled}
+    _write_json(folder / "view/config.json", shape)
+    for name in JUDGE_ROLES:
+        if name == "judge" or (work / f"{name}.pt").exists():
+            write_judge(work / f"{name}.pt", folder, name)
 
 
 def _word_groups() -> dict[str, list[str]]:

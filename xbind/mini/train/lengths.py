@@ -89,7 +89,12 @@ LENGTHS = {
     "zero123_narrow": LoopConfig(
         samples=1_400_000, batch=64, learning_rate=1e-3, ema=0.999, seed=9, bfloat16=True
     ),
-    "judge": LoopConfig(samples=70_000, batch=64, learning_rate=2e-3, weight_decay=0.02, seed=7),
+    "judge": LoopConfig(
+        samples=300_000, batch=64, learning_rate=2e-3, weight_decay=0.02, seed=7, bfloat16=True
+    ),
+    "judge_2": LoopConfig(
+        samples=300_000, batch=64, learning_rate=2e-3, weight_decay=0.02, seed=11, bfloat16=True
+    ),
     "view": LoopConfig(samples=500_000, batch=64, learning_rate=2e-3, weight_decay=0.02, seed=8),
 }
 """Name of the checkpoint → its configuration."""

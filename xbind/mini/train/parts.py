@@ -12,6 +12,7 @@ from xbind.mini.train import audio, bind, clip, convnet, latents, priors, vae, v
 from xbind.mini.train.assemble import assemble, assemble_only, unpack
 from xbind.mini.train.captions import build_bank
 from xbind.mini.train.data import load_near_misses, load_world
+from xbind.mini.train.judges import JudgeName, train_judge
 from xbind.mini.train.lengths import CPU, LENGTHS, LoopConfig
 from xbind.mini.world.categories import SEEN
 from xbind.mini.world.dataset import HELD_OUT_SEED, SplitConfig, write_split
@@ -58,7 +59,7 @@ Part = Callable[[Session], None]
 
 OBJECTS, HELD_OUT_OBJECTS = 4080, 340
 """Rendered objects for training and for validation, ten views each."""
-NEAR_MISSES, HELD_OUT_NEAR_MISSES = 2040, 170
+NEAR_MISSES, HELD_OUT_NEAR_MISSES = 3060, 340
 """Likewise, of objects that are wrong."""
 
 
@@ -141,9 +142,9 @@ def _zero123_narrow(given: Session) -> None:
     priors.train_zero123(load_world(given.work), given.work, config, name=name, categories=SEEN)
 
 
-def _judge(given: Session) -> None:
+def _judge(given: Session, name: JudgeName) -> None:
     world, wrong = load_world(given.work), load_near_misses(given.work)
-    convnet.train_judge(world, wrong, given.work, given.config("judge"))
+    train_judge(world, wrong, given.work, given.config(name), name)
 
 
 def _view(given: Session) -> None:
@@ -174,7 +175,8 @@ PARTS: dict[str, Part] = {
     "zero123": _zero123,
     "zero123_narrow": _zero123_narrow,
     "near_misses": _near_misses,
-    "judge": _judge,
+    "judge": lambda given: _judge(given, "judge"),
+    "judge_2": lambda given: _judge(given, "judge_2"),
     "decoder": _decoder,
     "assemble": _assemble,
     "unpack": lambda given: unpack(given.work, given.bundle),
@@ -184,7 +186,7 @@ PARTS: dict[str, Part] = {
 TRAINED = frozenset(
     (
         "vae", "bind", "audio", "depth", "clip", "unclip", "view_words", "view", "zero123",
-        "zero123_narrow", "judge", "decoder",
+        "zero123_narrow", "judge", "judge_2", "decoder",
     )
 )  # fmt: skip
 ON_GPU = frozenset(("encode", "unclip", "view_words", "zero123", "zero123_narrow"))

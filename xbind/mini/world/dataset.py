@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from xbind.mini.world.categories import ADJECTIVES, CATEGORIES, COLOUR_NAMES, build
 from xbind.mini.world.draw import Draw, draw_from_seed
-from xbind.mini.world.near_misses import build_near_miss, near_miss_kinds
+from xbind.mini.world.near_misses import NearMissKind, build_near_miss, near_miss_kinds
 from xbind.mini.world.render import render
 from xbind.mini.world.world_mesh import WorldMesh
 from xbind.scene.cameras import Cameras
@@ -55,9 +55,13 @@ def make_near_miss(index: int, seed: int) -> WorldMesh:
     draw = draw_from_seed(seed, index, 2)
     colour = COLOUR_NAMES[draw.integer(0, len(COLOUR_NAMES))]
     category = CATEGORIES[index % len(CATEGORIES)]
-    kinds = near_miss_kinds(category)
-    kind = kinds[index // len(CATEGORIES) % len(kinds)]
-    return build_near_miss(category, colour, kind, draw.generator)
+    return build_near_miss(category, colour, kind_of_near_miss(index), draw.generator)
+
+
+def kind_of_near_miss(index: int) -> NearMissKind:
+    """The kind of near miss `index`, whatever the seed."""
+    kinds = near_miss_kinds(CATEGORIES[index % len(CATEGORIES)])
+    return kinds[index // len(CATEGORIES) % len(kinds)]
 
 
 def make_object(index: int, seed: int) -> WorldMesh:

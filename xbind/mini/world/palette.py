@@ -29,6 +29,9 @@ CARROT: Albedo = (0.98, 0.48, 0.06)
 LIGHT: Albedo = (1.00, 0.96, 0.62)
 MAROON: Albedo = (0.50, 0.05, 0.05)
 
+DARK_SHADE = 0.66
+"""Brightness of an object's darker companion colour, as a share of that of its main colour."""
+
 
 @dataclass(frozen=True, slots=True)
 class Paint:
@@ -39,7 +42,7 @@ class Paint:
     main: Albedo
     """The main colour, slightly jittered."""
     dark: Albedo
-    """The main colour at 0.66 of its brightness, for parts that should stand out a little."""
+    """The main colour at `DARK_SHADE` of its brightness, for parts that stand out a little."""
 
     def unless(self, *names: str, wanted: Albedo, otherwise: Albedo) -> Albedo:
         """`wanted`, or `otherwise` on objects whose main colour is one of `names`."""
@@ -50,6 +53,6 @@ def mix_paint(name: str, draw: Draw) -> Paint:
     """Jitter the named main colour by a standard deviation of 0.02 in each channel."""
     jittered = np.clip(np.asarray(COLOURS[name]) + 0.02 * draw.normal(3), 0.02, 1.0)
     main, dark = (
-        (float(rgb[0]), float(rgb[1]), float(rgb[2])) for rgb in (jittered, 0.66 * jittered)
+        (float(rgb[0]), float(rgb[1]), float(rgb[2])) for rgb in (jittered, DARK_SHADE * jittered)
     )
     return Paint(name, main, dark)
