@@ -39,7 +39,7 @@ STAGES_dreamfusion = coarse
 STAGES_magic3d = coarse geometry
 STAGES_fantasia3d = geometry texture
 STAGES_prolificdreamer = coarse geometry texture
-NO_WORDS = $(foreach stage,$(STAGES_$1),--method.$(stage).guidance.view_words False)
+NO_WORDS = $(foreach stage,$(STAGES_$1),--method.$(stage).guidance.no-view-words)
 
 empty :=
 space := $(empty) $(empty)

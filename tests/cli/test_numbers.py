@@ -8,7 +8,7 @@ import pytest
 
 from xbind.cli import build_engines
 from xbind.cli.main import main, parse
-from xbind.cli.numbers import split_numbers
+from xbind.cli.numbers import set_number, split_numbers
 from xbind.config.changes import ConfigError
 from xbind.config.presets import UnknownPreset
 
@@ -46,7 +46,10 @@ def test_numbers_of_every_kind():
         "--method.coarse.field.resolutions 8 16 --method.coarse.field.no-separate-heads "
         "--method.geometry.ls-form mean-squared --method.coarse.cameras.azimuth-deg -9 9"
     )
-    assert changes(*shlex.split(words)) == {
+    found = changes(*shlex.split(words))
+    again = [word for name, value in found.items() for word in set_number(name, value)]
+    assert changes("--preset", "paper", *again) == found
+    assert found == {
         "prior_3d": "wide",
         "coarse.field.resolutions": [8, 16],
         "coarse.field.separate_heads": False,
@@ -64,6 +67,12 @@ def test_numbers_of_every_kind():
         ("--method.coarse.steps -3", "method.coarse: steps must be at least 0, got -3"),
         ("--method.coarse.steps", "Missing value"),
         ("--method.coarse.planar mse", "invalid choice 'mse'"),
+        (
+            "--method.coarse.guidance.view-words False",
+            "takes no value. Give --method.coarse.guidance.view_words or "
+            "--method.coarse.guidance.no_view_words.",
+        ),
+        ("--method.coarse.guidance.no-view-words true", "takes no value."),
     ],
 )
 def test_a_wrong_number_leaves_with_2(capsys, words, message):

@@ -23,6 +23,7 @@ from xbind.cli.eval_configs import EvalRunConfig
 from xbind.cli.eval_lists import Listed, read_list
 from xbind.cli.evaluate import conclude, make_panel
 from xbind.cli.guard import say
+from xbind.cli.numbers import set_number
 from xbind.config.options import parts_named, precision_for
 from xbind.config.variants import method_named
 from xbind.errors import XBindError
@@ -188,8 +189,7 @@ def _command(config: EvalRunConfig) -> str:
         if value is not True:
             words += map(str, value if isinstance(value, tuple) else [value])
     for name, number in config.method.items():
-        values = number if isinstance(number, list) else [number]
-        words += [f"--method.{name}", *map(str, values)]
+        words += set_number(name, number)
     return shlex.join(words)
 
 

@@ -81,12 +81,36 @@ def split_numbers(words: Sequence[str], prog: str) -> tuple[list[str], list[str]
             sys.stderr.write(f"{prog}: {unknown_setting(name)}\n")
             sys.exit(WRONG_FLAGS)
         count = 0 if equals else counts[name]
+        if not count and at < len(words) and words[at].lower() in ("true", "false"):
+            sys.stderr.write(f"{prog}: {word} takes no value. {_flags(name)}\n")
+            sys.exit(WRONG_FLAGS)
         while count > 0 and at < len(words) and not words[at].startswith("--"):
             if count == _ANY and not _is_number(words[at]):
                 break
             numbers.append(words[at])
             at, count = at + 1, count if count == _ANY else count - 1
     return numbers, others
+
+
+def _flags(name: str) -> str:
+    """How a flag is set and unset; its name as it is, or with `no_`."""
+    group, dot, last = name.rpartition(".")
+    name = f"{group}{dot}{last.removeprefix('no_')}"
+    return f"Give {set_number(name, True)[0]} or {set_number(name, False)[0]}."
+
+
+def set_number(name: str, value: object) -> list[str]:
+    """Returns the words of a command line that set a number.
+
+    Args:
+        name: dotted.
+        value: as of `difference`: JSON data.
+    """
+    if isinstance(value, bool):
+        group, dot, last = name.rpartition(".")
+        return [f"{PREFIX}{group}{dot}{'' if value else 'no_'}{last}"]
+    values = value if isinstance(value, list) else [value]
+    return [f"{PREFIX}{name}", *map(str, values)]
 
 
 _ANY = sys.maxsize
