@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import resource
 import signal
+import tempfile
 import warnings
 from collections import Counter
 from contextlib import contextmanager
@@ -581,3 +582,40 @@ def test_atomic_write_keeps_the_old_file_when_the_disk_refuses(tmp_path, monkeyp
         atomic_write(path, b"new")
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_folder_that_another_run_has_taken_is_left_to_it(tmp_path, monkeypatch):
+    """Both found no folder; the other one starts while this one checks that it can write."""
+    out = tmp_path / "a" / "run"
+
+    def another_starts(*, dir):
+        (dir / "config.json").write_text("{}")
+        return real(dir=dir)
+
+    real = tempfile.TemporaryFile
+    monkeypatch.setattr("tempfile.TemporaryFile", another_starts)
+    check_folder(out, resume=False, overwrite=False)
+    assert [path.name for path in out.iterdir()] == ["config.json"]
+
+
+def test_a_folder_that_another_check_removes_is_made_again(tmp_path, monkeypatch):
+    out, removed = tmp_path / "run", []
+
+    def once_removed(real):
+        def act(*arguments, **options):
+            if not removed and out.is_dir():
+                removed.append(1)
+                out.rmdir()
+            return real(*arguments, **options)
+
+        return act
+
+    with monkeypatch.context() as patched:
+        patched.setattr("tempfile.TemporaryFile", once_removed(tempfile.TemporaryFile))
+        check_folder(out, resume=False, overwrite=False)
+    assert removed.pop()
+    assert not out.exists()
+    with monkeypatch.context() as patched:
+        patched.setattr("os.open", once_removed(os.open))
+        with start_run(out, CONFIG):
+            assert removed

@@ -1,12 +1,14 @@
 """Checks on the folder of a run that need no network: fast, and without a trace in the folder."""
 
+import errno
 import hashlib
 import os
 import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from xbind.errors import XBindError
 from xbind.files import disk_errors, lock
@@ -35,6 +37,9 @@ DECIDING = (
     *("prior_2d", "threads", "method", "light", "candidate"),
 )
 """Keys of `config.json` that decide a result: a run goes on only with the same values."""
+_TRIES = 10
+"""How often a folder is made again that another process removes."""
+_Made = TypeVar("_Made")
 _NONE = type(None)
 _SHAPE: Mapping[str, tuple[type, ...]] = {
     "prompt": (dict,), "seed": (int,), "preset": (str,), "method": (dict,), "without": (list,),
@@ -78,16 +83,42 @@ def check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
     missing = [folder for folder in (out, *out.parents) if not folder.exists()]
     with disk_errors(out):
         try:
-            out.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=out):
-                pass
+            _in_made_folder(out, lambda: tempfile.TemporaryFile(dir=out).close())
         finally:
             for folder in missing:
-                if folder.is_dir():
-                    folder.rmdir()
+                _remove_if_empty(folder)
     if os.path.lexists(out / LOCK):
         with open_lock(out) as file, disk_errors(out):
             take_lock(out, file)
+
+
+def _in_made_folder(folder: Path, act: Callable[[], _Made]) -> _Made:
+    """Returns what `act` does in a folder that is made if need be.
+
+    Both again where another process, which checks the same folder, removes it in between.
+
+    Raises:
+        OSError: it is not possible.
+    """
+    for left in reversed(range(_TRIES)):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            return act()
+        except FileNotFoundError:
+            if not left:
+                raise
+    raise AssertionError("not reached")
+
+
+def _remove_if_empty(folder: Path) -> None:
+    """Remove a folder that was made here, unless another process has written into it since."""
+    try:
+        folder.rmdir()
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
 
 
 def check_holds(out: Path, *, resume: bool, overwrite: bool) -> None:
@@ -173,8 +204,12 @@ def refuse_link(path: Path) -> None:
         )
 
 
-def open_lock(out: Path) -> IO[str]:
+def open_lock(out: Path, *, make: bool = False) -> IO[str]:
     """Open the lock file of a folder, made if it is not there; what it holds stays.
+
+    Args:
+        out: the folder.
+        make: make the folder too, with its parents.
 
     Raises:
         RunError: something else has its name.
@@ -184,7 +219,8 @@ def open_lock(out: Path) -> IO[str]:
     refuse_link(path)
     with disk_errors(path):
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        descriptor = os.open(path, flags, 0o666)
+        opened = partial(os.open, path, flags, 0o666)
+        descriptor = _in_made_folder(out, opened) if make else opened()
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise RunError(f"{path} is not a file.\nMove it away, or give another --out.")

@@ -171,9 +171,7 @@ def start_run(
         DiskError: it cannot be written to.
     """
     settings = to_json(config)
-    with disk_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
-    with _lock(out) as locked:
+    with _lock(out, make=True) as locked:
         check_holds(out, resume=False, overwrite=overwrite)
         _check_room(out, needed_bytes)
         with disk_errors(out):
@@ -213,13 +211,17 @@ def _opened(
 
 
 @contextmanager
-def _lock(out: Path) -> Iterator[bool]:
+def _lock(out: Path, *, make: bool = False) -> Iterator[bool]:
     """Hold the folder; the system lets go when the process ends, however it ends.
+
+    Args:
+        out: the folder.
+        make: make it if it is not there.
 
     Yields:
         False where the file system has no locks.
     """
-    with open_lock(out) as file:
+    with open_lock(out, make=make) as file:
         with disk_errors(out):
             locked = take_lock(out, file)
             file.seek(0)
