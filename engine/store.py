@@ -37,6 +37,7 @@ _ABANDONED_S = 86_400.0  # age at which a builder that could not lock is taken f
 _TRASH = ".removed-"
 _REFUSED = ".refused"
 _PASSED = "passed"
+_TRIES = 10  # of an engine whose place another builder takes, whose engine is damaged
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -92,15 +93,36 @@ class EngineStore:
             building.mkdir(parents=True)
             try:
                 describe(building, key, make(building))
-                if not locked and (found := self._whole(key)) is not None:
-                    return found
-                self._remove(self.root / key.folder_name)
                 held = hold(building)
-                building.rename(self.root / key.folder_name)
+                if (found := self._place(building, key, locked=locked)) is not None:
+                    return found
                 sync_folder(self.root)
             finally:
                 shutil.rmtree(building, ignore_errors=True)
             return replace(read(self.root / key.folder_name), hold=held)
+
+    def _place(self, building: Path, key: Key, *, locked: bool) -> Entry | None:
+        """Move a built engine to its place.
+
+        Returns:
+            The engine of another builder that is there already, as can be without a lock: it stays,
+            since its builder may be reading it. Else None.
+        """
+        target = self.root / key.folder_name
+        if locked:
+            self._remove(target)
+        for left in reversed(range(_TRIES)):
+            try:
+                building.rename(target)
+            except OSError as error:
+                if locked or not left or error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+            else:
+                return None
+            if (found := self._whole(key)) is not None:
+                return found
+            self._remove(target)  # damaged
+        raise AssertionError("not reached")
 
     def _whole(self, key: Key) -> Entry | None:
         """The engine for a key, unless there is none or it is damaged."""

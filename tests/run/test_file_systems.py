@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+import xbind.engine.store
 from tests.support.run_files import CONFIG
 from xbind.engine.record import Key, Made
 from xbind.engine.spec import GraphSpec
@@ -112,6 +113,25 @@ def test_two_builders_without_locks_leave_one_whole_engine(no_locks, tmp_path):
     store.find(KEY).verify()
     left = [path.name for path in store.root.iterdir() if path.name != "locks"]
     assert left == [KEY.folder_name]
+
+
+def test_the_second_of_two_builders_without_locks_takes_the_engine_of_the_first(
+    no_locks, tmp_path, monkeypatch
+):
+    """The first one puts its engine in place when the second one is about to."""
+    store, first = EngineStore(tmp_path / "engines"), []
+
+    def hold(folder):
+        if folder.name.startswith(".unlocked") and not first:
+            first.append(None)
+            first[0] = store.build(KEY, make)
+        return real(folder)
+
+    real = xbind.engine.store.hold
+    monkeypatch.setattr("xbind.engine.store.hold", hold)
+    assert store.build(KEY, make).folder == first[0].folder
+    first[0].verify()
+    assert [path.name for path in store.root.iterdir() if path.name != "locks"] == [KEY.folder_name]
 
 
 def test_gc_without_locks_leaves_what_may_be_in_the_making(no_locks, tmp_path):
