@@ -12,7 +12,7 @@ from typing import Any
 from xbind.conditioning.errors import PromptError
 from xbind.config.options import FilesConfig, GenerateConfig, PromptConfig
 from xbind.config.ranges import recorded
-from xbind.config.variants import method_of
+from xbind.config.variants import method_of, priors_of
 from xbind.errors import XBindError
 from xbind.files import sha256_file
 from xbind.networks.manifest import load_manifest
@@ -87,9 +87,7 @@ def make_job(config: GenerateConfig, title: str = "") -> Job:
         XBindError: there is no such preset, setting, bundle or prior.
     """
     method = method_of(config)
-    manifest = load_manifest(config.bundle).with_priors(
-        config.prior_2d or method.prior_2d, config.prior_3d or method.prior_3d
-    )
+    manifest = load_manifest(config.bundle).with_priors(*priors_of(config, method))
     used = manifest.with_view_words(method.uses_view_words)
     light = manifest.light if method.uses_light else None
     decides = {

@@ -11,7 +11,7 @@ from typing import Self
 from xbind.api import run_config
 from xbind.batch.executor import Finished, Progress, Task
 from xbind.config.options import GenerateConfig
-from xbind.config.variants import method_of
+from xbind.config.variants import method_of, priors_of
 from xbind.files import disk_errors, sync_folder
 from xbind.networks.loaded import LoadedNetworks
 from xbind.networks.manifest import load_manifest
@@ -65,9 +65,7 @@ class Worker:
     def _networks_for(self, config: GenerateConfig) -> LoadedNetworks:
         """The networks of a run: those that are loaded, if they are the same."""
         method = method_of(config)
-        manifest = load_manifest(config.bundle).with_priors(
-            config.prior_2d or method.prior_2d, config.prior_3d or method.prior_3d
-        )
+        manifest = load_manifest(config.bundle).with_priors(*priors_of(config, method))
         device, keep = choose_device(config.device), config.vram is None
         priors = manifest.component_2d, manifest.component_3d
         wanted = (manifest.digest, manifest.deciding, priors, device, keep)

@@ -246,10 +246,9 @@ def make_jobs(config: BuildConfig, manifest: "BundleManifest", backend: BackendN
 
 def _priors(config: BuildConfig) -> tuple[str | None, str | None]:
     """Names of the 2D and the 3D prior that are asked for; None for the bundle's default."""
-    from xbind.config.variants import method_named
+    from xbind.config.variants import method_named, priors_of
 
-    method = method_named(config.preset, changes=config.method)
-    return config.prior_2d or method.prior_2d, config.prior_3d or method.prior_3d
+    return priors_of(config, method_named(config.preset, changes=config.method))
 
 
 def _show_plan(jobs: "list[Job]", missing: "list[Job]", manifest: "BundleManifest") -> None:

@@ -25,7 +25,7 @@ from xbind.cli.evaluate import conclude, make_panel
 from xbind.cli.guard import say
 from xbind.cli.numbers import set_number
 from xbind.config.options import parts_named, precision_for
-from xbind.config.variants import method_named
+from xbind.config.variants import method_named, priors_of
 from xbind.errors import XBindError
 from xbind.evaluation.judging import judge
 from xbind.evaluation.making import Making
@@ -53,9 +53,7 @@ def evaluate_run(config: EvalRunConfig) -> None:
     without = parts_named(config.without)
     method = method_named(config.preset, without, config.phase2_loss, config.method)
     listed = read_list(config.prompts)
-    manifest = load_manifest(config.bundle).with_priors(
-        config.prior_2d or method.prior_2d, config.prior_3d or method.prior_3d
-    )
+    manifest = load_manifest(config.bundle).with_priors(*priors_of(config, method))
     device = choose_device(config.device).type
     folder = EvaluationFolder(config.out)
     folder.settle(_settings(config, listed, manifest, device))

@@ -6,7 +6,7 @@ views and cameras. The systems of Table II are in `xbind.config.methods`.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 from xbind.config.changes import difference, leaves, with_changes
 from xbind.config.methods import FAST_SHARE, SYSTEMS
@@ -196,6 +196,20 @@ def method_of(config: GenerateConfig) -> MethodConfig:
     """
     without = parts_named(config.without)
     return method_named(config.preset, without, config.phase2_loss, config.method)
+
+
+class NamesPriors(Protocol):
+    """Options of a command that may name priors of the bundle."""
+
+    @property
+    def prior_2d(self) -> str | None: ...
+    @property
+    def prior_3d(self) -> str | None: ...
+
+
+def priors_of(config: NamesPriors, method: MethodConfig) -> tuple[str | None, str | None]:
+    """Names of the 2D and the 3D prior: the command's, else the method's; None for the default."""
+    return config.prior_2d or method.prior_2d, config.prior_3d or method.prior_3d
 
 
 def changes_of(config: GenerateConfig) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import torch
 from xbind.config.options import EngineChoice, GenerateConfig, precision_for
 from xbind.config.presets import MethodConfig
 from xbind.config.savings import Savings
+from xbind.config.variants import priors_of
 from xbind.networks.graphs import PARTS, requests_of_parts
 from xbind.networks.loaded import LoadedNetworks
 from xbind.networks.manifest import load_manifest
@@ -35,9 +36,7 @@ def choose_networks(
     device = choose_device(config.device)
     if device.type == "cuda":
         report(f"on {torch.cuda.get_device_name(device)}")
-    manifest = load_manifest(config.bundle).with_priors(
-        config.prior_2d or method.prior_2d, config.prior_3d or method.prior_3d
-    )
+    manifest = load_manifest(config.bundle).with_priors(*priors_of(config, method))
     if loaded is not None:
         loaded.check(manifest, device)
     if manifest.raw.get("weights") == "random":

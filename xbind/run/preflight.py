@@ -8,7 +8,7 @@ from pathlib import Path
 from xbind.conditioning.errors import PromptError, text_for_prior
 from xbind.config.method import MethodConfig
 from xbind.config.options import GenerateConfig
-from xbind.config.variants import method_of
+from xbind.config.variants import method_of, priors_of
 from xbind.errors import XBindError
 from xbind.networks.manifest import load_manifest
 from xbind.run.checks import CONFIG, EVENTS, OUTPUTS, check_folder, read_run_config
@@ -48,9 +48,7 @@ def check_generate(config: GenerateConfig) -> None:
     check_candidate(config, method)
     if config.tensorboard:
         check_tensorboard()
-    manifest = load_manifest(config.bundle).with_priors(
-        config.prior_2d or method.prior_2d, config.prior_3d or method.prior_3d
-    )
+    manifest = load_manifest(config.bundle).with_priors(*priors_of(config, method))
     if not config.resume:  # a run that goes on has read its files
         if manifest.has("unclip.text_encoder"):
             text_for_prior(config.prompt)

@@ -1,7 +1,7 @@
 """Faults of pictures, as negatives for the judges of generated objects.
 
 They are what an optimised texture and a bad sample of the 2D prior look like: soft patches of other
-colours, smeared outlines and edges, blur. They are drawn anew for every picture, so that no two are
+colours, smeared outlines and edges, blur. They are drawn for every picture, so that no two are
 the same; faults of whole objects are in `near_misses`.
 """
 
