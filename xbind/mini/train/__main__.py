@@ -15,6 +15,7 @@ import torch
 
 from xbind.errors import XBindError
 from xbind.mini.train.assemble import only_components
+from xbind.mini.train.lengths import CPU
 from xbind.mini.train.parts import PARTS, TAKEN, Session
 
 
@@ -29,6 +30,8 @@ def main(argv: list[str] | None = None) -> None:
             _check_taken(name, part)
         if "device" in options:
             options["device"] = training_device(options["device"])
+        if options.get("cuda_graph") and options.get("device", CPU).type != "cuda":
+            raise XBindError("--cuda-graph needs --device cuda.\nLeave it out, or give both.")
         session = Session(**options)
         session.work.mkdir(parents=True, exist_ok=True)
         PARTS[part](session)
@@ -51,7 +54,37 @@ def _parser() -> argparse.ArgumentParser:
         "for world and near_misses: objects",
     )
     parser.add_argument("--batch", type=_positive, help="samples per step")
-    parser.add_argument("--decay", type=float, help="last part of the run with a falling rate")
+    parser.add_argument(
+        "--decay", type=_share, help="last part of the run with a falling rate, above 0, at most 1"
+    )
+    parser.add_argument(
+        "--learning-rate",
+        type=_positive_number,
+        help="peak learning rate for the default batch; another --batch scales it by a square root",
+    )
+    parser.add_argument(
+        "--min-snr-gamma",
+        type=_positive_number,
+        help="weight the priors' loss by min(SNR, γ)/(SNR + 1); default: equal weights",
+    )
+    parser.add_argument(
+        "--compile",
+        action=argparse.BooleanOptionalAction,
+        help="compile the network, with channels last; default: on a GPU only",
+    )
+    parser.add_argument(
+        "--cuda-graph",
+        action=argparse.BooleanOptionalAction,
+        help="record a step as a CUDA graph and replay it; default: on a GPU",
+    )
+    parser.add_argument(
+        "--save-every", type=_positive_number, help="seconds between two checkpoints; default: 90"
+    )
+    parser.add_argument(
+        "--export",
+        type=Path,
+        help="folder that also gets the averaged weights in half precision with each checkpoint",
+    )
     parser.add_argument(
         "--minutes",
         type=_positive_number,
@@ -59,6 +92,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--device", choices=("cpu", "cuda"), help="where it computes; default: cpu")
     parser.add_argument("--workers", type=_positive, help="processes that render; default: 1")
+    parser.add_argument(
+        "--views", type=_positive, help="rendered views of each object; default: 10"
+    )
     parser.add_argument("--bundle", type=Path, help="folder to assemble or unpack; default: mini")
     parser.add_argument(
         "--only",
@@ -83,6 +119,14 @@ def _positive_number(text: str) -> float:
     return value
 
 
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 1:
+        raise ValueError
+    return value
+
+
+_share.__name__ = "share between 0 and 1"
 _positive_number.__name__ = "positive number"
 _positive.__name__ = "positive integer"  # argparse names the type so
 
@@ -95,7 +139,8 @@ def _check_taken(option: str, part: str) -> None:
     """
     if part not in TAKEN[option]:
         takers = ", ".join(name for name in PARTS if name in TAKEN[option])
-        raise XBindError(f"{part} takes no --{option}; these do: {takers}.\nLeave it out.")
+        flag = option.replace("_", "-")
+        raise XBindError(f"{part} takes no --{flag}; these do: {takers}.\nLeave it out.")
 
 
 def training_device(name: str) -> torch.device:
