@@ -11,7 +11,6 @@ from xbind.mini.train import loop
 from xbind.mini.train.bind import contrastive_loss
 from xbind.mini.train.lengths import LoopConfig
 from xbind.mini.train.loop import train
-from xbind.mini.train.step import Ema
 from xbind.mini.train.priors import (
     POSE_ERROR,
     UNKNOWN_POSE,
@@ -20,6 +19,7 @@ from xbind.mini.train.priors import (
     build_unet,
     start_from_unclip,
 )
+from xbind.mini.train.step import Ema
 
 
 def test_contrastive_loss_by_loops():
