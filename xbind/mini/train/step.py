@@ -7,7 +7,7 @@ the device.
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Generic, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -98,7 +98,7 @@ class Step:
         self.done = 0
         self._stream = torch.cuda.Stream() if config.cuda_graph else None
         self._graph: torch.cuda.CUDAGraph | None = None
-        self._pace = Pace(lambda: torch.cuda.Event(enable_timing=True)) if on_gpu else None
+        self._pace = Pace(_timed_event) if on_gpu else None
 
     def __call__(self, step: int, seen: int, rate: float) -> None:
         """Do step number `step` at a learning rate; `seen` samples came before it."""
@@ -190,6 +190,10 @@ class Step:
         return graph
 
 
+def _timed_event() -> torch.cuda.Event:
+    return torch.cuda.Event(enable_timing=True)
+
+
 class TimedEvent(Protocol):
     """A point in a GPU's queue, as `torch.cuda.Event` is one."""
 
@@ -199,17 +203,20 @@ class TimedEvent(Protocol):
     def synchronize(self) -> None:
         """Wait until the GPU has passed it."""
 
-    def elapsed_time(self, end_event: "TimedEvent") -> float:
+    def elapsed_time(self, end_event: Self) -> float:
         """Milliseconds from this event to a later one."""
 
 
-class Pace:
+E = TypeVar("E", bound=TimedEvent)
+
+
+class Pace(Generic[E]):
     """Keeps the host at most `AHEAD` steps ahead of a GPU, and times what the GPU does."""
 
-    def __init__(self, make_event: Callable[[], TimedEvent]) -> None:
+    def __init__(self, make_event: Callable[[], E]) -> None:
         self._make_event = make_event
-        self._queued: deque[TimedEvent] = deque()
-        self._spans: list[tuple[TimedEvent, TimedEvent]] = []
+        self._queued: deque[E] = deque()
+        self._spans: list[tuple[E, E]] = []
 
     def begin(self) -> None:
         """Mark the start of a step, once few enough are queued."""

@@ -84,7 +84,7 @@ class Timed:
         """Commands before the training; those of one group can run at the same time."""
         count, views, workers = str(self.objects), str(VIEWS), str(self.workers)
         world = ("--samples", count, "--views", views, "--workers", workers)
-        first = (self.command("world", *world), self.command("sounds"))
+        first: tuple[Command, ...] = (self.command("world", *world), self.command("sounds"))
         if not (self.work / "unclip.pt").exists():  # those of a former call are gone on with
             first = (*first, self.command("unpack"))
         return first, (self.command("encode", "--device", self.device),)
