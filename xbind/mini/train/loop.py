@@ -111,7 +111,8 @@ def train(
         was_ready = run.is_ready
         run(step, seen, config.learning_rate_at(seen, step - fresh, spent))
         step, seen, count, timed = step + 1, seen + config.batch, count + 1, timed + 1
-        if not was_ready:
+        if not was_ready:  # compiling and recording are not what the figures are of
+            run.waiting_share()
             since, timed = time.monotonic(), 0
         if time.monotonic() - saved > config.save_every_s:
             checkpoint(count, timed, since)

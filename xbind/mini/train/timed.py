@@ -197,7 +197,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--work", type=Path, help="folder of data and checkpoints to keep; default: a temporary one"
     )
-    parser.add_argument("--start", type=Path, help="folder of the weights of an earlier call")
+    parser.add_argument(
+        "--start",
+        type=Path,
+        help="folder of an earlier call's weights, which replace those in --work",
+    )
     parser.add_argument("--parts", nargs="+", choices=SHARES, default=list(SHARES))
     parser.add_argument("--objects", type=positive, default=OBJECTS, help="default: 20400")
     parser.add_argument("--workers", type=positive, default=os.cpu_count(), help="default: all")
