@@ -96,6 +96,9 @@ def tasks(out: Path) -> list[Task]:
         ),
         Task("scene", "renders against the CPU's, and whole runs of the mini bundle",
              (*pytest, "tests/gpu/test_scene.py"), 120),
+        Task("train", "more training of the mini bundle's priors: weights, samples per second",
+             (*python, "-m", "xbind.mini.train.timed", "--out", str(out / "trained"),
+              "--minutes", "8.5"), 560),
     ]  # fmt: skip
 
 

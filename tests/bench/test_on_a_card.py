@@ -1,5 +1,6 @@
 """The list of what only a GPU can show: limits, budget, failures; nothing needs a GPU here."""
 
+import importlib
 import json
 import re
 import sys
@@ -15,6 +16,7 @@ from xbind.bench.config import BenchConfig
 from xbind.bench.on_a_card import Task, draw_prompt, run, run_all, tasks
 from xbind.cli.main import parse
 from xbind.conditioning.background import cut_out
+from xbind.mini.train import timed
 
 
 def python(code):
@@ -73,6 +75,12 @@ def test_what_matters_most_fits_into_ten_minutes(tmp_path):
     assert sum(task.limit_s for task in known[: names.index("steps") + 1]) <= 600
 
 
+def test_the_training_ends_within_its_limit(tmp_path):
+    (task,) = (task for task in tasks(tmp_path) if task.name == "train")
+    minutes = float(task.command[task.command.index("--minutes") + 1])
+    assert 60 * minutes + timed.GRACE_S < task.limit_s < 600
+
+
 def test_every_command_has_words_that_exist(tmp_path, monkeypatch):
     parsers = {
         "xbind": parse,
@@ -80,6 +88,7 @@ def test_every_command_has_words_that_exist(tmp_path, monkeypatch):
         "bench/bench_real_steps.py": lambda _: bench_real_steps._parse(),
         "bench/bench_kernels.py": lambda _: bench_kernels._parse(),
         "bench/bench_rasterizer.py": lambda _: bench_rasterizer._parse(),
+        "-m": lambda words: importlib.import_module(words[0])._parser().parse_args(words[1:]),
         "pytest": lambda words: [Path(word).resolve(strict=True) for word in words
                                  if word.startswith("tests/")],
     }  # fmt: skip

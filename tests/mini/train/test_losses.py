@@ -10,7 +10,7 @@ import torch
 from xbind.mini.train import loop
 from xbind.mini.train.bind import contrastive_loss
 from xbind.mini.train.lengths import LoopConfig
-from xbind.mini.train.loop import Ema, train
+from xbind.mini.train.loop import train
 from xbind.mini.train.priors import (
     POSE_ERROR,
     UNKNOWN_POSE,
@@ -19,6 +19,7 @@ from xbind.mini.train.priors import (
     build_unet,
     start_from_unclip,
 )
+from xbind.mini.train.step import Ema
 
 
 def test_contrastive_loss_by_loops():
@@ -60,21 +61,21 @@ def test_contrastive_loss_by_loops():
 def test_ema_copies_buffers_with_infinities():
     net = torch.nn.Linear(2, 2)
     net.register_buffer("mask", torch.full((2,), -torch.inf))
-    ema = Ema(net, 0.9)
-    ema.update(net, 1)
+    ema = Ema(net)
+    ema.update(torch.tensor(0.1))
     assert torch.equal(ema.average["mask"], net.mask)
 
 
 def test_ema_by_its_formula(rng):
     net = torch.nn.Linear(3, 2)
-    ema = Ema(net, 0.9)
+    ema = Ema(net)
     want = {k: v.detach().double() for k, v in net.named_parameters()}
     for step in (1, 5, 200):
         decay = min(0.9, (1 + step) / (10 + step))
         with torch.no_grad():
             for p in net.parameters():
                 p.copy_(torch.randn(p.shape, generator=rng))
-        ema.update(net, step)
+        ema.update(torch.tensor(1 - decay))
         for k, v in net.named_parameters():
             want[k] = decay * want[k] + (1 - decay) * v.detach().double()
             torch.testing.assert_close(ema.average[k].double(), want[k], rtol=1e-5, atol=1e-6)

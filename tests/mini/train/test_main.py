@@ -34,6 +34,26 @@ def test_batches_are_positive(tmp_path, value, capsys):
     assert "positive integer" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("value", ["0", "-0.1", "1.5", "nan", "half"])
+def test_the_decay_is_a_share(tmp_path, value, capsys):
+    with pytest.raises(SystemExit):
+        main(["unclip", "--work", str(tmp_path), "--decay", value])
+    assert "share between 0 and 1" in capsys.readouterr().err
+
+
+def test_options_that_do_not_fit_are_refused(tmp_path):
+    work = ["--work", str(tmp_path / "w")]
+    with pytest.raises(SystemExit, match=r"judge takes no --min-snr-gamma; these do: unclip, zero"):
+        main(["judge", *work, "--min-snr-gamma", "5"])
+    with pytest.raises(SystemExit, match=r"view_words takes no --compile"):
+        main(["view_words", *work, "--no-compile"])
+    with pytest.raises(SystemExit, match=r"--cuda-graph needs --device cuda"):
+        main(["unclip", *work, "--cuda-graph"])
+    with pytest.raises(SystemExit, match=r"trained on 6 views .* --views is 5"):
+        main(["world", *work, "--views", "5"])
+    assert not list(tmp_path.glob("w/*"))
+
+
 @pytest.mark.parametrize("value", ["0", "-1", "nan", "soon"])
 def test_minutes_are_positive(tmp_path, value, capsys):
     with pytest.raises(SystemExit):
@@ -55,6 +75,22 @@ def test_a_sitting_changes_only_what_it_was_asked_for(tmp_path):
     config = Session(work=tmp_path, batch=512, decay=0.25).config("unclip")
     assert (config.batch, config.decay_fraction) == (512, 0.25)
     assert config.samples == LENGTHS["unclip"].samples
+    changed = Session(
+        work=tmp_path, learning_rate=5e-4, min_snr_gamma=5.0, save_every=60.0, export=tmp_path
+    ).config("zero123")
+    assert (changed.learning_rate, changed.min_snr_gamma) == (5e-4, 5.0)
+    assert (changed.save_every_s, changed.export) == (60.0, tmp_path)
+
+
+def test_priors_are_compiled_and_recorded_on_a_gpu_unless_told_otherwise(tmp_path):
+    gpu = Session(work=tmp_path, device=torch.device("cuda"))
+    for name, wanted in (("unclip", True), ("zero123_narrow", True), ("view_words", False)):
+        config = gpu.config(name)
+        assert (config.compile, config.cuda_graph) == (wanted, wanted)
+    plain = dataclasses.replace(gpu, compile=False, cuda_graph=False).config("unclip")
+    assert (plain.compile, plain.cuda_graph) == (False, False)
+    cpu = Session(work=tmp_path, compile=True).config("unclip")
+    assert (cpu.compile, cpu.cuda_graph) == (True, False)
 
 
 def test_checkpoints_without_samples_are_of_default_batches():

@@ -15,6 +15,8 @@ import torch
 
 from xbind.errors import XBindError
 from xbind.mini.train.assemble import only_components
+from xbind.mini.train.lengths import CPU
+from xbind.mini.train.options import positive, positive_number, share, training_device
 from xbind.mini.train.parts import PARTS, TAKEN, Session
 
 
@@ -29,6 +31,8 @@ def main(argv: list[str] | None = None) -> None:
             _check_taken(name, part)
         if "device" in options:
             options["device"] = training_device(options["device"])
+        if options.get("cuda_graph") and options.get("device", CPU).type != "cuda":
+            raise XBindError("--cuda-graph needs --device cuda.\nLeave it out, or give both.")
         session = Session(**options)
         session.work.mkdir(parents=True, exist_ok=True)
         PARTS[part](session)
@@ -46,45 +50,58 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--work", type=Path, required=True, help="folder of data and checkpoints")
     parser.add_argument(
         "--samples",
-        type=_positive,
+        type=positive,
         help="training samples in all, over all sessions, those of an unpacked bundle included; "
         "for world and near_misses: objects",
     )
-    parser.add_argument("--batch", type=_positive, help="samples per step")
-    parser.add_argument("--decay", type=float, help="last part of the run with a falling rate")
+    parser.add_argument("--batch", type=positive, help="samples per step")
+    parser.add_argument(
+        "--decay", type=share, help="last part of the run with a falling rate, above 0, at most 1"
+    )
+    parser.add_argument(
+        "--learning-rate",
+        type=positive_number,
+        help="peak learning rate for the default batch; another --batch scales it by a square root",
+    )
+    parser.add_argument(
+        "--min-snr-gamma",
+        type=positive_number,
+        help="weight the priors' loss by min(SNR, γ)/(SNR + 1); default: equal weights",
+    )
+    parser.add_argument(
+        "--compile",
+        action=argparse.BooleanOptionalAction,
+        help="compile the network, with channels last; default: on a GPU only",
+    )
+    parser.add_argument(
+        "--cuda-graph",
+        action=argparse.BooleanOptionalAction,
+        help="record a step as a CUDA graph and replay it; default: on a GPU",
+    )
+    parser.add_argument(
+        "--save-every", type=positive_number, help="seconds between two checkpoints; default: 90"
+    )
+    parser.add_argument(
+        "--export",
+        type=Path,
+        help="folder that also gets the averaged weights in half precision with each checkpoint",
+    )
     parser.add_argument(
         "--minutes",
-        type=_positive_number,
+        type=positive_number,
         help="end this session then at the latest, with the falling rate at its end",
     )
     parser.add_argument("--device", choices=("cpu", "cuda"), help="where it computes; default: cpu")
-    parser.add_argument("--workers", type=_positive, help="processes that render; default: 1")
+    parser.add_argument("--workers", type=positive, help="processes that render; default: 1")
+    parser.add_argument("--views", type=positive, help="rendered views of each object; default: 10")
     parser.add_argument("--bundle", type=Path, help="folder to assemble or unpack; default: mini")
     parser.add_argument(
         "--only",
         choices=only_components(),
         help="assemble this component alone, into a bundle that is there",
     )
-    parser.add_argument("--threads", type=_positive, default=1, help="of the CPU, per process")
+    parser.add_argument("--threads", type=positive, default=1, help="of the CPU, per process")
     return parser
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError
-    return value
-
-
-def _positive_number(text: str) -> float:
-    value = float(text)
-    if not value > 0:
-        raise ValueError
-    return value
-
-
-_positive_number.__name__ = "positive number"
-_positive.__name__ = "positive integer"  # argparse names the type so
 
 
 def _check_taken(option: str, part: str) -> None:
@@ -95,24 +112,8 @@ def _check_taken(option: str, part: str) -> None:
     """
     if part not in TAKEN[option]:
         takers = ", ".join(name for name in PARTS if name in TAKEN[option])
-        raise XBindError(f"{part} takes no --{option}; these do: {takers}.\nLeave it out.")
-
-
-def training_device(name: str) -> torch.device:
-    """The device of that name, set up for training.
-
-    Raises:
-        XBindError: torch finds no CUDA.
-    """
-    if name == "cuda":
-        if not torch.cuda.is_available():
-            raise XBindError(
-                f"--device cuda was asked for; torch {torch.__version__} finds no CUDA device.\n"
-                "Leave out --device, or install a torch built for CUDA on a machine with a GPU."
-            )
-        torch.backends.cudnn.benchmark = True  # every step has the same shapes
-        torch.set_float32_matmul_precision("high")  # TensorFloat-32 for what autocast leaves
-    return torch.device(name)
+        flag = option.replace("_", "-")
+        raise XBindError(f"{part} takes no --{flag}; these do: {takers}.\nLeave it out.")
 
 
 if __name__ == "__main__":

@@ -81,13 +81,13 @@ def _open(work: Path, name: str, part: str) -> Split:
 
 def on_white(rgba: np.ndarray, device: torch.device = CPU) -> Float[Tensor, "b 3 h w"]:
     """Premultiplied uint8 [b,h,w,4] → images in [0,1] on a white background."""
-    x = torch.from_numpy(np.ascontiguousarray(rgba)).to(device).float() / 255
+    x = torch.from_numpy(np.array(rgba, order="C")).to(device).float() / 255  # files are read-only
     return (x[..., :3] + 1 - x[..., 3:]).clamp(0, 1).permute(0, 3, 1, 2).contiguous()
 
 
 def as_image(normals: np.ndarray, device: torch.device = CPU) -> Float[Tensor, "b 3 h w"]:
     """uint8 [b,h,w,3] → [0,1]."""
-    x = torch.from_numpy(np.ascontiguousarray(normals)).to(device).float() / 255
+    x = torch.from_numpy(np.array(normals, order="C")).to(device).float() / 255
     return x.permute(0, 3, 1, 2).contiguous()
 
 

@@ -1,11 +1,11 @@
 """Training loop of all networks of the bundle: seeded, with checkpoints, resumable.
 
 Step i draws everything from a generator seeded by (seed, i), so a run that was killed and resumed
-sees the same batches as one that was not. Nothing in a step waits for the device: losses are read
-when a line of the log is written.
+sees the same batches as one that was not. Losses are read when a line of the log is written.
 """
 
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -13,32 +13,10 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from xbind.errors import XBindError
 from xbind.mini.train.lengths import CPU, LoopConfig, samples_seen
-
-SAVE_EVERY_S = 90.0
-"""Seconds between two checkpoints, log lines and validations."""
-
-Losses = Mapping[str, Tensor]
-"""Named terms of one step; the key `loss` is the one that is differentiated."""
-
-
-class Ema:
-    """Exponential moving average of a module's parameters, with a warm-up of its own."""
-
-    def __init__(self, model: nn.Module, decay: float) -> None:
-        self.average = {k: v.detach().clone() for k, v in model.state_dict().items()}
-        self.decay = decay
-
-    def update(self, model: nn.Module, step: int) -> None:
-        """Move the average towards the model."""
-        learnt = dict(model.named_parameters(remove_duplicate=False))
-        average = get_ema_multi_avg_fn(min(self.decay, (1 + step) / (10 + step)))
-        average([self.average[name] for name in learnt], list(learnt.values()), step)
-        for name, value in model.named_buffers():
-            if name in self.average:  # it may hold infinities, which have no average
-                self.average[name].copy_(value)
+from xbind.mini.train.step import Ema, LossesAt, Step
 
 
 def save_atomic(state: object, path: Path) -> None:
@@ -49,11 +27,6 @@ def save_atomic(state: object, path: Path) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
-
-
-def generator_for(seed: int, step: int, device: torch.device = CPU) -> torch.Generator:
-    """The generator of one step; CPUs and GPUs draw other numbers from one seed."""
-    return torch.Generator(device).manual_seed((seed + 1) * 1_000_003 + step)
 
 
 def averaged(checkpoint: Path) -> dict[str, Tensor]:
@@ -71,7 +44,7 @@ def averaged(checkpoint: Path) -> dict[str, Tensor]:
 def train(
     name: str,
     model: nn.Module,
-    losses_at: Callable[[int, torch.Generator], Losses],
+    losses_at: LossesAt,
     config: LoopConfig,
     work: Path,
     *,
@@ -90,67 +63,77 @@ def train(
         work: folder of checkpoints, outside the package.
         validate: called on the model holding the averaged weights; its figures are logged.
         parameters: what is optimised; all parameters of the model by default.
+
+    Raises:
+        XBindError: the loss is not finite; the last checkpoint stays.
     """
     model.to(config.device)
-    trained = parameters or list(model.parameters())
-    optimizer = torch.optim.AdamW(
-        trained, lr=config.learning_rate, weight_decay=config.weight_decay,
-        betas=(0.9, config.beta_2), fused=True,
-    )  # fmt: skip
-    ema = Ema(model, config.ema)
+    run = Step(model, parameters or list(model.parameters()), losses_at, config)
     path = work / f"{name}.pt"
     step = seen = fresh = 0  # `fresh`: the step at which the optimiser started
     if path.exists():
         state = torch.load(path, map_location=config.device, weights_only=True)
         model.load_state_dict(state["model"])
-        ema.average, step, seen = state["ema"], state["step"], samples_seen(name, state)
-        fresh = state.get("fresh", 0)
+        run.ema.load(state["ema"])
+        step, seen, fresh = state["step"], samples_seen(name, state), state.get("fresh", 0)
         if "optimizer" in state:
-            optimizer.load_state_dict(state["optimizer"])
+            run.load_optimizer(state["optimizer"])
         else:  # after `unpack`: a bundle holds weights alone
             fresh = step
+        del state
 
-    def checkpoint(totals: dict[str, Tensor], count: int, rate: float) -> None:
-        save_atomic(
-            {
-                "model": model.state_dict(),
-                "ema": ema.average,
-                "optimizer": optimizer.state_dict(),
-                "step": step,
-                "samples": seen,
-                "fresh": fresh,
-            },
-            path,
-        )
+    def checkpoint(count: int, timed: int, since: float) -> None:
+        means = run.mean_losses(count)
+        rate = timed * config.batch / max(1e-6, time.monotonic() - since)
+        waiting = run.waiting_share()
+        if not math.isfinite(means.get("loss", 0.0)):
+            raise XBindError(
+                f"The loss of {name} is not finite after {seen} samples; {path.name} is not "
+                "written.\nTrain with a smaller --learning-rate or --batch."
+            )
+        counts = {"step": step, "samples": seen, "fresh": fresh}
+        weights = {"model": _contiguous(model.state_dict()), "ema": _contiguous(run.ema.average)}
+        save_atomic(weights | {"optimizer": run.optimizer.state_dict()} | counts, path)
+        if config.export is not None:
+            export_half(weights["ema"], counts, config.export / path.name)
         row: dict[str, float] = {"samples": seen, "per_s": round(rate, 1)}
-        row |= {k: round(float(v) / max(1, count), 5) for k, v in totals.items()}
+        if waiting is not None:
+            row["waiting"] = round(waiting, 3)
+        row |= {k: round(v, 5) for k, v in means.items()}
         if validate is not None:
-            row |= _validated(model, ema, validate)
+            row |= _validated(model, run.ema, validate)
         with (work / f"{name}.jsonl").open("a") as log:
             log.write(json.dumps(row) + "\n")
 
-    totals: dict[str, Tensor] = {}
-    count, since = 0, time.monotonic()
-    start = time.monotonic()
+    start = saved = since = time.monotonic()
+    count = timed = 0  # steps since the last checkpoint, and those that `per_s` counts
     while seen < config.samples and (spent := time.monotonic() - start) < 60 * config.minutes:
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate_at(seen, step - fresh, spent)
-        losses = losses_at(step, generator_for(config.seed, step, config.device))
-        optimizer.zero_grad(set_to_none=True)
-        losses["loss"].backward()
-        nn.utils.clip_grad_norm_(trained, 1.0)
-        optimizer.step()
-        step, seen = step + 1, seen + config.batch
-        ema.update(model, step)
-        for key, value in losses.items():
-            value = value.detach().double()
-            totals[key] = totals[key] + value if key in totals else value
-        count += 1
-        elapsed = time.monotonic() - since
-        if elapsed > SAVE_EVERY_S:
-            checkpoint(totals, count, count * config.batch / elapsed)
-            totals, count, since = {}, 0, time.monotonic()
-    checkpoint(totals, count, count * config.batch / max(1e-6, time.monotonic() - since))
+        was_ready = run.is_ready
+        run(step, seen, config.learning_rate_at(seen, step - fresh, spent))
+        step, seen, count, timed = step + 1, seen + config.batch, count + 1, timed + 1
+        if not was_ready:  # compiling and recording are not what the figures are of
+            run.waiting_share()
+            since, timed = time.monotonic(), 0
+        if time.monotonic() - saved > config.save_every_s:
+            checkpoint(count, timed, since)
+            saved = since = time.monotonic()
+            count = timed = 0
+    checkpoint(count, timed, since)
+
+
+def _contiguous(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors without the memory format of the device that trained them."""
+    return {name: value.detach().contiguous() for name, value in state.items()}
+
+
+def export_half(average: Mapping[str, Tensor], counts: Mapping[str, int], path: Path) -> None:
+    """Write averaged weights in half precision as a checkpoint that training can go on from.
+
+    It has no optimiser and a quarter of the tensors: about an eighth of the size.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = {k: v.half().cpu() if v.is_floating_point() else v.cpu() for k, v in average.items()}
+    save_atomic({"model": half, "ema": half} | dict(counts), path)
 
 
 def _validated(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from xbind.errors import XBindError
 from xbind.mini.train import audio, bind, clip, convnet, latents, priors, vae, view_words
 from xbind.mini.train.assemble import assemble, assemble_only, unpack
 from xbind.mini.train.captions import build_bank
@@ -31,12 +32,26 @@ class Session:
     """Samples per step."""
     decay: float | None = None
     """Last part of the run in which the learning rate falls."""
+    learning_rate: float | None = None
+    """Peak learning rate for steps of the component's default batch."""
+    min_snr_gamma: float | None = None
+    """γ of the priors' loss weights; None: equal weights."""
+    compile: bool | None = None
+    """True if the network is compiled; by default on a GPU only."""
+    cuda_graph: bool | None = None
+    """True if steps are recorded as a CUDA graph; by default on a GPU."""
+    save_every: float | None = None
+    """Seconds between two checkpoints."""
+    export: Path | None = None
+    """Folder for averaged weights in half precision."""
     minutes: float = math.inf
     """Length of this session at most."""
     device: torch.device = CPU
     """Device for training and inference."""
     workers: int = 1
     """Processes that render."""
+    views: int = SplitConfig().views
+    """Rendered views of each object."""
     bundle: Path = SHIPPED / "mini"
     """Bundle that is assembled or unpacked."""
     only: str | None = None
@@ -45,11 +60,18 @@ class Session:
     def config(self, name: str) -> LoopConfig:
         """The training of the part `name`, as asked for."""
         default = LENGTHS[name]
+        on_gpu = self.device.type == "cuda" and name in COMPILED
         return dataclasses.replace(
             default,
             samples=self.samples or default.samples,
             batch=self.batch or default.batch,
-            decay_fraction=default.decay_fraction if self.decay is None else self.decay,
+            decay_fraction=self.decay or default.decay_fraction,
+            learning_rate=self.learning_rate or default.learning_rate,
+            min_snr_gamma=self.min_snr_gamma or default.min_snr_gamma,
+            compile=on_gpu if self.compile is None else self.compile,
+            cuda_graph=on_gpu if self.cuda_graph is None else self.cuda_graph,
+            save_every_s=self.save_every or default.save_every_s,
+            export=self.export,
             minutes=self.minutes,
             device=self.device,
         )
@@ -64,10 +86,16 @@ NEAR_MISSES, HELD_OUT_NEAR_MISSES = 3060, 340
 
 
 def _world(given: Session) -> None:
-    held_out = SplitConfig(seed=HELD_OUT_SEED)
+    if given.views < latents.COLOUR_VIEWS:
+        raise XBindError(
+            f"The priors are trained on {latents.COLOUR_VIEWS} views of each object; --views is "
+            f"{given.views}.\nGive at least {latents.COLOUR_VIEWS}."
+        )
+    config = SplitConfig(views=given.views)
+    held_out = dataclasses.replace(config, seed=HELD_OUT_SEED)
     write_split(given.work / "held_out", HELD_OUT_OBJECTS, held_out, workers=given.workers)
     count = given.samples or OBJECTS
-    write_split(given.work / "train", count, SplitConfig(), workers=given.workers)
+    write_split(given.work / "train", count, config, workers=given.workers)
 
 
 def _near_misses(given: Session) -> None:
@@ -189,14 +217,23 @@ TRAINED = frozenset(
         "zero123_narrow", "judge", "judge_2", "decoder",
     )
 )  # fmt: skip
-ON_GPU = frozenset(("encode", "unclip", "view_words", "zero123", "zero123_narrow"))
+COMPILED = frozenset(("unclip", "zero123", "zero123_narrow"))
+"""Parts whose steps can be compiled and recorded, and have noise levels: the priors."""
+ON_GPU = COMPILED | {"encode", "view_words"}
 TAKEN = {
     "samples": TRAINED | {"world", "near_misses"},
     "batch": TRAINED,
     "decay": TRAINED,
+    "learning_rate": TRAINED,
+    "min_snr_gamma": COMPILED,
+    "compile": COMPILED,
+    "cuda_graph": COMPILED,
+    "save_every": TRAINED,
+    "export": TRAINED,
     "minutes": TRAINED,
     "device": ON_GPU,
     "workers": frozenset(("world", "near_misses")),
+    "views": frozenset(("world",)),
     "bundle": frozenset(("assemble", "unpack")),
     "only": frozenset(("assemble",)),
 }

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 from diffusers import UNet2DConditionModel
-from diffusers.models.attention_processor import AttnProcessor
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -14,6 +13,7 @@ from xbind.diffusion.schedule import alphas_cumprod, scaled_linear_betas, square
 from xbind.diffusion.unclip import unclip_condition
 from xbind.mini.train.bind import EMBED_DIM
 from xbind.mini.train.captions import build_bank, caption_table
+from xbind.mini.train.compiling import for_training
 from xbind.mini.train.data import World
 from xbind.mini.train.latents import (
     Latents,
@@ -26,6 +26,7 @@ from xbind.mini.train.latents import (
 )
 from xbind.mini.train.lengths import LoopConfig
 from xbind.mini.train.loop import averaged, save_atomic, train
+from xbind.mini.train.weighting import min_snr_weights
 from xbind.mini.world.categories import CATEGORIES
 from xbind.scene.cameras import OWN_POSE_SCALE, Cameras, relative_pose, turned_pose
 
@@ -163,7 +164,7 @@ def train_unclip(world: World, work: Path, config: LoopConfig) -> None:
     rows = caption_table(build_bank(), SAID).to(device)
     mean, std = load_normaliser(data, rows, work)
     torch.manual_seed(config.seed)  # initial weights
-    unet = for_training(build_unet(4, 2 * EMBED_DIM), device)
+    unet = for_training(build_unet(4, 2 * EMBED_DIM), config)
     alpha_bar = alphas_cumprod(scaled_linear_betas()).to(device)
     noising = alphas_cumprod(squared_cosine_betas()).to(device)
     context = torch.zeros(config.batch, 1, EMBED_DIM, device=device)
@@ -182,26 +183,28 @@ def train_unclip(world: World, work: Path, config: LoopConfig) -> None:
         ) * (u[2] > DROP)[:, None]  # fmt: skip
         with config.autocast():
             out = unet(z_t, t, context, class_labels=labels).sample
-        return _named((out - v).square().mean((1, 2, 3)), drawn)
+        return _named((out - v).square().mean((1, 2, 3)), drawn, alpha_bar[t], config)
 
     train("unclip", unet, losses, config, work)
 
 
-def for_training(unet: UNet2DConditionModel, device: torch.device) -> UNet2DConditionModel:
-    """The network on its device, with the attention that trains fastest there."""
-    if device.type == "cpu":
-        unet.set_attn_processor(AttnProcessor())  # a third faster to train than the fused one
-    return unet.to(device)
-
-
-def _named(error: Tensor, drawn: TargetDraw) -> Mapping[str, Tensor]:
-    """The loss, and its two parts apart."""
+def _named(
+    error: Float[Tensor, " b"],
+    drawn: TargetDraw,
+    alpha_bar: Float[Tensor, " b"],
+    config: LoopConfig,
+) -> Mapping[str, Tensor]:
+    """The loss; the mean error of colour views and of normal maps, and, if weighted, of all."""
     normal = drawn.is_normal.float()
-    return {
+    terms = {
         "loss": error.mean(),
         "colour": (error * (1 - normal)).sum() / (1 - normal).sum().clamp_min(1),
         "normal": (error * normal).sum() / normal.sum().clamp_min(1),
     }
+    if config.min_snr_gamma is None:
+        return terms
+    weights = min_snr_weights(alpha_bar, config.min_snr_gamma, "v")
+    return terms | {"loss": (weights * error).mean(), "error": terms["loss"]}
 
 
 def far_views(pose: Float[Tensor, "o v 4"]) -> tuple[Int[Tensor, "o v"], Int[Tensor, " o"]]:
@@ -245,7 +248,7 @@ def train_zero123(
     torch.manual_seed(config.seed)  # initial weights
     net = Zero123Net()
     start_from_unclip(net, averaged(work / "unclip.pt"))
-    for_training(net.unet, device)
+    for_training(net.unet, config)
     net.projection.to(device)
     alpha_bar = alphas_cumprod(scaled_linear_betas()).to(device)
     far, count = far_views(data.pose)
@@ -273,7 +276,7 @@ def train_zero123(
             token = net.projection(told) * keep[:, None]
             both = torch.cat([z_t, reference], 1)
             out = net.unet(both, t, token[:, None], class_labels=token).sample
-        return _named((out - v).square().mean((1, 2, 3)), drawn)
+        return _named((out - v).square().mean((1, 2, 3)), drawn, alpha_bar[t], config)
 
     train(name, net, losses, config, work)
 

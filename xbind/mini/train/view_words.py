@@ -20,6 +20,7 @@ from xbind.diffusion.unclip import unclip_condition
 from xbind.diffusion.view_words import BACK, FRONT, SIDE, VIEW_WORDS, view_rows
 from xbind.mini.train.bind import EMBED_DIM
 from xbind.mini.train.captions import build_bank, caption_table
+from xbind.mini.train.compiling import for_training
 from xbind.mini.train.data import World
 from xbind.mini.train.latents import draw_targets, load_latents
 from xbind.mini.train.lengths import LoopConfig
@@ -32,7 +33,6 @@ from xbind.mini.train.priors import (
     build_unet,
     draw_conditions,
     draw_timesteps,
-    for_training,
     load_normaliser,
     velocity,
 )
@@ -101,7 +101,7 @@ def train_view_words(world: World, work: Path, config: LoopConfig) -> None:
     unet = build_unet(4, 2 * EMBED_DIM)
     unet.load_state_dict(averaged(work / "unclip.pt"))
     unet.requires_grad_(False)
-    for_training(unet, device)
+    for_training(unet, config)
     torch.manual_seed(config.seed)  # initial tokens
     adapter = ViewAdapter(unet)
     alpha_bar = alphas_cumprod(scaled_linear_betas()).to(device)
