@@ -16,7 +16,8 @@ from torch import Tensor
 from xbind.algorithm.iteration import Phase, advance
 from xbind.algorithm.phase1_nerf import CoarsePhase
 from xbind.algorithm.reference_view import ReferenceView
-from xbind.algorithm.supervision import Condition, StereoCondition, Supervision
+from xbind.algorithm.stereo_condition import StereoCondition
+from xbind.algorithm.supervision import Condition, Supervision
 from xbind.algorithm.surface_phase import SurfacePhase, geometry_phase, texture_phase
 from xbind.bench.memory import peak_bytes_of
 from xbind.bench.timing import (
@@ -134,6 +135,8 @@ def instant_supervision(bundle: Bundle) -> Supervision:
             latent=torch.zeros(1, *bundle.zero123.latent_shape),
             embedding=torch.zeros(1, bundle.zero123.embedding_dim),
             seen_pose=torch.zeros(1, 3),
+            share=torch.ones(()),
+            agreement=torch.full((), torch.nan),
         ),
     )
     return Supervision(bundle, condition, lambda name: InstantStep(eager(name)))

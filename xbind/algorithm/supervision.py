@@ -15,17 +15,19 @@ from xbind.algorithm.reference_view import (
     ReferenceView,
     Show,
     condition_unclip,
-    embed_reference_image,
     make_reference_view,
-    told_pose,
+)
+from xbind.algorithm.stereo_condition import (
+    StereoCondition,
+    make_stereo_condition,
+    weighted_by_agreement,
 )
 from xbind.conditioning.prompt import EncodedPrompt
 from xbind.config.options import PlanarLoss
 from xbind.config.presets import GuidanceConfig, ReferenceConfig
 from xbind.config.savings import FASTEST, Savings
-from xbind.config.terms import EstimatorConfig
+from xbind.config.terms import AgreementConfig, EstimatorConfig
 from xbind.diffusion.estimator import Estimator, Theta
-from xbind.diffusion.latents import encode, resize
 from xbind.diffusion.timesteps import (
     annealed_timesteps,
     cds_clamp,
@@ -39,46 +41,9 @@ from xbind.losses.side_by_side import OneByOne, StepRunner
 from xbind.losses.step import GuidanceStep, StepCall
 from xbind.networks.frozen import Bundle
 from xbind.networks.graphs import StepUse, eager_steps, step_of
-from xbind.scene.cameras import Cameras, relative_pose
+from xbind.scene.cameras import Cameras
 
 Image = Float[Tensor, "b 3 h w"]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class StereoCondition:
-    """x_r as the 3D prior and L_ref need it."""
-
-    view: ReferenceView
-    """x_r, m and its camera."""
-    latent: Float[Tensor, "1 c h w"]
-    """VAE mode of x_r, not scaled: the 3D prior's concatenated condition."""
-    embedding: Float[Tensor, "1 d"]
-    """Image embedding of x_r for the camera projection."""
-    seen_pose: Float[Tensor, "1 3"]
-    """The pose of x_r that the 3D prior is told: given by the user, else read off x_r."""
-
-    def state(self) -> dict[str, Tensor]:
-        """Plain tensors for a checkpoint."""
-        camera = self.view.camera
-        pose = (camera.elevation_deg, camera.azimuth_deg, camera.distance, camera.fov_y_deg)
-        return {
-            "image": self.view.image,
-            "mask": self.view.mask,
-            "pose": torch.stack(pose),
-            "reference_latent": self.latent,
-            "reference_embedding": self.embedding,
-            "seen_pose": self.seen_pose,
-        }
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Tensor]) -> "StereoCondition":
-        """Read back `state`."""
-        return cls(
-            view=ReferenceView(state["image"], state["mask"], Cameras(*state["pose"])),
-            latent=state["reference_latent"],
-            embedding=state["reference_embedding"],
-            seen_pose=state["seen_pose"],
-        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,6 +96,7 @@ def make_condition(
     generator: torch.Generator,
     *,
     stereo: bool = True,
+    agreement: AgreementConfig | None = None,
     savings: Savings = FASTEST,
     candidate: int | None = None,
     show: Show | None = None,
@@ -143,6 +109,7 @@ def make_condition(
         config: of the reference view.
         generator: source of all randomness.
         stereo: whether a reference view is needed.
+        agreement: how the 3D prior's agreement with the prompt decides its weight; None leaves it.
         savings: how the networks are run.
         candidate: number of the sampled reference view to take, from 1; None for the best by score.
         show: receives the sampled reference views and the number of the chosen one.
@@ -159,13 +126,11 @@ def make_condition(
     view = make_reference_view(
         prompt, labels, bundle, config, generator, savings, candidate=candidate, show=show
     )
-    vae = bundle.zero123.vae
-    with torch.no_grad():
-        image = resize(view.image, bundle.zero123.image_size)
-        latent = encode(vae, image) / vae.config.scaling_factor
-    embedding = embed_reference_image(image, bundle.zero123)
-    seen = told_pose(bundle.zero123.seen_pose(image), prompt)
-    stereo_condition = StereoCondition(view, latent, embedding, seen)
+    stereo_condition = make_stereo_condition(view, prompt, bundle)
+    if agreement is not None:
+        stereo_condition = weighted_by_agreement(
+            stereo_condition, prompt.c_m, bundle, agreement, generator, savings
+        )
     return Condition(prompt.c_m, labels, eps_star, stereo_condition, prompt.contexts)
 
 
@@ -319,7 +284,8 @@ class Supervision:
     ) -> StepCall:
         """L_3D-SDS (Eq. 10) of views in [0, 1]; the latent term is a sum.
 
-        With `w_img_3d` above 0 an image term is added, which is ours.
+        With `w_img_3d` above 0 an image term is added, which is ours, as is the share of the whole
+        by the 3D prior's agreement with the prompt.
         """
         b = len(image)
         assert self.condition.stereo is not None
@@ -331,18 +297,14 @@ class Supervision:
             token=self.token(cameras),
             reference_latent=self.condition.stereo.latent,
             cfg_scale=_number(config.cfg_3d, image),
-            weight=image.new_ones(b),
+            weight=image.new_ones(b) * self.condition.stereo.share,
             **_image_term(config.w_img_3d, image),
         )
 
     def token(self, cameras: Cameras) -> Float[Tensor, "b 1 d"]:
         """c(x_r, R, T): the projected [image embedding ; relative camera] of each view."""
-        stereo, b = self.condition.stereo, len(cameras)
-        assert stereo is not None
-        relative = relative_pose(cameras, stereo.view.camera)
-        return self._zero123.token(
-            stereo.embedding.expand(b, -1), stereo.seen_pose.expand(b, -1), relative
-        )
+        assert self.condition.stereo is not None
+        return self.condition.stereo.token(cameras, self._zero123)
 
     def ms(self, config: GuidanceConfig, image: Image, generator: torch.Generator) -> StepCall:
         """L_MS (Eq. 2) over 1 + 2n images per view, divided by their number: in [−1, 1]."""

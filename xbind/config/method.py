@@ -41,6 +41,7 @@ from xbind.config.scene import (
     UnwrapConfig,
 )
 from xbind.config.terms import (
+    AgreementConfig,
     BackgroundConfig,
     EllipsoidConfig,
     EstimatorConfig,
@@ -529,6 +530,8 @@ class MethodConfig(Settings):
     """Algorithm 1."""
 
     reference: ReferenceConfig = ReferenceConfig()
+    agreement: AgreementConfig = added(AgreementConfig())
+    """Share of ω_3d by the 3D prior's agreement with the prompt."""
     coarse: CoarseConfig = CoarseConfig()
     geometry: GeometryConfig = GeometryConfig()
     texture: TextureConfig = TextureConfig()
@@ -561,6 +564,12 @@ class MethodConfig(Settings):
         """True if the bundle's known light decides the result."""
         lit = (self.coarse.shading, self.geometry.shading)
         return self.texture.shows_light or any(shading.light == "bundle" for shading in lit)
+
+    @property
+    def uses_agreement(self) -> bool:
+        """True if the 3D prior's agreement with the prompt decides its weight."""
+        uses_3d = any(phase.guidance.w_3d > 0 for phase in self.phases)
+        return uses_3d and self.agreement.least_share < 1
 
     @property
     def uses_reference(self) -> bool:

@@ -30,7 +30,11 @@ class UnknownPreset(XBindError):
 def default() -> MethodConfig:
     """Preset for 64-pixel priors on a CPU: one to two minutes with engines."""
     method = MethodConfig()
-    return replace(method, reference=replace(method.reference, w_cos=0.5, w_parts=3.0, w_error=4.0))
+    return replace(
+        method,
+        reference=replace(method.reference, w_cos=0.5, w_parts=3.0, w_error=4.0),
+        agreement=replace(method.agreement, least_share=0.15),
+    )
 
 
 def smoke() -> MethodConfig:
@@ -39,6 +43,7 @@ def smoke() -> MethodConfig:
     return replace(
         method,
         reference=replace(method.reference, candidates=3, steps=8),
+        agreement=replace(method.agreement, views=2, steps=4),
         coarse=replace(method.coarse, steps=12),
         geometry=replace(method.geometry, steps=4, resolution=24),
         texture=replace(method.texture, steps=4, texture_px=128),

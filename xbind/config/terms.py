@@ -236,3 +236,32 @@ class PbrConfig(Settings):
         length = math.hypot(*self.sky_direction)
         if abs(length - 1) > UNIT_TOLERANCE:
             raise ValueError(f"sky_direction must have the length 1, got {length:g}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AgreementConfig(Settings):
+    """Share of ω_3d that the 3D prior's agreement with the prompt leaves (not in the paper).
+
+    Before Phase I the 3D prior draws views from x_r. Their agreement is the mean of
+    cos(C(view), C_m) / cos(C(x_r), C_m): about 1 for things that the 3D prior knows, less for
+    others, which it turns into what it knows. The share is linear between `low` and `high`.
+    """
+
+    least_share: Share = 1.0
+    """Share of ω_3d that is left in all stages where the agreement is at most `low`; 1 draws no
+    views and leaves ω_3d as it is (preset `default`: 0.15)."""
+    low: PositiveShare = 0.8
+    """Agreement up to which the least share is left."""
+    high: PositiveShare = 0.92
+    """Agreement from which all of ω_3d is left."""
+    views: PositiveCount = 5
+    """Views, evenly spaced in azimuth and away from the reference camera."""
+    steps: Annotated[int, Range(1, 1000)] = 10
+    """DDIM steps."""
+    cfg_scale: Weight = 2.5
+    """Guidance scale of the 3D prior for these views, s of uncond + s · (cond − uncond)."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.low >= self.high:
+            raise ValueError(f"low must be below high, got {self.low:g} and {self.high:g}")

@@ -12,7 +12,7 @@ from xbind.config.changes import difference, leaves, with_changes
 from xbind.config.methods import FAST_SHARE, SYSTEMS
 from xbind.config.options import GenerateConfig, Part, Phase2Loss, PlanarLoss, parts_named
 from xbind.config.presets import PRESETS, GuidanceConfig, MethodConfig, UnknownPreset, preset_named
-from xbind.config.terms import ShadingConfig
+from xbind.config.terms import AgreementConfig, ShadingConfig
 
 
 def _with_guidance(
@@ -48,8 +48,11 @@ def without_stereo(method: MethodConfig) -> MethodConfig:
 
 
 def without_planar(method: MethodConfig) -> MethodConfig:
-    """Fig. 7 (b): no L_planar (Eq. 9), which is the 2D prior, L_nz (Eq. 8) and L_MS."""
-    method = replace(method, coarse=replace(method.coarse, w_nz=0.0))
+    """Fig. 7 (b): no L_planar (Eq. 9), which is the 2D prior, L_nz (Eq. 8) and L_MS.
+
+    The 3D prior keeps its whole weight: there is nothing to give way to.
+    """
+    method = replace(method, coarse=replace(method.coarse, w_nz=0.0), agreement=AgreementConfig())
     return _with_guidance(method, lambda g: replace(g, w_2d=0.0, w_ms=0.0))
 
 
@@ -68,7 +71,8 @@ def without_three_phase(method: MethodConfig) -> MethodConfig:
 
 
 def _of_the_paper(method: MethodConfig) -> MethodConfig:
-    """L_3D-SDS as in Eq. 10: the image term on the 3D prior is ours, so no baseline has it."""
+    """L_3D-SDS as in Eq. 10: its image term and its weight by agreement are ours."""
+    method = replace(method, agreement=AgreementConfig())
     return _with_guidance(method, lambda g: replace(g, w_img_3d=0.0))
 
 

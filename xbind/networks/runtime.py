@@ -46,7 +46,7 @@ class StageNetworks:
     """The frozen networks of one stage."""
 
     bundle: Bundle
-    """For what is computed once, before the first step; its 2D UNet may be an engine."""
+    """For what is computed once, before the first step; its UNets may be engines."""
     savings: Savings
     """How the networks outside of the steps are run."""
     step: Callable[[str], GuidanceStep]
@@ -147,14 +147,15 @@ class EngineRun(RunNetworks):
         self._looks_ahead = True
 
     def of_stage(self, name: str) -> StageNetworks:
-        """The steps in engines, one for each size, and an engine as 2D UNet if it has one."""
+        """The steps in engines, one for each size, and an engine for each UNet that is sampled."""
         part, bundle = self._parts[name], self.bundle
         count = abreast(self.backend, part, self._threads)
         if _named(part, "unet2d"):
-            unet = EngineUNet(
-                lambda: self._load(part, "unet2d", self._threads)[0], bundle.unclip.unet
-            )
+            unet = self._unet(part, "unet2d", bundle.unclip.unet)
             bundle = replace(bundle, unclip=replace(bundle.unclip, unet=unet))
+        if _named(part, "unet3d"):
+            unet = self._unet(part, "unet3d", bundle.zero123.unet)
+            bundle = replace(bundle, zero123=replace(bundle.zero123, unet=unet))
 
         def step(graph: str) -> GuidanceStep:
             backends = self._load(part, graph, self._threads // count)
@@ -167,6 +168,9 @@ class EngineRun(RunNetworks):
         if self._runner is None:
             self._runner = SideBySide(count - 1, of_each=self._threads // count)
         return StageNetworks(bundle, part.savings, step, self._runner)
+
+    def _unet(self, part: Part, graph: str, unet: UNet) -> "EngineUNet":
+        return EngineUNet(lambda: self._load(part, graph, self._threads)[0], unet)
 
     def unload(self) -> None:
         """Close the engines, unless they are kept open for other runs."""

@@ -51,7 +51,9 @@ def make_reference(
     with networks.stage("reference") as stage:
         condition = make_condition(
             prompt.to(generator.device), stage.bundle, method.reference, generator,
-            stereo=method.uses_reference, savings=stage.savings, candidate=candidate, show=show,
+            stereo=method.uses_reference,
+            agreement=method.agreement if method.uses_agreement else None,
+            savings=stage.savings, candidate=candidate, show=show,
         )  # fmt: skip
     if condition.stereo is not None:
         camera = condition.reference.camera
@@ -59,6 +61,12 @@ def make_reference(
             f"reference view at elevation {float(camera.elevation_deg):.0f}°, "
             f"azimuth {float(camera.azimuth_deg):.0f}°{pose_origin(prompt, networks.bundle)}"
         )
+        if method.uses_agreement:
+            agreement, share = condition.stereo.agreement, condition.stereo.share
+            reporter.message(
+                f"the 3D prior's views agree with the prompt by {float(agreement):.2f} of the "
+                f"reference's agreement; its weight is multiplied by {float(share):.2f}"
+            )
         reporter.preview(save_reference(condition, folder))
     return condition
 

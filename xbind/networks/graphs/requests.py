@@ -18,7 +18,7 @@ def requests_of_run(
     *,
     samples_reference: bool = True,
 ) -> list[GraphRequest]:
-    """The graphs that `xbind generate` runs, each once: steps, and the UNet that samples x_r.
+    """The graphs that `xbind generate` runs, each once: steps, and the UNets that are sampled.
 
     Args:
         method: what it does not use is not asked for.
@@ -42,6 +42,9 @@ def requests_of_parts(
     if samples_reference and method.uses_reference:
         rows = savings.at_once(method.reference.candidates) * (1 if savings.split_guidance else 2)
         wanted["reference"].append(GraphRequest("unet2d", rows, 0))
+    if method.uses_agreement:
+        rows = savings.at_once(method.agreement.views) * (1 if savings.split_guidance else 2)
+        wanted["reference"].append(GraphRequest("unet3d", rows, 0))
     phases: tuple[tuple[str, Phase], ...] = (
         ("coarse", method.coarse), ("geometry", method.geometry), ("texture", method.texture),
     )  # fmt: skip
