@@ -84,7 +84,7 @@ def feeds_of(monkeypatch, term, config, progress=0.25):
         "null_context": torch.zeros(1, 1, 2), "takes_labels": True,
     })()  # fmt: skip
     bundle = type("B", (), {"zero123": prior, "unclip": prior, "clip_size": 8, "taesd": None})()
-    stereo = type("S", (), {"latent": torch.zeros(1, 4, 1, 1)})()
+    stereo = type("S", (), {"latent": torch.zeros(1, 4, 1, 1), "share": torch.tensor(0.25)})()
     given = {"class_labels": torch.zeros(1, 2), "contexts": None}
     condition = type("C", (), {**given, "stereo": stereo})()
     supervision = Supervision(bundle, condition, lambda name: name)

@@ -65,7 +65,7 @@ def test_a_setting_that_is_switched_off_is_a_change():
     ("changes", "message"),
     [
         ({"coarse.stepz": 3}, r"no setting 'coarse.stepz'. Perhaps you meant coarse.steps"),
-        ({"steps": 3}, r"no setting 'steps'. Perhaps you meant reference.steps, coarse.steps"),
+        ({"steps": 3}, r"no setting 'steps'. Perhaps you meant reference.steps, agreement.steps"),
         ({"corse": {"steps": 3}}, "no setting 'corse'"),
         ({"coarse": 3}, r"coarse is a group of settings \(steps"),
         ({"coarse.steps": {"first": 3}}, "coarse.steps is one setting, but first is given in it"),

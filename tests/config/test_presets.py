@@ -25,7 +25,8 @@ def test_every_setting_is_plain_data_in_config_json():
     """Frozen throughout, and the same after a round trip."""
     written = asdict(preset_named("default"))
     usual = asdict(MethodConfig())
-    usual["reference"] |= {"w_cos": 0.5, "w_parts": 3.0, "w_error": 4.0}  # the only others
+    usual["reference"] |= {"w_cos": 0.5, "w_parts": 3.0, "w_error": 4.0}
+    usual["agreement"] |= {"least_share": 0.05}  # the only others
     assert json.loads(json.dumps(written)) == json.loads(json.dumps(usual))
     for part, name in (
         ("coarse", "field"), ("coarse", "occupancy"), ("coarse", "adam"), ("geometry", "adan"),

@@ -45,8 +45,14 @@ STEPS = steps_of(MANIFEST)
 RANK = 2
 """Of the estimator, in the step that has one."""
 ELSEWHERE = {
-    "xbind/networks/graphs/requests.py": {"unet2d", "vae_encode", "vae_decode", "bind_vision"},
-    "xbind/networks/runtime.py": {"unet2d"},  # which samples the reference view
+    "xbind/networks/graphs/requests.py": {
+        "unet2d",
+        "unet3d",
+        "vae_encode",
+        "vae_decode",
+        "bind_vision",
+    },
+    "xbind/networks/runtime.py": {"unet2d", "unet3d"},  # which are sampled before Phase I
 }
 """Modules that name a graph, its definition aside. The name of a term, as `ms`, does not count."""
 

@@ -161,7 +161,9 @@ def both(bundle, store, request):
     made = {}
     for choice in ("eager", request.param):
         run = compiled(choice, bundle, requests, store).of_stage("coarse")
-        condition = make_condition(prompt(bundle), run.bundle, METHOD.reference, seeded(5))
+        condition = make_condition(
+            prompt(bundle), run.bundle, METHOD.reference, seeded(5), agreement=METHOD.agreement
+        )
         made[choice] = (condition, run)
     first = made["eager"][0]
     return [(c, Supervision(r.bundle, first, r.step)) for c, r in made.values()]

@@ -58,7 +58,9 @@ def test_everything_of_a_run_is_made_on_its_device():
     generator = torch.Generator().manual_seed(0)
     with Homeless() as found:
         few = replace(method.reference, candidates=2, steps=2)
-        condition = make_condition(prompt, bundle, few, generator)
+        condition = make_condition(
+            prompt, bundle, few, generator, agreement=replace(method.agreement, views=2, steps=2)
+        )
         condition = Condition.from_state(condition.state())
         supervision = Supervision(bundle, condition)
         nerf = HashField(method.coarse.field, generator=generator)

@@ -33,7 +33,7 @@ def default() -> MethodConfig:
     return replace(
         method,
         reference=replace(method.reference, w_cos=0.5, w_parts=3.0, w_error=4.0),
-        agreement=replace(method.agreement, least_share=0.15),
+        agreement=replace(method.agreement, least_share=0.05),
     )
 
 

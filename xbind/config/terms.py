@@ -249,7 +249,7 @@ class AgreementConfig(Settings):
 
     least_share: Share = 1.0
     """Share of ω_3d that is left in all stages where the agreement is at most `low`; 1 draws no
-    views and leaves ω_3d as it is (preset `default`: 0.15)."""
+    views and leaves ω_3d as it is (preset `default`: 0.05)."""
     low: PositiveShare = 0.8
     """Agreement up to which the least share is left."""
     high: PositiveShare = 0.92
