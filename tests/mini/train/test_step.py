@@ -254,6 +254,32 @@ def test_a_loss_that_is_not_finite_leaves_the_last_checkpoint(tmp_path):
     assert (tmp_path / "net.pt").read_bytes() == before
 
 
+def test_weights_that_are_not_finite_leave_the_last_checkpoint(tmp_path):
+    """The loss of the step that spoils the weights is finite; the next one's is not."""
+    net, losses = net_and_losses()
+    train("net", net, losses, dataclasses.replace(CONFIG, samples=16), tmp_path)
+    before = (tmp_path / "net.pt").read_bytes()
+
+    def broken(step, generator):
+        found = losses(step, generator)
+        spoilt = found["loss"] + (net.head.bias - net.head.bias.detach()).abs().sum().sqrt()
+        return {"loss": spoilt}  # the gradient of a square root at 0
+
+    with pytest.raises(XBindError, match=r"weight of net is not finite after 24 samples"):
+        train("net", net, broken, dataclasses.replace(CONFIG, samples=24), tmp_path)
+    assert (tmp_path / "net.pt").read_bytes() == before
+
+
+def test_a_session_without_steps_logs_no_loss_and_no_speed(tmp_path):
+    net, losses = net_and_losses()
+    config = dataclasses.replace(CONFIG, samples=16, save_every_s=-1.0)
+    train("net", net, losses, config, tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / "net.jsonl").read_text().splitlines()]
+    assert [row["samples"] for row in rows] == [8, 16, 16]
+    assert rows[1].keys() == {"samples", "per_s", "loss", "twice"}
+    assert rows[2].keys() == {"samples"}  # the last checkpoint, after no further step
+
+
 def test_exported_weights_are_half_as_precise_and_go_on(tmp_path):
     (work := tmp_path / "work").mkdir()
     (later := tmp_path / "later").mkdir()
