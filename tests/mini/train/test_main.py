@@ -51,6 +51,8 @@ def test_options_that_do_not_fit_are_refused(tmp_path):
         main(["unclip", *work, "--cuda-graph"])
     with pytest.raises(SystemExit, match=r"trained on 6 views .* --views is 5"):
         main(["world", *work, "--views", "5"])
+    with pytest.raises(SystemExit, match=r"--export .* is the folder of --work"):
+        main(["unclip", *work, "--export", str(tmp_path / "x/../w")])
     assert not list(tmp_path.glob("w/*"))
 
 

@@ -9,8 +9,8 @@ import torch
 
 from tests.support.launches import Launches
 from xbind.errors import XBindError
-from xbind.mini.train import compiling, priors
-from xbind.mini.train.compiling import for_training
+from xbind.mini.train import compiling, priors, weighting
+from xbind.mini.train.compiling import check_compiler, for_training
 from xbind.mini.train.latents import Latents
 from xbind.mini.train.lengths import LoopConfig
 from xbind.mini.train.loop import save_atomic, train
@@ -76,7 +76,7 @@ def test_the_loss_is_weighted_by_the_timestep_of_each_sample(start, work, monkey
         rows.append((alpha_bar, gamma, prediction))
         return min_snr_weights(alpha_bar, gamma, prediction)
 
-    monkeypatch.setattr(priors, "min_snr_weights", note)
+    monkeypatch.setattr(weighting, "min_snr_weights", note)
     drawn, draw = [], priors.draw_timesteps
     monkeypatch.setattr(
         priors, "draw_timesteps", lambda *given: drawn.append(draw(*given)) or drawn[-1]
@@ -116,10 +116,25 @@ def test_networks_are_compiled_in_place_with_channels_last(monkeypatch):
     assert list(unet.state_dict()) == names
 
 
-def test_without_a_compiler_a_cpu_refuses_to_compile(monkeypatch):
+def test_without_a_compiler_nothing_is_compiled(monkeypatch):
     monkeypatch.setattr(compiling.shutil, "which", lambda _: None)
     with pytest.raises(XBindError, match=r"no g\+\+ or clang\+\+ here\.\n.* --no-compile"):
         for_training(build_unet(4, 256), dataclasses.replace(CONFIG, compile=True))
+    with pytest.raises(XBindError, match=r"no gcc or clang here\.\n.* in CC, .* --no-compile"):
+        check_compiler(torch.device("cuda"))
+
+
+@pytest.mark.parametrize(
+    ("device", "variable", "other"), [("cpu", "CXX", "CC"), ("cuda", "CC", "CXX")]
+)
+def test_a_compiler_can_be_named_in_the_environment(monkeypatch, device, variable, other):
+    monkeypatch.setattr(compiling.shutil, "which", lambda name: name if name == "icx" else None)
+    monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv(other, "icx")
+    with pytest.raises(XBindError):
+        check_compiler(torch.device(device))
+    monkeypatch.setenv(variable, "icx")
+    check_compiler(torch.device(device))
 
 
 @pytest.mark.parametrize("bfloat16", [False, True])

@@ -8,7 +8,7 @@ import torch
 
 from xbind.mini.train.lengths import LENGTHS, LoopConfig
 from xbind.mini.train.priors import velocity
-from xbind.mini.train.weighting import min_snr_weights
+from xbind.mini.train.weighting import min_snr_weights, prior_losses
 
 CONFIG = LoopConfig(samples=1000, batch=10, learning_rate=1.0, warmup_steps=4, decay_fraction=0.2)
 
@@ -73,6 +73,20 @@ def test_min_snr_weighs_errors_of_the_clean_latents(rng):
     ):
         weighted = min_snr_weights(alpha_bar, gamma, prediction) * found
         torch.testing.assert_close(weighted, want, rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("gamma", "loss"), [(None, 13 / 3), (2.0, (2 * 0.2 + 4 * 0.5 + 7 * 0.1) / 3)]
+)
+def test_terms_of_a_prior_are_means_of_their_samples(gamma, loss):
+    alpha_bar = torch.tensor([0.9, 0.5, 0.1])
+    terms = prior_losses(
+        torch.tensor([2.0, 4.0, 7.0]), torch.tensor([False, True, False]), alpha_bar, gamma
+    )
+    want = {"loss": loss, "colour": 4.5, "normal": 4.0} | ({"error": 13 / 3} if gamma else {})
+    assert {name: pytest.approx(value.item()) for name, value in terms.items()} == want
+    alone = prior_losses(torch.tensor([2.0]), torch.tensor([False]), alpha_bar[:1], None)
+    assert (alone["colour"], alone["normal"]) == (2.0, 0.0)
 
 
 def test_only_priors_are_trained_with_the_new_schedule():

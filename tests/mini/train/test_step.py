@@ -15,7 +15,7 @@ from tests.support.launches import Launches
 from xbind.errors import XBindError
 from xbind.mini.train.lengths import LoopConfig
 from xbind.mini.train.loop import averaged, train
-from xbind.mini.train.step import AHEAD, EAGER_STEPS, Pace, Step, seed_of
+from xbind.mini.train.step import AHEAD, EAGER_STEPS, MAX_NORM, Pace, Step, seed_of
 
 CONFIG = LoopConfig(
     samples=96, batch=8, base_batch=2, warmup_steps=5, learning_rate=1e-2, decay_fraction=0.5,
@@ -91,6 +91,49 @@ def test_a_run_that_is_cut_and_resumed_is_the_same_bit_for_bit(tmp_path, last):
             assert value == parts[name], name
     assert whole[".samples"] == 96
     assert all(v.is_contiguous() for n, v in whole.items() if n.startswith((".model", ".ema")))
+
+
+def test_a_step_is_clipped_adamw_and_an_average():
+    """Against the equations of AdamW (Loshchilov and Hutter 2017) and of the average.
+
+    Only the second gradient is clipped: AdamW would not show the norm of gradients that all are.
+    """
+    scales = {11: 0.1, 12: 100.0, 13: 0.1}
+    config = dataclasses.replace(CONFIG, weight_decay=0.1, beta_2=0.8)
+    (net, losses), (own, own_losses) = net_and_losses(), net_and_losses()
+
+    def scaled(step, generator):
+        return {"loss": scales[step] * losses(step, generator)["loss"]}
+
+    run = Step(net, list(net.parameters()), scaled, config)
+    parameters = list(own.parameters())
+    averages = [p.detach().clone() for p in parameters]
+    m, v = ([torch.zeros_like(p) for p in parameters] for _ in range(2))
+    total, norms = 0.0, []
+    for k, rate in enumerate((1e-3, 2e-2, 5e-3), start=1):
+        step, seen = 10 + k, 16 * k
+        run(step, seen, rate)
+        generator = torch.Generator().manual_seed(seed_of(config.seed, step))
+        loss = scales[step] * own_losses(step, generator)["loss"]
+        gradients = torch.autograd.grad(loss, parameters)
+        total += loss.item()
+        norms.append(torch.cat([g.flatten() for g in gradients]).norm().item())
+        weight = 1 - 0.5 ** (8 / min(20.0, 0.3 * (seen + 8)))
+        with torch.no_grad():
+            for i, (p, g) in enumerate(zip(parameters, gradients, strict=True)):
+                g = g * min(1.0, MAX_NORM / norms[-1])
+                m[i] = 0.9 * m[i] + 0.1 * g
+                v[i] = 0.8 * v[i] + 0.2 * g.square()
+                move = (m[i] / (1 - 0.9**k)) / ((v[i] / (1 - 0.8**k)).sqrt() + 1e-8)
+                p.copy_(p * (1 - 0.1 * rate) - rate * move)
+                averages[i] += weight * (p - averages[i])
+    assert [norm > MAX_NORM for norm in norms] == [False, True, False]
+    for found, want in zip(net.parameters(), parameters, strict=True):
+        torch.testing.assert_close(found, want, rtol=1e-4, atol=1e-5)
+    for (name, _), want in zip(net.named_parameters(), averages, strict=True):
+        torch.testing.assert_close(run.ema.average[name], want, rtol=1e-4, atol=1e-5)
+    assert run.mean_losses(3)["loss"] == pytest.approx(total / 3, rel=1e-4)
+    assert run.mean_losses(3)["loss"] == 0.0  # the sums start again
 
 
 def test_moments_have_the_layout_of_their_weights(tmp_path):
@@ -252,6 +295,32 @@ def test_a_loss_that_is_not_finite_leaves_the_last_checkpoint(tmp_path):
     with pytest.raises(XBindError, match=r"net is not finite after 96 .*\n.* --learning-rate"):
         train("net", net, broken, CONFIG, tmp_path)
     assert (tmp_path / "net.pt").read_bytes() == before
+
+
+def test_weights_that_are_not_finite_leave_the_last_checkpoint(tmp_path):
+    """The loss of the step that spoils the weights is finite; the next one's is not."""
+    net, losses = net_and_losses()
+    train("net", net, losses, dataclasses.replace(CONFIG, samples=16), tmp_path)
+    before = (tmp_path / "net.pt").read_bytes()
+
+    def broken(step, generator):
+        found = losses(step, generator)
+        spoilt = found["loss"] + (net.head.bias - net.head.bias.detach()).abs().sum().sqrt()
+        return {"loss": spoilt}  # the gradient of a square root at 0
+
+    with pytest.raises(XBindError, match=r"weight of net is not finite after 24 samples"):
+        train("net", net, broken, dataclasses.replace(CONFIG, samples=24), tmp_path)
+    assert (tmp_path / "net.pt").read_bytes() == before
+
+
+def test_a_session_without_steps_logs_no_loss_and_no_speed(tmp_path):
+    net, losses = net_and_losses()
+    config = dataclasses.replace(CONFIG, samples=16, save_every_s=-1.0)
+    train("net", net, losses, config, tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / "net.jsonl").read_text().splitlines()]
+    assert [row["samples"] for row in rows] == [8, 16, 16]
+    assert rows[1].keys() == {"samples", "per_s", "loss", "twice"}
+    assert rows[2].keys() == {"samples"}  # the last checkpoint, after no further step
 
 
 def test_exported_weights_are_half_as_precise_and_go_on(tmp_path):

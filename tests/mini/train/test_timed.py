@@ -50,6 +50,7 @@ def test_a_tiny_world_is_rendered_encoded_and_trained_on(tmp_path, monkeypatch, 
     words = ["--device", "cpu", "--objects", "34", "--workers", "1", "--batch", "4", "--steps", "3",
              "--work", str(tmp_path / "work"), "--out", str(tmp_path / "out")]  # fmt: skip
     main(words, in_this_process)
+    printed = capsys.readouterr().out
     assert {path.name for path in (tmp_path / "out").iterdir()} == {f"{p}.pt" for p in SHARES}
     first = {}
     for part in SHARES:
@@ -60,7 +61,8 @@ def test_a_tiny_world_is_rendered_encoded_and_trained_on(tmp_path, monkeypatch, 
         assert half.stat().st_size < 16 * 2**20
         for name, value in averaged(half).items():
             torch.testing.assert_close(value, state["ema"][name].half(), rtol=0, atol=0)
-        assert f"{part}:\n" in capsys.readouterr().out or part != "unclip"
+        log = (tmp_path / f"work/{part}.jsonl").read_text()
+        assert f"{part}:\n{log}" in printed
     again = [*words, "--parts", "unclip", "--start", str(tmp_path / "out")]
     started = []
 
@@ -124,7 +126,7 @@ def test_the_time_is_shared_and_kept(tmp_path, monkeypatch):
 
 
 def test_what_fails_is_begun_again_in_a_simpler_way(tmp_path, monkeypatch, capsys):
-    outcomes = [(1, 20.0), (1, 20.0), (0, None), (-9, None), (1, 5.0), (1, 5.0), (1, 5.0)]
+    outcomes = [(1, 20.0), (-11, 20.0), (0, None), (-9, None), (1, 5.0), (1, 5.0), (1, 5.0)]
     clock = Clock(monkeypatch, outcomes)
     assert train_all(given(tmp_path), 600.0, clock.run) == ["zero123", "zero123_narrow"]
     variants = [(None, None), (False, None), (False, False)]
@@ -133,7 +135,7 @@ def test_what_fails_is_begun_again_in_a_simpler_way(tmp_path, monkeypatch, capsy
         *(("zero123_narrow", *v) for v in variants),
     ]  # fmt: skip
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [row["status"] for row in rows] == [1, 1, 0, -9, 1, 1, 1]
+    assert [row["status"] for row in rows] == [1, -11, 0, -9, 1, 1, 1]
 
 
 def test_a_prior_without_time_is_left_out(tmp_path, monkeypatch, capsys):
@@ -168,6 +170,10 @@ def test_what_cannot_work_is_refused_before_the_world_is_rendered(tmp_path, monk
         main(words, None)
     with pytest.raises(SystemExit, match=r"has none of unclip\.pt, .*\nGive the --out of an"):
         main([*words, "--device", "cpu", "--start", str(tmp_path)], None)
+    for option in ("--out", "--start"):
+        with pytest.raises(SystemExit, match=rf"{option} .* is the folder of --work"):
+            main([*words, "--device", "cpu", "--work", str(tmp_path / "w"),
+                  option, str(tmp_path / "w")], None)  # fmt: skip
     assert not (tmp_path / "out").exists()
 
 

@@ -33,6 +33,11 @@ def main(argv: list[str] | None = None) -> None:
             options["device"] = training_device(options["device"])
         if options.get("cuda_graph") and options.get("device", CPU).type != "cuda":
             raise XBindError("--cuda-graph needs --device cuda.\nLeave it out, or give both.")
+        if "export" in options and options["export"].resolve() == options["work"].resolve():
+            raise XBindError(
+                f"--export {options['export']} is the folder of --work, whose checkpoints it would "
+                "replace.\nGive another folder."
+            )
         session = Session(**options)
         session.work.mkdir(parents=True, exist_ok=True)
         PARTS[part](session)

@@ -15,7 +15,7 @@ def for_training(unet: UNet2DConditionModel, config: LoopConfig) -> UNet2DCondit
     """The network on its device, with the attention that trains fastest there, compiled if asked.
 
     Raises:
-        XBindError: torch.compile has no C++ compiler on a CPU.
+        XBindError: torch.compile has no compiler.
     """
     if config.device.type == "cpu":
         unet.set_attn_processor(AttnProcessor())  # a third faster to train than the fused one
@@ -28,14 +28,18 @@ def for_training(unet: UNet2DConditionModel, config: LoopConfig) -> UNet2DCondit
 
 
 def check_compiler(device: torch.device) -> None:
-    """Refuse to compile for a CPU without a C++ compiler.
+    """Refuse to compile without the compiler that torch.compile calls.
+
+    For a CPU that is a C++ compiler; for a GPU a C compiler, which builds Triton's launchers.
 
     Raises:
         XBindError: there is none.
     """
-    names = (os.environ.get("CXX"), "g++", "clang++")
-    if device.type == "cpu" and not any(name and shutil.which(name) for name in names):
+    on_cpu = device.type == "cpu"
+    variable, names = ("CXX", ("g++", "clang++")) if on_cpu else ("CC", ("gcc", "clang"))
+    if not any(name and shutil.which(name) for name in (os.environ.get(variable), *names)):
         raise XBindError(
-            "--compile needs a C++ compiler, and there is no g++ or clang++ here.\n"
-            "Install one, or train with --no-compile."
+            f"To compile a network for a {device.type} takes a compiler, and there is no "
+            f"{' or '.join(names)} here.\n"
+            f"Install one, name one in {variable}, or train with --no-compile."
         )

@@ -65,7 +65,7 @@ def train(
         parameters: what is optimised; all parameters of the model by default.
 
     Raises:
-        XBindError: the loss is not finite; the last checkpoint stays.
+        XBindError: the loss or a weight is not finite; the last checkpoint stays.
     """
     model.to(config.device)
     run = Step(model, parameters or list(model.parameters()), losses_at, config)
@@ -84,19 +84,21 @@ def train(
 
     def checkpoint(count: int, timed: int, since: float) -> None:
         means = run.mean_losses(count)
-        rate = timed * config.batch / max(1e-6, time.monotonic() - since)
+        rate = timed * config.batch / max(1e-6, time.monotonic() - since)  # the means waited
         waiting = run.waiting_share()
-        if not math.isfinite(means.get("loss", 0.0)):
+        if not (math.isfinite(means.get("loss", 0.0)) and run.has_finite_weights()):
             raise XBindError(
-                f"The loss of {name} is not finite after {seen} samples; {path.name} is not "
-                "written.\nTrain with a smaller --learning-rate or --batch."
+                f"The loss or a weight of {name} is not finite after {seen} samples; "
+                f"{path.name} is not written.\nTrain with a smaller --learning-rate or --batch."
             )
         counts = {"step": step, "samples": seen, "fresh": fresh}
         weights = {"model": _contiguous(model.state_dict()), "ema": _contiguous(run.ema.average)}
         save_atomic(weights | {"optimizer": run.optimizer.state_dict()} | counts, path)
         if config.export is not None:
             export_half(weights["ema"], counts, config.export / path.name)
-        row: dict[str, float] = {"samples": seen, "per_s": round(rate, 1)}
+        row: dict[str, float] = {"samples": seen}
+        if timed > 0:
+            row["per_s"] = round(rate, 1)
         if waiting is not None:
             row["waiting"] = round(waiting, 3)
         row |= {k: round(v, 5) for k, v in means.items()}

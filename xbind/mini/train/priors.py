@@ -26,7 +26,7 @@ from xbind.mini.train.latents import (
 )
 from xbind.mini.train.lengths import LoopConfig
 from xbind.mini.train.loop import averaged, save_atomic, train
-from xbind.mini.train.weighting import min_snr_weights
+from xbind.mini.train.weighting import prior_losses
 from xbind.mini.world.categories import CATEGORIES
 from xbind.scene.cameras import OWN_POSE_SCALE, Cameras, relative_pose, turned_pose
 
@@ -183,28 +183,10 @@ def train_unclip(world: World, work: Path, config: LoopConfig) -> None:
         ) * (u[2] > DROP)[:, None]  # fmt: skip
         with config.autocast():
             out = unet(z_t, t, context, class_labels=labels).sample
-        return _named((out - v).square().mean((1, 2, 3)), drawn, alpha_bar[t], config)
+        error = (out - v).square().mean((1, 2, 3))
+        return prior_losses(error, drawn.is_normal, alpha_bar[t], config.min_snr_gamma)
 
     train("unclip", unet, losses, config, work)
-
-
-def _named(
-    error: Float[Tensor, " b"],
-    drawn: TargetDraw,
-    alpha_bar: Float[Tensor, " b"],
-    config: LoopConfig,
-) -> Mapping[str, Tensor]:
-    """The loss; the mean error of colour views and of normal maps, and, if weighted, of all."""
-    normal = drawn.is_normal.float()
-    terms = {
-        "loss": error.mean(),
-        "colour": (error * (1 - normal)).sum() / (1 - normal).sum().clamp_min(1),
-        "normal": (error * normal).sum() / normal.sum().clamp_min(1),
-    }
-    if config.min_snr_gamma is None:
-        return terms
-    weights = min_snr_weights(alpha_bar, config.min_snr_gamma, "v")
-    return terms | {"loss": (weights * error).mean(), "error": terms["loss"]}
 
 
 def far_views(pose: Float[Tensor, "o v 4"]) -> tuple[Int[Tensor, "o v"], Int[Tensor, " o"]]:
@@ -276,7 +258,8 @@ def train_zero123(
             token = net.projection(told) * keep[:, None]
             both = torch.cat([z_t, reference], 1)
             out = net.unet(both, t, token[:, None], class_labels=token).sample
-        return _named((out - v).square().mean((1, 2, 3)), drawn, alpha_bar[t], config)
+        error = (out - v).square().mean((1, 2, 3))
+        return prior_losses(error, drawn.is_normal, alpha_bar[t], config.min_snr_gamma)
 
     train(name, net, losses, config, work)
 

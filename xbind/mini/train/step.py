@@ -38,9 +38,8 @@ class Ema:
         learnt = dict(model.named_parameters(remove_duplicate=False))
         self._learnt = [v.detach() for v in learnt.values()]
         self._averages = [self.average[k] for k in learnt]
-        self._buffers = [
-            (self.average[k], v) for k, v in model.named_buffers() if k in self.average
-        ]
+        buffers = model.named_buffers(remove_duplicate=False)
+        self._buffers = [(self.average[k], v) for k, v in buffers if k in self.average]
 
     def load(self, average: Mapping[str, Tensor]) -> None:
         """Copy an average of the same module, of any device, precision and memory format."""
@@ -123,11 +122,17 @@ class Step:
         return self.done > 0 or not self.config.compile
 
     def mean_losses(self, count: int) -> dict[str, float]:
-        """Read the mean of each term over the last `count` steps, and start new sums."""
-        means = {k: float(v) / max(1, count) for k, v in self.totals.items()}
+        """Mean of each term over the last `count` steps; starts new sums. Empty for no steps."""
+        if count == 0:
+            return {}
+        means = {k: float(v) / count for k, v in self.totals.items()}
         for total in self.totals.values():
             total.zero_()
         return means
+
+    def has_finite_weights(self) -> bool:
+        """Whether all optimised parameters are finite; a GPU is waited for."""
+        return all(bool(parameter.isfinite().all()) for parameter in self.trained)
 
     def waiting_share(self) -> float | None:
         """Share of the time since the last call in which a GPU had no step to do; None on a CPU.

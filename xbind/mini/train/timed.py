@@ -4,10 +4,10 @@ For a GPU that is there for minutes. One command renders the world on all CPU co
 trains the 2D prior and both 3D priors from the weights of the shipped bundle, or from those that an
 earlier call wrote (`--start`). The averaged weights of each prior are in FOLDER in half precision,
 at most a minute old whenever it ends: 9 MB each. Copied into the folder of a training, they are
-checkpoints to go on from or to assemble.
+checkpoints to resume from or to assemble.
 
 Standard output has a JSON line for each command and the lines of each prior's log. A training that
-fails is begun again without CUDA graphs, then without compilation; the lines show it.
+fails is restarted without CUDA graphs, then without compilation; the lines show it.
 """
 
 import argparse
@@ -65,13 +65,21 @@ class Timed:
     """Options of one call."""
 
     out: Path
+    """Folder for the averaged weights in half precision."""
     work: Path
+    """Folder of data and checkpoints."""
     start: Path | None
+    """Folder of an earlier call's weights, or None for the checkpoints in `work`."""
     parts: tuple[str, ...]
+    """Priors to train, in this order."""
     objects: int
+    """Rendered objects."""
     workers: int
+    """Processes that render."""
     batch: int
+    """Samples per step."""
     device: str
+    """`cpu` or `cuda`."""
     steps: int | None
     """Steps of each prior at most, or None for as many as the time allows."""
 
@@ -85,7 +93,7 @@ class Timed:
         count, views, workers = str(self.objects), str(VIEWS), str(self.workers)
         world = ("--samples", count, "--views", views, "--workers", workers)
         first: tuple[Command, ...] = (self.command("world", *world), self.command("sounds"))
-        if not (self.work / "unclip.pt").exists():  # those of a former call are gone on with
+        if not (self.work / "unclip.pt").exists():  # checkpoints of an earlier call are kept
             first = (*first, self.command("unpack"))
         return first, (self.command("encode", "--device", self.device),)
 
@@ -159,16 +167,20 @@ def train_all(given: Timed, end: float, run: Run) -> list[str]:
 
 
 def _train(given: Timed, part: str, end: float, run: Run) -> bool:
-    """Train a prior until a time; True if an attempt ended by itself and in good order."""
-    for variant in VARIANTS if given.device == "cuda" else VARIANTS[:1]:
+    """Train a prior until a time; True if an attempt ended by itself with exit status 0.
+
+    An attempt that is killed at its limit leaves no time for another one.
+    """
+    for attempt, variant in enumerate(VARIANTS if given.device == "cuda" else VARIANTS[:1]):
         left = end - time.monotonic()
         if left < START_S + LEAST_S:
-            _print(json.dumps({"left out": part, "seconds left": round(left)}))
+            if attempt == 0:
+                _print(json.dumps({"left out": part, "seconds left": round(left)}))
             return False
         command = given.training(part, left - START_S, variant)
         (status,) = _reported([command], left + GRACE_S, run)
-        if status <= 0:  # 0, or the signal that ended it at its limit
-            return status == 0
+        if status == 0:
+            return True
     return False
 
 
@@ -193,7 +205,9 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, help="folder for the priors' weights")
-    parser.add_argument("--minutes", type=positive_number, default=MINUTES, help="default: 8.5")
+    parser.add_argument(
+        "--minutes", type=positive_number, default=MINUTES, help="default: %(default)s"
+    )
     parser.add_argument(
         "--work", type=Path, help="folder of data and checkpoints to keep; default: a temporary one"
     )
@@ -203,9 +217,9 @@ def _parser() -> argparse.ArgumentParser:
         help="folder of an earlier call's weights, which replace those in --work",
     )
     parser.add_argument("--parts", nargs="+", choices=SHARES, default=list(SHARES))
-    parser.add_argument("--objects", type=positive, default=OBJECTS, help="default: 20400")
+    parser.add_argument("--objects", type=positive, default=OBJECTS, help="default: %(default)s")
     parser.add_argument("--workers", type=positive, default=os.cpu_count(), help="default: all")
-    parser.add_argument("--batch", type=positive, default=BATCH, help="default: 2048")
+    parser.add_argument("--batch", type=positive, default=BATCH, help="default: %(default)s")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda")
     parser.add_argument("--steps", type=positive, help="of each prior at most, for a trial")
     return parser
@@ -222,6 +236,7 @@ def main(argv: Sequence[str] | None = None, run: Run = run_together) -> None:
         given = Timed(work=work or Path(temporary), parts=parts, **arguments)
         try:
             training_device(given.device)
+            _check_folders(given)
             weights = _weights(given.start)
         except XBindError as error:
             sys.exit(f"xbind.mini.train.timed: {error}")
@@ -234,6 +249,19 @@ def main(argv: Sequence[str] | None = None, run: Run = run_together) -> None:
         failed = train_all(given, end, run)
     if failed:
         sys.exit(f"xbind.mini.train.timed: not trained to the end: {', '.join(failed)}.")
+
+
+def _check_folders(given: Timed) -> None:
+    """Refuse a work folder whose checkpoints the exported weights would replace.
+
+    Raises:
+        XBindError: `--work` is the folder of `--out` or `--start`.
+    """
+    for option, folder in (("--out", given.out), ("--start", given.start)):
+        if folder is not None and folder.resolve() == given.work.resolve():
+            raise XBindError(
+                f"{option} {folder} is the folder of --work.\nGive {option} another folder."
+            )
 
 
 def _weights(folder: Path | None) -> list[Path]:
