@@ -62,7 +62,8 @@ results-part: $(VENV)/run.stamp
 	$(foreach s,$(SEEDS),$(foreach m,$(SYSTEMS),$(call made,$(TEXTS),$m,$s,$m)))
 	$(foreach m,$(SYSTEMS),$(call made,$(HALF),$m,0,$m-seconds,$(call LONGER,$m)))
 	$(foreach m,$(SYSTEMS),$(call made,$(HALF),$m,0,$m-no-words,$(call NO_WORDS,$m)))
-	$(foreach s,$(BASELINE_SEEDS),$(foreach m,$(BASELINES),$(call made,test,$m,$s,$m,$(PRIOR))))
+	$(foreach s,$(BASELINE_SEEDS),$(foreach m,$(BASELINES),$(call made,$(TEXTS),$m,$s,$m,$(PRIOR))))
+	$(foreach m,$(BASELINES),$(call made,$(OTHERS),$m,0,$m-other,$(PRIOR)))
 	$(foreach part,$(ABLATIONS),$(call made,fig7,xbind,0,without-$(part),--without $(part) $(PRIOR)))
 	$(RUN) --prompts tuning --out $(RESULTS)/tuning
 	$(RUN) --prompts tuning_other --out $(RESULTS)/tuning-other
@@ -79,7 +80,8 @@ results-report: $(SECTIONS:%=report-%)
 
 ALL_KINDS = $(call row,xbind,0,xbind-other-0)
 REPORT_table-1 = --paper table-1 --sheet docs/img/results_fig4.png \
-  $(call row,xbind,$(SEEDS),xbind-other-0) $(foreach m,$(BASELINES),$(call row,$m,$(BASELINE_SEEDS)))
+  $(call row,xbind,$(SEEDS),xbind-other-0) \
+  $(foreach m,$(BASELINES),$(call row,$m,$(BASELINE_SEEDS),$m-other-0))
 REPORT_table-2 = --paper table-2 --sheet docs/img/results_fig5.jpg --rows 16 \
   $(call row,xbind,$(SEEDS)) $(foreach m,$(SYSTEMS),$(call row,$m,$(SEEDS)))
 REPORT_table-2-seconds = $(call row,xbind,0) $(foreach m,$(SYSTEMS),\

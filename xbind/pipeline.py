@@ -24,7 +24,12 @@ from xbind.run.phase1 import Phase1, read_phase1
 from xbind.run.preflight import check_generate
 from xbind.run.progress import Reporter, format_bytes, format_seconds, peak_memory_bytes
 from xbind.run.prompt_record import prompt_record, text_record
-from xbind.run.reference import make_reference, reference_files, save_reference
+from xbind.run.reference import (
+    agreement_in_words,
+    make_reference,
+    reference_files,
+    save_reference,
+)
 from xbind.run.report import MeshFacts, write_report
 from xbind.run.resuming import read_started, started_config, with_precision
 from xbind.run.runner import Runner
@@ -213,7 +218,10 @@ def _finish(job: _Job, networks: RunNetworks, runner: Runner, files: FilesConfig
         took.append(f"{format_bytes(peak)} of GPU memory")
     reporter.message(" · ".join(took))
     facts = MeshFacts.of(textured.mesh, job.method.texture.texture_px)
-    report = write_report(folder.path, folder.read_config(), seconds, facts, peak_memory_bytes())
+    report = write_report(
+        folder.path, folder.read_config(), seconds, facts, peak_memory_bytes(),
+        agreement=agreement_in_words(runner.state.condition),
+    )  # fmt: skip
     if config.preset.partition(":")[0] in TRIALS:
         reporter.message(
             f"Preset {config.preset!r} only checks that everything runs: its object means "

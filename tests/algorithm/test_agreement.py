@@ -13,7 +13,7 @@ from xbind.algorithm.stereo_condition import (
     make_stereo_condition,
     weighted_by_agreement,
 )
-from xbind.algorithm.supervision import Supervision
+from xbind.algorithm.supervision import Condition, Supervision
 from xbind.conditioning.prompt import encode_prompt
 from xbind.config.options import PromptConfig
 from xbind.config.presets import GuidanceConfig, preset_named
@@ -23,6 +23,7 @@ from xbind.config.variants import method_named
 from xbind.mini.judging import real_objects
 from xbind.networks.load import load_bundle
 from xbind.networks.manifest import load_manifest
+from xbind.run.reference import agreement_in_words
 from xbind.scene.cameras import Cameras, orbit
 
 CONFIG = AgreementConfig(least_share=0.2, low=0.5, high=0.9, views=3, steps=2)
@@ -145,6 +146,21 @@ def test_a_checkpoint_without_a_share_is_of_a_run_that_had_all():
     found = StereoCondition.from_state(old)
     assert float(found.share) == 1
     assert found.agreement.isnan()
+
+
+@pytest.mark.parametrize(
+    ("agreement", "share", "words"),
+    [
+        (0.64, 0.05, "0.64; its weight is multiplied by 0.05"),
+        (1.02, 1.0, "1.02; its weight stays"),
+        (torch.nan, 1.0, None),
+    ],
+)
+def test_it_is_said_in_words(agreement, share, words):
+    stereo = replace(bare(), share=torch.tensor(share), agreement=torch.tensor(agreement))
+    told = Condition(torch.ones(2), torch.ones(1, 4), torch.ones(1, 4, 1, 1), stereo)
+    assert agreement_in_words(told) == words
+    assert agreement_in_words(replace(told, stereo=None)) is None
 
 
 def test_the_share_is_a_factor_on_the_whole_term(bundles):

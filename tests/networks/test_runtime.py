@@ -21,7 +21,7 @@ from xbind.losses.cds2d import Cds2d
 from xbind.networks.graphs import GraphRequest, requests_of_run
 from xbind.networks.load import load_bundle
 from xbind.networks.manifest import load_manifest
-from xbind.networks.runtime import Part
+from xbind.networks.runtime import EngineUNet, Part
 from xbind.networks.select import compile_run
 from xbind.pipeline import generate
 from xbind.run.settings import ResumeMismatch
@@ -184,6 +184,16 @@ def test_the_reference_view_is_the_same(both):
     assert isinstance(engine, Condition)
     for name, tensor in eager.state().items():
         torch.testing.assert_close(engine.state()[name], tensor, rtol=1e-3, atol=1e-3)
+
+
+def test_what_is_sampled_before_phase_1_runs_in_engines(bundle, store):
+    requests = [
+        request for request in requests_of_run(METHOD, bundle.manifest) if request.size == 0
+    ]
+    assert [request.name for request in requests] == ["unet2d", "unet3d"]
+    sampled = compiled("onnxruntime", bundle, requests, store).of_stage("coarse").bundle
+    assert isinstance(sampled.unclip.unet, EngineUNet)
+    assert isinstance(sampled.zero123.unet, EngineUNet)
 
 
 @pytest.mark.parametrize("term", ["planar_s", "planar_c", "stereo", "ms"])

@@ -65,6 +65,13 @@ def page(folder, more=(), **prompt):
     return read
 
 
+def test_says_whether_the_3d_prior_knew_the_thing(folder):
+    arguments = (folder, config(), {"coarse": 1.0}, FACTS, 1)
+    path = write_report(*arguments, agreement="0.64; its weight is multiplied by 0.05")
+    assert "agreement with the prompt 0.64; its weight is" in Page(path.read_text("utf-8")).words
+    assert "agreement" not in Page(write_report(*arguments).read_text("utf-8")).words
+
+
 def test_says_what_was_made_and_what_it_took(folder):
     text = page(folder, text="a red mug", audio="/home/me/bell.wav").words
     assert text.startswith("a red mug + bell.wav")

@@ -61,14 +61,20 @@ def make_reference(
             f"reference view at elevation {float(camera.elevation_deg):.0f}°, "
             f"azimuth {float(camera.azimuth_deg):.0f}°{pose_origin(prompt, networks.bundle)}"
         )
-        if method.uses_agreement:
-            agreement, share = condition.stereo.agreement, condition.stereo.share
-            reporter.message(
-                f"the 3D prior's views agree with the prompt by {float(agreement):.2f} of the "
-                f"reference's agreement; its weight is multiplied by {float(share):.2f}"
-            )
+        if (agreement := agreement_in_words(condition)) is not None:
+            reporter.message(f"the 3D prior's agreement with the prompt: {agreement}")
         reporter.preview(save_reference(condition, folder))
     return condition
+
+
+def agreement_in_words(condition: Condition) -> str | None:
+    """Returns the 3D prior's agreement with the prompt and what it does; None if unmeasured."""
+    stereo = condition.stereo
+    if stereo is None or bool(stereo.agreement.isnan()):
+        return None
+    share = float(stereo.share)
+    effect = "its weight stays" if share == 1 else f"its weight is multiplied by {share:.2f}"
+    return f"{float(stereo.agreement):.2f}; {effect}"
 
 
 def save_reference(condition: Condition, folder: RunFolder) -> Path:

@@ -74,6 +74,8 @@ def write_report(
     seconds: Mapping[str, float],
     mesh: MeshFacts,
     peak_bytes: int,
+    *,
+    agreement: str | None = None,
 ) -> Path:
     """Write `report.html`; mesh, pictures, sounds, viewer and styles are inside.
 
@@ -83,6 +85,7 @@ def write_report(
         seconds: wall time of each stage of the run, in order.
         mesh: of the result.
         peak_bytes: the most memory that the process held.
+        agreement: of the 3D prior with the prompt, in words, if it was measured.
 
     Raises:
         DiskError: the page cannot be written.
@@ -115,7 +118,7 @@ def write_report(
         "pictures": [(picture_uri(folder / name), said) for name, said in _pictures(folder)],
         "candidates": picture_uri(folder / "references.png"),
         "previews": [(picture_uri(path), path.stem) for path in _previews(folder)],
-        "facts": _facts(mesh, peak_bytes),
+        "facts": _facts(mesh, peak_bytes, agreement),
         "times": _times(seconds),
         "settings": _settings(config),
         "preset": config["preset"],
@@ -189,13 +192,15 @@ def _files(folder: Path) -> list[tuple[str, str]]:
     return [(path.name, format_bytes(path.stat().st_size)) for path in found if path.is_file()]
 
 
-def _facts(mesh: MeshFacts, peak_bytes: int) -> list[tuple[str, object]]:
+def _facts(mesh: MeshFacts, peak_bytes: int, agreement: str | None) -> list[tuple[str, object]]:
+    measured = [] if agreement is None else [("3D prior's agreement with the prompt", agreement)]
     return [
         ("vertices", mesh.vertices),
         ("faces", mesh.faces),
         ("volume", f"{mesh.volume:.4f} cubic scene units"),
         ("texture", f"{mesh.texture_px} × {mesh.texture_px} pixels"),
         ("peak memory", format_bytes(peak_bytes)),
+        *measured,
     ]
 
 
