@@ -183,7 +183,7 @@ def test_reference_only_stops_there_and_resume_makes_the_same_mesh(finished, tmp
     monkeypatch.setattr(loaded, "compile_run", watched)
     watcher = Watcher()
     result = generate(config(out, reference_only=True), watcher)
-    assert parts == [{"reference": ["unet2d"]}]
+    assert parts == [{"reference": ["unet2d", "unet3d"]}]
     assert watcher.steps == []
     assert list(result.outputs) == [out / "reference.png", out / "references.png"]
     assert watcher.outputs == list(result.outputs)

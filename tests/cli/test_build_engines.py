@@ -28,9 +28,9 @@ def test_plan_builds_nothing(store, capsys):
     assert run("--plan") == 0
     out = capsys.readouterr().out
     assert out.startswith("openvino in float32: for this CPU\n")
-    for name in ("unet2d-b", "sds2d_img-b1-64px", "sds3d_img-b1-64px", "ms-b", "cds2d-b1-64px"):
+    for name in ("unet2d-b48", "unet3d-b10", "sds2d_img-b1-64px", "sds3d_img-b1-64px", "ms-b"):
         assert name in out
-    assert "5 of 5 engines to build: about" in out
+    assert "6 of 6 engines to build: about" in out
     assert not store.root.exists()
 
 
