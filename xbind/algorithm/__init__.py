@@ -4,6 +4,7 @@
 |---|---|
 | the whole of it, on one page | `algorithm1` |
 | reference view x_r, its mask and camera | `reference_view` |
+| x_r as the 3D prior's condition, and the share of ω_3d | `stereo_condition` |
 | C_m, x_r and the fixed noise of a run | `supervision` (`make_condition`) |
 | L_planar and L_stereo (Eq. 8, 9, 12, 13) | `supervision`, `views` |
 | Phase I: NeRF | `phase1_nerf` |
