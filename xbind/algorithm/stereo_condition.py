@@ -139,16 +139,17 @@ def _draw_views(
     prior = Zero123Prior(zero123.unet, two_passes=savings.split_guidance)
     scale = torch.full((), config.cfg_scale, device=device)
     rows = 1 if savings.one_at_a_time else config.views
-    tokens = stereo.token(cameras, zero123).split(rows)
-    images = []
-    for z, token in zip(noise.split(rows), tokens, strict=True):
+
+    def drawn(z: Tensor, token: Tensor) -> Tensor:
         z = ddim(
             zero123.schedule, z, config.steps,
-            lambda z_t, t, token=token: prior(z_t, t, token, stereo.latent, scale),
+            lambda z_t, t: prior(z_t, t, token, stereo.latent, scale),
         )  # fmt: skip
         with torch.inference_mode():
-            images.append(decode(zero123.vae, z))
-    return torch.cat(images)
+            return decode(zero123.vae, z)
+
+    tokens = stereo.token(cameras, zero123)
+    return torch.cat(list(map(drawn, noise.split(rows), tokens.split(rows))))
 
 
 def _unmeasured(like: Tensor) -> tuple[Tensor, Tensor]:
