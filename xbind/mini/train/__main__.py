@@ -18,6 +18,8 @@ from xbind.mini.train.assemble import only_components
 from xbind.mini.train.lengths import CPU
 from xbind.mini.train.options import positive, positive_number, share, training_device
 from xbind.mini.train.parts import PARTS, TAKEN, Session
+from xbind.mini.train.shapes import SHAPES
+from xbind.mini.world.categories import DETAILS
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -94,6 +96,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", choices=("cpu", "cuda"), help="where it computes; default: cpu")
     parser.add_argument("--workers", type=positive, help="processes that render; default: 1")
     parser.add_argument("--views", type=positive, help="rendered views of each object; default: 10")
+    parser.add_argument(
+        "--size", type=positive, choices=tuple(SHAPES), help="side of rendered views; default: 64"
+    )
+    parser.add_argument(
+        "--detail", type=positive, choices=DETAILS, help="detail of rendered objects; default: 1"
+    )
     parser.add_argument("--bundle", type=Path, help="folder to assemble or unpack; default: mini")
     parser.add_argument(
         "--only",

@@ -36,6 +36,11 @@ class Split:
         return len(self.labels)
 
     @property
+    def size(self) -> int:
+        """Side of the images, in pixels."""
+        return int(self.rgba.shape[2])
+
+    @property
     def views(self) -> int:
         """Views per object v."""
         return int(self.rgba.shape[1])

@@ -15,6 +15,7 @@ from xbind.mini.train.captions import build_bank
 from xbind.mini.train.data import load_near_misses, load_world
 from xbind.mini.train.judges import JudgeName, train_judge
 from xbind.mini.train.lengths import CPU, LENGTHS, LoopConfig
+from xbind.mini.train.shapes import shape_of_size
 from xbind.mini.world.categories import SEEN
 from xbind.mini.world.dataset import HELD_OUT_SEED, SplitConfig, write_split
 from xbind.networks.manifest import SHIPPED
@@ -52,6 +53,10 @@ class Session:
     """Processes that render."""
     views: int = SplitConfig().views
     """Rendered views of each object."""
+    size: int = SplitConfig().size
+    """Side of the rendered views, in pixels."""
+    detail: int = SplitConfig().detail
+    """Level of detail of the world's objects."""
     bundle: Path = SHIPPED / "mini"
     """Bundle that is assembled or unpacked."""
     only: str | None = None
@@ -91,7 +96,8 @@ def _world(given: Session) -> None:
             f"The priors are trained on {latents.COLOUR_VIEWS} views of each object; --views is "
             f"{given.views}.\nGive at least {latents.COLOUR_VIEWS}."
         )
-    config = SplitConfig(views=given.views)
+    shape_of_size(given.size)
+    config = SplitConfig(views=given.views, size=given.size, detail=given.detail)
     held_out = dataclasses.replace(config, seed=HELD_OUT_SEED)
     write_split(given.work / "held_out", HELD_OUT_OBJECTS, held_out, workers=given.workers)
     count = given.samples or OBJECTS
@@ -234,6 +240,8 @@ TAKEN = {
     "device": ON_GPU,
     "workers": frozenset(("world", "near_misses")),
     "views": frozenset(("world",)),
+    "size": frozenset(("world",)),
+    "detail": frozenset(("world",)),
     "bundle": frozenset(("assemble", "unpack")),
     "only": frozenset(("assemble",)),
 }

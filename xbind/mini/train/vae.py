@@ -1,4 +1,4 @@
-"""The VAE of both priors: 64×64 images ↔ 16×16×4 latents, colour and normal maps alike.
+"""The VAE of a prior: images ↔ latents of a `LatentShape`, colour and normal maps alike.
 
 Two parts: `train_vae` trains encoder and decoder; `fold_normalisation` then whitens the latent
 space by rewriting the two 1×1 convolutions around it (so `scaling_factor` is 1), and
@@ -15,29 +15,36 @@ from torch import Tensor, nn
 from xbind.mini.train.data import Split, World, alphas, draw, images, psnr
 from xbind.mini.train.lengths import LoopConfig
 from xbind.mini.train.loop import averaged, train
+from xbind.mini.train.shapes import LatentShape, shape_of_size, shape_of_vae
 
 NORMAL_SHARE = 0.25
 """Share of normal maps among the training images."""
-CROP_PX = 40
-"""Side of the crops that the first part of the training sees."""
 FULL_FROM = 0.85
 """Progress at which crops give way to whole images."""
 
 
-def build_vae() -> AutoencoderKL:
-    """A new AutoencoderKL of the mini bundle's shape."""
+def build_vae(shape: LatentShape) -> AutoencoderKL:
+    """A new AutoencoderKL."""
+    count = len(shape.widths)
     return AutoencoderKL(
         in_channels=3,
         out_channels=3,
-        down_block_types=("DownEncoderBlock2D",) * 3,
-        up_block_types=("UpDecoderBlock2D",) * 3,
-        block_out_channels=(16, 32, 64),
+        down_block_types=("DownEncoderBlock2D",) * count,
+        up_block_types=("UpDecoderBlock2D",) * count,
+        block_out_channels=shape.widths,
         layers_per_block=1,
-        latent_channels=4,
+        latent_channels=shape.channels,
         norm_num_groups=8,
-        sample_size=64,
+        sample_size=shape.image_size,
         scaling_factor=1.0,
     )
+
+
+def vae_with(state: Mapping[str, Tensor]) -> AutoencoderKL:
+    """The VAE that has these weights; its shape is read from them."""
+    vae = build_vae(shape_of_vae(state))
+    vae.load_state_dict(state)
+    return vae
 
 
 def _soften(x: Tensor, generator: torch.Generator) -> Tensor:
@@ -53,13 +60,14 @@ def _soften(x: Tensor, generator: torch.Generator) -> Tensor:
     return x
 
 
-def _crop(x: Tensor, generator: torch.Generator) -> Tensor:
+def _crop(x: Tensor, shape: LatentShape, generator: torch.Generator) -> Tensor:
     """Returns a random or central square crop, aligned to the latent grid."""
-    room = (x.shape[-1] - CROP_PX) // 4 + 1
-    top, left = (4 * torch.randint(room, (2,), generator=generator)).tolist()
+    side, room = shape.crop_px, shape.image_size - shape.crop_px
+    places = room // shape.factor + 1
+    top, left = (shape.factor * torch.randint(places, (2,), generator=generator)).tolist()
     if torch.rand((), generator=generator) < 0.5:
-        top = left = (x.shape[-1] - CROP_PX) // 2
-    return x[..., top : top + CROP_PX, left : left + CROP_PX]
+        top = left = room // 2
+    return x[..., top : top + side, left : left + side]
 
 
 def _reconstruction(y: Tensor, x: Tensor) -> Tensor:
@@ -90,14 +98,15 @@ def validate_vae(vae: AutoencoderKL, split: Split) -> Mapping[str, float]:
 def train_vae(world: World, work: Path, config: LoopConfig) -> None:
     """Encoder and decoder together, to `work/vae.pt`."""
     torch.manual_seed(config.seed)  # diffusers' modules draw their initial weights globally
-    vae = build_vae()
+    shape = shape_of_size(world.train.size)
+    vae = build_vae(shape)
     full_step = FULL_FROM * config.samples / config.batch
 
     def losses(step: int, generator: torch.Generator) -> Mapping[str, Tensor]:
         full = step >= full_step
         count = config.batch // 2 if full else config.batch
         x = images(world.train, draw(world.train, count, generator, normal_share=NORMAL_SHARE))
-        x = _soften(x if full else _crop(x, generator), generator) * 2 - 1
+        x = _soften(x if full else _crop(x, shape, generator), generator) * 2 - 1
         posterior = vae.encode(x).latent_dist
         y = vae.decode(posterior.sample(generator)).sample
         kl = posterior.kl().mean() / posterior.mean[0].numel()
@@ -109,27 +118,24 @@ def train_vae(world: World, work: Path, config: LoopConfig) -> None:
 
 def fold_normalisation(world: World, work: Path) -> None:
     """Whiten the latents per channel inside the VAE's own 1×1 convolutions → `vae_folded.pt`."""
-    vae = build_vae()
-    vae.load_state_dict(averaged(work / "vae.pt"))
-    vae.eval()
+    vae = vae_with(averaged(work / "vae.pt")).eval()
     generator = torch.Generator().manual_seed(11)
     with torch.no_grad():
         x = images(world.train, draw(world.train, 512, generator, normal_share=NORMAL_SHARE))
         z = torch.cat([vae.encode(part * 2 - 1).latent_dist.mean for part in x.split(64)])
         mean, std = z.mean((0, 2, 3)), z.std((0, 2, 3))
-        into, out = vae.quant_conv, vae.post_quant_conv
-        into.weight[:4] /= std.view(4, 1, 1, 1)
-        into.bias[:4] = (into.bias[:4] - mean) / std
-        into.bias[4:] -= 2 * std.log()
+        into, out, k = vae.quant_conv, vae.post_quant_conv, len(mean)
+        into.weight[:k] /= std.view(k, 1, 1, 1)
+        into.bias[:k] = (into.bias[:k] - mean) / std
+        into.bias[k:] -= 2 * std.log()
         out.bias += out.weight[:, :, 0, 0] @ mean
-        out.weight *= std.view(1, 4, 1, 1)
+        out.weight *= std.view(1, k, 1, 1)
     torch.save({"ema": vae.state_dict()}, work / "vae_folded.pt")
 
 
 def train_decoder(world: World, work: Path, config: LoopConfig) -> None:
     """The decoder alone on frozen latents (with a little latent noise), to `vae_decoder.pt`."""
-    vae = build_vae()
-    vae.load_state_dict(averaged(work / "vae_folded.pt"))
+    vae = vae_with(averaged(work / "vae_folded.pt"))
     decoder = nn.ModuleDict({"decoder": vae.decoder, "post_quant_conv": vae.post_quant_conv})
     vae.encoder.requires_grad_(False)
     vae.quant_conv.requires_grad_(False)
@@ -156,8 +162,7 @@ def train_decoder(world: World, work: Path, config: LoopConfig) -> None:
 
 def load_vae(work: Path) -> AutoencoderKL:
     """The folded VAE, with the decoder's further training when there is one."""
-    vae = build_vae()
-    vae.load_state_dict(averaged(work / "vae_folded.pt"))
+    vae = vae_with(averaged(work / "vae_folded.pt"))
     if (work / "vae_decoder.pt").exists():
         missing = vae.load_state_dict(averaged(work / "vae_decoder.pt"), strict=False)
         assert not missing.unexpected_keys
