@@ -18,7 +18,7 @@ from xbind.mini.train.assemble import only_components
 from xbind.mini.train.lengths import CPU
 from xbind.mini.train.options import positive, positive_number, share, training_device
 from xbind.mini.train.parts import PARTS, TAKEN, Session
-from xbind.mini.train.shapes import SHAPES
+from xbind.mini.train.resolutions import RESOLUTIONS
 from xbind.mini.world.categories import DETAILS
 
 
@@ -97,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--workers", type=positive, help="processes that render; default: 1")
     parser.add_argument("--views", type=positive, help="rendered views of each object; default: 10")
     parser.add_argument(
-        "--size", type=positive, choices=tuple(SHAPES), help="side of rendered views; default: 64"
+        "--size", type=positive, choices=tuple(RESOLUTIONS), help="side of rendered views in px"
     )
     parser.add_argument(
         "--detail", type=positive, choices=DETAILS, help="detail of rendered objects; default: 1"

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from xbind.errors import XBindError
 from xbind.mini.train.lengths import CPU
+from xbind.mini.train.resolutions import SMALL, resolution_of
 from xbind.mini.world.dataset import load_split
 
 
@@ -54,13 +55,27 @@ class World:
     held_out: Split
 
 
-def load_world(work: Path) -> World:
+def load_world(work: Path, *, any_size: bool = False) -> World:
     """Open the two splits that `python -m xbind.mini.train world` wrote.
 
+    Args:
+        work: folder of data and checkpoints.
+        any_size: True for all of `RESOLUTIONS`, not the shipped bundle's alone.
+
     Raises:
-        XBindError: they are not there.
+        XBindError: they are not there, or were rendered at another size.
     """
-    return World(_open(work, "train", "world"), _open(work, "held_out", "world"))
+    world = World(_open(work, "train", "world"), _open(work, "held_out", "world"))
+    size = world.train.size
+    if any_size:
+        resolution_of(size)
+    elif size != SMALL.image_size:
+        raise XBindError(
+            f"The world in {work} was rendered at {size} px; this network sees pictures of "
+            f"{SMALL.image_size} px.\nTrain it in a folder with a world of that size: "
+            f"world --size {SMALL.image_size}."
+        )
+    return world
 
 
 def load_near_misses(work: Path) -> World:
@@ -94,6 +109,12 @@ def as_image(normals: np.ndarray, device: torch.device = CPU) -> Float[Tensor, "
     """uint8 [b,h,w,3] → [0,1]."""
     x = torch.from_numpy(np.array(normals, order="C")).to(device).float() / 255
     return x.permute(0, 3, 1, 2).contiguous()
+
+
+def reduced(x: Float[Tensor, "b c h w"], size: int) -> Float[Tensor, "b c s s"]:
+    """Pictures of a multiple of `size` px, averaged down to it; others as they are."""
+    factor = x.shape[-1] // size
+    return x if factor == 1 else torch.nn.functional.avg_pool2d(x, factor)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from xbind.mini.train.captions import build_bank
 from xbind.mini.train.data import load_near_misses, load_world
 from xbind.mini.train.judges import JudgeName, train_judge
 from xbind.mini.train.lengths import CPU, LENGTHS, LoopConfig
-from xbind.mini.train.shapes import shape_of_size
+from xbind.mini.train.resolutions import SMALL, resolution_of
 from xbind.mini.world.categories import SEEN
 from xbind.mini.world.dataset import HELD_OUT_SEED, SplitConfig, write_split
 from xbind.networks.manifest import SHIPPED
@@ -96,7 +96,7 @@ def _world(given: Session) -> None:
             f"The priors are trained on {latents.COLOUR_VIEWS} views of each object; --views is "
             f"{given.views}.\nGive at least {latents.COLOUR_VIEWS}."
         )
-    shape_of_size(given.size)
+    resolution_of(given.size)
     config = SplitConfig(views=given.views, size=given.size, detail=given.detail)
     held_out = dataclasses.replace(config, seed=HELD_OUT_SEED)
     write_split(given.work / "held_out", HELD_OUT_OBJECTS, held_out, workers=given.workers)
@@ -114,13 +114,14 @@ def _near_misses(given: Session) -> None:
 
 
 def _vae(given: Session) -> None:
-    world = load_world(given.work)
+    world = load_world(given.work, any_size=True)
     vae.train_vae(world, given.work, given.config("vae"))
     vae.fold_normalisation(world, given.work)
 
 
 def _decoder(given: Session) -> None:
-    vae.train_decoder(load_world(given.work), given.work, given.config("vae_decoder"))
+    world = load_world(given.work, any_size=True)
+    vae.train_decoder(world, given.work, given.config("vae_decoder"))
 
 
 def _bind(given: Session) -> None:
@@ -128,15 +129,16 @@ def _bind(given: Session) -> None:
 
 
 def _encode(given: Session) -> None:
-    work, device, world = given.work, given.device, load_world(given.work)
+    work, device, world = given.work, given.device, load_world(given.work, any_size=True)
     latents.encode_latents(world, work, device)
     latents.encode_embeddings(world, work, device)
     if not (work / "sounds.npy").exists():
         audio.render_sounds(work, audio.FBANK)
     if (work / "clip.pt").exists():  # after `unpack`: the audio tower and this one are trained
         audio.encode_sounds(work, device)
-        clip.encode_clip(world, work, device)
-        convnet.encode_poses(world, work, device)
+        if world.train.size == SMALL.image_size:  # the 3D priors need these
+            clip.encode_clip(world, work, device)
+            convnet.encode_poses(world, work, device)
 
 
 def _sounds(given: Session) -> None:
@@ -159,7 +161,7 @@ def _clip(given: Session) -> None:
 
 
 def _unclip(given: Session) -> None:
-    priors.train_unclip(load_world(given.work), given.work, given.config("unclip"))
+    priors.train_unclip(load_world(given.work, any_size=True), given.work, given.config("unclip"))
 
 
 def _view_words(given: Session) -> None:

@@ -1,4 +1,4 @@
-"""The VAE of a prior: images ↔ latents of a `LatentShape`, colour and normal maps alike.
+"""The VAE of a prior: images ↔ latents of a `Resolution`, colour and normal maps alike.
 
 Two parts: `train_vae` trains encoder and decoder; `fold_normalisation` then whitens the latent
 space by rewriting the two 1×1 convolutions around it (so `scaling_factor` is 1), and
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from xbind.mini.train.data import Split, World, alphas, draw, images, psnr
 from xbind.mini.train.lengths import LoopConfig
 from xbind.mini.train.loop import averaged, train
-from xbind.mini.train.shapes import LatentShape, shape_of_size, shape_of_vae
+from xbind.mini.train.resolutions import Resolution, resolution_of, resolution_with
 
 NORMAL_SHARE = 0.25
 """Share of normal maps among the training images."""
@@ -23,26 +23,26 @@ FULL_FROM = 0.85
 """Progress at which crops give way to whole images."""
 
 
-def build_vae(shape: LatentShape) -> AutoencoderKL:
+def build_vae(resolution: Resolution) -> AutoencoderKL:
     """A new AutoencoderKL."""
-    count = len(shape.widths)
+    count = len(resolution.widths)
     return AutoencoderKL(
         in_channels=3,
         out_channels=3,
         down_block_types=("DownEncoderBlock2D",) * count,
         up_block_types=("UpDecoderBlock2D",) * count,
-        block_out_channels=shape.widths,
+        block_out_channels=resolution.widths,
         layers_per_block=1,
-        latent_channels=shape.channels,
+        latent_channels=resolution.channels,
         norm_num_groups=8,
-        sample_size=shape.image_size,
+        sample_size=resolution.image_size,
         scaling_factor=1.0,
     )
 
 
 def vae_with(state: Mapping[str, Tensor]) -> AutoencoderKL:
-    """The VAE that has these weights; its shape is read from them."""
-    vae = build_vae(shape_of_vae(state))
+    """The VAE that has these weights; its resolution is read from them."""
+    vae = build_vae(resolution_with(len(state["post_quant_conv.bias"])))
     vae.load_state_dict(state)
     return vae
 
@@ -60,11 +60,11 @@ def _soften(x: Tensor, generator: torch.Generator) -> Tensor:
     return x
 
 
-def _crop(x: Tensor, shape: LatentShape, generator: torch.Generator) -> Tensor:
+def _crop(x: Tensor, resolution: Resolution, generator: torch.Generator) -> Tensor:
     """Returns a random or central square crop, aligned to the latent grid."""
-    side, room = shape.crop_px, shape.image_size - shape.crop_px
-    places = room // shape.factor + 1
-    top, left = (shape.factor * torch.randint(places, (2,), generator=generator)).tolist()
+    side, room = resolution.crop_px, resolution.image_size - resolution.crop_px
+    places = room // resolution.factor + 1
+    top, left = (resolution.factor * torch.randint(places, (2,), generator=generator)).tolist()
     if torch.rand((), generator=generator) < 0.5:
         top = left = room // 2
     return x[..., top : top + side, left : left + side]
@@ -98,15 +98,15 @@ def validate_vae(vae: AutoencoderKL, split: Split) -> Mapping[str, float]:
 def train_vae(world: World, work: Path, config: LoopConfig) -> None:
     """Encoder and decoder together, to `work/vae.pt`."""
     torch.manual_seed(config.seed)  # diffusers' modules draw their initial weights globally
-    shape = shape_of_size(world.train.size)
-    vae = build_vae(shape)
+    resolution = resolution_of(world.train.size)
+    vae = build_vae(resolution)
     full_step = FULL_FROM * config.samples / config.batch
 
     def losses(step: int, generator: torch.Generator) -> Mapping[str, Tensor]:
         full = step >= full_step
         count = config.batch // 2 if full else config.batch
         x = images(world.train, draw(world.train, count, generator, normal_share=NORMAL_SHARE))
-        x = _soften(x if full else _crop(x, shape, generator), generator) * 2 - 1
+        x = _soften(x if full else _crop(x, resolution, generator), generator) * 2 - 1
         posterior = vae.encode(x).latent_dist
         y = vae.decode(posterior.sample(generator)).sample
         kl = posterior.kl().mean() / posterior.mean[0].numel()

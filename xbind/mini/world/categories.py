@@ -8,7 +8,7 @@ from xbind.errors import XBindError
 from xbind.mini.world import household, outdoors, vehicles
 from xbind.mini.world.decoration import decorated
 from xbind.mini.world.draw import Draw
-from xbind.mini.world.palette import COLOURS, Paint, mix_paint
+from xbind.mini.world.palette import COLOURS, mix_paint
 from xbind.mini.world.shapes import Part
 from xbind.mini.world.world_mesh import WorldMesh, assemble
 
@@ -60,9 +60,7 @@ class UnknownWorldNameError(XBindError):
     """A category, colour or level of detail that the world does not have."""
 
 
-def build(
-    category: str, colour: str, generator: torch.Generator, *, detail: int = 1
-) -> WorldMesh:
+def build(category: str, colour: str, generator: torch.Generator, *, detail: int = 1) -> WorldMesh:
     """Draw one object: proportions, optional parts, size (radius 0.72 to 0.80).
 
     Args:

@@ -184,9 +184,7 @@ def main() -> None:
     parser.add_argument("--detail", type=int, choices=DETAILS, default=1)
     parser.add_argument("--workers", type=int, default=1)
     given = parser.parse_args()
-    config = SplitConfig(
-        views=given.views, seed=given.seed, size=given.size, detail=given.detail
-    )
+    config = SplitConfig(views=given.views, seed=given.seed, size=given.size, detail=given.detail)
     write_split(given.out, given.objects, config, workers=given.workers)
 
 

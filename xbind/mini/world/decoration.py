@@ -38,9 +38,7 @@ def decorated(parts: list[Part], paint: Paint, draw: Draw) -> list[Part]:
     if kind >= STRIPED + SPOTTED:
         return parts
     largest = max(part.area for part in parts if part.albedo == paint.main)
-    main = [
-        part.albedo == paint.main and part.area >= MAIN_AREA * largest for part in parts
-    ]
+    main = [part.albedo == paint.main and part.area >= MAIN_AREA * largest for part in parts]
     shown = [part for part, is_main in zip(parts, main, strict=True) if is_main]
     distance = _stripes(draw) if kind < STRIPED else _spots(shown, draw)
     pattern = Pattern(distance, _second_colour(paint, draw))

@@ -66,9 +66,7 @@ def house(draw: Draw, paint: Paint, *, detailed: bool = False) -> list[Part]:
     return parts
 
 
-def _joinery(
-    door: Part, windows: list[Part], side_windows: list[Part], trim: Albedo
-) -> list[Part]:
+def _joinery(door: Part, windows: list[Part], side_windows: list[Part], trim: Albedo) -> list[Part]:
     """Frames of door and windows, and the door's knob."""
     bars = frames(door, ("+x",), trim, cross=False)
     for pane in windows:
