@@ -1,5 +1,6 @@
 """The rendered world as the training sees it: memory-mapped arrays and batches of tensors."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,6 +77,19 @@ def load_world(work: Path, *, any_size: bool = False) -> World:
             f"world --size {SMALL.image_size}."
         )
     return world
+
+
+def size_of_world(work: Path) -> int | None:
+    """Side of the pictures of the world in a folder, in pixels; None if none is rendered there."""
+    if not (work / "train" / "manifest.json").exists():
+        return None
+    return _open(work, "train", "world").size
+
+
+def detail_of_world(work: Path) -> int:
+    """Level of detail of the world in a folder; 1 if none is rendered there, as if unpacked."""
+    path = work / "train" / "manifest.json"
+    return int(json.loads(path.read_text()).get("detail", 1)) if path.exists() else 1
 
 
 def load_near_misses(work: Path) -> World:
