@@ -42,6 +42,7 @@ from xbind.mini.train.unclip_files import (
     write_unclip,
     write_view_words,
 )
+from xbind.mini.train.vae import START
 from xbind.mini.train.view_words import state_from_file
 from xbind.mini.world.categories import ADJECTIVES, CATEGORIES, COLOUR_NAMES, SEEN
 from xbind.mini.world.world_mesh import world_light
@@ -253,8 +254,9 @@ def unpack(work: Path, folder: Path = SHIPPED / "mini") -> None:
     """Turn a bundle back into checkpoints, so that training can go on from its weights.
 
     The optimisers start afresh, the count of samples goes on; the priors still need `world` and
-    `encode`. Priors and VAE of another size than that of the world in `work` are left out; without
-    a world, those of another size than the 2D prior's are.
+    `encode`. Priors of another size than that of the world in `work` are left out; without a world,
+    those of another size than the 2D prior's are. For a larger world, the VAE is what a new one
+    starts from.
     """
     raw = json.loads((folder / "bundle.json").read_text())
     seen, sizes = raw["training_samples"], raw["image_size"]
@@ -275,11 +277,14 @@ def unpack(work: Path, folder: Path = SHIPPED / "mini") -> None:
         parts |= read_unclip(read)
         if VIEW_TOKENS not in parts[UNCLIP] and (folder / VIEW_WORDS_FILE).exists():
             parts[VIEW_WORDS_PART] = state_from_file(read(VIEW_WORDS_FILE))
+    elif sizes[UNCLIP] < size:
+        parts[START] = read(f"unclip/vae/{DIFFUSERS_WEIGHTS}")
     parts |= {
         name: read(f"{name}/model.safetensors") for name in JUDGE_ROLES if (folder / name).is_dir()
     }
     if sizes[DEFAULT_3D] == size:
         parts |= {c: prior_3d(c) for c in components_3d() if (folder / c).is_dir()}
+        parts["vae_folded"] = read(f"{raw['parts']['zero123.vae']}/{DIFFUSERS_WEIGHTS}")
     for name, state in parts.items():
         samples = seen.get(name, 0)
         step = samples // BATCHES.get(name, 1)

@@ -129,7 +129,10 @@ def assemble_unclip(work: Path, folder: Path) -> None:
     changed = {
         "parts": parts,
         "image_size": raw["image_size"] | {UNCLIP: size},
-        "training_samples": raw["training_samples"] | counts_of(work, COUNTED),
+        "training_samples": {
+            name: count for name, count in raw["training_samples"].items() if name not in COUNTED
+        }
+        | counts_of(work, COUNTED),
         "world_detail": raw.get("world_detail", {}) | {UNCLIP: detail_of_world(work)},
         "files": dict(sorted((others | fresh).items())),
     }

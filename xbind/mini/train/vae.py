@@ -19,6 +19,8 @@ from xbind.mini.train.resolutions import Resolution, resolution_of, resolution_w
 
 NORMAL_SHARE = 0.25
 """Share of normal maps among the training images."""
+START = "vae_start"
+"""Checkpoint of a VAE for smaller pictures that a new one starts from: `unpack` writes it."""
 FULL_FROM = 0.85
 """Progress at which crops give way to whole images."""
 
@@ -45,6 +47,25 @@ def vae_with(state: Mapping[str, Tensor]) -> AutoencoderKL:
     vae = build_vae(resolution_with(len(state["post_quant_conv.bias"])))
     vae.load_state_dict(state)
     return vae
+
+
+def start_from_smaller(vae: AutoencoderKL, state: Mapping[str, Tensor]) -> None:
+    """Copy what fits of a VAE for smaller pictures, which has fewer blocks.
+
+    Blocks correspond by their distance from the picture: edges look alike, per pixel, at every size
+    of picture. Blocks next to the latents are new.
+    """
+    own = vae.state_dict()
+    blocks = {name.split(".")[2] for name in state if name.startswith("decoder.up_blocks.")}
+    shift = len(vae.config.block_out_channels) - len(blocks)
+    for name, value in state.items():
+        path = name.split(".")
+        if path[:2] == ["decoder", "up_blocks"]:
+            path[2] = str(int(path[2]) + shift)
+        target = ".".join(path)
+        if target in own and own[target].shape == value.shape:
+            own[target] = value
+    vae.load_state_dict(own)
 
 
 def _soften(x: Tensor, generator: torch.Generator) -> Tensor:
@@ -96,10 +117,15 @@ def validate_vae(vae: AutoencoderKL, split: Split) -> Mapping[str, float]:
 
 
 def train_vae(world: World, work: Path, config: LoopConfig) -> None:
-    """Encoder and decoder together, to `work/vae.pt`."""
+    """Encoder and decoder together, to `work/vae.pt`.
+
+    Where there is a `vae_start.pt`, a new one starts from it (`start_from_smaller`).
+    """
     torch.manual_seed(config.seed)  # diffusers' modules draw their initial weights globally
     resolution = resolution_of(world.train.size)
     vae = build_vae(resolution)
+    if (work / f"{START}.pt").exists():
+        start_from_smaller(vae, averaged(work / f"{START}.pt"))
     full_step = FULL_FROM * config.samples / config.batch
 
     def losses(step: int, generator: torch.Generator) -> Mapping[str, Tensor]:
