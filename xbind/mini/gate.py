@@ -69,10 +69,13 @@ class Measured:
 
     rows: Rows
     sheet: Float[Tensor, "p 2 3 s s"]
+    training_samples: int | None
+    """Samples that the prior was trained on; None if its bundle does not count them."""
 
-    def mean(self) -> dict[str, float]:
-        """Means over prompts."""
-        return {name: sum(row) / len(row) for name, row in self.rows.items()}
+    def plain(self) -> dict[str, float | None]:
+        """Means over prompts, and the training samples."""
+        means = {name: sum(row) / len(row) for name, row in self.rows.items()}
+        return means | {"training_samples": self.training_samples}
 
 
 COMPARED = {"kernel_distance": -1.0, "kernel_distance_crops": -1.0, "sharpness": 1.0}
@@ -145,7 +148,8 @@ def measure(
             for name, value in _figures(pictures, real, judge, scale, target).items():
                 rows.setdefault(prefix + name, []).append(value)
         shown.append(drawn[:2])
-    return Measured(rows, torch.stack(shown))
+    counts = bundle.manifest.raw.get("training_samples", {})
+    return Measured(rows, torch.stack(shown), counts.get("unclip"))
 
 
 def draw_samples(
@@ -224,7 +228,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except XBindError as error:
         sys.exit(f"xbind.mini.gate: {error}")
     changes = differences(found["new"].rows, found["old"].rows)
-    figures = {name: measured.mean() for name, measured in found.items()}
+    figures = {name: measured.plain() for name, measured in found.items()}
     table = json.dumps(figures | {"differences": changes}, indent=2) + "\n"
     if given.out is not None:
         given.out.mkdir(parents=True, exist_ok=True)

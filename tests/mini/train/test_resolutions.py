@@ -221,3 +221,15 @@ def test_a_world_with_details_is_rendered_by_option(tmp_path, monkeypatch):
     assert json.loads((tmp_path / "train/manifest.json").read_text())["detail"] == 2
     with pytest.raises(SystemExit, match="judge takes no --detail; these do: world"):
         main(["judge", "--work", str(tmp_path), "--detail", "2"])
+
+
+def test_a_prior_starts_from_one_of_another_size(work, monkeypatch):
+    torch.manual_seed(1)
+    start = build_unclip(SMALL).state_dict() | {VIEW_TOKENS: torch.full((3, 128), 0.5)}
+    save_atomic({"ema": start}, work / f"{priors.UNCLIP_START}.pt")
+    nets = []
+    monkeypatch.setattr(priors, "train", lambda *given: nets.append(given[1]))
+    train_unclip(None, work, LoopConfig(samples=8, batch=8))
+    state = nets[0].state_dict()
+    new = {name for name, x in state.items() if not torch.equal(x, start[name])}
+    assert new == {"conv_in.weight", "conv_out.weight", "conv_out.bias"}

@@ -12,7 +12,7 @@ from xbind.errors import XBindError
 from xbind.mini.train import unclip_files
 from xbind.mini.train.__main__ import main
 from xbind.mini.train.assemble import assemble, assemble_only, unpack
-from xbind.mini.train.priors import VIEW_TOKENS
+from xbind.mini.train.priors import UNCLIP_START, VIEW_TOKENS
 from xbind.mini.train.resolutions import SMALL
 from xbind.mini.train.unclip_files import VAE_3D, VIEW_WORDS_FILE
 from xbind.mini.train.vae import START
@@ -170,5 +170,10 @@ def test_unpacking_takes_what_fits_the_world(root, tmp_path):
     main(["unpack", "--work", str(work)])
     assert (work / f"{START}.pt").exists()
     assert not (work / "unclip.pt").exists()
+    start = torch.load(work / f"{UNCLIP_START}.pt", weights_only=True)["ema"]
+    words = load_file(SHIPPED / "mini" / VIEW_WORDS_FILE)
+    assert torch.equal(start[VIEW_TOKENS], words["contexts"][:3, 0].float())
+    for name, value in words.items():
+        assert name == "contexts" or torch.equal(start[name], value.float())
     assert json.loads((SHIPPED / "mini/bundle.json").read_text())["image_size"]["unclip"] == 64
     assert SMALL.image_size == 64

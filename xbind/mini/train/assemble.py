@@ -28,7 +28,7 @@ from xbind.mini.train.data import size_of_world
 from xbind.mini.train.judges import BUILD, DILATIONS_2, OUTPUTS, WIDTHS, WIDTHS_2
 from xbind.mini.train.lengths import BATCHES, CPU, samples_seen
 from xbind.mini.train.loop import averaged, save_atomic
-from xbind.mini.train.priors import EMBEDDING_NORM, VIEW_TOKENS, Zero123Net
+from xbind.mini.train.priors import EMBEDDING_NORM, UNCLIP_START, VIEW_TOKENS, Zero123Net
 from xbind.mini.train.resolutions import SMALL
 from xbind.mini.train.unclip_files import (
     UNCLIP,
@@ -39,10 +39,11 @@ from xbind.mini.train.unclip_files import (
     has_view_words,
     read_unclip,
     resolution_of_unclip,
+    with_words,
     write_unclip,
     write_view_words,
 )
-from xbind.mini.train.vae import START
+from xbind.mini.train.vae import START as VAE_START
 from xbind.mini.train.view_words import state_from_file
 from xbind.mini.world.categories import ADJECTIVES, CATEGORIES, COLOUR_NAMES, SEEN
 from xbind.mini.world.world_mesh import world_light
@@ -255,8 +256,8 @@ def unpack(work: Path, folder: Path = SHIPPED / "mini") -> None:
 
     The optimisers start afresh, the count of samples goes on; the priors still need `world` and
     `encode`. Priors of another size than that of the world in `work` are left out; without a world,
-    those of another size than the 2D prior's are. For a larger world, the VAE is what a new one
-    starts from.
+    those of another size than the 2D prior's are. For a larger world, the 2D prior and its VAE are
+    what new ones start from.
     """
     raw = json.loads((folder / "bundle.json").read_text())
     seen, sizes = raw["training_samples"], raw["image_size"]
@@ -278,7 +279,10 @@ def unpack(work: Path, folder: Path = SHIPPED / "mini") -> None:
         if VIEW_TOKENS not in parts[UNCLIP] and (folder / VIEW_WORDS_FILE).exists():
             parts[VIEW_WORDS_PART] = state_from_file(read(VIEW_WORDS_FILE))
     elif sizes[UNCLIP] < size:
-        parts[START] = read(f"unclip/vae/{DIFFUSERS_WEIGHTS}")
+        parts[VAE_START] = read(f"unclip/vae/{DIFFUSERS_WEIGHTS}")
+        parts[UNCLIP_START] = read_unclip(read)[UNCLIP]
+        if (folder / VIEW_WORDS_FILE).exists():
+            parts[UNCLIP_START] |= with_words(read(VIEW_WORDS_FILE))
     parts |= {
         name: read(f"{name}/model.safetensors") for name in JUDGE_ROLES if (folder / name).is_dir()
     }

@@ -57,6 +57,8 @@ NOISE_LEVEL = 600
 """Highest unCLIP noise level; 40 % of the conditions have level 0."""
 VIEW_TOKENS = "view_tokens"
 """Name of the tokens of a 2D prior that is trained with view words from the start."""
+UNCLIP_START = "unclip_start"
+"""Checkpoint of a 2D prior for pictures of another size: `unpack` writes it."""
 WORDLESS = 0.5
 """Share of its samples without a view word, under a token of zeros; all without a condition are."""
 
@@ -91,6 +93,17 @@ def build_unclip(resolution: Resolution) -> UNet2DConditionModel:
         tokens = torch.randn(len(TRAINED_WORDS), EMBED_DIM)
         unet.register_parameter(VIEW_TOKENS, nn.Parameter(tokens))
     return unet
+
+
+def start_from_other_size(unet: UNet2DConditionModel, state: Mapping[str, Tensor]) -> None:
+    """Copy what fits of a 2D prior for pictures of another size: all but the first and the last
+    convolution, whose channels are other ones. Their latents have 16 places a side at every size,
+    so a place is the same part of a picture.
+    """
+    own = unet.state_dict()
+    unet.load_state_dict(
+        own | {name: x for name, x in state.items() if name in own and own[name].shape == x.shape}
+    )
 
 
 class Zero123Net(nn.Module):
@@ -176,14 +189,20 @@ def load_normaliser(
 
 
 def train_unclip(world: World, work: Path, config: LoopConfig) -> None:
-    """The 2D prior, to `work/unclip.pt`."""
+    """The 2D prior, to `work/unclip.pt`.
+
+    Where there is an `unclip_start.pt`, a new one starts from it (`start_from_other_size`).
+    """
     device = config.device
     data = load_latents(world, work, device)
     rows = caption_table(build_bank(), SAID).to(device)
     mean, std = load_normaliser(data, rows, work)
     resolution = resolution_with(data.colour.shape[2])
     torch.manual_seed(config.seed)  # initial weights
-    unet = for_training(build_unclip(resolution), config)
+    unet = build_unclip(resolution)
+    if (work / f"{UNCLIP_START}.pt").exists():
+        start_from_other_size(unet, averaged(work / f"{UNCLIP_START}.pt"))
+    for_training(unet, config)
     alpha_bar = alphas_cumprod(scaled_linear_betas()).to(device)
     noising = alphas_cumprod(squared_cosine_betas()).to(device)
     context = torch.zeros(config.batch, 1, EMBED_DIM, device=device)

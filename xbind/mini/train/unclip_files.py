@@ -209,10 +209,16 @@ def read_unclip(read: Callable[[str], dict[str, Tensor]]) -> dict[str, dict[str,
     """The checkpoints' weights of a bundle's 2D prior; `read` reads a file of the bundle."""
     state = read(f"unclip/unet/{DIFFUSERS_WEIGHTS}")
     if resolution_of_unclip(state).view_words:
-        contexts = read(VIEW_WORDS_FILE)["contexts"]
-        state[VIEW_TOKENS] = torch.stack([contexts[word - 1, 0] for word in TRAINED_WORDS])
+        state |= with_words(read(VIEW_WORDS_FILE))
     return {
         "unclip": state,
         "vae_folded": read(f"unclip/vae/{DIFFUSERS_WEIGHTS}"),
         "normalizer": read(f"unclip/image_normalizer/{DIFFUSERS_WEIGHTS}"),
     }
+
+
+def with_words(file: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The parameters of a 2D prior that are in a bundle's file of view words."""
+    tokens = torch.stack([file["contexts"][word - 1, 0] for word in TRAINED_WORDS])
+    values = {name: value for name, value in file.items() if name != "contexts"}
+    return values | {VIEW_TOKENS: tokens}
