@@ -12,13 +12,17 @@ from xbind.errors import XBindError
 from xbind.mini.train import unclip_files
 from xbind.mini.train.__main__ import main
 from xbind.mini.train.assemble import assemble, assemble_only, unpack
+from xbind.mini.train.data import on_white
 from xbind.mini.train.priors import UNCLIP_START, VIEW_TOKENS
 from xbind.mini.train.resolutions import SMALL
 from xbind.mini.train.unclip_files import VAE_3D, VIEW_WORDS_FILE
 from xbind.mini.train.vae import START
+from xbind.mini.world.categories import build
 from xbind.mini.world.dataset import SplitConfig, write_split
+from xbind.mini.world.render import render
 from xbind.networks.load import load_bundle
 from xbind.networks.manifest import SHIPPED, VIEW_WORDS_ROLE, BundleError, load_manifest, verify
+from xbind.scene.cameras import orbit
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
@@ -78,11 +82,12 @@ def test_the_2d_prior_is_new_and_the_3d_priors_are_as_they_were(root):
 
 def test_the_pose_estimator_reads_larger_pictures(root):
     bundle = load_bundle(load_manifest(root / "bundle"))
-    small = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    large = small.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    mesh = build("car", "red", torch.Generator().manual_seed(0))
+    cameras = orbit(4, elevation_deg=20.0)
+    small, large = (on_white(render(mesh, cameras, size).rgba) for size in (64, 128))
     with torch.inference_mode():
-        torch.testing.assert_close(bundle.view(large), bundle.view(small), rtol=0.3, atol=0.3)
-        assert bundle.zero123.seen_pose(large).shape == (2, 3)
+        torch.testing.assert_close(bundle.view(large), bundle.view(small), rtol=0, atol=0.1)
+        assert bundle.zero123.seen_pose(large).shape == (4, 3)
 
 
 def test_a_call_that_was_interrupted_is_made_again(tmp_path, root, monkeypatch):
