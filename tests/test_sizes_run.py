@@ -29,7 +29,8 @@ def test_priors_of_two_sizes_make_an_object(tmp_path):
         ),
         Watcher(),
     )  # fmt: skip
-    assert Image.open(run / "reference.png").size == (128, 128)
+    with Image.open(run / "reference.png") as picture:
+        assert picture.size == (128, 128)
     assert (run / "mesh.glb").stat().st_size > 0
     terms = [value for row in events_of(run) for name, value in row.items()
              if name in ("planar", "stereo")]  # fmt: skip
