@@ -26,9 +26,9 @@ NORMAL_VIEWS = 2
 """Views of each object that the priors see as a normal map."""
 
 
-def at_once(device: torch.device) -> int:
-    """Objects that are encoded together: caches of CPUs are small."""
-    return 8 if device.type == "cpu" else 64
+def at_once(device: torch.device, size: int = SMALL.image_size) -> int:
+    """Objects with pictures of `size` px that are encoded together: caches of CPUs are small."""
+    return max(1, (8 if device.type == "cpu" else 64) * SMALL.image_size**2 // size**2)
 
 
 def encode_latents(world: World, work: Path, device: torch.device = CPU) -> None:
@@ -39,7 +39,8 @@ def encode_latents(world: World, work: Path, device: torch.device = CPU) -> None
     """
     vae = vae_with(averaged(work / "vae_folded.pt"))
     vae.eval().requires_grad_(False).to(device)
-    split, step, size = world.train, at_once(device), world.train.size
+    split, size = world.train, world.train.size
+    step = at_once(device, size)
     if size != vae.config.sample_size:
         raise XBindError(
             f"The world in {work} was rendered at {size} px, and the VAE in {work} is for pictures "
