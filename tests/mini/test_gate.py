@@ -17,14 +17,14 @@ PROMPTS = "text | a red mug | mug | red\ntext | a blue boat | boat | blue\n"
 
 def test_crops_are_the_quarters_and_the_middle_at_their_own_pixels():
     image = torch.arange(3 * 128 * 128.0).view(1, 3, 128, 128)
-    parts = crops(image)
+    parts = crops(image)[0]
     assert parts.shape == (5, 3, 64, 64)
     for part, (top, left) in zip(
         parts, ((0, 0), (0, 64), (64, 0), (64, 64), (32, 32)), strict=True
     ):
         assert torch.equal(part, image[0, :, top : top + 64, left : left + 64])
     small = crops(torch.rand(2, 3, 64, 64))
-    assert small.shape == (10, 3, 64, 64)
+    assert small.shape == (2, 5, 3, 64, 64)
 
 
 def test_differences_are_paired_by_prompt():

@@ -3,8 +3,9 @@
 Each prior draws samples of the tuning list's prompts at its own resolution, and these are compared
 with views of held-out objects of its own world at that resolution:
 
-- kernel distance (KID, unbiased) between features of the first judge of OLD, of whole pictures,
-  averaged down to what the judge sees: 64 px. It sees shape, colour and arrangement.
+- kernel distance (KID, unbiased: views of one object are not compared with each other) between
+  features of the first judge of OLD, of whole pictures, averaged down to what the judge sees:
+  64 px. It sees shape, colour and arrangement.
 - the same of crops of half the side, which show each prior's pixels at the judge's scale: a picture
   of 128 px is cut into its own pixels. They have the same field of view at every resolution, so
   that two priors are asked for the same parts of an object. It sees detail.
@@ -30,7 +31,7 @@ from xbind.algorithm.reference_view import condition_unclip, sample_unclip
 from xbind.config.method import ReferenceConfig
 from xbind.diffusion.latents import decode, encode, resize
 from xbind.errors import XBindError, printable
-from xbind.evaluation.figures import kernel_distance
+from xbind.evaluation.figures import kernel_distance_of_groups
 from xbind.mini.judging import MiniJudge, load_judge, recognise
 from xbind.mini.sample_quality import sharpness
 from xbind.mini.sheet import save_sheet
@@ -98,12 +99,12 @@ def detail_of(manifest: BundleManifest) -> int:
     return int(detail)
 
 
-def crops(x: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "n 3 h h"]:
+def crops(x: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b 5 3 h h"]:
     """The four quarters and the middle of each picture, at the judge's size."""
     half = x.shape[-1] // 2
     corners = ((0, 0), (0, half), (half, 0), (half, half), (half // 2, half // 2))
-    cut = torch.cat([x[..., top : top + half, left : left + half] for top, left in corners])
-    return resize(cut, JUDGED_PX)
+    cut = [x[..., top : top + half, left : left + half] for top, left in corners]
+    return torch.stack([resize(part, JUDGED_PX) for part in cut], 1)
 
 
 def real_views(target: Target, size: int, detail: int) -> Float[Tensor, "o v 3 s s"]:
@@ -139,13 +140,15 @@ def measure(
     for k, target in enumerate(targets):
         drawn = draw_samples(bundle, target.words, samples, steps, seed=k)
         views = real_views(target, size, detail)
-        real = views[APART:].flatten(0, 1)
-        others = views[:APART].flatten(0, 1)
+        real, others = views[APART:], views[:APART]
         with torch.inference_mode():
-            copies = decode(bundle.unclip.vae, encode(bundle.unclip.vae, others)).clamp(0, 1)
-        scale = float(sharpness(real).mean())
-        for prefix, pictures in (("", drawn), ("real_", others), ("vae_", copies)):
-            for name, value in _figures(pictures, real, judge, scale, target).items():
+            z = encode(bundle.unclip.vae, others.flatten(0, 1))
+            copies = decode(bundle.unclip.vae, z).clamp(0, 1).view_as(others)
+        wanted = Wanted(
+            target, judge, *_features(real, judge), sharpness(real.flatten(0, 1)).mean()
+        )
+        for prefix, pictures in (("", drawn[:, None]), ("real_", others), ("vae_", copies)):
+            for name, value in _figures(pictures, wanted).items():
                 rows.setdefault(prefix + name, []).append(value)
         shown.append(drawn[:2])
     counts = bundle.manifest.raw.get("training_samples", {})
@@ -167,25 +170,45 @@ def draw_samples(
     ).clamp(0, 1)  # fmt: skip
 
 
-def _figures(
-    pictures: Tensor, real: Tensor, judge: ConvNet, scale: float, target: Target
-) -> dict[str, float]:
-    whole, whole_real = (reduced(x, JUDGED_PX) for x in (pictures, real))
-    category, colour = recognise(judge, whole)
+@dataclass(frozen=True, slots=True, eq=False)
+class Wanted:
+    """What samples of a prompt are compared with."""
+
+    target: Target
+    judge: ConvNet
+    whole: Float[Tensor, "o v f"]
+    """Features of real views."""
+    crops: Float[Tensor, "o n f"]
+    """Features of their crops."""
+    sharpness: Float[Tensor, ""]
+    """Mean of real views."""
+
+
+def _figures(pictures: Float[Tensor, "g m 3 s s"], wanted: Wanted) -> dict[str, float]:
+    """The figures of groups of pictures, each of one object."""
+    flat, target = pictures.flatten(0, 1), wanted.target
+    category, colour = recognise(wanted.judge, reduced(flat, JUDGED_PX))
     right = (category == CATEGORIES.index(target.category)) & (
         colour == COLOUR_NAMES.index(target.colour or COLOUR_NAMES[0])
     )
+    whole, parts = _features(pictures, wanted.judge)
     return {
-        "kernel_distance": _distance(whole, whole_real, judge),
-        "kernel_distance_crops": _distance(crops(pictures), crops(real), judge),
-        "sharpness": float(sharpness(pictures).mean()) / scale,
+        "kernel_distance": kernel_distance_of_groups(whole, wanted.whole),
+        "kernel_distance_crops": kernel_distance_of_groups(parts, wanted.crops),
+        "sharpness": float(sharpness(flat).mean() / wanted.sharpness),
         "right": float(right.float().mean()),
     }
 
 
-def _distance(pictures: Tensor, real: Tensor, judge: ConvNet) -> float:
-    look = MiniJudge(judge).look
-    return kernel_distance(look(pictures).features, look(real).features)
+def _features(
+    pictures: Float[Tensor, "g m 3 s s"], judge: ConvNet
+) -> tuple[Float[Tensor, "g m f"], Float[Tensor, "g n f"]]:
+    """Features of whole pictures, and of all crops of each group."""
+    look, flat = MiniJudge(judge).look, pictures.flatten(0, 1)
+    whole = look(reduced(flat, JUDGED_PX)).features
+    cut = look(crops(flat).flatten(0, 1)).features
+    groups = len(pictures)
+    return whole.view(groups, -1, whole.shape[-1]), cut.view(groups, -1, cut.shape[-1])
 
 
 def differences(new: Rows, old: Rows) -> dict[str, tuple[float, float]]:
