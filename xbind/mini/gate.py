@@ -32,7 +32,7 @@ from xbind.config.method import ReferenceConfig
 from xbind.diffusion.latents import decode, encode, resize
 from xbind.errors import XBindError, printable
 from xbind.evaluation.figures import kernel_distance_of_groups
-from xbind.mini.judging import MiniJudge, load_judge, recognise
+from xbind.mini.judging import MiniJudge, recognise
 from xbind.mini.sample_quality import sharpness
 from xbind.mini.sheet import save_sheet
 from xbind.mini.targets import Target, list_named, read_targets
@@ -44,7 +44,7 @@ from xbind.mini.world.draw import draw_from_seed
 from xbind.mini.world.render import render
 from xbind.models.convnet import ConvNet
 from xbind.networks.frozen import Bundle
-from xbind.networks.load import load_bundle
+from xbind.networks.load import load_bundle, load_convnet
 from xbind.networks.manifest import BundleError, BundleManifest, load_manifest
 
 SAMPLES = 12
@@ -280,7 +280,7 @@ def _measured(given: argparse.Namespace) -> dict[str, Measured]:
                 "Give a list of such texts to --prompts, as `tuning` is."
             )
     manifests = {"new": load_manifest(given.bundle), "old": load_manifest(given.against)}
-    judge = load_judge(manifests["old"]).net
+    judge = load_convnet(manifests["old"].part("judge"))
     return {
         name: measure(load_bundle(manifest), judge, targets, samples=given.samples)
         for name, manifest in manifests.items()

@@ -90,7 +90,7 @@ class Timed:
     def preparation(self) -> tuple[tuple[Command, ...], ...]:
         """Commands before the training; those of one group can run at the same time."""
         count, views, workers = str(self.objects), str(VIEWS), str(self.workers)
-        world = ("--samples", count, "--views", views, "--workers", workers)
+        world: Command = ("--samples", count, "--views", views, "--workers", workers)
         encode = self.command("encode", "--device", self.device)
         if self.size != SMALL.image_size:
             world = (*world, "--size", str(self.size), "--detail", str(DETAILS[-1]))
