@@ -30,12 +30,12 @@ def test_a_power_law_is_found_and_extended():
 
 def test_the_interval_holds_the_truth_as_often_as_it_says():
     rng = np.random.default_rng(3)
-    hits, count = 0, 150
+    hits, count = 0, 600
     for k in range(count):
         noisy = 30 * SAMPLES**-0.4 * np.exp(0.05 * rng.standard_normal(4))
         _, low, high = fit(SAMPLES, noisy).samples_for(30 * 1e6**-0.4, seed=k)
         hits += low <= 1e6 <= high
-    assert 0.55 < hits / count < 0.81
+    assert 0.63 < hits / count < 0.73  # a normal one would hold it in 58 % of the cases
 
 
 def test_a_curve_that_does_not_fall_gets_nowhere():
