@@ -5,6 +5,9 @@ zero123, zero123_narrow, near_misses, judge, judge_2, decoder, assemble. Each pa
 checkpoint in FOLDER. To go on from the shipped weights instead: world, unpack, encode, then any of
 the others, then assemble. The view words are those of one 2D prior: after `unclip` they are trained
 again.
+
+A 2D prior for pictures of 128 px, with view words of its own: world --size 128 --detail 2, unpack,
+vae, encode, unclip, then assemble --only unclip into a copy of a bundle.
 """
 
 import argparse
