@@ -13,6 +13,7 @@ from xbind.evaluation.figures import (
     count_fronts,
     iou,
     kernel_distance,
+    kernel_distance_of_groups,
     kernel_distances_of_each,
     mean_cosine,
     nearest_distances,
@@ -93,6 +94,28 @@ def test_kernel_distance_agrees_with_the_expectation_over_two_points():
 
     want = k(x[0], x[1]) + k(y[0], y[1]) - 2 * np.mean([k(a, b) for a in x for b in y])
     assert kernel_distance(x, y) == pytest.approx(want)
+
+
+def test_kernel_distance_of_groups_of_one_is_that_of_pictures(rng):
+    x, y = torch.randn(7, 5, generator=rng), torch.randn(9, 5, generator=rng)
+    want = kernel_distance(x, y)
+    assert kernel_distance_of_groups(x[:, None], y[:, None]) == pytest.approx(want)
+
+
+def test_views_that_are_alike_do_not_bias_the_distance_of_groups(rng):
+    def draw(groups, members, shift=0.0):
+        objects = torch.randn(groups, 1, 4, generator=rng) + shift
+        return objects + 0.1 * torch.randn(groups, members, 4, generator=rng)
+
+    same = [kernel_distance_of_groups(draw(6, 8), draw(5, 4)) for _ in range(400)]
+    error = np.std(same) / len(same) ** 0.5
+    assert abs(np.mean(same)) < 3 * error
+    plain = [
+        kernel_distance(draw(6, 8).flatten(0, 1), draw(5, 4).flatten(0, 1)) for _ in range(400)
+    ]
+    assert np.mean(plain) > 6 * error
+    shifted = [kernel_distance_of_groups(draw(6, 8), draw(5, 4, 1.0)) for _ in range(100)]
+    assert np.mean(shifted) > 6 * error
 
 
 def test_kernel_distances_of_pictures_add_up_to_that_of_their_set(rng):

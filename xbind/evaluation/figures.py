@@ -114,6 +114,24 @@ def kernel_distance(x: Float[Tensor, "n f"], y: Float[Tensor, "m f"]) -> float:
     return float(within_x + within_y - 2 * xy.mean())
 
 
+def kernel_distance_of_groups(x: Float[Tensor, "g m f"], y: Float[Tensor, "h k f"]) -> float:
+    """`kernel_distance` of members of groups, such as views of objects; two groups at least.
+
+    Members of one group are alike, and are not compared with each other within x and within y.
+    So it is unbiased for groups drawn at random, as `kernel_distance` is for single pictures.
+    """
+    return _across(x) + _across(y) - 2 * float(_kernel(x.flatten(0, 1), y.flatten(0, 1)).mean())
+
+
+def _across(x: Float[Tensor, "g m f"]) -> float:
+    """Mean kernel of members of different groups."""
+    groups, members, _ = x.shape
+    flat = x.flatten(0, 1)
+    kernel = _kernel(flat, flat).view(groups, members, groups, members)
+    alike = kernel.diagonal(dim1=0, dim2=2).sum()
+    return float((kernel.sum() - alike) / (groups * (groups - 1) * members**2))
+
+
 def kernel_distances_of_each(
     x: Float[Tensor, "n f"], y: Float[Tensor, "m f"]
 ) -> Float[Tensor, " n"]:

@@ -5,7 +5,10 @@ from typing import cast
 
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
+SIDE = 64
+"""Side of the images that it sees, in pixels."""
 LOG_ZOOM = 4.0
 """Scale of the pose estimator's last output, which is that times log₂ zoom: the factor by which the
 object would be larger at the distance of the reference camera."""
@@ -24,7 +27,10 @@ class _Residual(nn.Module):
 
 
 class ConvNet(nn.Module):
-    """Four halvings of a 64×64 image, a residual block after each but the first, a linear head."""
+    """Four halvings of a 64×64 image, a residual block after each but the first, a linear head.
+
+    Square images of another size are resized to 64×64 first.
+    """
 
     def __init__(self, widths: Sequence[int], outputs: int, *, pooled: bool = True) -> None:
         """Build an untrained network.
@@ -45,11 +51,13 @@ class ConvNet(nn.Module):
         self.pooled = pooled
         self.head = nn.Linear(channels if pooled else 16 * channels, outputs)
 
-    def features(self, x: Float[Tensor, "b 3 64 64"]) -> Float[Tensor, "b f"]:
+    def features(self, x: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b f"]:
         """The vector before the head."""
+        if x.shape[-1] != SIDE:
+            x = interpolate(x, (SIDE, SIDE), mode="bilinear", antialias=True)
         maps = self.body(2 * x - 1)
         return cast(Tensor, maps.mean((2, 3)) if self.pooled else maps.flatten(1))
 
-    def forward(self, x: Float[Tensor, "b 3 64 64"]) -> Float[Tensor, "b o"]:
+    def forward(self, x: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b o"]:
         """Images in [0, 1] to outputs. Differentiable in `x`."""
         return cast(Tensor, self.head(self.features(x)))

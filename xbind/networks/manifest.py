@@ -56,7 +56,9 @@ JUDGE_ROLES = ("judge", "judge_2")
 VIEW_WORDS_ROLE = "unclip.views"
 """Role of the contexts that tell the 2D prior from where a view is seen."""
 
-_DESCRIPTIVE = ("name", "licence", "about", "weights", "sources", "taken", "training_samples")
+_DESCRIPTIVE = (
+    "name", "licence", "about", "weights", "sources", "taken", "training_samples", "world_detail",
+)  # fmt: skip
 """Entries of `bundle.json` that tell readers about the bundle; nothing is computed from them."""
 
 _READ = frozenset({".json", ".safetensors", ".txt"})

@@ -182,3 +182,29 @@ def test_without_a_world_nothing_is_trained(tmp_path):
     with pytest.raises(SystemExit, match="not rendered and encoded"):
         main(words, lambda commands, seconds: [1] * len(commands))
     assert not (tmp_path / timed.MARK).exists()
+
+
+def test_a_larger_2d_prior_is_trained_alone_on_the_vae_that_is_given(tmp_path, monkeypatch):
+    start, started = tmp_path / "start", []
+    start.mkdir()
+    words = ["--device", "cpu", "--size", "128", "--out", str(tmp_path / "out"),
+             "--work", str(tmp_path / "work"), "--start", str(start)]  # fmt: skip
+    with pytest.raises(SystemExit, match=r"none of unclip\.pt"):
+        main(words, in_this_process)
+    (start / "unclip.pt").touch()
+    with pytest.raises(SystemExit, match=r"--size 128 needs the vae_folded\.pt .*\n.*--start"):
+        main(words, in_this_process)
+    (start / "unclip.pt").unlink()
+    (start / "vae_folded.pt").write_bytes(b"of that size")
+
+    def note(commands, seconds):
+        assert (tmp_path / "work/vae_folded.pt").read_bytes() == b"of that size"
+        for command in commands:
+            vars(_parser().parse_args(command[4:]))
+            started.append(command[4])
+        if started == ["world", "sounds"]:
+            assert commands[0][-4:] == ("--size", "128", "--detail", "2")
+        return [0] * len(commands)
+
+    main(words, note)
+    assert started == ["world", "sounds", "unpack", "encode", "unclip"]

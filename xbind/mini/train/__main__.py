@@ -5,6 +5,9 @@ zero123, zero123_narrow, near_misses, judge, judge_2, decoder, assemble. Each pa
 checkpoint in FOLDER. To go on from the shipped weights instead: world, unpack, encode, then any of
 the others, then assemble. The view words are those of one 2D prior: after `unclip` they are trained
 again.
+
+A 2D prior for pictures of 128 px, with view words of its own: world --size 128 --detail 2, unpack,
+vae, encode, unclip, then assemble --only unclip into a copy of a bundle.
 """
 
 import argparse
@@ -18,6 +21,8 @@ from xbind.mini.train.assemble import only_components
 from xbind.mini.train.lengths import CPU
 from xbind.mini.train.options import positive, positive_number, share, training_device
 from xbind.mini.train.parts import PARTS, TAKEN, Session
+from xbind.mini.train.resolutions import RESOLUTIONS
+from xbind.mini.world.categories import DETAILS
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -99,6 +104,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", choices=("cpu", "cuda"), help="where it computes; default: cpu")
     parser.add_argument("--workers", type=positive, help="processes that render; default: 1")
     parser.add_argument("--views", type=positive, help="rendered views of each object; default: 10")
+    parser.add_argument(
+        "--size", type=positive, choices=tuple(RESOLUTIONS), help="side of rendered views in px"
+    )
+    parser.add_argument(
+        "--detail", type=positive, choices=DETAILS, help="detail of rendered objects; default: 1"
+    )
     parser.add_argument("--bundle", type=Path, help="folder to assemble or unpack; default: mini")
     parser.add_argument(
         "--only",

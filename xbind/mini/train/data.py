@@ -1,5 +1,6 @@
 """The rendered world as the training sees it: memory-mapped arrays and batches of tensors."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from xbind.errors import XBindError
 from xbind.mini.train.lengths import CPU
+from xbind.mini.train.resolutions import SMALL, resolution_of
 from xbind.mini.world.dataset import load_split
 
 
@@ -36,6 +38,11 @@ class Split:
         return len(self.labels)
 
     @property
+    def size(self) -> int:
+        """Side of the images, in pixels."""
+        return int(self.rgba.shape[2])
+
+    @property
     def views(self) -> int:
         """Views per object v."""
         return int(self.rgba.shape[1])
@@ -49,13 +56,40 @@ class World:
     held_out: Split
 
 
-def load_world(work: Path) -> World:
+def load_world(work: Path, *, any_size: bool = False) -> World:
     """Open the two splits that `python -m xbind.mini.train world` wrote.
 
+    Args:
+        work: folder of data and checkpoints.
+        any_size: True for all of `RESOLUTIONS`, not the shipped bundle's alone.
+
     Raises:
-        XBindError: they are not there.
+        XBindError: they are not there, or were rendered at another size.
     """
-    return World(_open(work, "train", "world"), _open(work, "held_out", "world"))
+    world = World(_open(work, "train", "world"), _open(work, "held_out", "world"))
+    size = world.train.size
+    if any_size:
+        resolution_of(size)
+    elif size != SMALL.image_size:
+        raise XBindError(
+            f"The world in {work} was rendered at {size} px; this network sees pictures of "
+            f"{SMALL.image_size} px.\nTrain it in a folder with a world of that size: "
+            f"world --size {SMALL.image_size}."
+        )
+    return world
+
+
+def size_of_world(work: Path) -> int | None:
+    """Side of the pictures of the world in a folder, in pixels; None if none is rendered there."""
+    if not (work / "train" / "manifest.json").exists():
+        return None
+    return _open(work, "train", "world").size
+
+
+def detail_of_world(work: Path) -> int:
+    """Level of detail of the world in a folder; 1 if none is rendered there, as if unpacked."""
+    path = work / "train" / "manifest.json"
+    return int(json.loads(path.read_text()).get("detail", 1)) if path.exists() else 1
 
 
 def load_near_misses(work: Path) -> World:
@@ -89,6 +123,12 @@ def as_image(normals: np.ndarray, device: torch.device = CPU) -> Float[Tensor, "
     """uint8 [b,h,w,3] → [0,1]."""
     x = torch.from_numpy(np.array(normals, order="C")).to(device).float() / 255
     return x.permute(0, 3, 1, 2).contiguous()
+
+
+def reduced(x: Float[Tensor, "b c h w"], size: int) -> Float[Tensor, "b c s s"]:
+    """Pictures of a multiple of `size` px, averaged down to it; others as they are."""
+    factor = x.shape[-1] // size
+    return x if factor == 1 else torch.nn.functional.avg_pool2d(x, factor)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,11 @@ from torch import Tensor
 from xbind.errors import XBindError
 from xbind.mini.train.bind import load_bind
 from xbind.mini.train.captions import build_bank
-from xbind.mini.train.data import World, as_image, on_white
+from xbind.mini.train.data import World, as_image, on_white, reduced
 from xbind.mini.train.lengths import CPU
 from xbind.mini.train.loop import averaged
-from xbind.mini.train.vae import build_vae
+from xbind.mini.train.resolutions import SMALL, resolution_of
+from xbind.mini.train.vae import vae_with
 from xbind.mini.world.categories import CATEGORIES
 from xbind.models.preprocess import normalise_image
 
@@ -25,33 +26,41 @@ NORMAL_VIEWS = 2
 """Views of each object that the priors see as a normal map."""
 
 
-def at_once(device: torch.device) -> int:
-    """Objects that are encoded together: caches of CPUs are small."""
-    return 8 if device.type == "cpu" else 64
+def at_once(device: torch.device, size: int = SMALL.image_size) -> int:
+    """Objects with pictures of `size` px that are encoded together: caches of CPUs are small."""
+    return max(1, (8 if device.type == "cpu" else 64) * SMALL.image_size**2 // size**2)
 
 
 def encode_latents(world: World, work: Path, device: torch.device = CPU) -> None:
-    """VAE means of colour views and normal maps → `latents.npy`, `normal_latents.npy`."""
-    vae = build_vae()
-    vae.load_state_dict(averaged(work / "vae_folded.pt"))
+    """VAE means of colour views and normal maps → `latents.npy`, `normal_latents.npy`.
+
+    Raises:
+        XBindError: the VAE is for pictures of another size.
+    """
+    vae = vae_with(averaged(work / "vae_folded.pt"))
     vae.eval().requires_grad_(False).to(device)
-    split, step = world.train, at_once(device)
+    split, size = world.train, world.train.size
+    step = at_once(device, size)
+    if size != vae.config.sample_size:
+        raise XBindError(
+            f"The world in {work} was rendered at {size} px, and the VAE in {work} is for pictures "
+            f"of {vae.config.sample_size} px.\nTrain one for this world: "
+            f"remove vae*.pt, then  python -m xbind.mini.train vae --work {work}"
+        )
+    resolution = resolution_of(size)
+    shape = resolution.channels, resolution.latent_size, resolution.latent_size
 
     def encode(x: Tensor) -> np.ndarray:
         return vae.encode(x * 2 - 1).latent_dist.mean.half().cpu().numpy()
 
-    colour = np.zeros((split.objects, COLOUR_VIEWS, 4, 16, 16), np.float16)
-    normal = np.zeros((split.objects, NORMAL_VIEWS, 4, 16, 16), np.float16)
+    colour = np.zeros((split.objects, COLOUR_VIEWS, *shape), np.float16)
+    normal = np.zeros((split.objects, NORMAL_VIEWS, *shape), np.float16)
     with torch.inference_mode():
         for o in range(0, split.objects, step):
-            views = split.rgba[o : o + step, :COLOUR_VIEWS].reshape(-1, 64, 64, 4)
-            colour[o : o + step] = encode(on_white(views, device)).reshape(
-                -1, COLOUR_VIEWS, 4, 16, 16
-            )
-            maps = split.normals[o : o + step, :NORMAL_VIEWS].reshape(-1, 64, 64, 3)
-            normal[o : o + step] = encode(as_image(maps, device)).reshape(
-                -1, NORMAL_VIEWS, 4, 16, 16
-            )
+            views = split.rgba[o : o + step, :COLOUR_VIEWS].reshape(-1, size, size, 4)
+            colour[o : o + step] = encode(on_white(views, device)).reshape(-1, COLOUR_VIEWS, *shape)
+            maps = split.normals[o : o + step, :NORMAL_VIEWS].reshape(-1, size, size, 3)
+            normal[o : o + step] = encode(as_image(maps, device)).reshape(-1, NORMAL_VIEWS, *shape)
     np.save(work / "latents.npy", colour)
     np.save(work / "normal_latents.npy", normal)
 
@@ -59,12 +68,14 @@ def encode_latents(world: World, work: Path, device: torch.device = CPU) -> None
 def encode_views(
     embed: Callable[[Tensor], Tensor], world: World, device: torch.device = CPU
 ) -> np.ndarray:
-    """Returns a network's output for the colour views in [0,1], float16 [o,v,d]."""
+    """Returns a network's output for the colour views in [0,1] at 64 px, float16 [o,v,d]."""
     split, step, rows = world.train, at_once(device), []
+    side = split.size
     with torch.inference_mode():
         for o in range(0, split.objects, step):
-            views = split.rgba[o : o + step, :COLOUR_VIEWS].reshape(-1, 64, 64, 4)
-            rows.append(embed(on_white(views, device)).half().cpu().numpy())
+            views = split.rgba[o : o + step, :COLOUR_VIEWS].reshape(-1, side, side, 4)
+            images = reduced(on_white(views, device), SMALL.image_size)
+            rows.append(embed(images).half().cpu().numpy())
     return np.concatenate(rows).reshape(split.objects, COLOUR_VIEWS, -1)
 
 
@@ -87,9 +98,9 @@ def load_image_embeddings(work: Path) -> np.ndarray:
 class Latents:
     """Everything of the training split that the priors need, on the device that trains them."""
 
-    colour: Float[Tensor, "o v 4 16 16"]
+    colour: Float[Tensor, "o v c h w"]
     """Colour views, float16."""
-    normal: Float[Tensor, "o n 4 16 16"]
+    normal: Float[Tensor, "o n c h w"]
     """Normal maps of the first n views, float16."""
     image: Float[Tensor, "o v d"]
     """Unit embeddings of the colour views, float16."""
@@ -183,7 +194,7 @@ def only_objects(data: Latents, objects: Int[Tensor, " n"]) -> Latents:
 class TargetDraw:
     """Batch of latents to denoise, with their conditions."""
 
-    z: Float[Tensor, "b 4 h w"]
+    z: Float[Tensor, "b c h w"]
     objects: Int[Tensor, " b"]
     views: Int[Tensor, " b"]
     is_normal: Tensor

@@ -15,6 +15,7 @@ from xbind.mini.train.captions import build_bank
 from xbind.mini.train.data import load_near_misses, load_world
 from xbind.mini.train.judges import JudgeName, train_judge
 from xbind.mini.train.lengths import CPU, LENGTHS, LoopConfig
+from xbind.mini.train.resolutions import SMALL, resolution_of
 from xbind.mini.world.categories import SEEN
 from xbind.mini.world.dataset import HELD_OUT_SEED, SplitConfig, write_split
 from xbind.networks.manifest import SHIPPED
@@ -52,6 +53,10 @@ class Session:
     """Processes that render."""
     views: int = SplitConfig().views
     """Rendered views of each object."""
+    size: int = SplitConfig().size
+    """Side of the rendered views, in pixels."""
+    detail: int = SplitConfig().detail
+    """Level of detail of the world's objects."""
     bundle: Path = SHIPPED / "mini"
     """Bundle that is assembled or unpacked."""
     only: str | None = None
@@ -91,7 +96,8 @@ def _world(given: Session) -> None:
             f"The priors are trained on {latents.COLOUR_VIEWS} views of each object; --views is "
             f"{given.views}.\nGive at least {latents.COLOUR_VIEWS}."
         )
-    config = SplitConfig(views=given.views)
+    resolution_of(given.size)
+    config = SplitConfig(views=given.views, size=given.size, detail=given.detail)
     held_out = dataclasses.replace(config, seed=HELD_OUT_SEED)
     write_split(given.work / "held_out", HELD_OUT_OBJECTS, held_out, workers=given.workers)
     count = given.samples or OBJECTS
@@ -108,13 +114,14 @@ def _near_misses(given: Session) -> None:
 
 
 def _vae(given: Session) -> None:
-    world = load_world(given.work)
+    world = load_world(given.work, any_size=True)
     vae.train_vae(world, given.work, given.config("vae"))
     vae.fold_normalisation(world, given.work)
 
 
 def _decoder(given: Session) -> None:
-    vae.train_decoder(load_world(given.work), given.work, given.config("vae_decoder"))
+    world = load_world(given.work, any_size=True)
+    vae.train_decoder(world, given.work, given.config("vae_decoder"))
 
 
 def _bind(given: Session) -> None:
@@ -122,15 +129,16 @@ def _bind(given: Session) -> None:
 
 
 def _encode(given: Session) -> None:
-    work, device, world = given.work, given.device, load_world(given.work)
+    work, device, world = given.work, given.device, load_world(given.work, any_size=True)
     latents.encode_latents(world, work, device)
     latents.encode_embeddings(world, work, device)
     if not (work / "sounds.npy").exists():
         audio.render_sounds(work, audio.FBANK)
     if (work / "clip.pt").exists():  # after `unpack`: the audio tower and this one are trained
         audio.encode_sounds(work, device)
-        clip.encode_clip(world, work, device)
-        convnet.encode_poses(world, work, device)
+        if world.train.size == SMALL.image_size:  # the 3D priors need these
+            clip.encode_clip(world, work, device)
+            convnet.encode_poses(world, work, device)
 
 
 def _sounds(given: Session) -> None:
@@ -153,7 +161,7 @@ def _clip(given: Session) -> None:
 
 
 def _unclip(given: Session) -> None:
-    priors.train_unclip(load_world(given.work), given.work, given.config("unclip"))
+    priors.train_unclip(load_world(given.work, any_size=True), given.work, given.config("unclip"))
 
 
 def _view_words(given: Session) -> None:
@@ -234,6 +242,8 @@ TAKEN = {
     "device": ON_GPU,
     "workers": frozenset(("world", "near_misses")),
     "views": frozenset(("world",)),
+    "size": frozenset(("world",)),
+    "detail": frozenset(("world",)),
     "bundle": frozenset(("assemble", "unpack")),
     "only": frozenset(("assemble",)),
 }

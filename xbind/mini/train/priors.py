@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from xbind.diffusion.schedule import alphas_cumprod, scaled_linear_betas, squared_cosine_betas
 from xbind.diffusion.unclip import unclip_condition
+from xbind.diffusion.view_words import NO_WORD
 from xbind.mini.train.bind import EMBED_DIM
 from xbind.mini.train.captions import build_bank, caption_table
 from xbind.mini.train.compiling import for_training
@@ -26,6 +27,8 @@ from xbind.mini.train.latents import (
 )
 from xbind.mini.train.lengths import LoopConfig
 from xbind.mini.train.loop import averaged, save_atomic, train
+from xbind.mini.train.resolutions import SMALL, Resolution, resolution_with
+from xbind.mini.train.view_contexts import TRAINED_WORDS, contexts_of, words_of
 from xbind.mini.train.weighting import prior_losses
 from xbind.mini.world.categories import CATEGORIES
 from xbind.scene.cameras import OWN_POSE_SCALE, Cameras, relative_pose, turned_pose
@@ -52,15 +55,23 @@ SAID = ("full", "colour", "category")
 """Kinds of captions that condition the 2D prior: 80, 10 and 10 % of them."""
 NOISE_LEVEL = 600
 """Highest unCLIP noise level; 40 % of the conditions have level 0."""
+VIEW_TOKENS = "view_tokens"
+"""Name of the tokens of a 2D prior that is trained with view words from the start."""
+UNCLIP_START = "unclip_start"
+"""Checkpoint of a 2D prior for pictures of another size: `unpack` writes it."""
+WORDLESS = 0.5
+"""Share of its samples without a view word, under a token of zeros; all without a condition are."""
 
 
-def build_unet(in_channels: int, class_inputs: int) -> UNet2DConditionModel:
-    """A new UNet of 4.2 M parameters on 16×16 latents."""
+def build_unet(
+    in_channels: int, class_inputs: int, resolution: Resolution = SMALL
+) -> UNet2DConditionModel:
+    """A new UNet of 4.2 M parameters on the latents of a resolution, 16×16."""
     attention = (False, True, True)
     return UNet2DConditionModel(
-        sample_size=16,
+        sample_size=resolution.latent_size,
         in_channels=in_channels,
-        out_channels=4,
+        out_channels=resolution.channels,
         down_block_types=tuple("CrossAttnDownBlock2D" if a else "DownBlock2D" for a in attention),
         up_block_types=tuple(
             "CrossAttnUpBlock2D" if a else "UpBlock2D" for a in reversed(attention)
@@ -75,6 +86,26 @@ def build_unet(in_channels: int, class_inputs: int) -> UNet2DConditionModel:
     )
 
 
+def build_unclip(resolution: Resolution) -> UNet2DConditionModel:
+    """A new 2D prior; with view words from the start, it has their tokens as a parameter."""
+    unet = build_unet(resolution.channels, 2 * EMBED_DIM, resolution)
+    if resolution.view_words:
+        tokens = torch.randn(len(TRAINED_WORDS), EMBED_DIM)
+        unet.register_parameter(VIEW_TOKENS, nn.Parameter(tokens))
+    return unet
+
+
+def start_from_other_size(unet: UNet2DConditionModel, state: Mapping[str, Tensor]) -> None:
+    """Copy what fits of a 2D prior for pictures of another size: all but the first and the last
+    convolution, whose channels are other ones. Their latents have 16 places a side at every size,
+    so a place is the same part of a picture.
+    """
+    own = unet.state_dict()
+    unet.load_state_dict(
+        own | {name: x for name, x in state.items() if name in own and own[name].shape == x.shape}
+    )
+
+
 class Zero123Net(nn.Module):
     """UNet and camera projection under one roof, for the optimiser and the checkpoint."""
 
@@ -86,7 +117,7 @@ class Zero123Net(nn.Module):
 
 def velocity(
     z: Tensor, t: Tensor, noise: Tensor, alpha_bar: Tensor
-) -> tuple[Float[Tensor, "b 4 h w"], Float[Tensor, "b 4 h w"]]:
+) -> tuple[Float[Tensor, "b c h w"], Float[Tensor, "b c h w"]]:
     """(z_t, v) of v-prediction: z_t = α z + σ ε, v = α ε − σ z."""
     a = alpha_bar[t].sqrt().view(-1, 1, 1, 1)
     s = (1 - alpha_bar[t]).sqrt().view(-1, 1, 1, 1)
@@ -158,13 +189,20 @@ def load_normaliser(
 
 
 def train_unclip(world: World, work: Path, config: LoopConfig) -> None:
-    """The 2D prior, to `work/unclip.pt`."""
+    """The 2D prior, to `work/unclip.pt`.
+
+    Where there is an `unclip_start.pt`, a new one starts from it (`start_from_other_size`).
+    """
     device = config.device
     data = load_latents(world, work, device)
     rows = caption_table(build_bank(), SAID).to(device)
     mean, std = load_normaliser(data, rows, work)
+    resolution = resolution_with(data.colour.shape[2])
     torch.manual_seed(config.seed)  # initial weights
-    unet = for_training(build_unet(4, 2 * EMBED_DIM), config)
+    unet = build_unclip(resolution)
+    if (work / f"{UNCLIP_START}.pt").exists():
+        start_from_other_size(unet, averaged(work / f"{UNCLIP_START}.pt"))
+    for_training(unet, config)
     alpha_bar = alphas_cumprod(scaled_linear_betas()).to(device)
     noising = alphas_cumprod(squared_cosine_betas()).to(device)
     context = torch.zeros(config.batch, 1, EMBED_DIM, device=device)
@@ -177,12 +215,20 @@ def train_unclip(world: World, work: Path, config: LoopConfig) -> None:
         embedding = EMBEDDING_NORM * draw_conditions(data, rows, drawn, generator)
         u = torch.rand(3, config.batch, generator=generator, device=device)
         level = torch.where(u[0] < 0.4, 0, (u[1] * NOISE_LEVEL).long())
+        keep = u[2] > DROP
         labels = unclip_condition(
             embedding, level, torch.randn(embedding.shape, generator=generator, device=device),
             mean=mean, std=std, alphas_cumprod=noising,
-        ) * (u[2] > DROP)[:, None]  # fmt: skip
+        ) * keep[:, None]  # fmt: skip
+        if resolution.view_words:
+            named = torch.rand(config.batch, generator=generator, device=device) > WORDLESS
+            words = words_of(data.pose[drawn.objects, drawn.views])
+            words = torch.where(keep & named, words, NO_WORD)
+            said = contexts_of(getattr(unet, VIEW_TOKENS))[words]
+        else:
+            said = context
         with config.autocast():
-            out = unet(z_t, t, context, class_labels=labels).sample
+            out = unet(z_t, t, said, class_labels=labels).sample
         error = (out - v).square().mean((1, 2, 3))
         return prior_losses(error, drawn.is_normal, alpha_bar[t], config.min_snr_gamma)
 

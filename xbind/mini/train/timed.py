@@ -29,6 +29,8 @@ import torch
 from xbind.errors import XBindError
 from xbind.mini.train.lengths import CPU, samples_seen
 from xbind.mini.train.options import positive, positive_number, training_device
+from xbind.mini.train.resolutions import RESOLUTIONS, SMALL
+from xbind.mini.world.categories import DETAILS
 
 SHARES = {"unclip": 2.0, "zero123": 2.0, "zero123_narrow": 1.0}
 """Parts in the order of their training, with their shares of the time that is left for it."""
@@ -52,6 +54,8 @@ UNLIMITED = 10**12
 """Samples of a training that the clock ends."""
 VARIANTS = ((), ("--no-cuda-graph",), ("--no-cuda-graph", "--no-compile"))
 """Options of a prior's attempts, the fastest first; a CPU starts with none of them."""
+VAE = "vae_folded.pt"
+"""File of the VAE of a larger size."""
 MARK = "encoded.json"
 """File in the work folder that says which world was encoded."""
 
@@ -82,6 +86,9 @@ class Timed:
     """`cpu` or `cuda`."""
     steps: int | None
     """Steps of each prior at most, or None for as many as the time allows."""
+    size: int = SMALL.image_size
+    """Side of the rendered views, in pixels. Of a larger one only the 2D prior is trained, on the
+    detailed world."""
 
     def command(self, part: str, *options: str) -> Command:
         """A call of the trainer."""
@@ -91,11 +98,17 @@ class Timed:
     def preparation(self) -> tuple[tuple[Command, ...], ...]:
         """Commands before the training; those of one group can run at the same time."""
         count, views, workers = str(self.objects), str(VIEWS), str(self.workers)
-        world = ("--samples", count, "--views", views, "--workers", workers)
+        world: Command = ("--samples", count, "--views", views, "--workers", workers)
+        encode = self.command("encode", "--device", self.device)
+        if self.size != SMALL.image_size:
+            world = (*world, "--size", str(self.size), "--detail", str(DETAILS[-1]))
+            # what is unpacked depends on the size of the world that is there
+            rendered = (self.command("world", *world), self.command("sounds"))
+            return rendered, (self.command("unpack"),), (encode,)
         first: tuple[Command, ...] = (self.command("world", *world), self.command("sounds"))
         if not (self.work / "unclip.pt").exists():  # checkpoints of an earlier call are kept
             first = (*first, self.command("unpack"))
-        return first, (self.command("encode", "--device", self.device),)
+        return first, (encode,)
 
     def training(self, part: str, seconds: float, variant: Sequence[str]) -> Command:
         """The training of one prior for some seconds."""
@@ -141,7 +154,10 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 def prepare(given: Timed, end: float, run: Run) -> bool:
     """Render and encode the world, unless the work folder has it; True if that succeeded."""
-    mark, wanted = given.work / MARK, json.dumps({"objects": given.objects, "views": VIEWS})
+    world = {"objects": given.objects, "views": VIEWS}
+    if given.size != SMALL.image_size:
+        world["size"] = given.size
+    mark, wanted = given.work / MARK, json.dumps(world)
     if mark.is_file() and mark.read_text() == wanted:
         return True
     mark.unlink(missing_ok=True)
@@ -221,6 +237,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--workers", type=positive, default=os.cpu_count(), help="default: all")
     parser.add_argument("--batch", type=positive, default=BATCH, help="default: %(default)s")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda")
+    parser.add_argument(
+        "--size", type=positive, choices=tuple(RESOLUTIONS), default=SMALL.image_size,
+        help="of rendered views in px; above 64 the 2D prior alone is trained, on latents of the "
+        "vae_folded.pt in --start",
+    )  # fmt: skip
     parser.add_argument("--steps", type=positive, help="of each prior at most, for a trial")
     return parser
 
@@ -232,16 +253,21 @@ def main(argv: Sequence[str] | None = None, run: Run = run_together) -> None:
     end = began + 60 * arguments.pop("minutes")
     work, wanted = arguments.pop("work"), arguments.pop("parts")
     parts = tuple(part for part in SHARES if part in wanted)
+    if arguments["size"] != SMALL.image_size:
+        parts = ("unclip",)
     with tempfile.TemporaryDirectory(prefix="xbind-training-") as temporary:
         given = Timed(work=work or Path(temporary), parts=parts, **arguments)
         try:
             training_device(given.device)
             _check_folders(given)
             weights = _weights(given.start)
+            vae = _vae(given)
         except XBindError as error:
             sys.exit(f"xbind.mini.train.timed: {error}")
         given.out.mkdir(parents=True, exist_ok=True)
         given.work.mkdir(parents=True, exist_ok=True)
+        for path in vae:
+            shutil.copy(path, given.work)
         if not prepare(given, end, run):
             sys.exit("xbind.mini.train.timed: the world was not rendered and encoded in time.")
         for path in weights:
@@ -273,12 +299,31 @@ def _weights(folder: Path | None) -> list[Path]:
     if folder is None:
         return []
     found = [path for part in SHARES if (path := folder / f"{part}.pt").is_file()]
-    if not found:
+    if not found and not (folder / VAE).is_file():
         names = ", ".join(f"{part}.pt" for part in SHARES)
         raise XBindError(
             f"--start {folder} has none of {names}.\nGive the --out of an earlier call."
         )
     return found
+
+
+def _vae(given: Timed) -> list[Path]:
+    """The VAE of a larger size, which is not trained here.
+
+    Raises:
+        XBindError: there is none.
+    """
+    if given.size == SMALL.image_size:
+        return []
+    if given.start is not None and (given.start / VAE).is_file():
+        return [given.start / VAE]
+    if not (given.work / VAE).is_file():  # of a former call
+        raise XBindError(
+            f"--size {given.size} needs the {VAE} of a VAE for that size.\n"
+            f"Train it on a CPU with  python -m xbind.mini.train vae,  and give its folder to "
+            "--start."
+        )
+    return []
 
 
 def _leave(*_: object) -> NoReturn:

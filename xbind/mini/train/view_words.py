@@ -17,7 +17,7 @@ from torch.func import functional_call
 
 from xbind.diffusion.schedule import alphas_cumprod, scaled_linear_betas, squared_cosine_betas
 from xbind.diffusion.unclip import unclip_condition
-from xbind.diffusion.view_words import BACK, FRONT, SIDE, VIEW_WORDS, view_rows
+from xbind.diffusion.view_words import VIEW_WORDS
 from xbind.mini.train.bind import EMBED_DIM
 from xbind.mini.train.captions import build_bank, caption_table
 from xbind.mini.train.compiling import for_training
@@ -36,13 +36,7 @@ from xbind.mini.train.priors import (
     load_normaliser,
     velocity,
 )
-
-TRAINED_WORDS = (SIDE, FRONT, BACK)
-"""Words that the world has views for: none of its cameras stands above 45°."""
-FRONT_DEG = 45.0
-"""Half width of the front's and the back's azimuths, in degrees."""
-OVERHEAD_DEG = 60.0
-"""Elevation of overhead views, in degrees."""
+from xbind.mini.train.view_contexts import TRAINED_WORDS, contexts_of, words_of
 
 
 class ViewAdapter(nn.Module):
@@ -58,10 +52,7 @@ class ViewAdapter(nn.Module):
 
     def contexts(self) -> Float[Tensor, "n 1 c"]:
         """One context for each of `VIEW_WORDS`; zeros for those that are not trained."""
-        words = [torch.zeros(EMBED_DIM, device=self.tokens.device)] * len(VIEW_WORDS)
-        for word, token in zip(TRAINED_WORDS, self.tokens, strict=True):
-            words[word] = token
-        return torch.stack(words)[:, None]
+        return contexts_of(self.tokens)
 
     def changes(self) -> dict[str, Tensor]:
         """Name of a parameter of the UNet → what stands in its place."""
@@ -119,8 +110,7 @@ def train_view_words(world: World, work: Path, config: LoopConfig) -> None:
             embedding, level, torch.randn(embedding.shape, generator=generator, device=device),
             mean=mean, std=std, alphas_cumprod=noising,
         )  # fmt: skip
-        elevation, azimuth = data.pose[drawn.objects, drawn.views, :2].unbind(1)
-        words = view_rows(elevation, azimuth, front_deg=FRONT_DEG, overhead_deg=OVERHEAD_DEG)
+        words = words_of(data.pose[drawn.objects, drawn.views])
         with config.autocast():
             error = (adapter(unet, z_t, t, words, labels) - v).square().mean((1, 2, 3))
         return {"loss": error.mean()} | _by_word(error, words)

@@ -6,12 +6,13 @@ import torch
 
 from xbind.errors import XBindError
 from xbind.mini.world import household, outdoors, vehicles
+from xbind.mini.world.decoration import decorated
 from xbind.mini.world.draw import Draw
-from xbind.mini.world.palette import COLOURS, Paint, mix_paint
+from xbind.mini.world.palette import COLOURS, mix_paint
 from xbind.mini.world.shapes import Part
 from xbind.mini.world.world_mesh import WorldMesh, assemble
 
-_MAKERS: dict[str, Callable[[Draw, Paint], list[Part]]] = {
+_MAKERS: dict[str, Callable[..., list[Part]]] = {
     "mug": household.mug,
     "chair": household.chair,
     "table": household.table,
@@ -31,6 +32,9 @@ _MAKERS: dict[str, Callable[[Draw, Paint], list[Part]]] = {
     "boat": vehicles.boat,
 }
 
+WITH_FITTINGS = frozenset({"mug", "house", "car", "airplane", "boat"})
+"""Categories whose makers take `detailed`."""
+
 CATEGORIES: tuple[str, ...] = tuple(_MAKERS)
 """Names of the categories; a label is an index into this tuple."""
 SEEN: tuple[str, ...] = (
@@ -47,31 +51,48 @@ WITHOUT_ADJECTIVE = frozenset({"car", "airplane", "duck"})
 """Categories whose height says nothing: they are stretched too little for a word."""
 
 
+DETAILS: tuple[int, ...] = (1, 2)
+"""Levels of detail. 1 is the world of the shipped bundle, 2 has fittings (windows with frames,
+spoked wheels, a lining of mugs), and stripes or spots on the main parts of some objects."""
+
+
 class UnknownWorldNameError(XBindError):
-    """A category or colour that the world does not have."""
+    """A category, colour or level of detail that the world does not have."""
 
 
-def build(category: str, colour: str, generator: torch.Generator) -> WorldMesh:
+def build(category: str, colour: str, generator: torch.Generator, *, detail: int = 1) -> WorldMesh:
     """Draw one object: proportions, optional parts, size (radius 0.72 to 0.80).
 
+    Args:
+        category, colour: names of the world.
+        generator: source of all randomness.
+        detail: one of `DETAILS`.
+
     Raises:
-        UnknownWorldNameError: if the category or the colour does not exist.
+        UnknownWorldNameError: if the category, the colour or the detail does not exist.
     """
     draw = Draw(generator)
-    parts = draw_parts(category, colour, draw)
+    parts = draw_parts(category, colour, draw, detail=detail)
     return finish(parts, category, colour, draw)
 
 
-def draw_parts(category: str, colour: str, draw: Draw) -> list[Part]:
+def draw_parts(category: str, colour: str, draw: Draw, *, detail: int = 1) -> list[Part]:
     """The parts of one object before they are stretched, centred and lit.
 
     Raises:
-        UnknownWorldNameError: if the category or the colour does not exist.
+        UnknownWorldNameError: if the category, the colour or the detail does not exist.
     """
+    if detail not in DETAILS:
+        levels = ", ".join(map(str, DETAILS))
+        raise UnknownWorldNameError(f"no detail {detail} in the world; choose from {levels}")
     for name, known in ((category, CATEGORIES), (colour, COLOUR_NAMES)):
         if name not in known:
             raise UnknownWorldNameError(f"no {name!r} in the world; choose from {', '.join(known)}")
-    return _MAKERS[category](draw, mix_paint(colour, draw))
+    paint = mix_paint(colour, draw)
+    if detail == 1:
+        return _MAKERS[category](draw, paint)
+    options = {"detailed": True} if category in WITH_FITTINGS else {}
+    return decorated(_MAKERS[category](draw, paint, **options), paint, draw)
 
 
 def finish(parts: list[Part], category: str, colour: str, draw: Draw) -> WorldMesh:

@@ -17,7 +17,7 @@ import torch
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from xbind.mini.world.categories import ADJECTIVES, CATEGORIES, COLOUR_NAMES, build
+from xbind.mini.world.categories import ADJECTIVES, CATEGORIES, COLOUR_NAMES, DETAILS, build
 from xbind.mini.world.draw import Draw, draw_from_seed
 from xbind.mini.world.near_misses import NearMissKind, build_near_miss, near_miss_kinds
 from xbind.mini.world.render import render
@@ -47,7 +47,9 @@ class SplitConfig:
     close_fraction: float = 0.2
     """Share of views from the closer, cropping cameras of the paper's Phase II."""
     near_misses: bool = False
-    """True if the objects are near misses."""
+    """True if the objects are near misses; these have detail 1 only."""
+    detail: int = 1
+    """Level of detail of the objects, one of `DETAILS`."""
 
 
 def make_near_miss(index: int, seed: int) -> WorldMesh:
@@ -64,11 +66,11 @@ def kind_of_near_miss(index: int) -> NearMissKind:
     return kinds[index // len(CATEGORIES) % len(kinds)]
 
 
-def make_object(index: int, seed: int) -> WorldMesh:
+def make_object(index: int, seed: int, detail: int = 1) -> WorldMesh:
     """Object `index` of a seed: category index mod 17, everything else random."""
     draw = draw_from_seed(seed, index, 0)
     colour = COLOUR_NAMES[draw.integer(0, len(COLOUR_NAMES))]
-    return build(CATEGORIES[index % len(CATEGORIES)], colour, draw.generator)
+    return build(CATEGORIES[index % len(CATEGORIES)], colour, draw.generator, detail=detail)
 
 
 def draw_cameras(draw: Draw, views: int, close_fraction: float) -> Cameras:
@@ -114,6 +116,7 @@ def write_split(folder: Path, count: int, config: SplitConfig, *, workers: int =
     manifest = {
         "seed": config.seed,
         "held_out": config.seed >= HELD_OUT_SEED,
+        "detail": config.detail,
         "categories": CATEGORIES,
         "colours": COLOUR_NAMES,
         "adjectives": ADJECTIVES,
@@ -139,7 +142,10 @@ def _render_range(bounds: tuple[int, int], config: SplitConfig) -> dict[str, NDA
 
 
 def _render_object(index: int, config: SplitConfig) -> dict[str, NDArray[np.generic]]:
-    mesh = (make_near_miss if config.near_misses else make_object)(index, config.seed)
+    if config.near_misses:
+        mesh = make_near_miss(index, config.seed)
+    else:
+        mesh = make_object(index, config.seed, config.detail)
     # Cameras have their own stream, so that they do not change with the look of the objects.
     draw = draw_from_seed(config.seed, index, 1)
     cameras = draw_cameras(draw, config.views, config.close_fraction)
@@ -175,9 +181,10 @@ def main() -> None:
     parser.add_argument("--views", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0, help=f">= {HELD_OUT_SEED}: held out")
     parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--detail", type=int, choices=DETAILS, default=1)
     parser.add_argument("--workers", type=int, default=1)
     given = parser.parse_args()
-    config = SplitConfig(views=given.views, seed=given.seed, size=given.size)
+    config = SplitConfig(views=given.views, seed=given.seed, size=given.size, detail=given.detail)
     write_split(given.out, given.objects, config, workers=given.workers)
 
 

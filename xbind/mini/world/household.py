@@ -3,6 +3,7 @@
 import numpy as np
 
 from xbind.mini.world.draw import Draw
+from xbind.mini.world.fittings import liner
 from xbind.mini.world.palette import COFFEE, CREAM, DARK, GREY, LIGHT, Paint
 from xbind.mini.world.shapes import (
     Part,
@@ -16,17 +17,24 @@ from xbind.mini.world.shapes import (
 )
 
 
-def mug(draw: Draw, paint: Paint) -> list[Part]:
-    """A cup with one fat handle at azimuth 80°, which three-quarter front views show."""
+def mug(draw: Draw, paint: Paint, *, detailed: bool = False) -> list[Part]:
+    """A cup with one fat handle at azimuth 80°, which three-quarter front views show.
+
+    The detailed one has a thinner wall with a rounded lip and is lined in cream, and its coffee,
+    if any, stands lower, so that the hollow is seen.
+    """
     height, bottom = draw.uniform(0.80, 1.10), draw.uniform(0.37, 0.46)
     top = bottom * draw.uniform(0.97, 1.15)
+    wall = 0.06 if detailed else 0.09
+    lip = [(top - wall / 2, height + 0.02)] if detailed else []
     profile = [
         (0.0, 0.0),
         (bottom * 0.92, 0.0),
         (bottom, height * 0.06),
         (top, height),
-        (top - 0.09, height),
-        (bottom - 0.09, height * 0.12),
+        *lip,
+        (top - wall, height),
+        (bottom - wall, height * 0.12),
         (0.0, height * 0.12),
     ]
     parts = [lathe(profile, paint.main, segments=24)]
@@ -36,6 +44,15 @@ def mug(draw: Draw, paint: Paint) -> list[Part]:
     )
     side = 0.5 * (bottom + top) - 0.03
     parts.append(handle.moved(x=side, z=height * 0.52).turned("z", 80))
+    if detailed:
+        inside = (bottom - wall, top - wall)
+        parts.append(liner(*inside, height * 0.12, height * 0.94))
+        if draw.bernoulli(0.3):
+            level = draw.uniform(0.45, 0.65)
+            radius = inside[0] + (inside[1] - inside[0]) * level
+            place = (0.0, 0.0, height * level)
+            parts.append(cylinder(radius, 0.06, COFFEE, centre=place, segments=24, role="lining"))
+        return parts
     if draw.bernoulli(0.5):
         coffee = cylinder(top - 0.06, 0.08, COFFEE, centre=(0, 0, height * 0.84), segments=24)
         parts.append(coffee)

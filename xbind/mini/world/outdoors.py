@@ -3,6 +3,7 @@
 import numpy as np
 
 from xbind.mini.world.draw import Draw
+from xbind.mini.world.fittings import SIDES, frames
 from xbind.mini.world.palette import (
     BROWN,
     CARROT,
@@ -15,11 +16,14 @@ from xbind.mini.world.palette import (
     WHITE,
     Paint,
 )
-from xbind.mini.world.shapes import Part, box, cylinder, ellipsoid, lathe, prism, ring, tube
+from xbind.mini.world.shapes import Albedo, Part, box, cylinder, ellipsoid, lathe, prism, ring, tube
 
 
-def house(draw: Draw, paint: Paint) -> list[Part]:
-    """Walls and gable in the main colour, a roof of two slabs, door at +x, windows, chimney."""
+def house(draw: Draw, paint: Paint, *, detailed: bool = False) -> list[Part]:
+    """Walls and gable in the main colour, a roof of two slabs, door at +x, windows, chimney.
+
+    The detailed one has larger windows with frames and crosses, a door with a frame and a knob.
+    """
     width, depth = draw.uniform(0.78, 1.00), draw.uniform(0.80, 1.10)
     height, rise = draw.uniform(0.58, 0.80), draw.uniform(0.32, 0.50)
     roof = paint.unless("red", "orange", wanted=(0.48, 0.20, 0.15), otherwise=DARK)
@@ -35,28 +39,43 @@ def house(draw: Draw, paint: Paint) -> list[Part]:
         parts.append(prism(corners, depth + 2 * eave, roof, role="roof").turned("z", 90))
     front = depth / 2
     door = paint.unless("orange", "yellow", wanted=BROWN, otherwise=MAROON)
-    parts.append(
-        box(
-            (0.08, width * 0.26, height * 0.58),
-            door,
-            centre=(front, draw.uniform(-0.05, 0.05), height * 0.29),
-            role="front",
-        )
+    entrance = box(
+        (0.08, width * 0.26, height * 0.58),
+        door,
+        centre=(front, draw.uniform(-0.05, 0.05), height * 0.29),
+        role="front",
     )
-    pane = (0.08, width * 0.20, height * 0.28)
-    parts += [
+    large = 1.25 if detailed else 1.0
+    pane = (0.08, width * 0.20 * large, height * 0.28 * large)
+    windows = [
         box(pane, CREAM, centre=(front, side * width * 0.33, height * 0.60), role="front")
         for side in (-1, 1)
     ]
-    pane = (depth * 0.30, 0.08, height * 0.34)
-    parts += [
+    pane = (depth * 0.30 * large, 0.08, height * 0.34 * large)
+    side_windows = [
         box(pane, SKY, centre=(draw.uniform(-0.1, 0.1), side * width / 2, height * 0.55))
         for side in (-1, 1)
     ]
+    parts += [entrance, *windows, *side_windows]
+    if detailed:
+        trim = paint.unless("red", "pink", wanted=WHITE, otherwise=DARK)
+        parts += _joinery(entrance, windows, side_windows, trim)
     if draw.bernoulli(0.75):
         stack = box((0.19, 0.19, rise * 0.9 + 0.1), paint.dark, role="chimney")
         parts.append(stack.moved(-depth * 0.22, width * 0.22, height + rise * 0.85))
     return parts
+
+
+def _joinery(door: Part, windows: list[Part], side_windows: list[Part], trim: Albedo) -> list[Part]:
+    """Frames of door and windows, and the door's knob."""
+    bars = frames(door, ("+x",), trim, cross=False)
+    for pane in windows:
+        bars += frames(pane, ("+x",), DARK)
+    for pane in side_windows:
+        bars += frames(pane, SIDES[1], trim)
+    low, high = door.vertices.min(0), door.vertices.max(0)
+    x, y, z = float(high[0]), float(low[1] + 0.22 * (high[1] - low[1])), float(0.5 * high[2])
+    return [*bars, ellipsoid(0.035, LIGHT, centre=(x, y, z), segments=8, role="front")]
 
 
 def tree(draw: Draw, paint: Paint) -> list[Part]:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from xbind.mini.world.patterns import Pattern
+
 Points = NDArray[np.float64]
 Faces = NDArray[np.int64]
 Albedo = tuple[float, float, float]
@@ -20,7 +22,7 @@ ORIGIN: Point = (0.0, 0.0, 0.0)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """A closed surface of one colour."""
+    """A closed surface of one colour, or with a pattern in a second one."""
 
     vertices: Points
     """Float [v, 3]."""
@@ -30,6 +32,14 @@ class Part:
     """Red, green, blue in [0, 1]."""
     role: str = "body"
     """Role of the part in its object; near misses drop or repeat parts by role."""
+    pattern: Pattern | None = None
+    """In the coordinates of the placed part: a part that is moved does not take it along."""
+
+    @property
+    def area(self) -> float:
+        """Of the surface."""
+        a, b, c = (self.vertices[self.faces[:, k]] for k in range(3))
+        return float(0.5 * np.linalg.norm(np.cross(b - a, c - a), axis=1).sum())
 
     def moved(self, x: float = 0.0, y: float = 0.0, z: float = 0.0) -> "Part":
         """The part translated by (x, y, z)."""

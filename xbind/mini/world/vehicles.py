@@ -3,6 +3,7 @@
 import numpy as np
 
 from xbind.mini.world.draw import Draw
+from xbind.mini.world.fittings import SIDES, frames, spoked_wheel
 from xbind.mini.world.palette import (
     BROWN,
     CREAM,
@@ -68,28 +69,38 @@ def rocket(draw: Draw, paint: Paint) -> list[Part]:
     return parts
 
 
-def _cabin(length: float, width: float, height: float, paint: Paint) -> list[Part]:
+def _cabin(
+    length: float, width: float, height: float, paint: Paint, *, detailed: bool
+) -> list[Part]:
     """A cabin on z = 0: roof and pillars in the main colour, windows on four sides."""
     shell = box((length, width, height), paint.main, taper=0.80)
     # Slightly wider slabs let the glass stand out of the tapered walls by the same amount.
     sides = box((length * 0.74, width * 1.05, height * 0.62), SKY, taper=0.87)
     ends = box((length * 1.05, width * 0.76, height * 0.62), SKY, taper=0.87)
     post = box((0.09, width * 1.08, height * 0.66), paint.main, taper=0.87)
-    glass = [part.moved(z=-height * 0.02) for part in (sides, ends, post)]
+    trim: list[Part] = []
+    if detailed:
+        for slab, faces in ((sides, SIDES[1]), (ends, SIDES[0])):
+            trim += frames(slab, faces, DARK, width=0.035, cross=False)
+    glass = [part.moved(z=-height * 0.02) for part in (sides, ends, post, *trim)]
     return [part.moved(z=height / 2) for part in (shell, *glass)]
 
 
-def car(draw: Draw, paint: Paint) -> list[Part]:
-    """A body on four fat wheels; headlights and bonnet at +x, tail lights at −x."""
+def car(draw: Draw, paint: Paint, *, detailed: bool = False) -> list[Part]:
+    """A body on four fat wheels; headlights and bonnet at +x, tail lights at −x.
+
+    The detailed one has spoked wheels, framed windows and door handles.
+    """
     length, width = draw.uniform(1.15, 1.40), draw.uniform(0.62, 0.72)
     wheel, body = draw.uniform(0.17, 0.20), draw.uniform(0.26, 0.32)
     cabin, tall = length * draw.uniform(0.48, 0.60), draw.uniform(0.25, 0.32)
     floor = wheel * 0.75
     rear = -length / 2 + cabin / 2 + draw.uniform(0.03, 0.16)
     front, top = length / 2, floor + body
+    shell = _cabin(cabin, width * 0.92, tall, paint, detailed=detailed)
     parts = [
         box((length, width, body), paint.main, taper=0.94, centre=(0, 0, floor + body / 2)),
-        *[part.moved(x=rear, z=top) for part in _cabin(cabin, width * 0.92, tall, paint)],
+        *[part.moved(x=rear, z=top) for part in shell],
         box((0.12, width * 0.94, 0.11), GREY, centre=(front, 0, floor + 0.06), role="front"),
         box((0.10, width * 0.94, 0.11), GREY, centre=(-front, 0, floor + 0.06), role="back"),
         box(
@@ -99,6 +110,7 @@ def car(draw: Draw, paint: Paint) -> list[Part]:
             role="front",
         ),
     ]
+    spokes = draw.integer(5, 8) if detailed else 0
     for side in (-1, 1):
         lamp = ellipsoid((0.06, 0.09, 0.08), LIGHT, segments=10, role="front")
         parts.append(lamp.moved(front * 0.97, side * width * 0.34, floor + body * 0.65))
@@ -106,17 +118,31 @@ def car(draw: Draw, paint: Paint) -> list[Part]:
         light = box((0.07, 0.14, 0.11), tail, role="back")
         parts.append(light.moved(-front * 0.97, side * width * 0.34, floor + body * 0.65))
         for x in (-0.30, 0.31):
-            tyre = cylinder(wheel, 0.17, DARK, segments=16, role="wheels")
-            hub = cylinder(wheel * 0.50, 0.20, GREY, segments=12, role="wheels")
             parts += [
                 part.turned("x", 90).moved(x * length, side * width * 0.46, wheel)
-                for part in (tyre, hub)
+                for part in _wheel(wheel, spokes)
             ]
+        if detailed:
+            handle = box((0.11, 0.05, 0.035), GREY)
+            parts.append(handle.moved(rear - 0.04, side * width * 0.48, floor + body * 0.80))
     return parts
 
 
-def airplane(draw: Draw, paint: Paint) -> list[Part]:
-    """A fat fuselage along x, wings, tail with a fin, cockpit and engines or a propeller."""
+def _wheel(radius: float, spokes: int) -> list[Part]:
+    """A wheel about z; without spokes, a tyre with a disc."""
+    if spokes:
+        return spoked_wheel(1.12 * radius, 0.17, spokes)
+    return [
+        cylinder(radius, 0.17, DARK, segments=16, role="wheels"),
+        cylinder(radius * 0.50, 0.20, GREY, segments=12, role="wheels"),
+    ]
+
+
+def airplane(draw: Draw, paint: Paint, *, detailed: bool = False) -> list[Part]:
+    """A fat fuselage along x, wings, tail with a fin, cockpit and engines or a propeller.
+
+    The detailed one has a row of windows on both sides.
+    """
     length, radius = draw.uniform(1.25, 1.45), draw.uniform(0.17, 0.21)
     span, chord = draw.uniform(1.20, 1.45), draw.uniform(0.30, 0.40)
     sweep = draw.uniform(0.0, 0.22)
@@ -128,6 +154,8 @@ def airplane(draw: Draw, paint: Paint) -> list[Part]:
         cockpit.moved(x=length * 0.24, z=radius * 0.66),
         prism(fin, 0.09, paint.dark, role="back").moved(x=-length * 0.46, z=radius * 0.35),
     ]
+    if detailed:
+        parts += _portholes(length, radius, draw.integer(4, 7))
     tip = draw.uniform(0.6, 0.8)
     parts += [
         part.moved(x=0.06) for part in _wings(span, chord, tip, sweep, 0.09, paint.main, "wings")
@@ -143,6 +171,18 @@ def airplane(draw: Draw, paint: Paint) -> list[Part]:
     for side in (-1, 1):
         pod = cylinder((0.08, 0.10), 0.34, CREAM, segments=12, role="engines").turned("y", 90)
         parts.append(pod.moved(0.16 - sweep * 0.4, side * span * 0.26, -0.10))
+    return parts
+
+
+def _portholes(length: float, radius: float, count: int) -> list[Part]:
+    """Round windows in a row along both sides of an ellipsoid about x."""
+    parts = []
+    for x in np.linspace(-0.30, 0.14, count) * length:
+        beam = radius * np.sqrt(1 - (2 * x / length) ** 2)
+        for side in (-1, 1):
+            # at 25° above the widest line, where the wings do not hide them
+            place = float(x), side * float(beam * 0.906), float(beam * 0.423)
+            parts.append(ellipsoid((0.034, 0.022, 0.034), DARK, centre=place, segments=10))
     return parts
 
 
@@ -187,8 +227,11 @@ def _hull(length: float, width: float, height: float, paint: Paint) -> Part:
     return loft(np.stack(rings), paint.main)
 
 
-def boat(draw: Draw, paint: Paint) -> list[Part]:
-    """A hull with its bow at +x and either a steamer's cabin and funnel or a mast with a sail."""
+def boat(draw: Draw, paint: Paint, *, detailed: bool = False) -> list[Part]:
+    """A hull with its bow at +x and either a steamer's cabin and funnel or a mast with a sail.
+
+    The detailed steamer has framed windows.
+    """
     length, width = draw.uniform(1.25, 1.45), draw.uniform(0.50, 0.62)
     height = draw.uniform(0.30, 0.38)
     parts = [_hull(length, width, height, paint)]
@@ -210,6 +253,10 @@ def boat(draw: Draw, paint: Paint) -> list[Part]:
             funnel.moved(x=-long * 0.2, z=tall + stack / 2),
             band.moved(x=-long * 0.2, z=tall + stack),
         ]
+        if detailed:
+            bars = frames(window, SIDES[1], BROWN, width=0.03)
+            bars += frames(pane, SIDES[0], BROWN, width=0.03)
+            house += [bar.moved(z=tall * 0.58) for bar in bars]
         return [*parts, *[part.moved(x=-length * 0.12) for part in house]]
     mast = draw.uniform(0.85, 1.05)
     main = [(-0.04, 0.16), (-0.04, mast - 0.06), (-length * 0.44, 0.16)]

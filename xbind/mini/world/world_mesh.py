@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from xbind.mini.world.patterns import cut
 from xbind.mini.world.shapes import Faces, Part, Points
 from xbind.scene.light import Light
 from xbind.system.jit import cached_njit
@@ -29,7 +30,7 @@ class WorldMesh:
     colours: NDArray[np.float32]
     """[v, 3] in [0, 1], with the world's light baked in."""
     faces: NDArray[np.int64]
-    """[f, 3], wound outwards."""
+    """[f, 3], wound outwards. Those of a part with a pattern are cut along it."""
     face_part: NDArray[np.int64]
     """[f], number of the closed part that a face belongs to."""
     category: str
@@ -53,20 +54,60 @@ def assemble(
     """
     counts = [len(part.faces) for part in parts]
     offsets = np.cumsum([0] + [len(part.vertices) for part in parts])
-    vertices = np.concatenate([part.vertices for part in parts]) * [1.0, 1.0, z_scale]
+    placed = np.concatenate([part.vertices for part in parts])
+    vertices = placed * [1.0, 1.0, z_scale]
     faces = np.concatenate([p.faces + o for p, o in zip(parts, offsets, strict=False)])
     vertices -= 0.5 * (vertices.min(0) + vertices.max(0))
     vertices *= radius / np.linalg.norm(vertices, axis=1).max()
     normals = _corner_normals(vertices, faces, np.cos(np.deg2rad(CREASE_DEG)))
     face_part = np.repeat(np.arange(len(parts)), counts)
     albedo = np.array([part.albedo for part in parts])[face_part].repeat(3, axis=0)
+    corners = vertices[faces.reshape(-1)]
+    if any(part.pattern for part in parts):
+        soup = np.concatenate([corners, normals, placed[faces.reshape(-1)]], 1)
+        soup, albedo, face_part = _painted(soup.reshape(-1, 3, 9), albedo, face_part, parts)
+        corners, normals = soup[:, :3], soup[:, 3:6]
     return WorldMesh(
-        vertices[faces.reshape(-1)].astype(np.float32),
+        corners.astype(np.float32),
         normals.astype(np.float32),
         lit(albedo, normals).astype(np.float32),
-        np.arange(3 * len(faces)).reshape(-1, 3),
+        np.arange(len(corners)).reshape(-1, 3),
         face_part,
         *names,
+    )
+
+
+def _painted(
+    soup: Points, albedo: Points, face_part: Faces, parts: Sequence[Part]
+) -> tuple[Points, Points, Faces]:
+    """Cut the parts that have a pattern along it.
+
+    Args:
+        soup: [f, 3, 9], of each corner the place, the normal, and the place in the coordinates of
+            the parts.
+        albedo: [3f, 3], of each corner.
+        face_part: [f].
+        parts: of the object.
+
+    Returns:
+        Corners [3g, 9] with unit normals, albedo [3g, 3] and face_part [g].
+    """
+    pieces, colours = [], []
+    for number, part in enumerate(parts):
+        own = face_part == number
+        piece, colour = soup[own], albedo.reshape(-1, 3, 3)[own]
+        if part.pattern is not None:
+            piece, inside = cut(piece, part.pattern.distance)
+            piece[..., 3:6] /= np.linalg.norm(piece[..., 3:6], axis=-1, keepdims=True)
+            colour = np.where(inside[:, None, None], part.pattern.albedo, part.albedo)
+            colour = np.broadcast_to(colour, (len(piece), 3, 3))
+        pieces.append(piece)
+        colours.append(colour)
+    counts = [len(piece) for piece in pieces]
+    return (
+        np.concatenate(pieces).reshape(-1, 9),
+        np.concatenate(colours).reshape(-1, 3),
+        np.repeat(np.arange(len(parts)), counts),
     )
 
 
