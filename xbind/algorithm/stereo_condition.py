@@ -28,7 +28,7 @@ class StereoCondition:
     embedding: Float[Tensor, "1 d"]
     """Image embedding of x_r for the camera projection."""
     seen_pose: Float[Tensor, "1 3"]
-    """The pose of x_r that the 3D prior is told: given by the user, else read off x_r."""
+    """The pose of x_r that conditions the 3D prior: the user's, else estimated from x_r."""
     share: Float[Tensor, ""]
     """Factor on ω_3d, in [0, 1]."""
     agreement: Float[Tensor, ""]
@@ -113,6 +113,7 @@ def weighted_by_agreement(
     agreement = drawn.mean() / own.mean().clamp_min(1e-6)
     known = ((agreement - config.low) / (config.high - config.low)).clamp(0, 1)
     share = config.least_share + (1 - config.least_share) * known
+    # copies outside of inference mode: a step may differentiate what the share multiplies
     return replace(stereo, share=share.clone(), agreement=agreement.clone())
 
 
